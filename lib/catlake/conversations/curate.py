@@ -1,0 +1,140 @@
+"""ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (SPEC 2.2)."""
+
+import re
+from contextlib import closing
+from datetime import date, datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.storagelevel import StorageLevel
+
+from catlake.contract import contract
+from catlake.conversations.encoding import cl100k_base, token_count
+from catlake.errors import ContractError, StoreError
+from catlake.job import Run
+from catlake.store import Balance, csv
+
+PIPELINE = "conversations"
+SOURCE = "normalized_conversations"
+DATASET = "curated_conversations"
+
+REASON = "_reason"
+CORRUPT = "_corrupt_record"
+
+_MESSAGES = "array<struct<`from`:string,text:string>>"
+
+
+def newest_normalized(run: Run) -> str:
+    """The newest `data_YYYYMMDD.csv` not after the run's date.
+
+    Raises:
+        StoreError: There is none.
+    """
+    folder, pattern = run.lake.path(contract(SOURCE).path(run.run_date)).rsplit("/", 1)
+    name = re.compile(re.escape(pattern).replace(run.run_date.strftime("%Y%m%d"), r"(\d{8})"))
+    dated = {
+        day: info
+        for info in run.lake.files.list(folder)
+        if (match := name.fullmatch(info.uri[len(folder) + 1 :])) and (day := _day(match[1])) <= run.run_date
+    }
+    if not dated:
+        raise StoreError(
+            f"{folder}: no data_YYYYMMDD.csv of {run.run_date} or before; run the normalize job first, "
+            "or give a later --run_date"
+        )
+    newest = dated[max(dated)]
+    run.read_from("normalized_csv", newest.uri, bytes=newest.size)
+    return newest.uri
+
+
+def read(run: Run, uri: str) -> DataFrame:
+    """The rows of a normalized CSV, all values as text; what is no row is in `_corrupt_record`.
+
+    Raises:
+        ContractError: The header is not the contract's.
+    """
+    columns = contract(SOURCE).text_struct
+    with closing(run.lake.files.open(uri)) as stream:
+        header = stream.read(4096).partition(b"\n")[0].decode("utf-8", "replace").strip().split(",")
+    if header != columns.names:
+        raise ContractError(f"{uri}: its header is {','.join(header)}, not {','.join(columns.names)}; normalize again")
+    options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    return run.spark.read.options(**options).schema(columns.add(CORRUPT, T.StringType())).csv(uri)
+
+
+def judged(rows: DataFrame) -> DataFrame:
+    """Rows with their `messages`, and in `_reason` what is wrong with a row that must be quarantined."""
+    broken = F.array_join(contract(SOURCE).violations(), ", ")
+    return rows.withColumn("messages", F.from_json("conversacion_completa", _MESSAGES)).withColumn(
+        REASON,
+        F.when(F.col(CORRUPT).isNotNull(), "no row of the contract: too few or too many fields")
+        .when(broken != "", F.concat(F.lit("breaks the contract: "), broken))
+        .when(F.col("messages").isNull(), "conversacion_completa: text is not JSON"),
+    )
+
+
+def rejected(rows: DataFrame, uri: str) -> DataFrame:
+    """The quarantined rows, as file, line (unknown), reason and raw text."""
+    values = F.to_json(F.struct(*contract(SOURCE).text_struct.names), {"ignoreNullFields": "false"})
+    return rows.where(F.col(REASON).isNotNull()).select(
+        F.lit(uri).alias("file"),
+        F.lit(None).cast("bigint").alias("line"),
+        F.col(REASON).alias("reason"),
+        F.coalesce(CORRUPT, values).alias("raw"),
+    )
+
+
+def typed(rows: DataFrame) -> DataFrame:
+    """Good rows with the types of the curated dataset; an empty text is null."""
+    feedback = F.col("feedback")
+    return rows.where(F.col(REASON).isNull()).select(
+        "usuario_id",
+        "nombre",
+        "gerencia",
+        "ciudad",
+        F.to_date("fecha_primera_conversacion", "dd/MM/yyyy").alias("fecha_primera_conversacion"),
+        F.col("numero_conversaciones").cast("int").alias("numero_conversaciones"),
+        "conversacion_completa",
+        "feedback_total",
+        F.col("numero_feedback").cast("int").alias("numero_feedback"),
+        "pregunta_conversacion",
+        feedback.alias("feedback"),
+        F.when(feedback.isNotNull(), F.col("respuesta_feedback")).alias("respuesta_feedback"),
+        "messages",
+    )
+
+
+def with_tokens(rows: DataFrame) -> DataFrame:
+    """Rows with `token_pregunta` and `token_respuesta` instead of `messages`."""
+
+    def tokens_of(speaker: str) -> Column:
+        said = F.filter("messages", lambda message: message["from"] == speaker)
+        return token_count(F.transform(said, lambda message: message["text"]))
+
+    return rows.withColumns({"token_pregunta": tokens_of("user"), "token_respuesta": tokens_of("bot")}).drop("messages")
+
+
+def curate(run: Run) -> None:
+    """The whole job: read, judge, count tokens, write, balance, publish."""
+    cl100k_base()  # fails here, before any work, when it cannot be loaded
+    with run.stage("read"):
+        uri = newest_normalized(run)
+        rows = read(run, uri).transform(judged).persist(StorageLevel.MEMORY_AND_DISK)
+        counts = rows.agg(F.count(F.lit(1)), F.count(REASON)).first()
+        read_count, quarantined = (counts[0], counts[1]) if counts else (0, 0)
+    if quarantined:
+        run.put_in_quarantine(rows.transform(rejected, uri), PIPELINE)
+    with run.stage("write"):
+        curated = rows.transform(typed).transform(with_tokens)
+        staged = run.lake.stage(curated, contract(DATASET), run.run_date)
+    run.settle(Balance(read=read_count, written={DATASET: staged.rows}, quarantined=quarantined))
+    run.publish(staged)
+
+
+def _day(digits: str) -> date:
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date()
+    except ValueError:
+        # No date of the calendar: never chosen.
+        return date.max

@@ -1,0 +1,87 @@
+"""ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (SPEC 2.1)."""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
+
+from catlake.contract import contract
+from catlake.conversations import items, users
+from catlake.dynamodb import Export, find_export, read_items
+from catlake.files import Files, files_for, normalized
+from catlake.job import Run
+from catlake.store import Balance, Staged
+
+PIPELINE = "conversations"
+DATASET = "normalized_conversations"
+
+
+def select_export(run: Run) -> tuple[Files, Export]:
+    """The newest finished export at `--export_uri`."""
+    uri = normalized(run.arguments["export_uri"])
+    files = files_for(run.spark, uri)
+    export = find_export(files, uri)
+    run.read_from(
+        "dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, table=export.table_arn
+    )
+    return files, export
+
+
+def normalize(run: Run) -> None:
+    """The whole job: read, classify, group by user, write, balance, publish."""
+    excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
+    with run.stage("read"):
+        files, export = select_export(run)
+        classified = (
+            read_items(run.spark, files, export, items.ITEM)
+            .transform(items.classified, run.arguments["first_date"])
+            # Parsed once: the counts, the quarantine and the dataset all come from here.
+            .persist(StorageLevel.MEMORY_AND_DISK)
+        )
+        outcomes = {row["outcome"]: row["count"] for row in classified.groupBy("outcome").count().collect()}
+    if outcomes.get(items.QUARANTINED):
+        run.put_in_quarantine(classified.transform(items.rejected), PIPELINE)
+    with run.stage("write"):
+        staged, balance = _staged(run, classified, export.item_count, outcomes, excluded_cities)
+    run.settle(balance)
+    run.publish(staged)
+
+
+def _staged(
+    run: Run, classified: DataFrame, read: int, outcomes: Mapping[str, int], excluded_cities: str | None
+) -> tuple[Staged, Balance]:
+    dataset = contract(DATASET)
+    observed = Observation("items")
+    staged = run.lake.stage(
+        classified.transform(users.grouped_by_user)
+        .transform(users.described, run.environment)
+        .withColumn("fate", users.fate(excluded_cities))
+        .observe(observed, *_items_by_fate())
+        .where(F.col("fate") == items.KEPT)
+        .select(*dataset.struct.names),
+        dataset,
+        run.run_date,
+    )
+    by_fate = observed.get
+    # Counted in the file itself, not in what should have gone there.
+    conversations = run.lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
+    filtered = {rule: count for rule, count in outcomes.items() if rule not in (items.KEPT, items.QUARANTINED)}
+    filtered |= {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
+    return staged, Balance(
+        read=read,
+        written={DATASET: ((conversations and conversations[0]) or 0) + by_fate["kept_feedback"]},
+        filtered=filtered,
+        quarantined=outcomes.get(items.QUARANTINED, 0),
+    )
+
+
+def _items_by_fate() -> list[Column]:
+    def total(count: Column, fate: str) -> Column:
+        return F.coalesce(F.sum(F.when(F.col("fate") == fate, count)), F.lit(0))
+
+    both = F.col("conversation_items") + F.col("feedback_items")
+    return [
+        total(F.col("feedback_items"), items.KEPT).alias("kept_feedback"),
+        *(total(both, rule).alias(rule) for rule in users.FILTERS),
+    ]

@@ -1,0 +1,186 @@
+"""Full exports of DynamoDB tables to S3: which one to read, and whether all of it is there.
+
+Layout and fields: SPEC 1.1 (`ExportTableToPointInTime`). An export is finished when it has its
+`manifest-summary.json`; what the manifests say is verified here, what the data files hold is verified by
+the tasks that read them (`catlake.dynamodb.reader`).
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from catlake.errors import ExportError
+from catlake.files import Files, joined
+from catlake.jsontext import parse
+
+SUMMARY = "manifest-summary.json"
+FILE_LIST = "manifest-files.json"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file and what the manifest says of it: its number of items and the MD5 (hex) of its bytes."""
+
+    uri: str
+    item_count: int
+    md5: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """A finished full export: its folder, when its state was taken (UTC), and its data files."""
+
+    uri: str
+    export_time: datetime
+    item_count: int
+    table_arn: str
+    files: tuple[DataFile, ...]
+
+
+def find_export(files: Files, uri: str) -> Export:
+    """The newest finished full export at or below a URI.
+
+    Args:
+        files: Where the URI lies.
+        uri: An export's own folder, or any folder above exports.
+
+    Returns:
+        The export, its manifests verified (checksums, counts, every data file present).
+
+    Raises:
+        ExportError: No finished full export, or its manifests do not hold.
+    """
+    listed = {info.uri for info in files.list(uri)}
+    finished = sorted(name.removesuffix("/" + SUMMARY) for name in listed if name.endswith("/" + SUMMARY))
+    summaries = {folder: _summary(files, folder, listed) for folder in finished}
+    full = [folder for folder in finished if _is_full(summaries[folder])]
+    if not full:
+        raise ExportError(f"{uri}: {_why_none(listed, finished)}")
+    newest = max(full, key=lambda folder: (_export_time(folder, summaries[folder]), folder))
+    return _export(files, uri, newest, summaries[newest], listed)
+
+
+def _why_none(listed: set[str], finished: list[str]) -> str:
+    if finished:
+        return "holds only incremental exports, and a full export is needed; export the table in full"
+    started = sorted(name for name in listed if name.endswith(("/_started", "/" + FILE_LIST)))
+    if started:
+        folder = started[0].rpartition("/")[0]
+        return f"the export {folder} is not finished (it has no {SUMMARY}); wait for it or name another"
+    if listed:
+        return f"no export there (no {SUMMARY} in or below it); name an export's folder or one above it"
+    return "no such folder, or it is empty; name an export's folder or one above it"
+
+
+def _is_full(summary: dict[str, Any]) -> bool:
+    return summary.get("exportType") in (None, "FULL_EXPORT")
+
+
+def _summary(files: Files, folder: str, listed: set[str]) -> dict[str, Any]:
+    uri = joined(folder, SUMMARY)
+    content = _verified(files, uri, joined(folder, "manifest-summary.checksum"), listed)
+    summary = _parsed(uri, content)
+    return summary
+
+
+def _export(files: Files, root: str, folder: str, summary: dict[str, Any], listed: set[str]) -> Export:
+    output_format = summary.get("outputFormat")
+    if output_format != "DYNAMODB_JSON":
+        raise ExportError(
+            f"{folder}: output format {output_format} is not supported; export the table as DYNAMODB_JSON"
+        )
+    uri = joined(folder, FILE_LIST)
+    if uri not in listed:
+        raise ExportError(f"{folder}: {FILE_LIST} is missing; copy the whole export")
+    content = _verified(files, uri, joined(folder, "manifest-files.checksum"), listed)
+    entries = [_parsed(uri, line) for line in content.splitlines() if line.strip()]
+    data_files = tuple(_data_file(files, root, folder, summary, entry, listed) for entry in entries)
+    item_count = _count(joined(folder, SUMMARY), summary)
+    listed_count = sum(each.item_count for each in data_files)
+    if listed_count != item_count:
+        raise ExportError(
+            f"{folder}: {SUMMARY} counts {item_count} items but {FILE_LIST} lists {listed_count}; "
+            "copy the export again or take a new one"
+        )
+    return Export(folder, _export_time(folder, summary), item_count, str(summary.get("tableArn")), data_files)
+
+
+def _data_file(
+    files: Files, root: str, folder: str, summary: dict[str, Any], entry: dict[str, Any], listed: set[str]
+) -> DataFile:
+    manifest = joined(folder, FILE_LIST)
+    key = str(entry.get("dataFileS3Key", ""))
+    found = next((uri for uri in _places(root, folder, summary, key) if uri in listed or files.exists(uri)), None)
+    if found is None:
+        raise ExportError(f"{folder}: data file {key!r} of {FILE_LIST} is missing; copy the whole export")
+    try:
+        md5 = base64.b64decode(entry["md5Checksum"], validate=True).hex()
+    except (KeyError, TypeError, binascii.Error):
+        raise ExportError(f"{manifest}: {key!r} has no readable md5Checksum; take a new export") from None
+    return DataFile(found, _count(manifest, entry), md5)
+
+
+def _places(root: str, folder: str, summary: dict[str, Any], key: str) -> Iterable[str]:
+    """Where a data file may lie: where its key says, with or without the prefix, else beside the manifest.
+
+    The key comes from outside: it is only ever looked up inside the export's own bucket or the given
+    folder, and never through `..`.
+    """
+    segments = key.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        return
+    if "://" in folder:
+        bucket = "/".join(folder.split("/")[:3])
+        yield joined(bucket, key)
+        if prefix := str(summary.get("s3Prefix") or "").strip("/"):
+            yield joined(bucket, prefix, key)
+    else:
+        # A folder stands for a bucket, or for any part of one: the key may start at any level.
+        for start in range(len(segments) - 1):
+            yield joined(root, *segments[start:])
+    yield joined(folder, "data", segments[-1])
+    yield joined(folder.rpartition("/")[0], "data", segments[-1])
+
+
+def _verified(files: Files, uri: str, checksum_uri: str, listed: set[str]) -> bytes:
+    content = files.read(uri)
+    # A copy may lack the checksum files; the data files carry their own in the manifest.
+    if checksum_uri in listed:
+        expected = files.read(checksum_uri).decode("ascii", "replace").strip()
+        actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+        if actual != expected:
+            raise ExportError(
+                f"{uri}: does not match its checksum (MD5 {actual}, {checksum_uri.rpartition('/')[2]} says "
+                f"{expected}); copy the export again or take a new one"
+            )
+    return content
+
+
+def _parsed(uri: str, content: bytes) -> dict[str, Any]:
+    try:
+        value = parse(content)
+    except ValueError as error:
+        raise ExportError(f"{uri}: not JSON ({error}); copy the export again or take a new one") from None
+    if not isinstance(value, dict):
+        raise ExportError(f"{uri}: not a JSON object; copy the export again or take a new one")
+    return value
+
+
+def _count(uri: str, entry: dict[str, Any]) -> int:
+    count = entry.get("itemCount")
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise ExportError(f"{uri}: itemCount is {count!r}, not a count; take a new export")
+    return count
+
+
+def _export_time(folder: str, summary: dict[str, Any]) -> datetime:
+    text = summary.get("exportTime")
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise ExportError(f"{folder}: exportTime is {text!r}, not an ISO-8601 time; take a new export") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,33 @@
+"""Errors that a person can act on.
+
+Every message is one line that names the thing, the rule it broke and the remedy. A job prints that line
+and ends with a non-zero exit code; a stack trace is for defects of catlake itself.
+"""
+
+
+class CatlakeError(Exception):
+    """Base of all errors whose message is written for the person who runs the job."""
+
+
+class ArgumentError(CatlakeError):
+    """A job argument is missing, unknown or malformed."""
+
+
+class ExportError(CatlakeError):
+    """A DynamoDB export is missing, unfinished or broken."""
+
+
+class ContractError(CatlakeError):
+    """A dataset does not satisfy its data contract, or the contract does not exist."""
+
+
+class StoreError(CatlakeError):
+    """A folder or an object store cannot be used as asked."""
+
+
+class BalanceError(CatlakeError):
+    """The records of a run do not add up: read is not written + filtered + quarantined."""
+
+
+class QuarantineLimitError(CatlakeError):
+    """More records were quarantined than the environment allows."""

@@ -1,0 +1,295 @@
+"""Files in folders and in S3, with the endpoint and the credentials that Spark has.
+
+Spark moves the tables; this module moves the few things around them that Spark has no words for: listing an
+export, streaming one data file into a task, replacing one object in one step. `files_for` picks the right
+kind for a URI; both kinds are small, picklable (they travel to the executors) and stream.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+from urllib.parse import unquote, urlsplit
+
+from pyspark.sql import SparkSession
+
+from catlake.errors import StoreError
+
+S3_SCHEMES = ("s3", "s3a")
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file: its URI, its size in bytes and when it was last written (UTC)."""
+
+    uri: str
+    size: int
+    modified: datetime
+
+
+class Files(Protocol):
+    """What catlake needs of a place that holds files. URIs are full; a folder's URI has no final slash."""
+
+    def list(self, folder: str) -> Iterator[FileInfo]:
+        """All files below a folder, at any depth, ordered by URI; nothing when there is no such folder."""
+        ...
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is a file (not a folder) of this URI."""
+        ...
+
+    def open(self, uri: str) -> BinaryIO:
+        """A stream of a file's bytes. Raises FileNotFoundError."""
+        ...
+
+    def read(self, uri: str) -> bytes:
+        """The whole of a small file. Raises FileNotFoundError."""
+        ...
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Writes a small file in one step, over an old one."""
+        ...
+
+    def replace(self, source: str, target: str) -> None:
+        """Moves a file over another in one step: readers see the old one or the new one, whole."""
+        ...
+
+    def remove(self, folder: str) -> None:
+        """Removes a folder with all below it, if it is there."""
+        ...
+
+
+def files_for(spark: SparkSession, uri: str) -> Files:
+    """The files of the place where a URI lies.
+
+    Args:
+        spark: The session whose Hadoop settings (`fs.s3a.*`) hold the endpoint and the credentials.
+        uri: A folder's path, `file:`, `s3://` or `s3a://`.
+
+    Raises:
+        StoreError: Another scheme.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme in S3_SCHEMES:
+        return S3Files(S3Settings.of_spark(spark, urlsplit(uri).netloc))
+    if scheme in ("", "file"):
+        return LocalFiles()
+    raise StoreError(f"{uri}: scheme {scheme}:// is not supported; use a folder, s3:// or s3a://")
+
+
+def normalized(uri: str) -> str:
+    """A URI without a final slash; a local one as an absolute path without scheme."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return os.path.abspath(unquote(parts.path))
+    if parts.scheme == "":
+        return os.path.abspath(uri)
+    return uri.rstrip("/")
+
+
+def joined(folder: str, *names: str) -> str:
+    """The URI of a name below a folder."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+class LocalFiles:
+    """Files of this machine's file system."""
+
+    def list(self, folder: str) -> Iterator[FileInfo]:
+        """See `Files.list`."""
+        for root, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                path = os.path.join(root, name)
+                status = os.stat(path)
+                yield FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def exists(self, uri: str) -> bool:
+        """See `Files.exists`."""
+        return os.path.isfile(uri)
+
+    def open(self, uri: str) -> BinaryIO:
+        """See `Files.open`."""
+        return open(uri, "rb")
+
+    def read(self, uri: str) -> bytes:
+        """See `Files.read`."""
+        return Path(uri).read_bytes()
+
+    def write(self, uri: str, content: bytes) -> None:
+        """See `Files.write`."""
+        folder = os.path.dirname(uri)
+        os.makedirs(folder, exist_ok=True)
+        # A leading dot hides the half-written file from Spark, crawlers and DuckDB's globs.
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            os.chmod(temporary, 0o644)
+            self.replace(temporary, uri)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+    def replace(self, source: str, target: str) -> None:
+        """See `Files.replace`."""
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        # Without the fsync a power cut could leave the new name on an empty file.
+        with open(source, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(source, target)
+
+    def remove(self, folder: str) -> None:
+        """See `Files.remove`."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """How to reach a bucket; `None` leaves the choice to boto3's own chain (roles, profiles, environment)."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+    session_token: str | None = None
+    path_style: bool = False
+    anonymous: bool = False
+
+    @classmethod
+    def of_spark(cls, spark: SparkSession, bucket: str) -> "S3Settings":
+        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them."""
+        hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+
+        def setting(name: str) -> str | None:
+            value = hadoop.getTrimmed(f"fs.s3a.bucket.{bucket}.{name}") or hadoop.getTrimmed(f"fs.s3a.{name}")
+            return str(value) if value else None
+
+        endpoint = setting("endpoint")
+        if endpoint and "://" not in endpoint:
+            plain = setting("connection.ssl.enabled") == "false"
+            endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+        return cls(
+            endpoint=endpoint,
+            region=setting("endpoint.region"),
+            access_key=setting("access.key"),
+            secret_key=setting("secret.key"),
+            session_token=setting("session.token"),
+            path_style=setting("path.style.access") == "true",
+            anonymous="AnonymousAWSCredentialsProvider" in (setting("aws.credentials.provider") or ""),
+        )
+
+    def client(self) -> Any:
+        """A boto3 client for S3."""
+        # Imported here: executors that read folders only need no boto3.
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=self.region or ("us-east-1" if self.endpoint else None),
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            aws_session_token=self.session_token,
+            config=Config(
+                s3={"addressing_style": "path" if self.path_style else "auto"},
+                retries={"max_attempts": 5, "mode": "standard"},
+                signature_version=UNSIGNED if self.anonymous else None,
+            ),
+        )
+
+
+class S3Files:
+    """Objects of S3, or of a server that speaks its protocol."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A client holds sockets: each process makes its own.
+        return {"_settings": self._settings, "_client": None}
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client of this process."""
+        if self._client is None:
+            self._client = self._settings.client()
+        return self._client
+
+    def list(self, folder: str) -> Iterator[FileInfo]:
+        """See `Files.list`."""
+        bucket, key = _bucket_and_key(folder)
+        root = folder[: len(folder) - len(key)]
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=key.rstrip("/") + "/" if key else ""
+        )
+        for page in pages:
+            for entry in page.get("Contents", ()):
+                yield FileInfo(root + entry["Key"], entry["Size"], entry["LastModified"])
+
+    def exists(self, uri: str) -> bool:
+        """See `Files.exists`."""
+        try:
+            self._head(uri)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def open(self, uri: str) -> BinaryIO:
+        """See `Files.open`."""
+        bucket, key = _bucket_and_key(uri)
+        with _missing_as_file_not_found(self.client, uri):
+            return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key)["Body"])
+
+    def read(self, uri: str) -> bytes:
+        """See `Files.read`."""
+        with contextlib.closing(self.open(uri)) as stream:
+            return stream.read()
+
+    def write(self, uri: str, content: bytes) -> None:
+        """See `Files.write`."""
+        bucket, key = _bucket_and_key(uri)
+        self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def replace(self, source: str, target: str) -> None:
+        """See `Files.replace`: a copy within S3 (in parts when it is large) appears in one step."""
+        bucket, key = _bucket_and_key(source)
+        target_bucket, target_key = _bucket_and_key(target)
+        self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
+        self.client.delete_object(Bucket=bucket, Key=key)
+
+    def remove(self, folder: str) -> None:
+        """See `Files.remove`."""
+        bucket, _ = _bucket_and_key(folder)
+        for info in self.list(folder):
+            self.client.delete_object(Bucket=bucket, Key=_bucket_and_key(info.uri)[1])
+
+    def _head(self, uri: str) -> None:
+        bucket, key = _bucket_and_key(uri)
+        with _missing_as_file_not_found(self.client, uri):
+            self.client.head_object(Bucket=bucket, Key=key)
+
+
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    # Not urlsplit: a key may hold '?' and '#'.
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key
+
+
+@contextlib.contextmanager
+def _missing_as_file_not_found(client: Any, uri: str) -> Iterator[None]:
+    try:
+        yield
+    except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            raise FileNotFoundError(uri) from error
+        raise

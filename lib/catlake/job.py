@@ -1,0 +1,263 @@
+"""A Glue job: arguments, Spark session, log, balance, summary, commit; the same on Glue and on a laptop.
+
+A job script declares its arguments, has a `main(run)`, and calls `run_job(main, ARGUMENTS)`. Whatever goes
+wrong, the process ends with a non-zero code and one line that says what to do; the Glue job is committed
+only after success.
+"""
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from os import environ
+from typing import Any
+
+from py4j.java_gateway import JavaClass
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from catlake.arguments import Argument, command_line, parse_arguments
+from catlake.environment import Environment, environment
+from catlake.errors import ArgumentError, CatlakeError, QuarantineLimitError
+from catlake.store import Balance, Lake, Staged
+
+__all__ = ["Argument", "Run", "run_job"]
+
+WORKER_ERROR = re.compile(r"^catlake\.errors\.\w+: (.*)$", re.MULTILINE)
+"""How an error raised within a task looks in the text that reaches the driver."""
+
+
+@dataclass
+class Run:
+    """One run of a job: what its `main` works with.
+
+    Attributes:
+        spark: The session; times are UTC.
+        arguments: The values of the job's arguments, defaults filled in.
+        environment: The environment's defaults.
+        job: The job's name.
+        id: The run's id: Glue's own, or made of the time.
+        lake: Where results go.
+        inputs: What was read, for the summary.
+        outputs: What was published, for the summary.
+        balance: Set by `settle`.
+    """
+
+    spark: SparkSession
+    arguments: Mapping[str, Any]
+    environment: Environment
+    job: str
+    id: str
+    lake: Lake
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    balance: Balance | None = None
+    quarantine: str | None = None
+
+    @property
+    def run_date(self) -> date:
+        """The only clock that a result may depend on."""
+        value: date = self.arguments["run_date"]
+        return value
+
+    def log(self, event: str, **fields: Any) -> None:
+        """One JSON line on standard output."""
+        _log(event, job=self.job, run=self.id, **fields)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Logs and times a part of the run."""
+        self.log("stage_started", stage=name)
+        start = time.monotonic()
+        yield
+        seconds = round(time.monotonic() - start, 3)
+        self.stages.append({"name": name, "seconds": seconds})
+        self.log("stage_finished", stage=name, seconds=seconds)
+
+    def read_from(self, kind: str, uri: str, **facts: Any) -> None:
+        """Notes an input, in the log and for the summary."""
+        self.inputs.append({"kind": kind, "uri": uri, **facts})
+        self.log("input_selected", kind=kind, uri=uri, **facts)
+
+    def put_in_quarantine(self, rejected: DataFrame, pipeline: str) -> None:
+        """Writes rejected records (columns file, line, reason, raw)."""
+        self.quarantine = self.lake.quarantine(rejected, pipeline)
+        reasons = rejected.groupBy("reason").count().orderBy(F.desc("count"), "reason").limit(20).collect()
+        self.log("quarantined", uri=self.quarantine, reasons={row["reason"]: row["count"] for row in reasons})
+
+    def settle(self, balance: Balance) -> None:
+        """Enforces the balance, before anything is published. Raises BalanceError."""
+        self.balance = balance
+        self.log("balance", **balance.as_dict(), text=str(balance))
+        balance.enforce()
+
+    def publish(self, *staged: Staged) -> None:
+        """Publishes staged datasets, each in one step."""
+        if self.balance is None:
+            raise RuntimeError("a run publishes only after it has settled its balance")
+        for each in staged:
+            self.lake.publish(each)
+            self.outputs.append(
+                {"dataset": each.contract.name, "uri": each.target, "rows": each.rows, "bytes": each.size}
+            )
+            self.log("published", dataset=each.contract.name, uri=each.target, rows=each.rows, bytes=each.size)
+
+    def enforce_quarantine_limit(self) -> None:
+        """Raises QuarantineLimitError; called after writing, so that the records can be looked at."""
+        limit = self.arguments["max_quarantined"]
+        if self.balance and self.balance.quarantined > limit:
+            raise QuarantineLimitError(
+                f"{self.balance.quarantined} records are in quarantine, more than the limit of {limit}; look at "
+                f"{self.quarantine}, mend the source, or raise --max_quarantined"
+            )
+
+    def summary(self, error: str | None) -> dict[str, Any]:
+        """What is written to `runs/<job>/<run>.json`."""
+        finished = datetime.now(UTC)
+        return {
+            "job": self.job,
+            "run": self.id,
+            "environment": self.environment.name,
+            "run_date": self.run_date,
+            "state": "FAILED" if error else "SUCCEEDED",
+            "started": self.started.isoformat(timespec="milliseconds"),
+            "finished": finished.isoformat(timespec="milliseconds"),
+            "seconds": round((finished - self.started).total_seconds(), 3),
+            "arguments": dict(self.arguments),
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "balance": self.balance.as_dict() if self.balance else None,
+            "quarantine": self.quarantine,
+            "stages": self.stages,
+            "error": error,
+        }
+
+
+def run_job(main: Callable[[Run], None], arguments: Sequence[Argument] = ()) -> None:
+    """Runs a job's `main` and ends the process with a non-zero code when it fails.
+
+    Args:
+        main: Reads, transforms, settles the balance, publishes.
+        arguments: The job's own arguments, besides those that every job takes.
+    """
+    run: Run | None = None
+    try:
+        values = parse_arguments(arguments, command_line())
+        run = _start(values)
+        # Py4J logs a stack trace of its own for every error that reaches us anyway.
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        with _glue_job(run), run.lake.staging():
+            run.log("run_started", arguments=dict(run.arguments), environment=run.environment.name)
+            main(run)
+            run.enforce_quarantine_limit()
+            _finish(run)
+    except BaseException as error:
+        message = explain(error)
+        if message is None:
+            traceback.print_exc()
+            message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
+        _fail(run, message)
+        # A message as the exit code prints it to stderr, ends with code 1, and is what Glue's console shows.
+        raise SystemExit(2 if isinstance(error, ArgumentError) else message) from None
+
+
+def explain(error: BaseException) -> str | None:
+    """The one line that tells a person what to do; None for an error that catlake did not foresee."""
+    if isinstance(error, CatlakeError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; nothing more is published; run the job again"
+    in_worker = WORKER_ERROR.findall(str(error))
+    return str(in_worker[-1]) if in_worker else None
+
+
+def _start(values: Mapping[str, Any]) -> Run:
+    job, run_id = values["JOB_NAME"], _run_id()
+    spark = (
+        SparkSession.builder.appName(job)
+        # Dates and times in results are UTC, wherever the job runs.
+        .config("spark.sql.session.timeZone", "UTC")
+        .getOrCreate()
+    )
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    _use_endpoint_of_environment(spark)
+    lake = Lake(spark, values["lake_uri"], job, run_id)
+    return Run(spark, values, environment(values["environment"]), job, run_id, lake)
+
+
+def _use_endpoint_of_environment(spark: SparkSession) -> None:
+    """Spark follows AWS_ENDPOINT_URL as the AWS SDKs do (S3A does not by itself); its own settings go first."""
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    if endpoint and not hadoop.getTrimmed("fs.s3a.endpoint"):
+        hadoop.set("fs.s3a.endpoint", endpoint)
+        hadoop.set("fs.s3a.path.style.access", "true")
+
+
+def _run_id() -> str:
+    argv = command_line()
+    if "--JOB_RUN_ID" in argv[:-1]:
+        return re.sub(r"[^A-Za-z0-9._-]", "_", argv[list(argv).index("--JOB_RUN_ID") + 1])
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
+
+
+@contextmanager
+def _glue_job(run: Run) -> Iterator[None]:
+    """Glue's own job, where its runtime is: initialised before, committed after success only."""
+    glue_class = run.spark.sparkContext._jvm.com.amazonaws.services.glue.util.Job  # type: ignore[union-attr]
+    if not isinstance(glue_class, JavaClass):  # a laptop: awsglue is there, its JVM part is not
+        yield
+        return
+    from awsglue.context import GlueContext
+    from awsglue.job import Job
+
+    job = Job(GlueContext(run.spark.sparkContext))
+    job.init(run.job, {name: str(value) for name, value in run.arguments.items()})
+    yield
+    job.commit()
+
+
+def _finish(run: Run) -> None:
+    uri = run.lake.write_json(f"runs/{run.job}/{run.id}.json", run.summary(None))
+    outputs = [f"{each['rows']} rows → {each['uri']}" for each in run.outputs]
+    lines = [f"{run.job} succeeded: {run.balance}", *outputs]
+    if run.quarantine:
+        lines.append(f"quarantine → {run.quarantine}")
+    print("\n  ".join([*lines, f"summary → {uri}"]), file=sys.stderr)
+    run.log("run_finished", summary=uri, outputs=run.outputs, seconds=run.summary(None)["seconds"])
+
+
+def _fail(run: Run | None, message: str) -> None:
+    if run is None:
+        _log("run_failed", error=message)
+        print(message, file=sys.stderr)
+        return
+    try:
+        run.lake.write_json(f"runs/{run.job}/{run.id}.json", run.summary(message))
+    except Exception as error:  # the first error is the one to tell
+        run.log("summary_not_written", error=_first_line(error))
+    run.log("run_failed", error=message)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
+
+
+def _log(event: str, **fields: Any) -> None:
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": "ERROR" if event == "run_failed" else "INFO",
+        "event": event,
+        **fields,
+    }
+    sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()

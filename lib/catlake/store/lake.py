@@ -1,0 +1,135 @@
+"""The lake: a bucket, or on a laptop a folder, with the paths of SPEC below it.
+
+A dataset is one file at a fixed path. It is written by Spark to a staging folder, read back and checked
+against its contract, and only then moved over the old one in one step: a reader sees the old result or the
+new one, whole, at every moment and after a crash anywhere.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from catlake.contract import Contract
+from catlake.errors import ContractError, StoreError
+from catlake.files import Files, files_for, joined, normalized
+from catlake.store import csv
+
+STAGING = "_staging"
+"""The leading underscore hides it from Spark and from crawlers."""
+
+ABANDONED_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A dataset that is written and checked, and not yet published.
+
+    Attributes:
+        contract: What it satisfies.
+        uri: The staged file.
+        target: Where it will be published.
+        rows: Its rows, counted in the file.
+        size: Its bytes.
+    """
+
+    contract: Contract
+    uri: str
+    target: str
+    rows: int
+    size: int
+
+
+class Lake:
+    """The files of a run below `--lake_uri`."""
+
+    def __init__(self, spark: SparkSession, uri: str, job: str, run_id: str) -> None:
+        self._spark = spark
+        self.uri = normalized(uri)
+        self.files: Files = files_for(spark, uri)
+        self._staging = joined(self.uri, STAGING, job, run_id)
+        self._run_id = run_id
+
+    def path(self, relative: str) -> str:
+        """The URI of a path below the lake."""
+        return joined(self.uri, relative)
+
+    def stage(self, rows: DataFrame, contract: Contract, run_date: date) -> Staged:
+        """Writes a dataset beside the lake's live files, as one file ordered by its key, and checks it.
+
+        Raises:
+            ContractError: The rows are not the contract's, or what was written breaks one of its rules.
+        """
+        folder = joined(self._staging, contract.name)
+        # One task writes: the dataset is one file, and the order makes its bytes the same every time.
+        ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.key)
+        if contract.format == "csv":
+            ordered.write.options(**csv.WRITE_OPTIONS).csv(folder)
+        else:
+            ordered.write.parquet(folder)
+        file = self._only_file(folder)
+        violations = contract.check(self.read(file.uri, contract))
+        if violations:
+            broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
+            raise ContractError(
+                f"{contract.name} would break its contract ({broken}); nothing is published; "
+                "this is a defect of catlake or of the contract: report it with this line"
+            )
+        return Staged(contract, file.uri, self.path(contract.path(run_date)), violations.rows, file.size)
+
+    def publish(self, staged: Staged) -> None:
+        """Moves a staged dataset over the live one, in one step."""
+        self.files.replace(staged.uri, staged.target)
+
+    def read(self, uri: str, contract: Contract) -> DataFrame:
+        """A dataset's file with the schema of its contract."""
+        if contract.format == "csv":
+            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(uri)
+        return self._spark.read.schema(contract.struct).parquet(uri)
+
+    def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
+        """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.
+
+        Returns:
+            The folder's URI: `quarantine/<pipeline>/<run>`.
+        """
+        folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
+        rejected.write.json(folder)
+        return folder
+
+    def write_json(self, relative: str, value: Any) -> str:
+        """Writes a small JSON document, for people and programs; returns its URI."""
+        uri = self.path(relative)
+        text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+        self.files.write(uri, (text + "\n").encode())
+        return uri
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        """Removes what was staged, whatever happens within, and first what killed runs of the job left."""
+        self._remove_abandoned()
+        try:
+            yield
+        finally:
+            self.files.remove(self._staging)
+
+    def _remove_abandoned(self) -> None:
+        runs: dict[str, datetime] = {}
+        jobs_folder = self._staging.rpartition("/")[0]
+        for info in self.files.list(jobs_folder):
+            run = joined(jobs_folder, info.uri.removeprefix(jobs_folder + "/").partition("/")[0])
+            runs[run] = max(info.modified, runs.get(run, info.modified))
+        for run, modified in runs.items():
+            # A younger one may belong to a run that is still going.
+            if datetime.now(UTC) - modified > ABANDONED_AFTER:
+                self.files.remove(run)
+
+    def _only_file(self, folder: str) -> Any:
+        parts = [info for info in self.files.list(folder) if info.uri.rpartition("/")[2].startswith("part-")]
+        if len(parts) != 1:
+            raise StoreError(f"{folder}: {len(parts)} part files were written instead of one; run the job again")
+        return parts[0]
