@@ -38,9 +38,6 @@ _SPARK_TYPES: Mapping[str, T.DataType] = {
 }
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
 
-# Options of Spark's CSV reader that a contract's dialect decides.
-_CSV_OPTIONS = {"header": "header", "delimiter": "sep", "quoteChar": "quote", "encoding": "encoding"}
-
 # The limit of Glue's catalog for a column's comment.
 _LONGEST_DESCRIPTION = 255
 
@@ -96,8 +93,7 @@ class Violations(dict[str, int]):
 class Contract:
     """What a dataset promises. `table` is its name in the Glue catalog, `None` when it has none there.
 
-    `path_template` is relative to the lake and may hold `{run_date}`; the columns of `key` identify a row;
-    `read_options` are those of Spark's CSV reader, `None` for other formats.
+    `path_template` is relative to the lake and may hold `{run_date}`; the columns of `key` identify a row.
     """
 
     name: str
@@ -110,7 +106,6 @@ class Contract:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     row_rules: tuple[RowRule, ...] = ()
-    read_options: Mapping[str, str] | None = None
 
     @property
     def struct(self) -> T.StructType:
@@ -260,7 +255,6 @@ def _parsed(document: Mapping[str, Any]) -> Contract:
         columns=columns,
         key=tuple(item["name"] for item in key),
         row_rules=tuple(RowRule(item["name"], item["implementation"]) for item in schema.get("quality", ())),
-        read_options=_csv_options(custom["csvDialect"]) if "csvDialect" in custom else None,
     )
 
 
@@ -285,15 +279,6 @@ def _column(item: Mapping[str, Any]) -> Column:
     if column.pattern and not (column.pattern.startswith("^") and column.pattern.endswith("$")):
         raise ContractError(f"column {column.name}: pattern {column.pattern} is not anchored; write ^…$")
     return column
-
-
-def _csv_options(dialect: Mapping[str, Any]) -> dict[str, str]:
-    options = {
-        spark: str(dialect[name]).lower() if isinstance(dialect[name], bool) else str(dialect[name])
-        for name, spark in _CSV_OPTIONS.items()
-    }
-    # A doubled quote is Spark's "the quote escapes itself"; without multiLine a line break would end the row.
-    return options | {"escape": dialect["quoteChar"], "multiLine": "true"}
 
 
 def _broken(column: Column, empty_is_absent: bool) -> dict[str, SparkColumn]:

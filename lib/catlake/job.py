@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 from catlake.arguments import Argument, command_line, parse_arguments
 from catlake.environment import Environment, environment
-from catlake.errors import ArgumentError, CatlakeError, QuarantineLimitError
+from catlake.errors import CatlakeError, QuarantineLimitError
 from catlake.store import Balance, Lake, Staged
 
 __all__ = ["Argument", "Run", "run_job"]
@@ -166,8 +166,8 @@ def run_job(main: Callable[[Run], None], arguments: Sequence[Argument] = ()) -> 
             traceback.print_exc()
             message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
         _fail(run, message)
-        # A message as the exit code prints it to stderr, ends with code 1, and is what Glue's console shows.
-        raise SystemExit(2 if isinstance(error, ArgumentError) else message) from None
+        # A message as the exit code is printed to stderr, ends with code 1, and is what Glue's console shows.
+        raise SystemExit(message) from None
 
 
 def explain(error: BaseException) -> str | None:
@@ -232,20 +232,24 @@ def _finish(run: Run) -> None:
     lines = [f"{run.job} succeeded: {run.balance}", *outputs]
     if run.quarantine:
         lines.append(f"quarantine → {run.quarantine}")
-    print("\n  ".join([*lines, f"summary → {uri}"]), file=sys.stderr)
+    _tell("\n  ".join([*lines, f"summary → {uri}"]))
     run.log("run_finished", summary=uri, outputs=run.outputs, seconds=run.summary(None)["seconds"])
 
 
 def _fail(run: Run | None, message: str) -> None:
     if run is None:
         _log("run_failed", error=message)
-        print(message, file=sys.stderr)
         return
     try:
         run.lake.write_json(f"runs/{run.job}/{run.id}.json", run.summary(message))
     except Exception as error:  # the first error is the one to tell
         run.log("summary_not_written", error=_first_line(error))
     run.log("run_failed", error=message)
+
+
+def _tell(text: str) -> None:
+    """A few lines for the person at the console; programs read standard output."""
+    sys.stderr.write(text + "\n")
 
 
 def _first_line(error: BaseException) -> str:

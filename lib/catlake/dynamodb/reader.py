@@ -24,7 +24,7 @@ from catlake.files import Files
 from catlake.jsontext import parse
 
 
-def _gzip() -> tuple[Callable[..., BinaryIO], type[Exception]]:
+def _gzip() -> tuple[Any, type[Exception]]:
     """What inflates, and the error it raises: isal (a wheel on Glue; three times as fast) or Python's own."""
     try:
         from isal import igzip, isal_zlib
@@ -32,11 +32,11 @@ def _gzip() -> tuple[Callable[..., BinaryIO], type[Exception]]:
         import gzip
         import zlib
 
-        return cast(Any, gzip.GzipFile), zlib.error
-    return igzip.GzipFile, isal_zlib.error
+        return gzip.GzipFile, zlib.error
+    return igzip.GzipFile, cast(type[Exception], isal_zlib.error)
 
 
-GzipFile, InflateError = _gzip()
+_GzipFile, _InflateError = _gzip()
 
 REJECTED = "_rejected"
 """The column that tells why an item could not be read; null for all others."""
@@ -132,7 +132,7 @@ def _read_file(files: Files, file: DataFile, decoder: "_Decoder") -> Iterator[pa
             for chunk in _chunks_of_lines(file.uri, digest):
                 read += sum(1 for line in chunk.lines if line.strip())
                 yield decoder.batch(file.uri, chunk)
-        except (EOFError, OSError, InflateError) as error:
+        except (EOFError, OSError, _InflateError) as error:
             # The checksum tells more than "the stream ended early", so it goes first.
             _check_digest(file, digest)
             raise ExportError(
@@ -159,7 +159,7 @@ def _chunks_of_lines(uri: str, stream: "_DigestStream") -> Iterator[_Lines]:
     rest: list[bytes] = []
     held = 0
     number = 1
-    with GzipFile(fileobj=stream, mode="rb") as inflated:
+    with _GzipFile(fileobj=stream, mode="rb") as inflated:
         while block := inflated.read(CHUNK_BYTES):
             head, separator, tail = block.rpartition(b"\n")
             if not separator:

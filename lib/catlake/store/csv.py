@@ -1,4 +1,4 @@
-"""The CSV dialect of catlake's files: RFC 4180, UTF-8, a header, `\\n` between rows, empty = absent.
+r"""The CSV dialect of catlake's files: RFC 4180, UTF-8, a header, `\n` between rows, empty = absent.
 
 Spark's defaults lose text (they trim, escape with a backslash, and split at newlines); with these options
 what is written comes back whole, quotes, CRLF, NUL and all.
