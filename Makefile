@@ -1,0 +1,100 @@
+# catlake: `make` alone tells what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PINS := -c constraints.txt -c constraints-dev.txt
+LAKE ?= lake
+WORKERS ?= 2
+PYTEST = $(PY) -m pytest -n $(WORKERS)
+
+# A Spark or a Python of the user's shell must not stand in for the one that is tested.
+unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##### Build
+
+.PHONY: setup
+setup: $(VENV)/.configured package ## .venv with all that is needed, and dist/catlake.zip; quick when nothing changed
+
+.PHONY: package
+package: dist/catlake.zip ## dist/catlake.zip: the library as Glue takes it (--extra-py-files)
+
+$(VENV)/bin/python:
+	@for python in python3.11 python3; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
+	    $$python -m venv $(VENV); exit; fi; \
+	done; echo "make: no Python 3.11 on the PATH; Glue 5.1 runs 3.11, please install it" >&2; exit 1
+
+# Which packages come from where is the user's own pip configuration; this file names no index.
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt constraints-dev.txt | $(VENV)/bin/python
+	@echo "Installing packages (a first time takes minutes) ..."
+	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt
+	@echo "$(CURDIR)/lib" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/catlake.pth"
+	@touch $@
+
+$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py $(wildcard deploy/spark/*)
+	@echo "Finding Java 17 and the S3 jars ..."
+	@$(PY) deploy/toolchain.py
+
+# Folders too: a file that is gone changes its folder.
+dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) \
+                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.json' -o -type d \) -print) \
+                  | $(VENV)/.installed
+	@$(PY) setup.py --quiet library_zip
+
+##### Use
+
+.PHONY: run
+run: setup ## the conversations workflow on the sample export, into lake/
+	@$(PY) -m deploy.local run conversations --lake $(LAKE) --export tests/data/samples/catia
+
+.PHONY: sql
+sql: setup ## SQL prompt (DuckDB) on the catalog of lake/
+	@$(PY) -m deploy.local sql --lake $(LAKE)
+
+.PHONY: bench
+bench: setup ## measure against the peers (long)
+	@$(PY) -m bench.run
+
+##### Check
+
+.PHONY: test
+test: setup ## all tests but the slow ones, the fast first (under 5 minutes on 2 cores)
+	@$(PYTEST) -m "not slow"
+
+.PHONY: test-fast
+test-fast: setup ## tests that need neither Spark nor a server: seconds
+	@$(PYTEST) -m "not slow and not spark and not s3"
+
+.PHONY: test-slow
+test-slow: setup ## the slow tests
+	@$(PYTEST) -m slow
+
+.PHONY: lint
+lint: setup ## ruff, mypy, import-linter, the README's tables
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m deploy.dataset_tables --check
+
+.PHONY: format
+format: setup ## let ruff format and fix
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+.PHONY: docs
+docs: setup ## write the README's tables anew from the contracts
+	@$(PY) -m deploy.dataset_tables
+
+.PHONY: clean
+clean: ## remove what can be made again; the lake stays
+	rm -rf $(VENV) dist build lib/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

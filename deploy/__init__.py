@@ -1,0 +1,1 @@
+"""Where and when the jobs run: workflows, environments, deployment, and the same workflows on a laptop."""

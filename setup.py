@@ -1,0 +1,88 @@
+"""Builds the library: as a package, and as the zip that Glue and spark-submit take.
+
+`python setup.py library_zip` writes dist/catlake.zip. Either way the contracts of schemas/ go along, compiled
+to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser.
+"""
+
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import ClassVar
+
+import yaml
+from setuptools import Command, find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+ZIP = ROOT / "dist" / "catlake.zip"
+# The earliest moment that a zip can tell: with it, the same sources always give the same bytes.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def compile_contracts(target: Path) -> None:
+    """Write each schemas/<name>.odcs.yaml as <target>/<name>.json."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(ROOT.glob("schemas/*.odcs.yaml")):
+        compiled = json.dumps(yaml.safe_load(source.read_text(encoding="utf-8")), ensure_ascii=False)
+        name = source.name.removesuffix(".odcs.yaml")
+        (target / f"{name}.json").write_text(compiled, encoding="utf-8")
+
+
+def write_zip(folder: Path, target: Path) -> None:
+    """Zip a folder's files in one step, by sorted name and without the clock."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json"}):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, path.read_bytes())
+    partial.replace(target)
+
+
+class BuildWithContracts(build_py):
+    """The usual build of Python files, with the compiled contracts."""
+
+    def run(self) -> None:
+        """Build, then compile the contracts beside the modules."""
+        super().run()
+        compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
+
+    def byte_compile(self, files: list[str]) -> None:
+        """Nothing: the Python that imports a module compiles it."""
+
+
+class LibraryZip(Command):
+    """Write dist/catlake.zip."""
+
+    description = "write dist/catlake.zip, for --extra-py-files (Glue) and --py-files (spark-submit)"
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
+
+    def initialize_options(self) -> None:
+        """No options."""
+
+    def finalize_options(self) -> None:
+        """No options."""
+
+    def run(self) -> None:
+        """Build into an empty folder, so that no file of an earlier build comes along, and zip that."""
+        with tempfile.TemporaryDirectory() as folder:
+            build = self.reinitialize_command("build_py", build_lib=folder)
+            build.ensure_finalized()
+            build.run()
+            write_zip(Path(folder), ZIP)
+
+
+setup(
+    name="catlake",
+    version="0.1.0",
+    description="AWS Glue jobs: conversations, token usage and purchases, from DynamoDB to a data lake",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    package_dir={"": "lib"},
+    packages=find_packages("lib"),
+    package_data={"catlake": ["py.typed"], "catlake.tokens": ["price_book.json"]},
+    cmdclass={"build_py": BuildWithContracts, "library_zip": LibraryZip},
+)

@@ -1,0 +1,58 @@
+"""What all tests share: one Spark session and one S3 server, started by the first test that asks for it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.s3 import S3Server, s3_server
+
+# Spark starts its Python workers by this name; the first python3 on the PATH may be another one.
+os.environ["PYSPARK_PYTHON"] = sys.executable
+# The Spark that is tested is the one installed here.
+os.environ.pop("SPARK_HOME", None)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The session of all tests, built to answer small questions quickly."""
+    session = (
+        SparkSession.builder.appName("catlake-tests")
+        # Two threads, so that what depends on the order of partitions can be seen to.
+        .master("local[2]")
+        # A shuffle of a few rows into more partitions is all overhead.
+        .config("spark.sql.shuffle.partitions", "1")
+        .config("spark.default.parallelism", "2")
+        .config("spark.ui.enabled", "false")
+        # Glue runs in UTC.
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.driver.memory", "1g")
+        # Nothing is left in the checkout.
+        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server; `s3.bucket()` makes a bucket for one test."""
+    weed = Path(sys.executable).parent / "weed"
+    if not weed.exists():
+        pytest.fail("no S3 server: run `make setup`")
+    with s3_server(weed, tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, and run the fast ones first."""
+    costs = ("s3", "spark")
+    for item in items:
+        for fixture in costs:
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(fixture)
+    items.sort(key=lambda item: sum(item.get_closest_marker(name) is not None for name in (*costs, "slow")))

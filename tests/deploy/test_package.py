@@ -1,0 +1,66 @@
+"""What is shipped: dist/catlake.zip, and the versions that it is tested with."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip, built from a copy of the sources."""
+    copy = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "setup.py", copy)
+    for folder in ("lib", "schemas"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    build(copy)
+    return copy / "dist" / "catlake.zip"
+
+
+def build(checkout: Path) -> None:
+    subprocess.run([sys.executable, "setup.py", "--quiet", "library_zip"], cwd=checkout, check=True)
+
+
+def test_the_zip_holds_every_module_and_contract_and_nothing_else(library: Path) -> None:
+    modules = {path.relative_to(ROOT / "lib").as_posix() for path in (ROOT / "lib").rglob("*.py")}
+    names = {path.name.removesuffix(".odcs.yaml") for path in (ROOT / "schemas").glob("*.odcs.yaml")}
+    assert set(zipfile.ZipFile(library).namelist()) == modules | {f"catlake/_contracts/{name}.json" for name in names}
+
+
+def test_the_contracts_in_the_zip_say_what_the_sources_say(library: Path) -> None:
+    with zipfile.ZipFile(library) as archive:
+        for source in (ROOT / "schemas").glob("*.odcs.yaml"):
+            compiled = archive.read(f"catlake/_contracts/{source.name.removesuffix('.odcs.yaml')}.json")
+            assert json.loads(compiled) == yaml.safe_load(source.read_text(encoding="utf-8"))
+
+
+def test_the_same_sources_give_the_same_bytes(library: Path) -> None:
+    first = library.read_bytes()
+    for path in library.parents[1].rglob("*.py"):
+        path.touch()
+    build(library.parents[1])
+    assert library.read_bytes() == first
+
+
+def test_tests_run_with_the_versions_that_glue_carries() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    # pip comes with the environment and is no part of a job.
+    installed = {name: found for name in pins.keys() - {"pip"} if (found := installed_version(name))}
+    assert installed == {name: pins[name] for name in installed}
+    assert installed.keys() >= {"boto3", "numpy", "orjson", "pandas", "pyarrow", "pyspark"}
+
+
+def installed_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
