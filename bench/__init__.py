@@ -1,0 +1,1 @@
+"""Generated exports, the peers that read them, and the report that compares them with catlake."""

@@ -1,0 +1,54 @@
+"""Makes exports: `python -m bench.generate bedrock <folder>`, `python -m bench.generate catia <folder>`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.bedrock import write_bedrock_export
+from bench.catia import write_catia_export
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the export that the command line asks for and print its folder."""
+    options = _parser().parse_args(arguments)
+    print(options.write(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__)
+    tables = parser.add_subparsers(required=True)
+
+    bedrock = tables.add_parser("bedrock", help="conversations of a Bedrock chat, about 14 KB each, for measuring")
+    bedrock.add_argument("folder", type=Path)
+    bedrock.add_argument("--conversations", type=int, default=40_000)
+    bedrock.add_argument("--files", type=int, default=8)
+    bedrock.add_argument("--seed", type=int, default=1)
+    bedrock.set_defaults(write=_bedrock)
+
+    catia = tables.add_parser("catia", help="the chatbot's table, with every oddity that it has shown")
+    catia.add_argument("folder", type=Path)
+    catia.add_argument("--users", type=int, default=60)
+    catia.add_argument("--seed", type=int, default=1)
+    catia.set_defaults(write=_catia)
+    return parser
+
+
+def _bedrock(options: argparse.Namespace) -> Path:
+    return write_bedrock_export(
+        options.folder,
+        conversations=options.conversations,
+        files=options.files,
+        seed=options.seed,
+        processes=os.cpu_count() or 1,
+    )
+
+
+def _catia(options: argparse.Namespace) -> Path:
+    return write_catia_export(options.folder, users=options.users, seed=options.seed)
+
+
+if __name__ == "__main__":
+    main()

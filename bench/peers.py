@@ -1,0 +1,172 @@
+"""The same count by catlake and by its peers: items, input and output tokens (SPEC 3.1, v1) of an export.
+
+`python -m bench.peers <name> <export>` counts once and prints one JSON line. Each peer starts its engine first;
+starting and counting are timed apart.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+CORES = 2
+INPUT_ROLES = ("user", "system")
+OUTPUT_ROLES = ("assistant", "bot")
+READ_BYTES = 4 << 20
+
+
+class Totals(NamedTuple):
+    """What every peer must agree on."""
+
+    items: int
+    input: int
+    output: int
+
+
+Count = Callable[[Path], Totals | None]
+"""Counts an export; None from one that reads and does not count."""
+
+
+def catlake() -> Count:
+    """Spark with catlake, on as many cores as DuckDB has threads."""
+    from pyspark.sql import SparkSession
+
+    from bench.catlake_count import count
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    spark = SparkSession.builder.master(f"local[{CORES}]").config("spark.ui.enabled", False).getOrCreate()
+    # The first Python worker is part of starting Spark, as the first thread of DuckDB is.
+    spark.range(1).mapInArrow(lambda batches: batches, "id long").collect()
+    return lambda export: Totals(*count(spark, str(export)))
+
+
+# The fastest of the correct forms that were tried: whole lines as JSON (read_json with explicit columns is half as
+# fast), the map's text to a typed MAP in one go, sums within the list rather than by unnest and group.
+DUCKDB_COUNT = """
+WITH maps AS (
+    SELECT map_values(json_transform(
+        json_extract_string(json, '$.Item.MessageMap.S'),
+        '"MAP(VARCHAR, STRUCT(role VARCHAR, content STRUCT(content_type VARCHAR, body VARCHAR)[]))"'
+    )) AS nodes
+    FROM read_ndjson_objects($files, compression = 'gzip')
+),
+counted AS (
+    SELECT list_transform(nodes, lambda node: {
+        role: node.role,
+        -- The bodies of tools are objects, not texts.
+        tokens: list_sum(list_transform(node.content, lambda content:
+            CASE WHEN content.content_type IN ('toolUse', 'toolResult') THEN 0 ELSE length(content.body) // 4 END))
+    }) AS nodes
+    FROM maps
+)
+SELECT
+    count(*),
+    sum(list_sum([node.tokens FOR node IN nodes IF node.role IN ('user', 'system')])),
+    sum(list_sum([node.tokens FOR node IN nodes IF node.role IN ('assistant', 'bot')]))
+FROM counted
+"""
+
+
+def duckdb() -> Count:
+    """DuckDB with as many threads as catlake has cores."""
+    import duckdb as engine
+
+    connection = engine.connect()
+    connection.execute(f"SET threads = {CORES}")
+    connection.execute("SET preserve_insertion_order = false")
+
+    def count(export: Path) -> Totals:
+        row = connection.execute(DUCKDB_COUNT, {"files": [str(file) for file in data_files(export)]}).fetchone()
+        assert row is not None
+        return Totals(*(int(value) for value in row))
+
+    return count
+
+
+def pandas() -> Count:
+    """The manner of a Lambda: one thread, line by line, dictionaries and loops, a DataFrame at the end."""
+    import pandas as library
+
+    def count(export: Path) -> Totals:
+        rows = [row for file in data_files(export) for row in _lambda_rows(file)]
+        frame = library.DataFrame(rows, columns=["pk", "sk", "input_token", "output_token"])
+        return Totals(len(frame), int(frame["input_token"].sum()), int(frame["output_token"].sum()))
+
+    return count
+
+
+def _lambda_rows(file: Path) -> list[tuple[str, str, int, int]]:
+    rows = []
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            item = json.loads(line)["Item"]
+            input_token, output_token = 0, 0
+            for node in json.loads(item.get("MessageMap", {}).get("S", "{}")).values():
+                tokens = sum(_body_tokens(content) for content in node["content"])
+                if node["role"] in INPUT_ROLES:
+                    input_token += tokens
+                elif node["role"] in OUTPUT_ROLES:
+                    output_token += tokens
+            rows.append((item["PK"]["S"], item["SK"]["S"], input_token, output_token))
+    return rows
+
+
+def _body_tokens(content: dict[str, Any]) -> int:
+    body = content.get("body")
+    return len(body) // 4 if isinstance(body, str) else 0
+
+
+def inflate() -> Count:
+    """The limit: isal inflates the files, a process a core, and throws the bytes away."""
+    pool = ProcessPoolExecutor(CORES)
+    list(pool.map(abs, range(CORES)))  # starts the processes
+
+    def count(export: Path) -> None:
+        list(pool.map(_inflated_bytes, data_files(export)))
+
+    return count
+
+
+def _inflated_bytes(file: Path) -> int:
+    from isal import igzip
+
+    total = 0
+    with igzip.open(file) as stream:
+        while chunk := stream.read(READ_BYTES):
+            total += len(chunk)
+    return total
+
+
+PEERS: dict[str, Callable[[], Count]] = {
+    "catlake": catlake,
+    "duckdb": duckdb,
+    "pandas": pandas,
+    "inflate": inflate,
+}
+
+
+def data_files(export: Path) -> list[Path]:
+    """The data files of an export's folder."""
+    return sorted(export.glob("data/*.json.gz"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Count once and print what it gave and what it took."""
+    name, export = arguments
+    start = time.perf_counter()
+    count = PEERS[name]()
+    ready = time.perf_counter()
+    totals = count(Path(export))
+    done = time.perf_counter()
+    print(json.dumps({"totals": totals, "start_seconds": ready - start, "count_seconds": done - ready}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
