@@ -37,7 +37,8 @@ LABELS = {
     "pandas": "Lambda's manner (gzip, json, pandas; 1 thread)",
     "inflate": "limit: inflating alone (isal, 2 processes)",
 }
-MISSING = re.compile(r"ModuleNotFoundError: No module named '(bench\.catlake_count|catlake[.\w]*)'")
+TINY = 200
+"""Conversations that every engine counts before it is measured."""
 
 
 class BenchError(Exception):
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measured = measure_all(export, options.repeat, console)
         totals = agreed(measured)
         best = {name: min(each, key=lambda one: one.count_seconds) for name, each in measured.items()}
-        memory = memory_growth(options.conversations, console) if options.memory and "catlake" in best else []
+        memory = memory_growth(options.conversations, console) if options.memory else []
     except BenchError as error:
         sys.exit(f"bench: {error}")
     rows = [result_row(name, each, best["inflate"]) for name, each in best.items()]
@@ -118,25 +119,20 @@ def measure_all(export: Export, repeat: int, console: Console) -> dict[str, list
     for turn in range(repeat):
         for name in PEERS:
             console.print(f"[dim]{name}, {turn + 1} of {repeat}[/]")
-            measured = measure(name, export.folder)
-            if measured is None:
-                console.print(f"[yellow]{name}: not there yet, left out[/]")
-            else:
-                found.setdefault(name, []).append(measured)
+            found.setdefault(name, []).append(measure(name, export.folder))
     return found
 
 
-def measure(name: str, export: Path) -> Measurement | None:
-    """One count in a process of its own; None when catlake's part of it does not exist.
+def measure(name: str, export: Path) -> Measurement:
+    """One count in a process of its own, after a count of a tiny export that starts the engine.
 
     Raises:
         BenchError: The peer failed.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(HERE.parent), str(HERE.parent / "lib")))}
-    finished = run_measured([sys.executable, "-m", "bench.peers", name, str(export)], environment)
+    tiny = cached_export(TINY).folder
+    finished = run_measured([sys.executable, "-m", "bench.peers", name, str(export), str(tiny)], environment)
     if finished.code:
-        if name == "catlake" and MISSING.search(finished.errors):
-            return None
         last = finished.errors.strip().rpartition("\n")[2]
         raise BenchError(f"{name} failed with code {finished.code}: {last}")
     told = json.loads(finished.output.splitlines()[-1])
@@ -219,7 +215,7 @@ def report(
         f"{totals.items:,} items, {totals.input:,} input and {totals.output:,} output tokens.",
         markdown(RESULT_HEAD, rows),
         f"Best of {options.repeat}, in turns, a process each. *Count* begins when the engine is up; *start* is the "
-        "engine's own (imports, JVM, first worker). *CPU* is of all processes, start included. *Peak memory* is of the "
+        "engine's own (imports, JVM, a first count of a tiny export). *CPU* is of all processes, start included. *Peak memory* is of the "
         "whole process tree, shared pages once.",
     ]
     if memory:

@@ -29,8 +29,10 @@ def build(checkout: Path) -> None:
     subprocess.run([sys.executable, "setup.py", "--quiet", "library_zip"], cwd=checkout, check=True)
 
 
-def test_the_zip_holds_every_module_and_contract_and_nothing_else(library: Path) -> None:
-    modules = {path.relative_to(ROOT / "lib").as_posix() for path in (ROOT / "lib").rglob("*.py")}
+def test_the_zip_holds_every_module_data_file_and_contract_and_nothing_else(library: Path) -> None:
+    kinds = (".py", ".json")
+    files = (path for path in (ROOT / "lib").rglob("*") if path.suffix in kinds)
+    modules = {path.relative_to(ROOT / "lib").as_posix() for path in files}
     names = {path.name.removesuffix(".odcs.yaml") for path in (ROOT / "schemas").glob("*.odcs.yaml")}
     assert set(zipfile.ZipFile(library).namelist()) == modules | {f"catlake/_contracts/{name}.json" for name in names}
 

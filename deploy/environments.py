@@ -1,0 +1,119 @@
+"""The environments: what each is called, how large it is, when it runs, and what its jobs are told.
+
+What a *job* looks up by `--environment` (labels, first date, excluded cities, limits) lies in
+`catlake.environment`. Accounts and regions come from the caller's credentials: none is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from catlake.environment import environment
+
+NIGHTLY = "cron(30 4 * * ? *)"
+"""04:30 UTC: 23:30 in Bogotá, when the day's conversations are over."""
+
+COMPONENTS: Mapping[str, Mapping[str, str]] = {
+    "ETL-1": {
+        "BillingTag": "ETL-GLUE-ETL1",
+        "ETLStage": "EXTRACT-TRANSFORM",
+        "DataSource": "DynamoDB-CATIA",
+        "DataTarget": "S3-CSV",
+    },
+    "ETL-2": {
+        "BillingTag": "ETL-GLUE-ETL2",
+        "ETLStage": "TRANSFORM-LOAD",
+        "DataSource": "S3-CSV",
+        "DataTarget": "S3-PARQUET",
+    },
+}
+"""Tags that tell the parts of a pipeline apart on the bill; the others are common to an environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """One environment. `schedule` None: its workflows start on demand. `timeout` is in minutes.
+
+    `job_arguments` holds, by job module (`conversations_normalize`), what only this environment's are given.
+    """
+
+    name: str
+    schedule: str | None = None
+    glue_version: str = "5.1"
+    worker_type: str = "G.1X"
+    number_of_workers: int = 2
+    execution_class: str = "STANDARD"
+    timeout: int = 60
+    job_arguments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def resource(self, name: str) -> str:
+        """The full name of a resource: `etl2-parquet` → `cat-prod-etl2-parquet`."""
+        return f"cat-{self.name}-{name}"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of reports and analyses."""
+        return self.resource("normalize-reports")
+
+    @property
+    def database(self) -> str:
+        """The catalog database (Athena wants underscores)."""
+        return f"cat_{self.name}_analytics_db"
+
+    @property
+    def work_group(self) -> str:
+        """The Athena work group."""
+        return f"wg-cat-{self.name}-analytics"
+
+    @property
+    def lake_uri(self) -> str:
+        """The root below which jobs read and write; the local runner puts a folder in its place."""
+        return f"s3://{self.bucket}"
+
+    def arguments(self, module: str) -> dict[str, str]:
+        """The default arguments of a job, by the name of its module."""
+        common = {"--environment": self.name, "--lake_uri": self.lake_uri}
+        return common | dict(self.job_arguments.get(module, {}))
+
+    def tags(self, component: str) -> dict[str, str]:
+        """The tags of a resource, for cost reports; `component` is a key of COMPONENTS."""
+        common = {
+            "Client": "CAT",
+            "CostCenter": "DATA-ANALYTICS",
+            "ETLComponent": component,
+            "Environment": self.name.upper(),
+            "ManagedBy": "CDK",
+            "Owner": "DataEngineering",
+            "Project": f"CAT-{self.name.upper()}-NORMALIZE",
+            "ProjectId": "P0260",
+        }
+        return common | dict(COMPONENTS[component])
+
+
+def _exports(bucket: str) -> dict[str, dict[str, str]]:
+    return {"conversations_normalize": {"--export_uri": f"s3://{bucket}/exports/catia/"}}
+
+
+PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("cat-prod-normalize-reports"))
+
+# 2 x G.1X is the least that a batch job of Glue runs on: test is smaller by spare capacity and a short leash.
+TEST = Environment(
+    name="test", execution_class="FLEX", timeout=20, job_arguments=_exports("cat-test-normalize-reports")
+)
+
+
+def _rehearsal() -> dict[str, dict[str, str]]:
+    """A laptop rehearses prod on the samples (unless told otherwise): prod's own values, as arguments."""
+    prod = environment("prod")
+    given = {
+        "--first_date": prod.first_conversation_date and prod.first_conversation_date.isoformat(),
+        "--excluded_cities": prod.excluded_cities,
+    }
+    options = {name: value for name, value in given.items() if value}
+    return {"conversations_normalize": {"--export_uri": "tests/data/samples/catia", **options}}
+
+
+LOCAL = Environment(name="local", job_arguments=_rehearsal())
+
+ENVIRONMENTS: Mapping[str, Environment] = {env.name: env for env in (LOCAL, TEST, PROD)}

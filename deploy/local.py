@@ -1,0 +1,189 @@
+"""Runs a workflow here with the triggers that are deployed: `python -m deploy.local run conversations`.
+
+A bucket is a folder of `--lake`; jobs run under spark-submit; crawlers register their tables in DuckDB, which
+`python -m deploy.local sql` opens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import FrameType
+
+from deploy import catalog
+from deploy.display import display, summary
+from deploy.environments import LOCAL
+from deploy.model import Crawler, Job, Workflow
+from deploy.processes import ProcessRunner, spark_environment, spark_submit
+from deploy.scheduler import FAILED, SUCCEEDED, Crawl, JobRunner, Outcome, WorkflowRun
+from deploy.workflows import WORKFLOWS
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = Path(sys.executable)
+DONE, SOMETHING_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class UsageError(Exception):
+    """Something is missing before a run can begin; the message says what to do."""
+
+
+class Terminated(BaseException):
+    """SIGTERM: the children must end with us, as after Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; gives the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+
+
+def run_workflow(
+    workflow: Workflow, lake: Path, runner: JobRunner, override: Callable[[Job], Mapping[str, str]]
+) -> int:
+    """Run a workflow with progress and summary on stdout; gives the exit code."""
+    lake_uri = lake / LOCAL.bucket
+    details: dict[str, str] = {}
+    run = WorkflowRun(workflow, runner, _crawl_into(lake, lake_uri, details), override=override)
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    code = DONE
+    try:
+        with display(run.members.values()) as run.listener:
+            run.run()
+    except KeyboardInterrupt:
+        print("interrupted: the running jobs were stopped; nothing half done was published", flush=True)
+        code = INTERRUPTED
+    except Terminated:
+        print("terminated: the running jobs were stopped; nothing half done was published", flush=True)
+        code = TERMINATED
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    print(f"\n{summary(run.members.values(), lake_uri, details)}", flush=True)
+    return code or (SOMETHING_FAILED if run.failed else DONE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description="Run workflows on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    run = commands.add_parser("run", help="run a workflow")
+    run.add_argument("workflow", choices=sorted(WORKFLOWS))
+    run.add_argument("--export", help="a DynamoDB export, or a folder of some (default: the samples)")
+    run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, the day the jobs take for today (default: today, UTC)")
+    run.set_defaults(command=_run)
+    sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
+    sql.set_defaults(command=_sql)
+    for command in (run, sql):
+        command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
+    return parser
+
+
+def _date(text: str) -> str:
+    try:
+        # fromisoformat alone takes weeks and dates without hyphens too.
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no date; write YYYY-MM-DD")
+
+
+def _run(options: argparse.Namespace) -> int:
+    workflow, lake = WORKFLOWS[options.workflow](LOCAL), _lake(options.lake)
+    _check_built(workflow)
+    override = _overrides(lake / LOCAL.bucket, options.export, options.run_date)
+    for job in workflow.jobs:
+        _check_export({**job.arguments, **override(job)}.get("--export_uri"))
+    logs = lake / "_logs" / f"{options.workflow}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    print(f"{workflow.name}: lake {lake / LOCAL.bucket}, logs {logs}", flush=True)
+    runner = ProcessRunner(spark_submit(ROOT, PYTHON), logs, spark_environment(PYTHON))
+    return run_workflow(workflow, lake, runner, override)
+
+
+def _overrides(lake_uri: Path, export: str | None, run_date: str | None) -> Callable[[Job], Mapping[str, str]]:
+    """What a run here puts over the workflow's arguments: folders for buckets, and what was asked for."""
+
+    def override(job: Job) -> dict[str, str]:
+        given = {"--lake_uri": str(lake_uri)}
+        if "--export_uri" in job.arguments:
+            given["--export_uri"] = (
+                _absolute(export, Path.cwd()) if export else _absolute(job.arguments["--export_uri"], ROOT)
+            )
+        if run_date:
+            given["--run_date"] = run_date
+        return given
+
+    return override
+
+
+def _absolute(uri: str, base: Path) -> str:
+    return uri if "://" in uri else str((base / Path(uri).expanduser()).resolve())
+
+
+def _lake(text: str) -> Path:
+    if "://" in text:
+        raise UsageError(f"--lake {text}: must be a folder of this machine; on AWS the deployed workflow runs")
+    lake = Path(text).expanduser().resolve()
+    if lake.exists() and not lake.is_dir():
+        raise UsageError(f"--lake {text}: is a file; give the folder that holds the buckets")
+    return lake
+
+
+def _check_export(uri: str | None) -> None:
+    if uri and "://" not in uri and not Path(uri).is_dir():
+        raise UsageError(f"--export {uri}: no such folder; give a DynamoDB export or a folder of exports")
+
+
+def _check_built(workflow: Workflow) -> None:
+    for path in (PYTHON.parent / "spark-submit", ROOT / "dist" / "catlake.zip"):
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist; run `make setup`, then .venv/bin/python -m deploy.local …")
+    for job in workflow.jobs:
+        if not (ROOT / job.script).is_file():
+            raise UsageError(f"job {job.name}: its script {job.script} does not exist")
+
+
+def _crawl_into(lake: Path, lake_uri: Path, details: dict[str, str]) -> Crawl:
+    def crawl(crawler: Crawler) -> Outcome:
+        try:
+            rows = catalog.crawl(lake, lake_uri, crawler)
+        except catalog.CatalogError as error:
+            return Outcome(FAILED, str(error))
+        details[crawler.name] = f"{crawler.database}.{crawler.table}: {rows} rows, in {lake / catalog.CATALOG}"
+        return Outcome(SUCCEEDED)
+
+    return crawl
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _sql(options: argparse.Namespace) -> int:
+    file = _lake(options.lake) / catalog.CATALOG
+    prompt = PYTHON.parent / "duckdb"
+    if not file.is_file():
+        raise UsageError(f"{file} does not exist yet; `make run` makes the lake and its catalog")
+    if not prompt.is_file():
+        raise UsageError(f"{prompt} does not exist; run `make setup`, or open {file} with a duckdb of your own")
+    found = catalog.tables(file)
+    print(
+        "tables: " + ", ".join(f"{database}.{table}" for database, table in found),
+        file=sys.stderr,
+        flush=True,
+    )
+    schemas = ",".join(dict.fromkeys(database for database, _ in found))
+    # Read-only, as Athena is; the search path lets `FROM data` do.
+    os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"SET search_path = '{schemas}'", str(file)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""The local runner as a person meets it: real processes and signals, small scripts in place of Spark jobs."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from deploy import local
+from deploy.catalog import CATALOG, registered_contract
+from deploy.environments import LOCAL
+from deploy.local import main
+from deploy.workflows import conversations
+
+ROOT = Path(__file__).parents[2]
+
+# A whole run with the project's own workflow; only the jobs are others.
+DRIVER = """
+import sys
+from pathlib import Path
+from deploy.environments import LOCAL
+from deploy.local import run_workflow
+from deploy.processes import ProcessRunner
+from deploy.workflows import conversations
+
+lake, script = Path(sys.argv[1]), sys.argv[2]
+
+def command(job, arguments):
+    return [sys.executable, "-u", script, job.name, str(lake / LOCAL.bucket)]
+
+runner = ProcessRunner(command, lake / "_logs" / "run", grace=2)
+sys.exit(run_workflow(conversations(LOCAL), lake, runner, lambda job: {}))
+"""
+
+SUMMARY = """
+import json, pathlib, sys
+job, lake = sys.argv[1], pathlib.Path(sys.argv[2])
+runs = lake / "runs" / job
+runs.mkdir(parents=True)
+balance = {"read": 3, "written": {"users": 2}, "filtered": {"register": 1}, "quarantined": 0}
+(runs / "r1.json").write_text(json.dumps({"outputs": [], "balance": balance, "quarantine": None}))
+print(json.dumps({"event": "run_finished", "job": job, "run": "r1"}))
+"""
+
+FAILURE = """
+print('{"event": "run_failed", "run": "r1", "error": "the export is unfinished"}')
+raise SystemExit(1)
+"""
+
+ENDLESS = 'print(\'{"event": "run_started", "run": "r1"}\'); import time; time.sleep(60)'
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """A lake whose second job has published a table that satisfies its contract."""
+    (crawler,) = conversations(LOCAL).crawlers
+    types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
+    columns = registered_contract(crawler.contract).columns
+    schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
+    folder = tmp_path / "lake" / LOCAL.bucket / crawler.path
+    folder.mkdir(parents=True)
+    pq.write_table(schema.empty_table(), folder / "data.parquet")
+    return tmp_path / "lake"
+
+
+def start(lake, source, **options):
+    """The driver as a process, with every job running `source`."""
+    script = lake / "job.py"
+    script.write_text(textwrap.dedent(source), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(lake), str(script)],
+        env=environment,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options},
+    )
+
+
+def finish(process):
+    out, _ = process.communicate(timeout=30)
+    return process.returncode, out
+
+
+def test_a_run_shows_progress_then_each_jobs_balance_and_the_table(lake):
+    code, out = finish(start(lake, SUMMARY))
+    assert code == 0, out
+    progress, _, end = out.partition("\n\n")
+    assert "cat-local-etl1-normalize RUNNING" in progress
+    assert "cat-local-etl2-parquet | run_finished" in progress
+    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 2
+    assert re.search(r"cat-local-curated-crawler: SUCCEEDED .*\n    cat_local_analytics_db.data: 0 rows, in ", end)
+    assert (lake / CATALOG).is_file()
+    assert (lake / "_logs" / "run" / "cat-local-etl1-normalize.log").is_file()
+
+
+def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
+    code, out = finish(start(lake, FAILURE))
+    assert code == 1
+    assert out.partition("\n\n")[2].splitlines()[1:] == [
+        "    the export is unfinished",
+        "cat-local-etl2-parquet: NOT STARTED",
+        "    needs cat-local-etl1-normalize SUCCEEDED",
+        "cat-local-curated-crawler: NOT STARTED",
+        "    needs cat-local-etl2-parquet SUCCEEDED",
+    ]
+
+
+def test_a_table_that_was_not_published_fails_its_crawl(lake):
+    (lake / LOCAL.bucket / "reports/etl-process2/data.parquet/data.parquet").unlink()
+    code, out = finish(start(lake, SUMMARY))
+    assert code == 1
+    assert "cat-local-curated-crawler: no Parquet file in" in out
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_stops_the_jobs_and_says_so(lake, number, code, word):
+    process = start(lake, ENDLESS)
+    for line in process.stdout:
+        if "run_started" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(number)
+    ended, out = finish(process)
+    assert (ended, time.monotonic() - began < 10) == (code, True), out
+    assert f"{word}: the running jobs were stopped" in out
+    assert "cat-local-etl1-normalize: STOPPED" in out
+    assert "cat-local-etl2-parquet: NOT STARTED" in out
+
+
+def test_on_a_terminal_the_progress_is_a_table_in_place(lake):
+    ours, theirs = pty.openpty()
+    process = start(lake, FAILURE, stdout=theirs, stderr=theirs, text=False)
+    os.close(theirs)
+    screen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            screen += chunk
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(10) == 1
+    shown = screen.decode()
+    assert "last event" in shown
+    assert "\x1b[" in shown
+    assert "    the export is unfinished" in shown
+
+
+def test_an_export_that_does_not_exist_is_one_clear_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "_check_built", lambda _: None)
+    export, lake = tmp_path / "nowhere", tmp_path / "lake"
+    assert main(["run", "conversations", "--lake", str(lake), "--export", str(export)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --export {export}: no such folder; give a DynamoDB export or a folder of exports\n"
+    )
+    assert not lake.exists()
+
+
+@pytest.mark.parametrize("run_date", ["2025-8-4", "20250804", "2025-02-30", "2025-W31-1", "yesterday"])
+def test_a_run_date_that_is_no_date_is_refused(run_date, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "conversations", "--export", str(tmp_path / "none"), "--run_date", run_date])
+    assert f"--run_date: {run_date!r} is no date; write YYYY-MM-DD" in capsys.readouterr().err
+
+
+def test_an_unknown_workflow_is_told_which_there_are(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "conversation"])
+    assert "conversations" in capsys.readouterr().err
+
+
+def test_a_lake_must_be_a_folder_of_this_machine(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["run", "conversations", "--lake", "s3://bucket"]) == 2
+    assert main(["run", "conversations", "--lake", str(file)]) == 2
+    assert "--lake s3://bucket: must be a folder" in capsys.readouterr().err
+
+
+def test_a_project_that_is_not_set_up_says_what_to_do(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "ROOT", tmp_path)
+    assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
+    assert "run `make setup`" in capsys.readouterr().err
+
+
+def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    override = local._overrides(tmp_path / "lake" / LOCAL.bucket, "exports", "2025-09-01")
+    normalize, curate = conversations(LOCAL).jobs
+    assert override(normalize) == {
+        "--lake_uri": str(tmp_path / "lake" / LOCAL.bucket),
+        "--export_uri": str(tmp_path / "exports"),
+        "--run_date": "2025-09-01",
+    }
+    assert set(override(curate)) == {"--lake_uri", "--run_date"}
+
+
+def test_without_an_export_the_samples_of_the_project_are_read_and_s3_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    normalize, _ = conversations(LOCAL).jobs
+    assert local._overrides(tmp_path, None, None)(normalize)["--export_uri"] == str(ROOT / "tests/data/samples/catia")
+    assert local._overrides(tmp_path, "s3://b/x", None)(normalize)["--export_uri"] == "s3://b/x"
+
+
+def sql(lake, statement):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}"}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.local", "sql", "--lake", str(lake)],
+        input=statement,
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_the_prompt_names_the_tables_and_finds_them_by_their_short_names(lake):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    done = sql(lake, "SELECT count(*) AS users FROM data;")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "tables: cat_local_analytics_db.data\n"
+    assert "users" in done.stdout
+
+
+def test_the_prompt_only_reads(lake):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    assert "read-only" in sql(lake, "CREATE TABLE x (a INT);").stderr
+
+
+def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path):
+    done = sql(tmp_path, "")
+    assert done.returncode == 2
+    assert "does not exist yet; `make run` makes the lake and its catalog" in done.stderr
