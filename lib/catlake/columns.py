@@ -41,6 +41,8 @@ def iso_timestamp(text: Column) -> Column:
     normal = F.regexp_replace(normal, r"^(\S{10})[T ](\d{2})(\d{2})(?=\d{2}|Z|[+-]|$)", "$1T$2:$3")
     normal = F.regexp_replace(normal, r"^(\S{10}T\d{2}:\d{2})(\d{2})", "$1:$2")
     normal = F.regexp_replace(normal, r"^(\S{10}) ", "$1T")
+    # Spark takes no offset after minutes.
+    normal = F.regexp_replace(normal, r"^(\S{10}T\d{2}:\d{2})(?=Z|[+-])", "$1:00")
     normal = F.regexp_replace(normal, r"(:\d{2}),(\d)", "$1.$2")
     normal = F.regexp_replace(normal, r"(T.*[+-]\d{2})(\d{2})$", "$1:$2")
     # The cast alone takes more than ISO-8601: a year, a time of today.

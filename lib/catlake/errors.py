@@ -25,6 +25,10 @@ class StoreError(CatlakeError):
     """A folder or an object store cannot be used as asked."""
 
 
+class CatalogError(CatlakeError):
+    """The catalog cannot be changed as asked: by Athena, or on a laptop by DuckDB."""
+
+
 class BalanceError(CatlakeError):
     """The records of a run do not add up: read is not written + filtered + quarantined."""
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,8 @@ from pyspark.sql import SparkSession
 from catlake.errors import StoreError
 
 S3_SCHEMES = ("s3", "s3a")
+MOST_KEYS_A_DELETE = 1000
+"""S3's own limit of one DeleteObjects request."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,9 @@ class LocalFiles:
 
     def list(self, folder: str) -> Iterator[FileInfo]:
         """See `Files.list`."""
-        for root, folders, names in os.walk(folder):
-            folders.sort()
-            for name in sorted(names):
-                path = os.path.join(root, name)
-                status = os.stat(path)
-                yield FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        for path in sorted(os.path.join(root, name) for root, _, names in os.walk(folder) for name in names):
+            status = os.stat(path)
+            yield FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def exists(self, uri: str) -> bool:
         """See `Files.exists`."""
@@ -147,7 +147,8 @@ class LocalFiles:
 
     def remove(self, folder: str) -> None:
         """See `Files.remove`."""
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)
@@ -228,18 +229,21 @@ class S3Files:
     def list(self, folder: str) -> Iterator[FileInfo]:
         """See `Files.list`."""
         bucket, key = _bucket_and_key(folder)
-        root = folder[: len(folder) - len(key)]
+        root = f"{folder.partition('://')[0]}://{bucket}/"
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=key.rstrip("/") + "/" if key else ""
         )
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                yield FileInfo(root + entry["Key"], entry["Size"], entry["LastModified"])
+        with _told_plainly(folder):
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield FileInfo(root + entry["Key"], entry["Size"], entry["LastModified"])
 
     def exists(self, uri: str) -> bool:
         """See `Files.exists`."""
+        bucket, key = _bucket_and_key(uri)
         try:
-            self._head(uri)
+            with _told_plainly(uri):
+                self.client.head_object(Bucket=bucket, Key=key)
         except FileNotFoundError:
             return False
         return True
@@ -247,7 +251,7 @@ class S3Files:
     def open(self, uri: str) -> BinaryIO:
         """See `Files.open`."""
         bucket, key = _bucket_and_key(uri)
-        with _missing_as_file_not_found(self.client, uri):
+        with _told_plainly(uri):
             return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key)["Body"])
 
     def read(self, uri: str) -> bytes:
@@ -258,25 +262,29 @@ class S3Files:
     def write(self, uri: str, content: bytes) -> None:
         """See `Files.write`."""
         bucket, key = _bucket_and_key(uri)
-        self.client.put_object(Bucket=bucket, Key=key, Body=content)
+        with _told_plainly(uri):
+            self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def replace(self, source: str, target: str) -> None:
         """See `Files.replace`: a copy within S3 (in parts when it is large) appears in one step."""
         bucket, key = _bucket_and_key(source)
         target_bucket, target_key = _bucket_and_key(target)
-        self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
-        self.client.delete_object(Bucket=bucket, Key=key)
+        with _told_plainly(source):
+            self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
+            self.client.delete_object(Bucket=bucket, Key=key)
 
     def remove(self, folder: str) -> None:
         """See `Files.remove`."""
         bucket, _ = _bucket_and_key(folder)
-        for info in self.list(folder):
-            self.client.delete_object(Bucket=bucket, Key=_bucket_and_key(info.uri)[1])
-
-    def _head(self, uri: str) -> None:
-        bucket, key = _bucket_and_key(uri)
-        with _missing_as_file_not_found(self.client, uri):
-            self.client.head_object(Bucket=bucket, Key=key)
+        keys = (_bucket_and_key(info.uri)[1] for info in self.list(folder))
+        while batch := [{"Key": key} for key in islice(keys, MOST_KEYS_A_DELETE)]:
+            with _told_plainly(folder):
+                answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+            if errors := answer.get("Errors"):
+                raise StoreError(
+                    f"{folder}: {len(errors)} objects are not removed ({errors[0].get('Key')}: "
+                    f"{errors[0].get('Message')}); check the credentials' rights"
+                )
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:
@@ -286,10 +294,15 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _missing_as_file_not_found(client: Any, uri: str) -> Iterator[None]:
+def _told_plainly(uri: str) -> Iterator[None]:
+    """S3's errors as ours: a missing object as FileNotFoundError, any other as a StoreError of one line."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         yield
-    except client.exceptions.ClientError as error:
+    except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
             raise FileNotFoundError(uri) from error
-        raise
+        raise StoreError(f"{uri}: {error}; check the bucket's name, the credentials and their rights") from error
+    except BotoCoreError as error:
+        raise StoreError(f"{uri}: {error}; check the endpoint, the region and the credentials") from error

@@ -4,7 +4,21 @@ Usable alone, for any table: see docs/reading-exports.md. It knows no pipeline.
 """
 
 from catlake.dynamodb.export import DataFile, Export, find_export
+from catlake.dynamodb.incremental import OUTCOME, ExportChain, find_exports, read_state
 from catlake.dynamodb.reader import REJECTED, read_items
 from catlake.dynamodb.values import attribute
+from catlake.dynamodb.versions import VERSION
 
-__all__ = ["REJECTED", "DataFile", "Export", "attribute", "find_export", "read_items"]
+__all__ = [
+    "OUTCOME",
+    "REJECTED",
+    "VERSION",
+    "DataFile",
+    "Export",
+    "ExportChain",
+    "attribute",
+    "find_export",
+    "find_exports",
+    "read_items",
+    "read_state",
+]

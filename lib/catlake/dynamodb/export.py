@@ -1,4 +1,4 @@
-"""Full exports of DynamoDB tables to S3: which one to read, and whether all of it is there.
+"""Exports of DynamoDB tables to S3: which full one to read, and whether all of it is there.
 
 Layout and fields: SPEC 1.1 (`ExportTableToPointInTime`). An export is finished when it has its
 `manifest-summary.json`; what the manifests say is verified here, what the data files hold is verified by
@@ -6,19 +6,23 @@ the tasks that read them (`catlake.dynamodb.reader`).
 """
 
 import base64
-import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from catlake.errors import ExportError
-from catlake.files import Files, joined
+from catlake.files import Files, joined, normalized
 from catlake.jsontext import parse
 
 SUMMARY = "manifest-summary.json"
 FILE_LIST = "manifest-files.json"
+STARTED = "_started"
+
+DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
+
+Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,14 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Export:
-    """A finished full export: its folder, when its state was taken (UTC), and its data files."""
+    """A finished export: its folder, the time of the state that it holds (UTC), and its data files."""
 
     uri: str
     export_time: datetime
     item_count: int
     table_arn: str
     files: tuple[DataFile, ...]
+    output_format: str = DYNAMODB_JSON
 
 
 def find_export(files: Files, uri: str) -> Export:
@@ -54,44 +59,86 @@ def find_export(files: Files, uri: str) -> Export:
     Raises:
         ExportError: No finished full export, or its manifests do not hold.
     """
-    listed = {info.uri for info in files.list(uri)}
-    finished = sorted(name.removesuffix("/" + SUMMARY) for name in listed if name.endswith("/" + SUMMARY))
-    summaries = {folder: _summary(files, folder, listed) for folder in finished}
-    full = [folder for folder in finished if _is_full(summaries[folder])]
-    if not full:
-        raise ExportError(f"{uri}: {_why_none(listed, finished)}")
-    newest = max(full, key=lambda folder: (_export_time(folder, summaries[folder]), folder))
-    return _export(files, uri, newest, summaries[newest], listed)
+    uri = normalized(uri)  # tasks run in another working directory
+    found = FinishedExports.below(files, uri)
+    folder = found.newest_full()
+    return found.export(folder, "exportTime")
 
 
-def _why_none(listed: set[str], finished: list[str]) -> str:
-    if finished:
-        return "holds only incremental exports, and a full export is needed; export the table in full"
-    started = sorted(name for name in listed if name.endswith(("/_started", "/" + FILE_LIST)))
-    if started:
-        folder = started[0].rpartition("/")[0]
-        return f"the export {folder} is not finished (it has no {SUMMARY}); wait for it or name another"
-    if listed:
-        return f"no export there (no {SUMMARY} in or below it); name an export's folder or one above it"
-    return "no such folder, or it is empty; name an export's folder or one above it"
+@dataclass(frozen=True)
+class FinishedExports:
+    """The finished exports at or below a URI, by their summaries (whose checksums hold)."""
+
+    files: Files
+    uri: str
+    listed: frozenset[str]
+    summaries: Mapping[str, Summary]
+
+    @classmethod
+    def below(cls, files: Files, uri: str) -> "FinishedExports":
+        """All that are there. Raises ExportError for a summary that does not hold."""
+        listed = frozenset(info.uri for info in files.list(uri))
+        folders = sorted(name.removesuffix("/" + SUMMARY) for name in listed if name.endswith("/" + SUMMARY))
+        return cls(files, uri, listed, {folder: _summary(files, folder, listed) for folder in folders})
+
+    def newest_full(self) -> str:
+        """The folder of the newest full export. Raises ExportError, saying why, when there is none."""
+        full = [folder for folder, summary in self.summaries.items() if is_full(summary)]
+        if not full:
+            raise ExportError(f"{self.uri}: {self._why_none()}")
+        return max(full, key=lambda folder: (self.time(folder, "exportTime"), folder))
+
+    def export(self, folder: str, time_field: str) -> Export:
+        """An export whole, its manifests verified; its time is the given field of its summary."""
+        summary = self.summaries[folder]
+        data_files, item_count = _verified_files(self.files, self.uri, folder, summary, self.listed)
+        return Export(
+            folder,
+            self.time(folder, time_field),
+            item_count,
+            str(summary.get("tableArn")),
+            data_files,
+            summary["outputFormat"],
+        )
+
+    def time(self, folder: str, field: str) -> datetime:
+        """A time of an export's summary. Raises ExportError when it is none."""
+        return _time(folder, self.summaries[folder], field)
+
+    def unfinished(self) -> list[str]:
+        """The folders of exports that have begun and have no summary."""
+        begun = {name.rpartition("/")[0] for name in self.listed if name.endswith(("/" + STARTED, "/" + FILE_LIST))}
+        return sorted(begun - self.summaries.keys())
+
+    def _why_none(self) -> str:
+        if self.summaries:
+            return "holds only incremental exports, and a full export is needed; export the table in full"
+        if started := self.unfinished():
+            return f"the export {started[0]} is not finished (it has no {SUMMARY}); wait for it or name another"
+        if self.listed:
+            return f"no export there (no {SUMMARY} in or below it); name an export's folder or one above it"
+        return "no such folder, or it is empty; name an export's folder or one above it"
 
 
-def _is_full(summary: dict[str, Any]) -> bool:
+def is_full(summary: Summary) -> bool:
+    """Whether a summary is that of a full export; those from before there was a type are."""
     return summary.get("exportType") in (None, "FULL_EXPORT")
 
 
-def _summary(files: Files, folder: str, listed: set[str]) -> dict[str, Any]:
+def _summary(files: Files, folder: str, listed: Set[str]) -> Summary:
     uri = joined(folder, SUMMARY)
     content = _verified(files, uri, joined(folder, "manifest-summary.checksum"), listed)
     summary = _parsed(uri, content)
     return summary
 
 
-def _export(files: Files, root: str, folder: str, summary: dict[str, Any], listed: set[str]) -> Export:
+def _verified_files(
+    files: Files, root: str, folder: str, summary: Summary, listed: Set[str]
+) -> tuple[tuple[DataFile, ...], int]:
     output_format = summary.get("outputFormat")
-    if output_format != "DYNAMODB_JSON":
+    if output_format not in (DYNAMODB_JSON, ION):
         raise ExportError(
-            f"{folder}: output format {output_format} is not supported; export the table as DYNAMODB_JSON"
+            f"{folder}: output format {output_format} is not supported; export the table as {DYNAMODB_JSON} or {ION}"
         )
     uri = joined(folder, FILE_LIST)
     if uri not in listed:
@@ -106,25 +153,29 @@ def _export(files: Files, root: str, folder: str, summary: dict[str, Any], liste
             f"{folder}: {SUMMARY} counts {item_count} items but {FILE_LIST} lists {listed_count}; "
             "copy the export again or take a new one"
         )
-    return Export(folder, _export_time(folder, summary), item_count, str(summary.get("tableArn")), data_files)
+    return data_files, item_count
 
 
 def _data_file(
-    files: Files, root: str, folder: str, summary: dict[str, Any], entry: dict[str, Any], listed: set[str]
+    files: Files, root: str, folder: str, summary: Summary, entry: dict[str, Any], listed: Set[str]
 ) -> DataFile:
     manifest = joined(folder, FILE_LIST)
     key = str(entry.get("dataFileS3Key", ""))
-    found = next((uri for uri in _places(root, folder, summary, key) if uri in listed or files.exists(uri)), None)
+    places = list(_places(root, folder, summary, key))
+    # What the listing shows needs no look-up: for a copy on S3 that saves two requests a file.
+    found = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
     if found is None:
         raise ExportError(f"{folder}: data file {key!r} of {FILE_LIST} is missing; copy the whole export")
     try:
-        md5 = base64.b64decode(entry["md5Checksum"], validate=True).hex()
-    except (KeyError, TypeError, binascii.Error):
+        md5 = base64.b64decode(entry["md5Checksum"], validate=True)
+        if len(md5) != 16:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):  # ValueError: no base64, or not of an MD5
         raise ExportError(f"{manifest}: {key!r} has no readable md5Checksum; take a new export") from None
-    return DataFile(found, _count(manifest, entry), md5)
+    return DataFile(found, _count(manifest, entry), md5.hex())
 
 
-def _places(root: str, folder: str, summary: dict[str, Any], key: str) -> Iterable[str]:
+def _places(root: str, folder: str, summary: Summary, key: str) -> Iterable[str]:
     """Where a data file may lie: where its key says, with or without the prefix, else beside the manifest.
 
     The key comes from outside: it is only ever looked up inside the export's own bucket or the given
@@ -146,7 +197,7 @@ def _places(root: str, folder: str, summary: dict[str, Any], key: str) -> Iterab
     yield joined(folder.rpartition("/")[0], "data", segments[-1])
 
 
-def _verified(files: Files, uri: str, checksum_uri: str, listed: set[str]) -> bytes:
+def _verified(files: Files, uri: str, checksum_uri: str, listed: Set[str]) -> bytes:
     content = files.read(uri)
     # A copy may lack the checksum files; the data files carry their own in the manifest.
     if checksum_uri in listed:
@@ -177,10 +228,10 @@ def _count(uri: str, entry: dict[str, Any]) -> int:
     return count
 
 
-def _export_time(folder: str, summary: dict[str, Any]) -> datetime:
-    text = summary.get("exportTime")
+def _time(folder: str, summary: Summary, field: str) -> datetime:
+    text = summary.get(field)
     try:
         time = datetime.fromisoformat(str(text))
     except ValueError:
-        raise ExportError(f"{folder}: exportTime is {text!r}, not an ISO-8601 time; take a new export") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        raise ExportError(f"{folder}: {field} is {text!r}, not an ISO-8601 time; take a new export") from None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -8,7 +8,7 @@ file's size.
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -18,10 +18,10 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema, to_arrow_type
 
 from catlake.dynamodb.export import DataFile, Export
+from catlake.dynamodb.lines import JSON, ItemLines, LineParser, format_of
 from catlake.dynamodb.values import Convert, Mismatch, converter, source_of
 from catlake.errors import ExportError
 from catlake.files import Files
-from catlake.jsontext import parse
 
 
 def _gzip() -> tuple[Any, type[Exception]]:
@@ -50,12 +50,13 @@ REJECTED_TYPE = T.StructType(
     ]
 )
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 512 << 10
 MAX_LINE_BYTES = 64 << 20
 """Far above the longest line that a 400 KB item can make; a file beyond it is no export."""
 
 REASON = "_reason"
-EachBatch = Callable[[pa.RecordBatch], pa.RecordBatch]
+_JSON_ITEMS = ItemLines(JSON)
+EachBatch = Callable[[Mapping[str, Sequence[Any]]], pa.RecordBatch]
 
 
 def read_items(
@@ -74,10 +75,10 @@ def read_items(
         files: Where the export lies.
         export: What `find_export` returned.
         schema: One field an attribute (`catlake.dynamodb.attribute`); what it declares is what is read.
-        each_batch: A function that is applied to the batches of `schema` within the reading task, before they
-            go to Spark: the place for work on large texts that need not leave Python. It returns as many rows
-            as it gets, of the schema `output`, and may add a string column `_reason`: rows where it is
-            set are rejected.
+        each_batch: A function that is applied within the reading task to the columns of `schema`, as lists of
+            Python values, before anything goes to Spark: the place for work on large texts that need not leave
+            Python. It returns a batch of `output`, with as many rows as it got, and may add a string column
+            `_reason`: rows where it is set are rejected.
         output: The schema of what `each_batch` returns, without `_reason`.
 
     Returns:
@@ -87,20 +88,46 @@ def read_items(
     Raises (when the DataFrame is used):
         ExportError: A data file is missing, broken, or is not what the manifest says (MD5, number of items).
     """
+    lines = ItemLines(format_of(export))
+    return read_files(spark, files, [(file, lines) for file in export.files], schema, each_batch, output)
+
+
+def read_files(
+    spark: SparkSession,
+    files: Files,
+    data_files: Iterable[tuple[DataFile, LineParser]],
+    schema: T.StructType,
+    each_batch: EachBatch | None,
+    output: T.StructType | None,
+    own: T.StructType | None = None,
+) -> DataFrame:
+    """The rows of data files, the lines of each parsed in its own way: the engine of `read_items`.
+
+    Args:
+        spark: The session.
+        files: Where they lie.
+        data_files: The files and the parsers of their lines.
+        schema: See `read_items`.
+        each_batch: See `read_items`.
+        output: See `read_items`.
+        own: The parsers' own columns, which come last.
+    """
     columns = output if each_batch and output else schema
-    result = T.StructType([*(_nullable(field) for field in columns), T.StructField(REJECTED, REJECTED_TYPE)])
+    result = T.StructType(
+        [*(_nullable(field) for field in columns), T.StructField(REJECTED, REJECTED_TYPE), *(own or ())]
+    )
     decoder = _Decoder(schema, each_batch)
     # Largest first, so that no long task starts last.
-    data_files = sorted(export.files, key=lambda each: -each.item_count)
+    largest_first = sorted(data_files, key=lambda each: -each[0].item_count)
 
     def read(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         arrow_schema = to_arrow_schema(result)
         for batch in numbers:
             for number in batch.column(0).to_pylist():
-                for decoded in _read_file(files, data_files[number], decoder):
+                for decoded in _read_file(files, largest_first[number][0], decoder, largest_first[number][1]):
                     yield _cast(decoded, arrow_schema)
 
-    count = len(data_files)
+    count = len(largest_first)
     return spark.range(0, count, 1, numPartitions=max(count, 1)).mapInArrow(read, result)
 
 
@@ -120,7 +147,9 @@ class _Lines:
     first: int
 
 
-def _read_file(files: Files, file: DataFile, decoder: "_Decoder") -> Iterator[pa.RecordBatch]:
+def _read_file(
+    files: Files, file: DataFile, decoder: "_Decoder", parser: LineParser = _JSON_ITEMS
+) -> Iterator[pa.RecordBatch]:
     read = 0
     try:
         raw = files.open(file.uri)
@@ -131,7 +160,7 @@ def _read_file(files: Files, file: DataFile, decoder: "_Decoder") -> Iterator[pa
         try:
             for chunk in _chunks_of_lines(file.uri, digest):
                 read += sum(1 for line in chunk.lines if line.strip())
-                yield decoder.batch(file.uri, chunk)
+                yield decoder.batch(file.uri, chunk, parser)
         except (EOFError, OSError, _InflateError) as error:
             # The checksum tells more than "the stream ended early", so it goes first.
             _check_digest(file, digest)
@@ -216,18 +245,14 @@ class _Column:
     arrow_type: pa.DataType
     is_string: bool
 
-    def values(self, items: Sequence[dict[str, Any] | None], reasons: list[str | None]) -> pa.Array:
+    def values(self, items: Sequence[dict[str, Any] | None], reasons: list[str | None]) -> list[Any]:
         if self.is_string and not self.required:
             try:
                 # The hot path: nearly always every value is an S (or missing).
-                source = self.source
-                return pa.array(
-                    [None if item is None or (value := item.get(source)) is None else value["S"] for item in items],
-                    pa.string(),
-                )
-            except (KeyError, TypeError, pa.ArrowException):
+                return _texts(items, self.source)
+            except (KeyError, TypeError):
                 pass
-        return pa.array([self._value(item, row, reasons) for row, item in enumerate(items)], self.arrow_type)
+        return [self._value(item, row, reasons) for row, item in enumerate(items)]
 
     def _value(self, item: dict[str, Any] | None, row: int, reasons: list[str | None]) -> Any:
         if item is None:
@@ -244,6 +269,20 @@ class _Column:
         if converted is None and self.required:
             reasons[row] = reasons[row] or f"attribute {self.source}: missing"
         return converted
+
+
+def _texts(items: Sequence[dict[str, Any] | None], source: str) -> list[str | None]:
+    """The bodies of an attribute that is an S wherever it is; KeyError or TypeError when it is not."""
+    texts: list[str | None] = []
+    for item in items:
+        if item is None or (value := item.get(source)) is None:
+            texts.append(None)
+            continue
+        text = value["S"]
+        if type(text) is not str or len(value) != 1:
+            raise TypeError
+        texts.append(text)
+    return texts
 
 
 class _Decoder:
@@ -275,40 +314,30 @@ class _Decoder:
             ]
         return self._compiled
 
-    def batch(self, uri: str, chunk: _Lines) -> pa.RecordBatch:
+    def batch(self, uri: str, chunk: _Lines, parser: LineParser) -> pa.RecordBatch:
         """The rows of some lines; blank lines are none."""
         numbered = [(chunk.first + at, line) for at, line in enumerate(chunk.lines) if line.strip()]
-        lines = [line for _, line in numbered]
-        reasons: list[str | None] = [None] * len(lines)
-        items = _items(lines, reasons)
-        arrays = [column.values(items, reasons) for column in self._columns]
-        batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._columns])
+        parsed = parser([line for _, line in numbered])
+        reasons = parsed.reasons
+        values = {column.name: column.values(parsed.items, reasons) for column in self._columns}
         if self._each_batch:
-            batch = self._each_batch(batch)
+            # Not by way of Arrow: for large texts, that would take as long as parsing them.
+            batch = self._each_batch(values)
             if REASON in batch.schema.names:
                 later = batch.column(REASON).to_pylist()
                 reasons = [first or second for first, second in zip(reasons, later, strict=True)]
+        else:
+            arrays = [pa.array(values[column.name], column.arrow_type) for column in self._columns]
+            batch = pa.RecordBatch.from_arrays(arrays, names=list(values))
+        for row in parsed.deleted:
+            reasons[row] = None
         rejected = [
             None
             if reason is None
             else {"file": uri, "line": number, "reason": reason, "raw": line.decode("utf-8", "backslashreplace")}
             for reason, (number, line) in zip(reasons, numbered, strict=True)
         ]
-        return batch.append_column(REJECTED, pa.array(rejected, to_arrow_type(REJECTED_TYPE)))
-
-
-def _items(lines: Sequence[bytes], reasons: list[str | None]) -> Sequence[dict[str, Any] | None]:
-    items: list[dict[str, Any] | None] = []
-    for row, line in enumerate(lines):
-        try:
-            item = parse(line)["Item"]
-            if not isinstance(item, dict):
-                raise TypeError
-            items.append(item)
-        except (KeyError, TypeError):
-            reasons[row] = 'no export line: it has no {"Item": {…}}'
-            items.append(None)
-        except (ValueError, RecursionError) as error:
-            reasons[row] = f"not JSON: {error}"
-            items.append(None)
-    return items
+        batch = batch.append_column(REJECTED, pa.array(rejected, to_arrow_type(REJECTED_TYPE)))
+        for name, column in parsed.own.items():
+            batch = batch.append_column(name, column)
+        return batch

@@ -18,10 +18,9 @@ A missing attribute and NULL are null. Anything else is a mismatch: it is report
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import orjson
@@ -33,8 +32,11 @@ AttributeValue = dict[str, Any]
 Convert = Callable[[AttributeValue], Any]
 
 _INTEGERS = {T.ByteType: 8, T.ShortType: 16, T.IntegerType: 32, T.LongType: 64}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
-_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+# ASCII: the digits of other scripts are no DynamoDB numbers.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+# Python's own context stops at 28 digits; DynamoDB and Spark have 38.
+_38_DIGITS = Context(prec=38)
 
 
 class Mismatch(ValueError):
@@ -59,7 +61,7 @@ def attribute(
         required: Whether an item without it is rejected.
         json_text: Whether an S may stand for it that holds the JSON text of such a value; a blank text
             and the text `null` are null.
-        one_as_list: Whether a single value may stand for an array of one.
+        one_as_list: Whether a single value (no list, no set) may stand for an array of one.
     """
     metadata = {
         "source": source or name,
@@ -83,7 +85,10 @@ def converter(field: T.StructField) -> Convert:
     Raises:
         TypeError: The declared type can never hold attribute values.
     """
-    convert = _converter(field.dataType)
+    try:
+        convert = _converter(field.dataType)
+    except TypeError as error:
+        raise TypeError(f"{field.name}: {error}") from None
     if field.metadata.get("one_as_list"):
         convert = _one_as_list(convert)
     if field.metadata.get("json_text"):
@@ -93,7 +98,10 @@ def converter(field: T.StructField) -> Convert:
 
 def plain_json(value: AttributeValue) -> str:
     """The plain JSON text of an attribute value: numbers with all their digits, sets as lists, B as base64."""
-    return orjson.dumps(_plain(value)).decode()
+    try:
+        return orjson.dumps(_plain(value)).decode()
+    except orjson.JSONEncodeError as error:  # a JSON text may nest deeper than DynamoDB's 32 levels
+        raise Mismatch(f"not writable as JSON: {error}") from None
 
 
 def typed(plain: Any) -> AttributeValue:
@@ -128,9 +136,9 @@ def _converter(data_type: T.DataType) -> Convert:
         case T.ByteType() | T.ShortType() | T.IntegerType() | T.LongType():
             return _integer(_INTEGERS[type(data_type)])
         case T.ArrayType():
-            return _array(_converter(data_type.elementType))
+            return _array(_never_null_unless(data_type.containsNull, _converter(data_type.elementType)))
         case T.MapType() if isinstance(data_type.keyType, T.StringType):
-            return _map(_converter(data_type.valueType))
+            return _map(_never_null_unless(data_type.valueContainsNull, _converter(data_type.valueType)))
         case T.StructType():
             return _struct(data_type)
         case T.FloatType() | T.DoubleType():
@@ -163,7 +171,7 @@ def _is_base64(body: Any) -> bool:
         return False
     try:
         base64.b64decode(body, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; letters beyond ASCII are another
         return False
     return True
 
@@ -235,7 +243,7 @@ def _decimal(data_type: T.DecimalType) -> Convert:
         number = Decimal(body)
         if number and number.adjusted() >= whole_digits:
             raise Mismatch(f"number {body} does not fit {data_type.simpleString()}")
-        exact = number.quantize(quantum)
+        exact = number.quantize(quantum, context=_38_DIGITS)
         if exact != number:
             raise Mismatch(f"number {body} has more digits than {data_type.simpleString()} holds")
         return exact
@@ -266,22 +274,45 @@ def _map(item: Convert) -> Convert:
 
 
 def _struct(data_type: T.StructType) -> Convert:
-    fields = [(field.name, source_of(field), converter(field)) for field in data_type.fields]
+    fields = [(field.name, source_of(field), converter(field), field.nullable) for field in data_type.fields]
 
     def convert(value: AttributeValue) -> dict[str, Any] | None:
         body = _expect(value, "M")
         if body is None:
             return None
-        return {
-            name: None if (inner := body.get(source)) is None else convert_field(inner)
-            for name, source, convert_field in fields
-        }
+        row = {}
+        for name, source, convert_field, nullable in fields:
+            try:
+                inner = body.get(source)
+                row[name] = None if inner is None else convert_field(inner)
+            except Mismatch as mismatch:
+                raise Mismatch(f"{source}: {mismatch}") from None
+            if row[name] is None and not nullable:
+                raise Mismatch(f"{source}: missing")
+        return row
 
     return convert
 
 
+def _never_null_unless(nullable: bool, convert: Convert) -> Convert:
+    if nullable:
+        return convert
+
+    def convert_present(value: AttributeValue) -> Any:
+        converted = convert(value)
+        if converted is None:
+            raise Mismatch("holds a null, and its schema allows none")
+        return converted
+
+    return convert_present
+
+
 def _one_as_list(convert: Convert) -> Convert:
-    return lambda value: convert(value if next(iter(value), None) in ("L", "NULL") else {"L": [value]})
+    def convert_one(value: AttributeValue) -> Any:
+        tag, _ = tag_and_body(value)
+        return convert(value if tag in ("L", "NULL", "SS", "NS", "BS") else {"L": [value]})
+
+    return convert_one
 
 
 def _from_json_text(convert: Convert) -> Convert:

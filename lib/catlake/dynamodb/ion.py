@@ -1,0 +1,109 @@
+"""Lines of Ion exports, as the JSON format has them: what reads JSON exports then reads these too.
+
+Format: SPEC 1.1 and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html.
+Amazon publishes the parser, `amazon.ion`; Glue lacks it, and only Ion exports need it.
+"""
+
+import base64
+from decimal import Decimal
+from importlib.util import find_spec
+from typing import Any
+
+from catlake.errors import ExportError
+
+_SETS = {"$dynamodb_SS": "SS", "$dynamodb_NS": "NS", "$dynamodb_BS": "BS"}
+# DynamoDB's own numbers end at 126 digits; an exponent from elsewhere must not become a million zeros.
+_MOST_DIGITS = 400
+_LEAST_BUFFER = 4096
+
+
+def require(uri: str) -> None:
+    """Raises ExportError, naming the export and the remedy, when `amazon.ion` is not installed."""
+    try:
+        installed = find_spec("amazon.ion") is not None
+    except ModuleNotFoundError:  # not even `amazon`
+        installed = False
+    if not installed:
+        raise ExportError(
+            f"{uri}: an Ion export needs the package amazon.ion, which is not installed; run `pip install amazon.ion` "
+            "(on Glue: --additional-python-modules amazon.ion), or export the table as DYNAMODB_JSON"
+        )
+
+
+def parse(line: bytes) -> Any:
+    """A line of an Ion export, full or incremental, as the line of the JSON export of the same item.
+
+    Every attribute becomes an attribute value. What DynamoDB never writes (a float, a timestamp, a symbol)
+    becomes a value of an unknown type, which is a mismatch where it is read, as it is in JSON.
+
+    Raises ValueError, with the reason, when the line is not one Ion value.
+    """
+    value = _loads(line)
+    if not isinstance(value, dict):
+        return value
+    record = value.get("Record")
+    parts = record if isinstance(record, dict) else value
+    return {
+        name: {key: attribute_value(each) for key, each in part.items()} if isinstance(part, dict) else part
+        for name, part in parts.items()
+    }
+
+
+def attribute_value(value: Any) -> dict[str, Any]:
+    """The attribute value (`{"S": …}`) of a parsed Ion value, without loss."""
+    # Exact types first: what carries an annotation, or is no plain Ion value, is of a type of its own.
+    kind = type(value)
+    if kind is str:
+        return {"S": value}
+    if kind is Decimal or kind is int:
+        return {"N": _number(value)}
+    if kind is bool:
+        return {"BOOL": value}
+    if value is None:
+        return {"NULL": True}
+    if kind is dict:
+        return {"M": {name: attribute_value(each) for name, each in value.items()}}
+    if kind is bytes:
+        return {"B": _base64(value)}
+    if isinstance(value, list):
+        return _list_or_set(value)
+    return {kind.__name__: str(value)}
+
+
+def _list_or_set(value: list[Any]) -> dict[str, Any]:
+    annotations = tuple(symbol.text for symbol in getattr(value, "ion_annotations", ()))
+    if annotations:
+        tag = _SETS.get(annotations[0]) if len(annotations) == 1 else None
+        return {tag: [_element(each, tag[0]) for each in value]} if tag else {"::".join(annotations): str(value)}
+    if getattr(getattr(value, "ion_type", None), "name", "LIST") != "LIST":
+        return {"s-expression": str(value)}
+    return {"L": [attribute_value(each) for each in value]}
+
+
+def _element(value: Any, tag: str) -> Any:
+    """The body of a set's element. One of another type stays whole: the check of the set refuses it."""
+    element = attribute_value(value)
+    return element.get(tag, element)
+
+
+def _number(number: Decimal | int) -> str:
+    # DynamoDB writes 600 as `6d2` in Ion and as "600" in JSON: its JSON has no exponents.
+    if isinstance(number, int) or abs(number.adjusted()) > _MOST_DIGITS:
+        return str(number)
+    return format(number, "f")
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _loads(line: bytes) -> Any:
+    from amazon.ion.exceptions import IonException
+    from amazon.ion.simpleion import IonPyValueModel, loads
+
+    bare = IonPyValueModel.MAY_BE_BARE | IonPyValueModel.STRUCT_AS_STD_DICT
+    try:
+        # The C extension's own limit of a text is some 50 KB; no text is longer than its line.
+        return loads(line, value_model=bare, text_buffer_size_limit=max(len(line), _LEAST_BUFFER))
+    except IonException as error:
+        raise ValueError(str(error).strip()) from None
