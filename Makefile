@@ -44,7 +44,7 @@ $(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py $(wildcard deploy/sp
 	@$(PY) deploy/toolchain.py
 
 # Folders too: a file that is gone changes its folder.
-dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) \
+dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
                   $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.json' -o -type d \) -print) \
                   | $(VENV)/.installed
 	@$(PY) setup.py --quiet library_zip
@@ -52,8 +52,8 @@ dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) \
 ##### Use
 
 .PHONY: run
-run: setup ## the conversations workflow on the sample export, into lake/
-	@$(PY) -m deploy.local run conversations --lake $(LAKE) --export tests/data/samples/catia
+run: setup ## the conversations and token workflows on the samples, into lake/
+	@$(PY) -m deploy.local run conversations tokens-archival tokens --lake $(LAKE)
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/

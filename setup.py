@@ -1,7 +1,7 @@
 """Builds the library: as a package, and as the zip that Glue and spark-submit take.
 
 `python setup.py library_zip` writes dist/catlake.zip. Either way the contracts of schemas/ go along, compiled
-to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser.
+to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and so do the views of deploy/sql/.
 """
 
 import json
@@ -29,12 +29,19 @@ def compile_contracts(target: Path) -> None:
         (target / f"{name}.json").write_text(compiled, encoding="utf-8")
 
 
+def copy_views(target: Path) -> None:
+    """Copy each deploy/sql/<name>.view.sql: the jobs create them, and a Glue worker has no deploy/."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(ROOT.glob("deploy/sql/*.view.sql")):
+        (target / source.name).write_bytes(source.read_bytes())
+
+
 def write_zip(folder: Path, target: Path) -> None:
     """Zip a folder's files in one step, by sorted name and without the clock."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json"}):
+        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json", ".sql"}):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
@@ -43,12 +50,13 @@ def write_zip(folder: Path, target: Path) -> None:
 
 
 class BuildWithContracts(build_py):
-    """The usual build of Python files, with the compiled contracts."""
+    """The usual build of Python files, with the compiled contracts and the views."""
 
     def run(self) -> None:
-        """Build, then compile the contracts beside the modules."""
+        """Build, then put the contracts and the views beside the modules."""
         super().run()
         compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
+        copy_views(Path(self.build_lib, "catlake", "_sql"))
 
     def byte_compile(self, files: list[str]) -> None:
         """Nothing: the Python that imports a module compiles it."""

@@ -10,7 +10,8 @@ from pyspark.sql import types as T
 
 from catlake.dynamodb import attribute, find_export, read_items
 from catlake.files import files_for
-from catlake.jsontext import parse
+from catlake.tokens.counting import count_v1
+from catlake.tokens.message_map import parse_nodes
 
 ITEM = T.StructType(
     [attribute("PK", T.StringType()), attribute("SK", T.StringType()), attribute("MessageMap", T.StringType())]
@@ -20,28 +21,9 @@ COUNTED = T.StructType(
 )
 
 
-def counts(message_map: dict[str, Any]) -> tuple[int, int]:
-    """Input and output tokens of a message map."""
-    tokens = {True: 0, False: 0}
-    for node in message_map.values():
-        role = node["role"]
-        if role in ("user", "system"):
-            side = True
-        elif role in ("assistant", "bot"):
-            side = False
-        else:
-            continue
-        content = node["content"]
-        for item in content if isinstance(content, list) else (content,):
-            body = item.get("body")
-            if isinstance(body, str):
-                tokens[side] += len(body) // 4
-    return tokens[True], tokens[False]
-
-
 def count_batch(columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
     """The tokens of a batch of conversations."""
-    rows = [counts(parse(text)) if text else (0, 0) for text in columns["MessageMap"]]
+    rows = [count_v1(parse_nodes(text)) if text else (0, 0) for text in columns["MessageMap"]]
     return pa.RecordBatch.from_arrays(
         [pa.array(columns["SK"], pa.string()), pa.array([row[0] for row in rows]), pa.array([row[1] for row in rows])],
         names=["SK", "input", "output"],

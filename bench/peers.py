@@ -42,13 +42,8 @@ def catlake() -> Count:
     from bench.catlake_count import count
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    spark = (
-        SparkSession.builder.master(f"local[{CORES}]")
-        .config("spark.ui.enabled", False)
-        # As on Glue, not as on a laptop with runs of seconds.
-        .config("spark.driver.extraJavaOptions", "-XX:+TieredCompilation")
-        .getOrCreate()
-    )
+    # With the settings of `make setup`, as every run on a laptop.
+    spark = SparkSession.builder.master(f"local[{CORES}]").getOrCreate()
     return lambda export: Totals(*count(spark, str(export)))
 
 

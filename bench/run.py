@@ -215,8 +215,8 @@ def report(
         f"{totals.items:,} items, {totals.input:,} input and {totals.output:,} output tokens.",
         markdown(RESULT_HEAD, rows),
         f"Best of {options.repeat}, in turns, a process each. *Count* begins when the engine is up; *start* is the "
-        "engine's own (imports, JVM, a first count of a tiny export). *CPU* is of all processes, start included. *Peak memory* is of the "
-        "whole process tree, shared pages once.",
+        "engine's own (imports, JVM, a first count of a tiny export). *CPU* is of all processes, start included. "
+        "*Peak memory* is of the whole process tree, shared pages once.",
     ]
     if memory:
         parts += [

@@ -116,6 +116,7 @@ def _run_lines(lake_uri: Path, member: Member) -> list[str]:
         lines.append(balance_text(balance))
     if run.get("quarantine"):
         lines.append(f"quarantine: {run['quarantine']}")
+    lines += run.get("highlights") or []
     return [*lines, f"run: {path}"]
 
 

@@ -27,6 +27,14 @@ COMPONENTS: Mapping[str, Mapping[str, str]] = {
         "DataSource": "S3-CSV",
         "DataTarget": "S3-PARQUET",
     },
+    "TOKENS-BEDROCK-ANALYSIS": {
+        "BillingTag": "TOKENS-BEDROCK-CLAUDE",
+        "CostCenter": "BEDROCK-ANALYTICS",
+        "ETLStage": "EXTRACT-TRANSFORM",
+        "DataSource": "DynamoDB-BEDROCK",
+        "DataTarget": "S3-TOKENS",
+        "Owner": "BedrockAnalytics",
+    },
 }
 """Tags that tell the parts of a pipeline apart on the bill; the others are common to an environment."""
 
@@ -91,16 +99,21 @@ class Environment:
         return common | dict(COMPONENTS[component])
 
 
-def _exports(bucket: str) -> dict[str, dict[str, str]]:
-    return {"conversations_normalize": {"--export_uri": f"s3://{bucket}/exports/catia/"}}
+def _exports(name: str) -> dict[str, dict[str, str]]:
+    """Where exports are put, and where the chat application keeps the message maps that outgrew their item."""
+    exports = f"s3://cat-{name}-normalize-reports/exports"
+    large = {"--large_messages_uri": f"s3://cat-{name}-bedrock-large-messages"}
+    return {
+        "conversations_normalize": {"--export_uri": f"{exports}/catia/"},
+        "tokens_archive": {"--export_uri": f"{exports}/bedrock-old/", **large},
+        "tokens_consolidate": {"--export_uri": f"{exports}/bedrock/", **large},
+    }
 
 
-PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("cat-prod-normalize-reports"))
+PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("prod"))
 
 # 2 x G.1X is the least that a batch job of Glue runs on: test is smaller by spare capacity and a short leash.
-TEST = Environment(
-    name="test", execution_class="FLEX", timeout=20, job_arguments=_exports("cat-test-normalize-reports")
-)
+TEST = Environment(name="test", execution_class="FLEX", timeout=20, job_arguments=_exports("test"))
 
 
 def _rehearsal() -> dict[str, dict[str, str]]:
@@ -111,7 +124,14 @@ def _rehearsal() -> dict[str, dict[str, str]]:
         "--excluded_cities": prod.excluded_cities,
     }
     options = {name: value for name, value in given.items() if value}
-    return {"conversations_normalize": {"--export_uri": "tests/data/samples/catia", **options}}
+    bedrock = "tests/data/bedrock"
+    large = {"--large_messages_uri": f"{bedrock}/large_messages"}
+    return {
+        "conversations_normalize": {"--export_uri": "tests/data/samples/catia", **options},
+        # Not prod's dates: the genuine items are older than the migration.
+        "tokens_archive": {"--export_uri": f"{bedrock}/old_table", **large},
+        "tokens_consolidate": {"--export_uri": f"{bedrock}/new_table", **large},
+    }
 
 
 LOCAL = Environment(name="local", job_arguments=_rehearsal())

@@ -74,8 +74,8 @@ def run_workflow(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description="Run workflows on this machine.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    run = commands.add_parser("run", help="run a workflow")
-    run.add_argument("workflow", choices=sorted(WORKFLOWS))
+    run = commands.add_parser("run", help="run workflows, one after the other")
+    run.add_argument("workflow", nargs="+", choices=sorted(WORKFLOWS))
     run.add_argument("--export", help="a DynamoDB export, or a folder of some (default: the samples)")
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, the day the jobs take for today (default: today, UTC)")
     run.set_defaults(command=_run)
@@ -97,12 +97,21 @@ def _date(text: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    workflow, lake = WORKFLOWS[options.workflow](LOCAL), _lake(options.lake)
+    if options.export and len(options.workflow) > 1:
+        raise UsageError("--export: goes with one workflow; run them one by one")
+    for name in options.workflow:
+        if code := _run_one(name, options):
+            return code
+    return DONE
+
+
+def _run_one(name: str, options: argparse.Namespace) -> int:
+    workflow, lake = WORKFLOWS[name](LOCAL), _lake(options.lake)
     _check_built(workflow)
     override = _overrides(lake / LOCAL.bucket, options.export, options.run_date)
     for job in workflow.jobs:
         _check_export({**job.arguments, **override(job)}.get("--export_uri"))
-    logs = lake / "_logs" / f"{options.workflow}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    logs = lake / "_logs" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     print(f"{workflow.name}: lake {lake / LOCAL.bucket}, logs {logs}", flush=True)
     runner = ProcessRunner(spark_submit(ROOT, PYTHON), logs, spark_environment(PYTHON))
     return run_workflow(workflow, lake, runner, override)
@@ -112,11 +121,10 @@ def _overrides(lake_uri: Path, export: str | None, run_date: str | None) -> Call
     """What a run here puts over the workflow's arguments: folders for buckets, and what was asked for."""
 
     def override(job: Job) -> dict[str, str]:
-        given = {"--lake_uri": str(lake_uri)}
-        if "--export_uri" in job.arguments:
-            given["--export_uri"] = (
-                _absolute(export, Path.cwd()) if export else _absolute(job.arguments["--export_uri"], ROOT)
-            )
+        samples = {name: _absolute(value, ROOT) for name, value in job.arguments.items() if name.endswith("_uri")}
+        given = {**samples, "--lake_uri": str(lake_uri)}
+        if export and "--export_uri" in given:
+            given["--export_uri"] = _absolute(export, Path.cwd())
         if run_date:
             given["--run_date"] = run_date
         return given

@@ -31,6 +31,8 @@ __all__ = [
     "Workflow",
     "WorkflowError",
     "conversations",
+    "tokens",
+    "tokens_archival",
 ]
 
 
@@ -103,7 +105,60 @@ def conversations(env: Environment) -> Workflow:
     )
 
 
+def tokens(env: Environment) -> Workflow:
+    """The use of Bedrock: new table and archive → consolidated datasets and costs → Athena view."""
+    consolidate = _job(
+        env,
+        "tokens-consolidated",
+        "tokens_consolidate",
+        "TOKENS-BEDROCK-ANALYSIS",
+        "Counts and prices the new conversation table, and adds the archive of the old one",
+    )
+    view = _job(
+        env,
+        "tokens-view",
+        "tokens_view",
+        "TOKENS-BEDROCK-ANALYSIS",
+        "Creates the view of token usage through Athena",
+    )
+    return Workflow(
+        name=env.resource("tokens"),
+        description=(tokens.__doc__ or "").strip(),
+        triggers=(
+            _start(env, env.resource("tokens-start"), Action(job_name=consolidate.name)),
+            _after(env.resource("tokens-create-view"), consolidate, Action(job_name=view.name)),
+        ),
+        jobs=(consolidate, view),
+        default_run_properties={"environment": env.name},
+        tags=env.tags("TOKENS-BEDROCK-ANALYSIS"),
+    )
+
+
+def tokens_archival(env: Environment) -> Workflow:
+    """The old Bedrock table, counted once: a person starts it, in every environment."""
+    archive = _job(
+        env,
+        "tokens-archival",
+        "tokens_archive",
+        "TOKENS-BEDROCK-ANALYSIS",
+        "Counts and prices the old conversation table, once",
+    )
+    start = Trigger(
+        name=env.resource("tokens-archival-start"), type="ON_DEMAND", actions=(Action(job_name=archive.name),)
+    )
+    return Workflow(
+        name=env.resource("tokens-archival"),
+        description=(tokens_archival.__doc__ or "").strip(),
+        triggers=(start,),
+        jobs=(archive,),
+        default_run_properties={"environment": env.name},
+        tags=env.tags("TOKENS-BEDROCK-ANALYSIS"),
+    )
+
+
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
     "conversations": conversations,
+    "tokens-archival": tokens_archival,
+    "tokens": tokens,
 }
 """Every workflow of the suite by its short name."""

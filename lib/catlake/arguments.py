@@ -72,6 +72,13 @@ def name(text: str) -> str:
     return text
 
 
+def identifier(text: str) -> str:
+    """A name of Athena's catalog that needs no quotes, and so can never be more than a name in a statement."""
+    if not re.fullmatch(r"[a-z0-9_]{1,128}", text):
+        raise ValueError("must be 1 to 128 lower-case letters, digits or '_'")
+    return text
+
+
 def uri(text: str) -> str:
     """A folder, `file:`, `s3://bucket/…` or `s3a://bucket/…`."""
     scheme, separator, rest = text.partition("://")

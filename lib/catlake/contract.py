@@ -106,6 +106,7 @@ class Contract:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     row_rules: tuple[RowRule, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def struct(self) -> T.StructType:
@@ -116,6 +117,12 @@ class Contract:
     def text_struct(self) -> T.StructType:
         """The same columns, all text: how a CSV is read when no value may be lost to a cast."""
         return T.StructType([T.StructField(c.name, T.StringType()) for c in self.columns])
+
+    @property
+    def sort_columns(self) -> list[SparkColumn]:
+        """The order of the dataset's rows: as the contract says (`orderBy`), else by its key."""
+        words = [text.split() for text in self.order or self.key]
+        return [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
 
     @property
     def catalog_columns(self) -> list[dict[str, str]]:
@@ -255,6 +262,7 @@ def _parsed(document: Mapping[str, Any]) -> Contract:
         columns=columns,
         key=tuple(item["name"] for item in key),
         row_rules=tuple(RowRule(item["name"], item["implementation"]) for item in schema.get("quality", ())),
+        order=tuple(custom.get("orderBy", ())),
     )
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from catlake.errors import ArgumentError
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment's defaults for the jobs (SPEC 2.1 and 5); a job argument goes before them.
+    """An environment's defaults for the jobs (SPEC 2.1, 3 and 5); a job argument goes before them.
 
     Attributes:
         name: `local`, `test` or `prod`.
@@ -17,6 +18,13 @@ class Environment:
         unnamed_user: Stands for a user's missing name.
         unknown_place: Stands for a missing city or department.
         max_quarantined: More quarantined records than this fail the run.
+        archive_first_date: Conversations of the old Bedrock table of an earlier UTC day are filtered.
+        archive_last_date: So are those of a later one.
+        tokens_first_date: Conversations of the new Bedrock table of an earlier UTC day are filtered.
+        token_price_input: USD per 1,000 tokens of input: the flat price of the CSV files (SPEC 3.1).
+        token_price_output: The same of output.
+        token_model: The model of that flat price.
+        token_region: The region of that flat price, and the one whose prices `token_costs` takes.
     """
 
     name: str
@@ -25,6 +33,23 @@ class Environment:
     unnamed_user: str = "Usuario Anónimo"
     unknown_place: str = "Bogotá"
     max_quarantined: int = 1000
+    archive_first_date: date | None = None
+    archive_last_date: date | None = None
+    tokens_first_date: date | None = None
+    token_price_input: Decimal = Decimal("0.003")
+    token_price_output: Decimal = Decimal("0.015")
+    token_model: str = "claude-3-5-sonnet-20240620-v1:0"
+    token_region: str = "us-east-1"
+
+    @property
+    def database(self) -> str:
+        """The catalog database (Athena wants underscores)."""
+        return f"cat_{self.name}_analytics_db"
+
+    @property
+    def work_group(self) -> str:
+        """The Athena work group."""
+        return f"wg-cat-{self.name}-analytics"
 
 
 ENVIRONMENTS = {
@@ -37,6 +62,9 @@ ENVIRONMENTS = {
             first_conversation_date=date(2025, 8, 4),
             excluded_cities="mexico|medell|cali|barranquilla|cartagena|potosí|valle|antioquia",
             max_quarantined=100,
+            archive_first_date=date(2025, 8, 4),
+            archive_last_date=date(2025, 12, 31),
+            tokens_first_date=date(2025, 12, 1),
         ),
     )
 }

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from os import environ
 from typing import Any
 
 from py4j.java_gateway import JavaClass
@@ -47,6 +46,7 @@ class Run:
         lake: Where results go.
         inputs: What was read, for the summary.
         outputs: What was published, for the summary.
+        highlights: Lines that a person wants to see at the end, for the summary.
         balance: Set by `settle`.
     """
 
@@ -60,6 +60,7 @@ class Run:
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    highlights: list[str] = field(default_factory=list)
     balance: Balance | None = None
     quarantine: str | None = None
 
@@ -138,6 +139,7 @@ class Run:
             "balance": self.balance.as_dict() if self.balance else None,
             "quarantine": self.quarantine,
             "stages": self.stages,
+            "highlights": self.highlights,
             "error": error,
         }
 
@@ -189,18 +191,8 @@ def _start(values: Mapping[str, Any]) -> Run:
         .getOrCreate()
     )
     spark.conf.set("spark.sql.session.timeZone", "UTC")
-    _use_endpoint_of_environment(spark)
     lake = Lake(spark, values["lake_uri"], job, run_id)
     return Run(spark, values, environment(values["environment"]), job, run_id, lake)
-
-
-def _use_endpoint_of_environment(spark: SparkSession) -> None:
-    """Spark follows AWS_ENDPOINT_URL as the AWS SDKs do (S3A does not by itself); its own settings go first."""
-    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
-    if endpoint and not hadoop.getTrimmed("fs.s3a.endpoint"):
-        hadoop.set("fs.s3a.endpoint", endpoint)
-        hadoop.set("fs.s3a.path.style.access", "true")
 
 
 def _run_id() -> str:
@@ -232,7 +224,7 @@ def _finish(run: Run) -> None:
     lines = [f"{run.job} succeeded: {run.balance}", *outputs]
     if run.quarantine:
         lines.append(f"quarantine → {run.quarantine}")
-    _tell("\n  ".join([*lines, f"summary → {uri}"]))
+    _tell("\n  ".join([*lines, *run.highlights, f"summary → {uri}"]))
     run.log("run_finished", summary=uri, outputs=run.outputs, seconds=run.summary(None)["seconds"])
 
 

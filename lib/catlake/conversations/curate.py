@@ -1,26 +1,24 @@
 """ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (SPEC 2.2)."""
 
 import re
-from contextlib import closing
 from datetime import date, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contract import contract
 from catlake.conversations.encoding import cl100k_base, token_count
-from catlake.errors import ContractError, StoreError
+from catlake.errors import StoreError
 from catlake.job import Run
-from catlake.store import Balance, csv
+from catlake.store import Balance
+from catlake.store.judged import CORRUPT, REASON, read_rows, reason, rejected_rows
+
+__all__ = ["CORRUPT", "REASON", "curate"]
 
 PIPELINE = "conversations"
 SOURCE = "normalized_conversations"
 DATASET = "curated_conversations"
-
-REASON = "_reason"
-CORRUPT = "_corrupt_record"
 
 _MESSAGES = "array<struct<`from`:string,text:string>>"
 
@@ -54,35 +52,24 @@ def read(run: Run, uri: str) -> DataFrame:
     Raises:
         ContractError: The header is not the contract's.
     """
-    columns = contract(SOURCE).text_struct
-    with closing(run.lake.files.open(uri)) as stream:
-        header = stream.read(4096).partition(b"\n")[0].decode("utf-8", "replace").strip().split(",")
-    if header != columns.names:
-        raise ContractError(f"{uri}: its header is {','.join(header)}, not {','.join(columns.names)}; normalize again")
-    options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    return run.spark.read.options(**options).schema(columns.add(CORRUPT, T.StringType())).csv(uri)
+    return read_rows(run.spark, run.lake, uri, contract(SOURCE), remedy="normalize again")
 
 
 def judged(rows: DataFrame) -> DataFrame:
     """Rows with their `messages`, and in `_reason` what is wrong with a row that must be quarantined."""
-    broken = F.array_join(contract(SOURCE).violations(), ", ")
     return rows.withColumn("messages", F.from_json("conversacion_completa", _MESSAGES)).withColumn(
         REASON,
-        F.when(F.col(CORRUPT).isNotNull(), "no row of the contract: too few or too many fields")
-        .when(broken != "", F.concat(F.lit("breaks the contract: "), broken))
-        .when(F.col("messages").isNull(), "conversacion_completa: text is not JSON"),
+        F.coalesce(
+            reason(contract(SOURCE)),
+            F.when(F.col("messages").isNull(), "conversacion_completa: text is not JSON"),
+            F.when(_day_is_missing(), "fecha_primera_conversacion: no date of the calendar"),
+        ),
     )
 
 
 def rejected(rows: DataFrame, uri: str) -> DataFrame:
     """The quarantined rows, as file, line (unknown), reason and raw text."""
-    values = F.to_json(F.struct(*contract(SOURCE).text_struct.names), {"ignoreNullFields": "false"})
-    return rows.where(F.col(REASON).isNotNull()).select(
-        F.lit(uri).alias("file"),
-        F.lit(None).cast("bigint").alias("line"),
-        F.col(REASON).alias("reason"),
-        F.coalesce(CORRUPT, values).alias("raw"),
-    )
+    return rejected_rows(rows, uri, contract(SOURCE))
 
 
 def typed(rows: DataFrame) -> DataFrame:
@@ -93,7 +80,7 @@ def typed(rows: DataFrame) -> DataFrame:
         "nombre",
         "gerencia",
         "ciudad",
-        F.to_date("fecha_primera_conversacion", "dd/MM/yyyy").alias("fecha_primera_conversacion"),
+        _first_day().alias("fecha_primera_conversacion"),
         F.col("numero_conversaciones").cast("int").alias("numero_conversaciones"),
         "conversacion_completa",
         "feedback_total",
@@ -130,6 +117,15 @@ def curate(run: Run) -> None:
         staged = run.lake.stage(curated, contract(DATASET), run.run_date)
     run.settle(Balance(read=read_count, written={DATASET: staged.rows}, quarantined=quarantined))
     run.publish(staged)
+
+
+def _first_day() -> Column:
+    # The contract's pattern lets 30/02/2025 pass; `to_date` would fail on it or, by its settings, make it null.
+    return F.try_to_timestamp("fecha_primera_conversacion", F.lit("dd/MM/yyyy")).cast("date")
+
+
+def _day_is_missing() -> Column:
+    return F.col("fecha_primera_conversacion").isNotNull() & _first_day().isNull()
 
 
 def _day(digits: str) -> date:

@@ -53,17 +53,18 @@ def _staged(
 ) -> tuple[Staged, Balance]:
     dataset = contract(DATASET)
     observed = Observation("items")
-    staged = run.lake.stage(
+    described = (
         classified.transform(users.grouped_by_user)
         .transform(users.described, run.environment)
         .withColumn("fate", users.fate(excluded_cities))
-        .observe(observed, *_items_by_fate())
-        .where(F.col("fate") == items.KEPT)
-        .select(*dataset.struct.names),
+    )
+    staged = run.lake.stage(
+        described.observe(observed, *_items_by_fate()).where(F.col("fate") == items.KEPT).select(*dataset.struct.names),
         dataset,
         run.run_date,
     )
-    by_fate = observed.get
+    # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
+    by_fate = observed.get if staged.rows else described.agg(*_items_by_fate()).collect()[0]
     # Counted in the file itself, not in what should have gone there.
     conversations = run.lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
     filtered = {rule: count for rule, count in outcomes.items() if rule not in (items.KEPT, items.QUARANTINED)}

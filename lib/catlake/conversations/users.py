@@ -1,6 +1,6 @@
 """Kept items → one row a user, the twelve columns of SPEC 2.1."""
 
-from py4j.protocol import Py4JJavaError
+from pyspark.errors import IllegalArgumentException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -11,9 +11,9 @@ from catlake.errors import ArgumentError
 
 SEPARATOR = " | "
 
-# Possessive (*+), so that a hostile name cannot make it try every combination.
-_PARENTHESES = r"\([^()]*+(?:\([^()]*+\)[^()]*+)*+\)"
-TRAILING_PARENTHESES = rf"{_PARENTHESES}(?:[\s\p{{Z}}]*+{_PARENTHESES})*+\z"
+# Of the text read backwards, and possessive (*+): a search from each place of a hostile name would take minutes.
+_PARENTHESES_BACKWARDS = r"\)[^()]*+(?:\)[^()]*+\([^()]*+)*+\("
+TRAILING_PARENTHESES = rf"\A(?:{_PARENTHESES_BACKWARDS}[\s\p{{Z}}]*+)++"
 
 _USER_WORDS = ("user", "usuario")
 _BOT_WORDS = ("bot", "assistant", "catia")
@@ -85,11 +85,13 @@ FILTERS = ("feedback_without_conversation", "excluded_city")
 
 def checked_pattern(spark: SparkSession, pattern: str | None) -> str | None:
     """A regular expression, if it is one. Raises ArgumentError."""
+    if pattern == "":
+        raise ArgumentError("--excluded_cities '': would leave every city out; write none to leave out none")
     if pattern is not None:
         try:
             spark.sparkContext._jvm.java.util.regex.Pattern.compile(pattern)  # type: ignore[union-attr]
-        except Py4JJavaError as error:
-            reason = str(error.java_exception.getMessage()).splitlines()[0]
+        except IllegalArgumentException as error:
+            reason = str(error).splitlines()[0]
             raise ArgumentError(
                 f"--excluded_cities {pattern!r}: must be a regular expression of Java: {reason}"
             ) from None
@@ -119,7 +121,7 @@ def _earliest(values: Column) -> Column:
 
 def _place(name: Column) -> Column:
     """A place without the noise behind it: `Bogotá (D.C.) (Colombia)` is Bogotá."""
-    return trimmed(F.regexp_replace(trimmed(name), TRAILING_PARENTHESES, ""))
+    return trimmed(F.reverse(F.regexp_replace(F.reverse(trimmed(name)), TRAILING_PARENTHESES, "")))
 
 
 def _speaker(name: Column) -> Column:

@@ -59,14 +59,14 @@ class Lake:
         return joined(self.uri, relative)
 
     def stage(self, rows: DataFrame, contract: Contract, run_date: date) -> Staged:
-        """Writes a dataset beside the lake's live files, as one file ordered by its key, and checks it.
+        """Writes a dataset beside the lake's live files, as one file in the contract's order, and checks it.
 
         Raises:
             ContractError: The rows are not the contract's, or what was written breaks one of its rules.
         """
         folder = joined(self._staging, contract.name)
         # One task writes: the dataset is one file, and the order makes its bytes the same every time.
-        ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.key)
+        ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.sort_columns)
         if contract.format == "csv":
             ordered.write.options(**csv.WRITE_OPTIONS).csv(folder)
         else:

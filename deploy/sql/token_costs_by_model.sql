@@ -1,0 +1,12 @@
+-- What each model was really billed for, by estimate, and how much of it the price book cannot price.
+SELECT
+    model,
+    price_state,
+    COUNT(*) AS conversations,
+    SUM(calls) AS calls,
+    SUM(input_tokens) AS input_tokens,
+    SUM(output_tokens) AS output_tokens,
+    SUM(total_cost) AS total_cost
+FROM token_costs
+GROUP BY model, price_state
+ORDER BY total_cost DESC NULLS LAST, model

@@ -1,0 +1,1 @@
+"""Tokens: what each Bedrock conversation used, and what it cost."""
