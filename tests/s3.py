@@ -1,6 +1,7 @@
 """A real S3 server for tests: SeaweedFS, on free ports of the loopback device, gone with its folder."""
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -15,6 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.sql import SparkSession
+
+# After a PUT with an empty body SeaweedFS would not answer the next request for a minute.
+os.environ["BOTO_EXPERIMENTAL__NO_EMPTY_CONTINUE"] = "true"
 
 KEY, SECRET, REGION = "catlake", "catlake-secret", "us-east-1"
 READY_SECONDS = 60

@@ -58,6 +58,10 @@ class Files(Protocol):
         """Writes a small file in one step, over an old one."""
         ...
 
+    def upload(self, source: Path, target: str) -> None:
+        """Moves a file of this machine, of any size, to a URI, over an old one."""
+        ...
+
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
         ...
@@ -136,6 +140,11 @@ class LocalFiles:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
+
+    def upload(self, source: Path, target: str) -> None:
+        """See `Files.upload`."""
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.move(source, target)
 
     def replace(self, source: str, target: str) -> None:
         """See `Files.replace`."""
@@ -264,6 +273,12 @@ class S3Files:
         bucket, key = _bucket_and_key(uri)
         with _told_plainly(uri):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def upload(self, source: Path, target: str) -> None:
+        """See `Files.upload`."""
+        bucket, key = _bucket_and_key(target)
+        with _told_plainly(target), source.open("rb") as stream:
+            self.client.upload_fileobj(stream, bucket, key)
 
     def replace(self, source: str, target: str) -> None:
         """See `Files.replace`: a copy within S3 (in parts when it is large) appears in one step."""

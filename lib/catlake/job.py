@@ -160,6 +160,8 @@ def run_job(main: Callable[[Run], None], arguments: Sequence[Argument] = ()) -> 
         with _glue_job(run), run.lake.staging():
             run.log("run_started", arguments=dict(run.arguments), environment=run.environment.name)
             main(run)
+            # A later run in this session must read its own inputs.
+            run.spark.catalog.clearCache()
             run.enforce_quarantine_limit()
             _finish(run)
     except BaseException as error:

@@ -38,7 +38,8 @@ def grouped_by_user(classified_items: DataFrame) -> DataFrame:
     is_conversation = F.col("kind") == CONVERSATION
     return (
         classified_items.where(F.col("outcome") == KEPT)
-        .groupBy("pk")
+        # By the id that the dataset shows, so that it can never show one twice.
+        .groupBy(_user_id().alias("usuario_id"))
         .agg(
             # Sorting structs sorts by their first fields; collect_list leaves nulls out.
             F.array_sort(F.collect_list(F.when(is_conversation, conversation))).alias("conversations"),
@@ -60,7 +61,7 @@ def described(users: DataFrame, environment: Environment) -> DataFrame:
         .withColumn("given", F.flatten("feedbacks.given"))
         .withColumn("verdicts", _verdicts())
         .select(
-            F.regexp_replace("pk", r"\AUSER#", "").alias("usuario_id"),
+            "usuario_id",
             F.coalesce(name, F.lit(environment.unnamed_user)).alias("nombre"),
             F.coalesce(department, city, nowhere).alias("gerencia"),
             F.coalesce(city, department, nowhere).alias("ciudad"),
@@ -109,6 +110,11 @@ def fate(excluded_cities: str | None) -> Column:
         .when(excluded, "excluded_city")
         .otherwise(KEPT)
     )
+
+
+def _user_id() -> Column:
+    """The partition key without `USER#`; a key that is nothing else stays as it is."""
+    return F.regexp_replace("pk", r"(?s)\AUSER#(?=.)", "")
 
 
 def _or_empty(array: str) -> Column:

@@ -6,18 +6,21 @@ new one, whole, at every moment and after a crash anywhere.
 """
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contract import Contract
 from catlake.errors import ContractError, StoreError
-from catlake.files import Files, files_for, joined, normalized
-from catlake.store import csv
+from catlake.files import FileInfo, Files, files_for, joined, normalized
+from catlake.store import csv, parquet
 
 STAGING = "_staging"
 """The leading underscore hides it from Spark and from crawlers."""
@@ -69,9 +72,12 @@ class Lake:
         ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.sort_columns)
         if contract.format == "csv":
             ordered.write.options(**csv.WRITE_OPTIONS).csv(folder)
+            file = self._only_file(folder)
         else:
+            # Spark's default, INT96, is a type that Parquet itself has given up.
+            self._spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
             ordered.write.parquet(folder)
-        file = self._only_file(folder)
+            file = self._rewritten(self._only_file(folder), contract)
         violations = contract.check(self.read(file.uri, contract))
         if violations:
             broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
@@ -128,7 +134,18 @@ class Lake:
             if datetime.now(UTC) - modified > ABANDONED_AFTER:
                 self.files.remove(run)
 
-    def _only_file(self, folder: str) -> Any:
+    def _rewritten(self, file: FileInfo, contract: Contract) -> FileInfo:
+        with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
+            old, new = Path(folder, "old.parquet"), Path(folder, "new.parquet")
+            with closing(self.files.open(file.uri)) as stream, old.open("wb") as copy:
+                shutil.copyfileobj(stream, copy, 8 << 20)
+            parquet.rewrite(old, new, contract.struct)
+            # A name of its own: beside the old one Spark keeps a checksum of what it wrote.
+            rewritten = replace(file, uri=joined(self._staging, contract.name + ".parquet"), size=new.stat().st_size)
+            self.files.upload(new, rewritten.uri)
+        return rewritten
+
+    def _only_file(self, folder: str) -> FileInfo:
         parts = [info for info in self.files.list(folder) if info.uri.rpartition("/")[2].startswith("part-")]
         if len(parts) != 1:
             raise StoreError(f"{folder}: {len(parts)} part files were written instead of one; run the job again")

@@ -1,0 +1,258 @@
+"""The jobs of the conversations pipeline as they are started, on a folder and on S3 (SPEC 2, 5; DESIGN)."""
+
+import json
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from catlake.conversations.curate import curate
+from catlake.conversations.normalize import normalize
+from tests.jobs.running import (
+    CSV,
+    CURATE,
+    NORMALIZE,
+    PARQUET,
+    SAMPLE,
+    SMALL,
+    InProcess,
+    arguments_of,
+    files_below,
+    in_process,
+    packaged,
+    run_of,
+    small_export,
+    spark_submit,
+)
+from tests.s3 import S3Server
+
+
+@pytest.fixture
+def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
+    return in_process(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_export(tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="module")
+def expected(spark: SparkSession, export: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """The bytes of the CSV (made by hand) and of the Parquet file (its rows: tests/conversations/test_golden.py)."""
+    lake = tmp_path_factory.mktemp("expected")
+    run_of(spark, lake, normalize, export_uri=str(export))
+    run_of(spark, lake, curate)
+    return (SMALL / "data_20251120.csv").read_bytes(), (lake / PARQUET).read_bytes()
+
+
+def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path, expected: tuple[bytes, bytes]) -> None:
+    packaged()
+    normalized = arguments_of(NORMALIZE, tmp_path, {"environment": "prod", "export_uri": export})
+    first = spark_submit(NORMALIZE, *(text for pair in normalized.items() for text in pair))
+    assert first.code == 0, first.stderr
+    curated = arguments_of(CURATE, tmp_path, {"environment": "prod"})
+    second = spark_submit(CURATE, *(f"{flag}={value}" for flag, value in curated.items()))
+    assert second.code == 0, second.stderr
+
+    assert (tmp_path / CSV).read_bytes() == expected[0]
+    # The bytes of the Parquet file: see the next test.
+    assert pq.read_table(tmp_path / PARQUET).equals(pq.read_table(pa.BufferReader(expected[1])))
+    runs = [f"runs/{job}/{done.last['run']}.json" for job, done in ((NORMALIZE, first), (CURATE, second))]
+    found = files_below(tmp_path)
+    assert [name for name in found if not name.startswith("quarantine/")] == sorted([CSV, PARQUET, *runs])
+    for done in (first, second):
+        assert done.last["event"] == "run_finished"
+        assert [each["event"] for each in done.events].count("balance") == 1
+
+    summary = json.loads((tmp_path / runs[0]).read_text(encoding="utf-8"))
+    assert (summary["job"], summary["run"], summary["state"]) == (NORMALIZE, first.last["run"], "SUCCEEDED")
+    assert summary["arguments"]["first_date"] == "2025-08-04"
+    assert summary["balance"]["read"] == 17 and summary["balance"]["quarantined"] == 1
+    assert [each["kind"] for each in summary["inputs"]] == ["dynamodb_export"]
+    assert summary["inputs"][0]["items"] == 17
+    assert [(each["dataset"], each["rows"]) for each in summary["outputs"]] == [("normalized_conversations", 4)]
+    assert [each["name"] for each in summary["stages"]] == ["read", "write"]
+    assert Path(summary["quarantine"]).is_dir()
+
+
+def test_a_rerun_of_curate_in_another_process_gives_the_same_bytes(
+    tmp_path: Path, expected: tuple[bytes, bytes]
+) -> None:
+    packaged()
+    (tmp_path / CSV).parent.mkdir(parents=True)
+    (tmp_path / CSV).write_bytes(expected[0])
+    done = spark_submit(CURATE, *(text for pair in arguments_of(CURATE, tmp_path, {}).items() for text in pair))
+    assert done.code == 0, done.stderr
+    assert (tmp_path / PARQUET).read_bytes() == expected[1]
+
+
+def test_a_misspelt_argument_ends_spark_submit_with_one_message_and_nothing_written(tmp_path: Path) -> None:
+    packaged()
+    done = spark_submit(NORMALIZE, "--JOB_NAME", "x", "--lake_uri", str(tmp_path), "--export_url", "e")
+    message = "--export_url is no argument of this job; did you mean --export_uri?"
+    assert done.code != 0
+    assert [line for line in done.stderr.splitlines() if "export_url" in line] == [message]
+    assert "Traceback" not in done.stderr
+    assert [(each["event"], each["error"]) for each in done.events] == [("run_failed", message)]
+    assert files_below(tmp_path) == []
+
+
+def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
+    spark: SparkSession,
+    s3: S3Server,
+    export: Path,
+    run: InProcess,
+    expected: tuple[bytes, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # boto3 asks whether it may send even an empty body; SeaweedFS never answers the request after that one.
+    monkeypatch.setenv("BOTO_EXPERIMENTAL__NO_EMPTY_CONTINUE", "true")
+    packaged()
+    s3.configure(spark)
+    source, lake = s3.bucket("exports"), s3.bucket("lake")
+    for path in sorted(path for path in export.rglob("*") if path.is_file()):
+        s3.client.put_object(Bucket=source, Key=str(path.relative_to(export)), Body=path.read_bytes())
+    given = {"environment": "prod", "export_uri": f"s3://{source}"}
+    pairs = [text for pair in arguments_of(NORMALIZE, f"s3://{lake}", given).items() for text in pair]
+    first = spark_submit(NORMALIZE, *pairs, **s3.environment())
+    assert first.code == 0, first.stderr
+    second = run(CURATE, f"s3a://{lake}/", environment="prod")
+    assert second.code == 0, second.stderr
+
+    found = {key: s3.client.get_object(Bucket=lake, Key=key)["Body"].read() for key in s3.keys(lake)}
+    assert (found[CSV], found[PARQUET]) == expected
+    others = [key for key in found if not key.startswith(("quarantine/", "runs/"))]
+    assert sorted(others) == [CSV, PARQUET]
+    summary = json.loads(found[f"runs/{NORMALIZE}/{first.last['run']}.json"])
+    assert summary["outputs"][0]["uri"] == f"s3://{lake}/{CSV}"
+
+
+def test_a_rerun_gives_the_same_bytes_however_spark_divides_the_work(
+    spark: SparkSession, run: InProcess, tmp_path: Path
+) -> None:
+    contents = []
+    for partitions in ("1", "5"):
+        spark.conf.set("spark.sql.shuffle.partitions", partitions)
+        assert run(NORMALIZE, tmp_path, environment="prod", export_uri=SAMPLE).code == 0
+        assert run(CURATE, tmp_path).code == 0
+        contents.append(((tmp_path / CSV).read_bytes(), (tmp_path / PARQUET).read_bytes()))
+    spark.conf.set("spark.sql.shuffle.partitions", "1")
+    assert contents[0] == contents[1]
+
+
+def test_a_broken_export_leaves_the_old_result_whole(run: InProcess, tmp_path: Path) -> None:
+    lake, export = tmp_path / "lake", small_export(tmp_path / "export")
+    assert run(NORMALIZE, lake, environment="prod", export_uri=export).code == 0
+    before = (lake / CSV).read_bytes()
+    largest = max(export.rglob("*.json.gz"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-20])
+    failed = run(NORMALIZE, lake, environment="prod", export_uri=export)
+    assert failed.code == 1
+    assert failed.last["error"].startswith(f"{largest}: ")
+    assert failed.stderr.splitlines()[-1] == failed.last["error"]
+    assert (lake / CSV).read_bytes() == before
+    summary = json.loads((lake / f"runs/{NORMALIZE}/{failed.last['run']}.json").read_text(encoding="utf-8"))
+    assert (summary["state"], summary["outputs"], summary["balance"]) == ("FAILED", [], None)
+    assert not (lake / "_staging" / NORMALIZE / failed.last["run"]).exists()
+
+
+def test_too_many_quarantined_fail_the_job_after_writing(
+    run: InProcess, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
+) -> None:
+    failed = run(NORMALIZE, tmp_path, environment="prod", export_uri=export, max_quarantined=0)
+    assert failed.code == 1
+    assert "1 records are in quarantine, more than the limit of 0" in failed.stderr
+    assert (tmp_path / CSV).read_bytes() == expected[0]
+
+
+def test_an_argument_goes_before_the_environments_default(run: InProcess, tmp_path: Path, export: Path) -> None:
+    done = run(NORMALIZE, tmp_path, environment="prod", export_uri=export, first_date="none", excluded_cities="tunja")
+    assert done.code == 0, done.stderr
+    # Ana's and Fabio's earliest city: Fabio's, whose too early conversation is kept now, is Cali.
+    users = [line.partition(",")[0] for line in (tmp_path / CSV).read_text(encoding="utf-8").splitlines()]
+    assert [name for name in users if name in ("ana", "beto", "carla", "dario", "elena", "fabio")] == [
+        "ana",
+        "beto",
+        "carla",
+        "dario",
+        "elena",
+        "fabio",
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["cali(", ""])
+def test_a_pattern_that_cannot_be_meant_is_one_message_and_no_result(
+    run: InProcess, tmp_path: Path, export: Path, pattern: str
+) -> None:
+    failed = run(NORMALIZE, tmp_path, export_uri=export, excluded_cities=pattern)
+    assert failed.code != 0
+    assert failed.stderr.startswith(f"--excluded_cities '{pattern}': ") and failed.stderr.count("\n") == 1
+    assert not (tmp_path / CSV).exists()
+
+
+def test_when_everybody_is_left_out_both_results_are_empty_and_whole(
+    spark: SparkSession, run: InProcess, tmp_path: Path, export: Path
+) -> None:
+    assert run(NORMALIZE, tmp_path, export_uri=export, excluded_cities=".").code == 0
+    assert (tmp_path / CSV).read_text(encoding="utf-8").count("\n") == 1
+    done = run(CURATE, tmp_path)
+    assert done.code == 0, done.stderr
+    assert spark.read.parquet(str(tmp_path / PARQUET)).count() == 0
+
+
+def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: InProcess, tmp_path: Path) -> None:
+    text = (SMALL / "data_20251120.csv").read_text(encoding="utf-8")
+    path = tmp_path / CSV
+    path.parent.mkdir(parents=True)
+    broken = "too,few,fields\n" + "zoe,Zoe,A,B,,0,[],[],0,,,\n" + "zara,Zara,A,B,,1,[{],[],0,,,\n"
+    path.write_text(text + broken, encoding="utf-8")
+    done = run(CURATE, tmp_path, max_quarantined=3)
+    assert done.code == 0, done.stderr
+    assert done.event("quarantined")["reasons"] == {
+        "no row of the contract: too few or too many fields": 1,
+        "breaks the contract: numero_conversaciones.minimum": 1,
+        "conversacion_completa: text is not JSON": 1,
+    }
+    assert done.event("balance")["written"] == {"curated_conversations": 4}
+    parts = (tmp_path / "quarantine/conversations" / done.last["run"]).glob("part-*")
+    raws = [json.loads(line)["raw"] for part in parts for line in part.read_text("utf-8").splitlines()]
+    assert sorted(raw[:14] for raw in raws)[0] == "too,few,fields"
+
+
+def test_curate_without_a_csv_says_which_job_makes_it(run: InProcess, tmp_path: Path) -> None:
+    failed = run(CURATE, tmp_path)
+    assert failed.code == 1
+    assert "no data_YYYYMMDD.csv of 2025-11-20 or before; run the normalize job first" in failed.stderr
+
+
+def test_who_reads_during_reruns_sees_the_old_file_or_the_new_one(
+    run: InProcess, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
+) -> None:
+    def rerun(environment: str) -> bytes:
+        assert run(NORMALIZE, tmp_path, environment=environment, export_uri=export).code == 0
+        return (tmp_path / CSV).read_bytes()
+
+    whole = {rerun("local"), expected[0]}
+    assert len(whole) == 2
+    seen: set[bytes] = set()
+    reads, done = 0, threading.Event()
+
+    def read() -> None:
+        nonlocal reads
+        while not done.is_set():
+            seen.add((tmp_path / CSV).read_bytes())
+            reads += 1
+            done.wait(0.001)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for environment in ("prod", "local", "prod"):
+        rerun(environment)
+    done.set()
+    reader.join()
+    assert reads > 100
+    assert seen == whole

@@ -1,0 +1,237 @@
+"""A run: log, balance, summary, and the end of the process (SPEC 5)."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from catlake.arguments import Argument, count
+from catlake.errors import ExportError
+from catlake.job import Run, explain
+from catlake.store import Balance
+from tests.jobs.running import Finished, files_below, run_main
+from tests.store.rows import NORMALIZED, normalized_rows
+
+LIVE = "reports/etl-process1/data_20251120.csv"
+Runner = Callable[..., Finished]
+
+
+@pytest.fixture
+def job(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Runner:
+    """Runs a main as the job `a-job` on the lake `tmp_path`."""
+
+    def run(main: Callable[[Run], None], *more: str, declared: tuple[Argument, ...] = ()) -> Finished:
+        argv = ["job.py", "--JOB_NAME", "a-job", "--lake_uri", str(tmp_path), "--run_date", "2025-11-20", *more]
+        return run_main(monkeypatch, capsys, main, declared, argv)
+
+    return run
+
+
+def rejected(spark: SparkSession, *reasons: str) -> DataFrame:
+    rows = [("f.gz", number, reason, "raw") for number, reason in enumerate(reasons)]
+    return spark.createDataFrame(rows, "file string, line bigint, reason string, raw string")
+
+
+def write_one(run: Run, balance: Balance | None = None) -> None:
+    """A whole little job: reads, stages, settles, publishes."""
+    run.read_from("test", "nowhere", items=1)
+    with run.stage("write"):
+        staged = run.lake.stage(normalized_rows(run.spark, {}), NORMALIZED, run.run_date)
+    run.settle(balance or Balance(read=1, written={"normalized_conversations": 1}))
+    run.publish(staged)
+
+
+def summary_of(lake: Path) -> dict[str, Any]:
+    (path,) = (lake / "runs/a-job").iterdir()
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_path: Path) -> None:
+    finished = job(write_one)
+    run = finished.last["run"]
+    assert finished.code == 0
+    assert files_below(tmp_path) == [LIVE, f"runs/a-job/{run}.json"]
+    summary = summary_of(tmp_path)
+    size = (tmp_path / LIVE).stat().st_size
+    output = {"dataset": "normalized_conversations", "uri": str(tmp_path / LIVE), "rows": 1, "bytes": size}
+    times = {name: summary.pop(name) for name in ("started", "finished", "seconds", "stages")}
+    assert summary == {
+        "job": "a-job",
+        "run": run,
+        "environment": "local",
+        "run_date": "2025-11-20",
+        "state": "SUCCEEDED",
+        "arguments": {
+            "JOB_NAME": "a-job",
+            "lake_uri": str(tmp_path),
+            "environment": "local",
+            "run_date": "2025-11-20",
+            "max_quarantined": 1000,
+        },
+        "inputs": [{"kind": "test", "uri": "nowhere", "items": 1}],
+        "outputs": [output],
+        "balance": {"read": 1, "written": {"normalized_conversations": 1}, "filtered": {}, "quarantined": 0},
+        "quarantine": None,
+        "highlights": [],
+        "error": None,
+    }
+    begun, ended = (datetime.fromisoformat(times[name]) for name in ("started", "finished"))
+    assert begun <= ended <= datetime.now(UTC)
+    assert times["seconds"] == pytest.approx((ended - begun).total_seconds(), abs=0.01)
+    assert [set(stage) for stage in times["stages"]] == [{"name", "seconds"}]
+
+
+def test_each_line_of_the_log_is_json_with_time_level_event_job_and_run(job: Runner) -> None:
+    events = job(write_one).events
+    assert [each["event"] for each in events] == [
+        "run_started",
+        "input_selected",
+        "stage_started",
+        "stage_finished",
+        "balance",
+        "published",
+        "run_finished",
+    ]
+    assert {(each["level"], each["job"], each["run"]) for each in events} == {("INFO", "a-job", events[0]["run"])}
+    times = [datetime.fromisoformat(each["time"]) for each in events]
+    assert times == sorted(times) and all(each.tzinfo for each in times)
+    assert events[4]["text"] == "1 read = 1 written to normalized_conversations + 0 quarantined"
+
+
+def test_the_person_at_the_console_is_told_what_came_out(job: Runner, tmp_path: Path) -> None:
+    told = job(write_one).stderr
+    assert "a-job succeeded: 1 read = 1 written to normalized_conversations" in told
+    assert f"1 rows → {tmp_path / LIVE}" in told
+
+
+def test_a_balance_that_does_not_close_fails_before_anything_is_published(job: Runner, tmp_path: Path) -> None:
+    assert job(write_one).code == 0
+    before = (tmp_path / LIVE).stat()
+    finished = job(lambda run: write_one(run, Balance(read=3, written={"normalized_conversations": 1})))
+    assert finished.code == 1
+    assert "the balance does not close: 3 read = 1 written" in finished.stderr
+    assert finished.last["event"] == "run_failed"
+    assert (tmp_path / LIVE).stat() == before
+    assert not (tmp_path / "_staging/a-job" / finished.last["run"]).exists()
+
+
+def test_nothing_is_published_without_a_balance(job: Runner, tmp_path: Path) -> None:
+    def main(run: Run) -> None:
+        run.publish(run.lake.stage(normalized_rows(run.spark, {}), NORMALIZED, run.run_date))
+
+    finished = job(main)
+    assert finished.code == 1
+    assert "a run publishes only after it has settled its balance" in finished.last["error"]
+    assert not (tmp_path / LIVE).exists()
+
+
+def test_more_quarantined_than_the_limit_fails_the_run_after_writing(job: Runner, tmp_path: Path) -> None:
+    def main(run: Run) -> None:
+        run.put_in_quarantine(rejected(run.spark, "a", "b", "b"), "tests")
+        write_one(run, Balance(read=4, written={"normalized_conversations": 1}, quarantined=3))
+
+    failed = job(main, "--max_quarantined", "2")
+    assert failed.code == 1
+    assert (tmp_path / LIVE).exists()
+    folder = tmp_path / "quarantine/tests" / failed.last["run"]
+    assert failed.stderr.strip().startswith(
+        f"3 records are in quarantine, more than the limit of 2; look at {folder}, mend the source, or raise"
+    )
+    assert failed.event("quarantined")["reasons"] == {"b": 2, "a": 1}
+    summary = summary_of(tmp_path)
+    assert (summary["state"], summary["quarantine"]) == ("FAILED", str(folder))
+    assert [each["rows"] for each in summary["outputs"]] == [1]
+
+    succeeded = job(main, "--max_quarantined=3")
+    assert succeeded.code == 0
+    assert f"quarantine → {tmp_path}/quarantine/tests/{succeeded.last['run']}" in succeeded.stderr
+
+
+def test_an_error_that_was_foreseen_is_one_line_without_a_stack_trace(job: Runner, tmp_path: Path) -> None:
+    def main(run: Run) -> None:
+        raise ExportError("the thing: the rule; the remedy")
+
+    finished = job(main)
+    assert (finished.code, finished.stderr) == (1, "the thing: the rule; the remedy\n")
+    assert finished.last["event"] == "run_failed" and finished.last["level"] == "ERROR"
+    assert finished.last["error"] == "the thing: the rule; the remedy"
+    assert summary_of(tmp_path)["error"] == "the thing: the rule; the remedy"
+    assert files_below(tmp_path) == [f"runs/a-job/{finished.last['run']}.json"]
+
+
+def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(job: Runner) -> None:
+    def main(run: Run) -> None:
+        def fail(rows: Any) -> Any:
+            from catlake.errors import ExportError
+
+            raise ExportError("f.json.gz: the rule; the remedy")
+
+        run.spark.range(1).mapInArrow(fail, "id long").collect()
+
+    finished = job(main)
+    assert finished.stderr.splitlines()[-1] == "f.json.gz: the rule; the remedy"
+    assert finished.last["error"] == "f.json.gz: the rule; the remedy"
+
+
+def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> None:
+    def main(run: Run) -> None:
+        raise KeyError("x")
+
+    finished = job(main)
+    assert finished.code == 1
+    assert 'raise KeyError("x")' in finished.stderr
+    assert finished.last["error"] == "KeyError: 'x' (unexpected; the stack trace is above)"
+
+
+def test_an_interrupted_run_says_so(job: Runner) -> None:
+    def main(run: Run) -> None:
+        raise KeyboardInterrupt
+
+    finished = job(main)
+    assert finished.code == 1
+    assert finished.last["error"] == "interrupted; nothing more is published; run the job again"
+    assert explain(ValueError("x")) is None
+
+
+def test_a_wrong_argument_ends_the_run_before_it_starts_and_writes_nothing(job: Runner, tmp_path: Path) -> None:
+    finished = job(write_one, "--limit", "many", declared=(Argument("limit", count),))
+    assert finished.code != 0
+    assert finished.stderr == "--limit 'many': must be a whole number, 0 or more\n"
+    assert [each["event"] for each in finished.events] == ["run_failed"]
+    assert finished.last["error"] == "--limit 'many': must be a whole number, 0 or more"
+    assert files_below(tmp_path) == []
+
+
+def test_glues_own_run_id_names_the_run(job: Runner, tmp_path: Path) -> None:
+    assert job(write_one, "--JOB_RUN_ID", "jr_0/1").last["run"] == "jr_0_1"
+    assert (tmp_path / "runs/a-job/jr_0_1.json").exists()
+
+
+def test_times_are_utc_whatever_the_session_was_set_to(job: Runner, spark: SparkSession) -> None:
+    found = {}
+
+    def main(run: Run) -> None:
+        row = run.spark.sql("SELECT current_timezone(), timestamp '2025-08-04'").select(F.col("current_timezone()"))
+        found["zone"] = row.collect()[0][0]
+
+    spark.conf.set("spark.sql.session.timeZone", "America/Bogota")
+    assert job(main).code == 0
+    assert found == {"zone": "UTC"}
+
+
+def test_the_run_date_is_the_arguments(job: Runner) -> None:
+    found = {}
+
+    def main(run: Run) -> None:
+        found["date"] = run.run_date
+
+    assert job(main).code == 0
+    assert found == {"date": date(2025, 11, 20)}
