@@ -35,9 +35,7 @@ def test_a_second_rewrite_changes_nothing(page: Path) -> None:
     assert main(["--check", "--readme", str(page)]) == 0
 
 
-def test_the_check_fails_on_stale_tables_and_leaves_them(
-    page: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_check_fails_on_stale_tables_and_leaves_them(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check", "--readme", str(page)]) == 1
     assert page.read_text(encoding="utf-8") == PAGE
     assert "stale; run python -m deploy.dataset_tables" in capsys.readouterr().err
@@ -63,7 +61,5 @@ def test_a_row_tells_type_rules_and_description_with_bars_escaped() -> None:
     lines = dataset_tables().splitlines()
     assert "| `numero_conversaciones` | int | required; ≥ 1 | Number of the user's conversations. |" in lines
     assert any(line.startswith("| `usuario_id` | string | required; unique |") for line in lines)
-    assert any(
-        line.startswith("| `feedback` | string | optional; `like`, `dislike`, `mixed` |") for line in lines
-    )
+    assert any(line.startswith("| `feedback` | string | optional; `like`, `dislike`, `mixed` |") for line in lines)
     assert all(line.replace(r"\|", "").count("|") == 5 for line in lines if line.startswith("|"))

@@ -79,6 +79,7 @@ def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path,
     assert Path(summary["quarantine"]).is_dir()
 
 
+@pytest.mark.slow
 def test_a_rerun_of_curate_in_another_process_gives_the_same_bytes(
     tmp_path: Path, expected: tuple[bytes, bytes]
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_misspelt_argument_ends_spark_submit_with_one_message_and_nothing_writ
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
     spark: SparkSession,
     s3: S3Server,

@@ -30,6 +30,9 @@ from tests.jobs.running import (
     run_of,
 )
 
+# Each starts Spark three times, as a person would.
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Lakes:
