@@ -28,7 +28,7 @@ from deploy.model import (
     Workflow,
     WorkflowError,
 )
-from deploy.workflows import WORKFLOWS, conversations
+from deploy.workflows import WORKFLOWS, conversations, tokens, tokens_archival
 
 ROLE = "arn:aws:iam::000000000000:role/glue"
 
@@ -305,3 +305,26 @@ def test_only_prod_runs_conversations_by_itself_every_night():
     assert conversations(PROD).start.schedule == "cron(30 4 * * ? *)"
     for env in (TEST, LOCAL):
         assert (conversations(env).start.type, conversations(env).start.schedule) == ("ON_DEMAND", None)
+
+
+def test_tokens_consolidates_every_night_in_prod_and_then_creates_the_view():
+    flow = tokens(PROD)
+    assert [(trigger.type, str(trigger.predicate), trigger.actions[0].name) for trigger in flow.triggers] == [
+        ("SCHEDULED", "None", "cat-prod-tokens-consolidated"),
+        ("CONDITIONAL", "cat-prod-tokens-consolidated SUCCEEDED", "cat-prod-tokens-view"),
+    ]
+    assert flow.start.schedule == "cron(30 4 * * ? *)"
+    assert [each.script for each in flow.jobs] == ["jobs/tokens_consolidate.py", "jobs/tokens_view.py"]
+    for env in (TEST, LOCAL):
+        assert (tokens(env).start.type, tokens(env).start.schedule) == ("ON_DEMAND", None)
+
+
+@pytest.mark.parametrize("env", [PROD, TEST, LOCAL], ids=lambda env: env.name)
+def test_only_a_person_starts_the_archive_of_the_old_table(env):
+    flow = tokens_archival(env)
+    assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
+        ("ON_DEMAND", f"cat-{env.name}-tokens-archival")
+    ]
+    assert [each.script for each in flow.jobs] == ["jobs/tokens_archive.py"]
+    # The message of a missing historical file names this job.
+    assert flow.jobs[0].name == f"cat-{env.name}-tokens-archival"

@@ -59,7 +59,7 @@ def read_historical(run: Run) -> Historical:
                 "or give --historical optional to go without"
             )
         run.log("historical_missing", uri=uri)
-        return Historical(run.spark.createDataFrame([], dataset.struct))
+        return Historical(run.spark.createDataFrame([], contract(CONSOLIDATED).struct))
     run.read_from("historical_csv", uri)
     rows = read_rows(run.spark, run.lake, uri, dataset, remedy="run the archive job again")
     judged = rows.withColumn(REASON, F.coalesce(reason(dataset), _no_moment())).persist()
