@@ -33,7 +33,8 @@ CONVERSATIONS_A_FILE = 5_000
 MEMORY_FACTOR = 4
 LABELS = {
     "catlake": "catlake (Spark, 2 cores; verifies MD5 and counts)",
-    "duckdb": "DuckDB (SQL, 2 threads)",
+    "duckdb": "DuckDB, columns declared, read_json (2 threads)",
+    "duckdb_tuned": "DuckDB, tuned: a line as one JSON value (2 threads)",
     "pandas": "Lambda's manner (gzip, json, pandas; 1 thread)",
     "inflate": "limit: inflating alone (isal, 2 processes)",
 }

@@ -6,9 +6,12 @@ time, parses their lines with orjson and hands Arrow batches to Spark, so its me
 file's size.
 """
 
+import gc
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -50,7 +53,7 @@ REJECTED_TYPE = T.StructType(
     ]
 )
 
-CHUNK_BYTES = 512 << 10
+CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
 """Far above the longest line that a 400 KB item can make; a file beyond it is no export."""
 
@@ -122,13 +125,33 @@ def read_files(
 
     def read(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         arrow_schema = to_arrow_schema(result)
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                for decoded in _read_file(files, largest_first[number][0], decoder, largest_first[number][1]):
-                    yield _cast(decoded, arrow_schema)
+        with _lean_worker():
+            for batch in numbers:
+                for number in batch.column(0).to_pylist():
+                    for decoded in _read_file(files, largest_first[number][0], decoder, largest_first[number][1]):
+                        yield _cast(decoded, arrow_schema)
 
     count = len(largest_first)
     return spark.range(0, count, 1, numPartitions=max(count, 1)).mapInArrow(read, result)
+
+
+@contextmanager
+def _lean_worker() -> Iterator[None]:
+    """Spares a worker of Spark two things that take a quarter of its time (measured; see docs/design.md).
+
+    Parsed JSON has no cycles, yet Python's collector walks all of it, again and again. And Spark puts a jar of its
+    own on the Python path, whose whole directory each further task of the worker would read anew.
+    """
+    for path in [path for path in sys.path if path.endswith(".jar")]:
+        sys.path.remove(path)
+        sys.path_importer_cache.pop(path, None)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _nullable(field: T.StructField) -> T.StructField:
@@ -136,7 +159,11 @@ def _nullable(field: T.StructField) -> T.StructField:
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([batch.column(field.name).cast(field.type) for field in schema], schema=schema)
+    columns = (batch.column(field.name) for field in schema)
+    return pa.RecordBatch.from_arrays(
+        [column if column.type == field.type else column.cast(field.type) for column, field in zip(columns, schema)],
+        schema=schema,
+    )
 
 
 @dataclass(frozen=True)
