@@ -159,11 +159,12 @@ def _nullable(field: T.StructField) -> T.StructField:
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = (batch.column(field.name) for field in schema)
-    return pa.RecordBatch.from_arrays(
-        [column if column.type == field.type else column.cast(field.type) for column, field in zip(columns, schema)],
-        schema=schema,
-    )
+    columns = [batch.column(field.name) for field in schema]
+    typed = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(typed, schema=schema)
 
 
 @dataclass(frozen=True)
