@@ -28,7 +28,16 @@ from catlake.store.csv import READ_OPTIONS
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
-NAMES = ("curated_conversations", "normalized_conversations")
+NAMES = (
+    "curated_conversations",
+    "normalized_conversations",
+    "token_costs",
+    "tokens_analysis",
+    "tokens_analysis_consolidated",
+    "tokens_analysis_old_table",
+    "tokens_daily",
+    "tokens_table_consolidated",
+)
 CURATED = contract("curated_conversations")
 NORMALIZED = contract("normalized_conversations")
 
