@@ -66,13 +66,13 @@ class Environment:
 
     @property
     def database(self) -> str:
-        """The catalog database (Athena wants underscores)."""
-        return f"cat_{self.name}_analytics_db"
+        """The catalog database: the jobs' own default."""
+        return environment(self.name).database
 
     @property
     def work_group(self) -> str:
-        """The Athena work group."""
-        return f"wg-cat-{self.name}-analytics"
+        """The Athena work group: the jobs' own default."""
+        return environment(self.name).work_group
 
     @property
     def lake_uri(self) -> str:
