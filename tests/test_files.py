@@ -82,6 +82,38 @@ def test_where_nothing_is_nothing_is_listed_and_removed(place: Place) -> None:
     assert place.names() == ["x.txt"]
 
 
+def test_the_folders_directly_in_a_folder_are_named_in_order(place: Place) -> None:
+    place.write("music.txt", "b/x.txt", "a/deep/x.txt", "_c/x.txt", ".d/x.txt")
+    assert list(place.files.folders(place.root)) == [".d", "_c", "a", "b"]
+    assert list(place.files.folders(place.uri("a"))) == ["deep"]
+    assert list(place.files.folders(place.uri("none"))) == []
+
+
+def test_only_what_is_not_there_is_created(place: Place) -> None:
+    assert place.files.create(place.uri("new/x.txt"), b"first")
+    assert not place.files.create(place.uri("new/x.txt"), b"second")
+    assert place.files.read(place.uri("new/x.txt")) == b"first"
+    assert place.names() == ["new/x.txt"]
+
+
+def test_of_many_that_create_a_file_one_does(place: Place) -> None:
+    contents = [str(number).encode() * 100_000 for number in range(10)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        created = list(pool.map(lambda content: place.files.create(place.uri("x"), content), contents))
+    assert created.count(True) == 1
+    assert place.files.read(place.uri("x")) == contents[created.index(True)]
+    assert place.names() == ["x"]
+
+
+def test_where_files_cannot_be_nameless_they_are_hidden_until_they_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE")
+    files, uri = LocalFiles(), f"{tmp_path}/new/x.txt"
+    assert [files.create(uri, b"first"), files.create(uri, b"second")] == [True, False]
+    assert (files.read(uri), [info.uri for info in files.list(str(tmp_path))]) == (b"first", [uri])
+
+
 def test_only_a_file_exists(place: Place) -> None:
     place.write("jazz/x.txt")
     assert place.files.exists(place.uri("jazz/x.txt"))

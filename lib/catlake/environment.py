@@ -47,6 +47,16 @@ class Environment:
         return f"cat_{self.name}_analytics_db"
 
     @property
+    def stage(self) -> str:
+        """The environment's name in the purchase service."""
+        return "dev" if self.name == "test" else self.name
+
+    @property
+    def purchases_database(self) -> str:
+        """The catalog database of the purchases."""
+        return f"{self.stage}-compras-datacatalog"
+
+    @property
     def work_group(self) -> str:
         """The Athena work group."""
         return f"wg-cat-{self.name}-analytics"

@@ -6,6 +6,7 @@ kind for a URI; both kinds are small, picklable (they travel to the executors) a
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from pyspark.sql import SparkSession
 from catlake.errors import StoreError
 
 S3_SCHEMES = ("s3", "s3a")
+ALREADY_THERE = ("PreconditionFailed", "412")
 MOST_KEYS_A_DELETE = 1000
 """S3's own limit of one DeleteObjects request."""
 
@@ -42,6 +44,10 @@ class Files(Protocol):
         """All files below a folder, at any depth, ordered by URI; nothing when there is no such folder."""
         ...
 
+    def folders(self, folder: str) -> Iterator[str]:
+        """The names of the folders directly in a folder, in order; nothing when there is no such folder."""
+        ...
+
     def exists(self, uri: str) -> bool:
         """Whether there is a file (not a folder) of this URI."""
         ...
@@ -56,6 +62,10 @@ class Files(Protocol):
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes a small file in one step, over an old one."""
+        ...
+
+    def create(self, uri: str, content: bytes) -> bool:
+        """Writes a small file in one step, unless there is one: then nothing changes, and it returns False."""
         ...
 
     def upload(self, source: Path, target: str) -> None:
@@ -113,6 +123,11 @@ class LocalFiles:
             status = os.stat(path)
             yield FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
+    def folders(self, folder: str) -> Iterator[str]:
+        """See `Files.folders`."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            yield from sorted(entry.name for entry in entries if entry.is_dir())
+
     def exists(self, uri: str) -> bool:
         """See `Files.exists`."""
         return os.path.isfile(uri)
@@ -141,6 +156,19 @@ class LocalFiles:
                 os.unlink(temporary)
             raise
 
+    def create(self, uri: str, content: bytes) -> bool:
+        """See `Files.create`.
+
+        Unlike the other writers it does not wait for the disk: thousands of small files a second would. A
+        power cut may lose the newest; a killed process loses none.
+        """
+        folder = os.path.dirname(uri)
+        try:
+            return _linked(folder, uri, content)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            return _linked(folder, uri, content)
+
     def upload(self, source: Path, target: str) -> None:
         """See `Files.upload`."""
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -158,6 +186,41 @@ class LocalFiles:
         """See `Files.remove`."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
+
+
+def _linked(folder: str, uri: str, content: bytes) -> bool:
+    """Gives a name to a file that is already whole: a killed process leaves the whole file or nothing."""
+    if not hasattr(os, "O_TMPFILE"):  # macOS
+        return _linked_from_hidden(folder, uri, content)
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        return _linked_from_hidden(folder, uri, content)  # a file system without nameless files
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        try:
+            # A directory's descriptor, unused with a full path, makes Python call linkat, which follows the link.
+            os.link(f"/proc/self/fd/{handle}", uri, src_dir_fd=handle, follow_symlinks=True)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _linked_from_hidden(folder: str, uri: str, content: bytes) -> bool:
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o644)
+        os.link(temporary, uri)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
 
 
 @dataclass(frozen=True)
@@ -247,6 +310,16 @@ class S3Files:
                 for entry in page.get("Contents", ()):
                     yield FileInfo(root + entry["Key"], entry["Size"], entry["LastModified"])
 
+    def folders(self, folder: str) -> Iterator[str]:
+        """See `Files.folders`."""
+        bucket, key = _bucket_and_key(folder)
+        prefix = key.rstrip("/") + "/" if key else ""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        with _told_plainly(folder):
+            for page in pages:
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"].removeprefix(prefix).rstrip("/")
+
     def exists(self, uri: str) -> bool:
         """See `Files.exists`."""
         bucket, key = _bucket_and_key(uri)
@@ -273,6 +346,24 @@ class S3Files:
         bucket, key = _bucket_and_key(uri)
         with _told_plainly(uri):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def create(self, uri: str, content: bytes) -> bool:
+        """See `Files.create`: a conditional PUT."""
+        from botocore.exceptions import ClientError
+
+        bucket, key = _bucket_and_key(uri)
+        with _told_plainly(uri):
+            while True:
+                try:
+                    self.client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+                    return True
+                except ClientError as error:
+                    code = error.response["Error"]["Code"]
+                    if code in ALREADY_THERE:
+                        return False
+                    # Another writer is at it, and may still fail.
+                    if code != "ConditionalRequestConflict":
+                        raise
 
     def upload(self, source: Path, target: str) -> None:
         """See `Files.upload`."""
