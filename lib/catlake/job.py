@@ -107,10 +107,12 @@ class Run:
             raise RuntimeError("a run publishes only after it has settled its balance")
         for each in staged:
             self.lake.publish(each)
-            self.outputs.append(
-                {"dataset": each.contract.name, "uri": each.target, "rows": each.rows, "bytes": each.size}
-            )
-            self.log("published", dataset=each.contract.name, uri=each.target, rows=each.rows, bytes=each.size)
+            self.published(each.contract.name, each.target, each.rows, each.size)
+
+    def published(self, dataset: str, uri: str, rows: int, size: int) -> None:
+        """Notes an output, in the log and for the summary; `size` is in bytes."""
+        self.outputs.append({"dataset": dataset, "uri": uri, "rows": rows, "bytes": size})
+        self.log("published", dataset=dataset, uri=uri, rows=rows, bytes=size)
 
     def enforce_quarantine_limit(self) -> None:
         """Raises QuarantineLimitError; called after writing, so that the records can be looked at."""

@@ -1,0 +1,15 @@
+"""Ingest: change events of the purchases table, from a folder or from Kinesis → one JSON document an event."""
+
+from catlake.arguments import Argument, choice, uri
+from catlake.job import run_job
+from catlake.purchases.ingest import TRIGGERS, ingest
+from catlake.purchases.sources import stream_source
+
+ARGUMENTS = (
+    Argument("source_uri", stream_source),
+    Argument("checkpoint_uri", uri),
+    Argument("trigger", choice(*TRIGGERS), "available_now"),
+)
+
+if __name__ == "__main__":
+    run_job(ingest, ARGUMENTS)

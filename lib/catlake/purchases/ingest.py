@@ -1,0 +1,142 @@
+"""ingest: change events of the purchases table → one document an event, as they come (SPEC 4.1).
+
+A streaming query hands over batches of events; each batch is written before the checkpoint says so. A killed
+run therefore repeats at most one batch, and repeating a batch changes nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.streaming.query import StreamingQuery
+
+from catlake.dynamodb.values import Mismatch
+from catlake.files import files_for, joined, normalized
+from catlake.job import Run
+from catlake.purchases.events import ROOT, document
+from catlake.purchases.progress import Counts, StreamProgress
+from catlake.purchases.sources import is_kinesis, kinesis_stream, landing_files
+from catlake.store import Balance
+from catlake.store.event_files import EVENTS, Written, write_events
+
+PIPELINE = "purchases"
+DATASET = "compras_json"
+TRIGGERS: dict[str, dict[str, Any]] = {
+    "available_now": {"availableNow": True},
+    # What S3 is asked to list in a day grows with the frequency; a batch takes about as long itself.
+    "continuous": {"processingTime": "500 milliseconds"},
+}
+LOOK_EVERY = 1
+"""Seconds between two looks at whether the stream must be stopped."""
+
+
+def ingest(run: Run) -> None:
+    """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
+    total = Written()
+    with run.stage("stream"):
+        query = _started(run, read_lines(run), total)
+        try:
+            _wait(run, query, total)
+        finally:
+            query.stop()
+    run.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
+    run.published(DATASET, run.lake.path(ROOT), rows=total.written, size=total.bytes)
+    run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
+
+
+def read_lines(run: Run) -> DataFrame:
+    """The source's events, one a row, undecoded (`sources.LINES`)."""
+    source = run.arguments["source_uri"]
+    run.read_from("change events", source)
+    if is_kinesis(source):
+        return kinesis_stream(run.spark, source)
+    return landing_files(run.spark, files_for(run.spark, source), normalized(source))
+
+
+def to_events(processed_by: str, stage: str) -> Callable[[DataFrame], DataFrame]:
+    """`sources.LINES` → `event_files.EVENTS`: each event's document, or why it has none."""
+
+    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        schema = to_arrow_schema(EVENTS)
+        for batch in batches:
+            rows = [_event(row, processed_by, stage) for row in batch.to_pylist()]
+            yield pa.RecordBatch.from_pylist(rows, schema)
+
+    return lambda lines: lines.mapInArrow(decode, EVENTS)
+
+
+def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]:
+    at = {"file": row["file"], "line": row["line"]}
+    reason = row["broken"]
+    if reason is None:
+        try:
+            made = document(row["raw"], processed_by, stage)
+            return {**at, "path": made.path, "content": made.content}
+        except Mismatch as mismatch:
+            reason = str(mismatch)
+    return {**at, "reason": reason, "raw": row["raw"].decode("utf-8", "backslashreplace")}
+
+
+def _started(run: Run, lines: DataFrame, total: Written) -> StreamingQuery:
+    checkpoint = normalized(run.arguments["checkpoint_uri"])
+    batches: list[_Batches] = []
+
+    def each_batch(batch: DataFrame, number: int) -> None:
+        if not batches:
+            stream = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
+            assert stream  # Spark's, in every batch
+            batches.append(_Batches(run, stream, total))
+        batches[0].process(batch, number)
+
+    return (
+        lines.writeStream.foreachBatch(each_batch)
+        .queryName(run.job)
+        .option("checkpointLocation", checkpoint)
+        .trigger(**TRIGGERS[run.arguments["trigger"]])
+        .start()
+    )
+
+
+def _wait(run: Run, query: StreamingQuery, total: Written) -> None:
+    while not query.awaitTermination(LOOK_EVERY):
+        # Between two batches: the one that went over the limit is written and checkpointed.
+        if total.quarantined > run.arguments["max_quarantined"]:
+            return
+
+
+class _Batches:
+    """What is done with each batch of a stream, one after the other."""
+
+    def __init__(self, run: Run, stream: str, total: Written) -> None:
+        self._run = run
+        self._total = total
+        self._progress = StreamProgress(run.lake, run.job, stream)
+        # By stream, not by run: a batch that a killed run had begun is written over, not beside.
+        self._quarantine = run.lake.path(f"quarantine/{PIPELINE}/{stream}")
+        self._first = True
+
+    def process(self, lines: DataFrame, number: int) -> None:
+        """Writes a batch, and balances what was read against what became of it."""
+        run = self._run
+        name = f"batch-{number:09}"
+        if self._first:
+            # A killed run may have left some of this batch, cut into other tasks.
+            run.lake.files.remove(joined(self._quarantine, name))
+            self._first = False
+        stage = run.environment.stage
+        counted = Observation()
+        # Counted before anything is done with them: the balance must not take the writer's word.
+        observed = lines.observe(counted, F.count(F.lit(1)).alias("read"))
+        events = observed.transform(to_events(f"{stage}-compras-ingest", stage))
+        written = write_events(events, run.lake.files, run.lake.uri, self._quarantine, name)
+        balance = Balance(counted.get["read"], {DATASET: written.written}, {}, written.quarantined)
+        balance.enforce()
+        self._progress.batch_done(number, Counts.of(written))
+        self._total.add(written)
+        if written.quarantined:
+            run.quarantine = self._quarantine
+            run.log("quarantined", uri=self._quarantine, reasons=dict(written.reasons.most_common()))
+        run.log("batch_written", batch=number, replayed=written.replayed, text=str(balance), **balance.as_dict())
