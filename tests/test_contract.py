@@ -31,6 +31,9 @@ SCHEMAS = ROOT / "schemas"
 NAMES = (
     "curated_conversations",
     "normalized_conversations",
+    "purchases_current",
+    "purchases_daily",
+    "purchases_products",
     "token_costs",
     "tokens_analysis",
     "tokens_analysis_consolidated",
@@ -38,6 +41,19 @@ NAMES = (
     "tokens_daily",
     "tokens_table_consolidated",
 )
+BUCKETS = {
+    "others": {
+        "local": "lake/cat-local-normalize-reports",
+        "test": "s3://cat-test-normalize-reports",
+        "prod": "s3://cat-prod-normalize-reports",
+    },
+    "purchases": {
+        "local": "lake/local-compras-backup-s3-bucket",
+        "test": "s3://dev-compras-backup-s3-bucket",
+        "prod": "s3://prod-compras-backup-s3-bucket",
+    },
+}
+"""The buckets of each environment: those of the purchases, and those of all else."""
 CURATED = contract("curated_conversations")
 NORMALIZED = contract("normalized_conversations")
 
@@ -110,11 +126,7 @@ def test_every_server_holds_the_dataset_at_the_contracts_path(name: str) -> None
         assert server["format"] == dataset.format
         place = server.get("location") or server["path"]
         lakes[server["environment"]] = place.removesuffix(f"/{dataset.path_template}")
-    assert lakes == {
-        "local": "lake/cat-local-normalize-reports",
-        "test": "s3://cat-test-normalize-reports",
-        "prod": "s3://cat-prod-normalize-reports",
-    }
+    assert lakes == BUCKETS["purchases" if document(name)["domain"] == "purchases" else "others"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -192,6 +204,17 @@ def test_the_catalog_types_are_glues() -> None:
 )
 def test_the_path_is_that_of_the_run_date(name: str, path: str) -> None:
     assert contract(name).path(date(2025, 8, 4)) == path
+
+
+@pytest.mark.parametrize(
+    ("scope", "path"),
+    [
+        ("", "reports/compras/purchases_daily.parquet/data.parquet"),
+        ("tenants/t1", "reports/compras/tenants/t1/purchases_daily.parquet/data.parquet"),
+    ],
+)
+def test_the_path_of_a_scope_lies_in_its_folder(scope: str, path: str) -> None:
+    assert contract("purchases_daily").path(date(2025, 8, 4), scope) == path
 
 
 def test_an_unknown_contract_names_those_that_there_are() -> None:

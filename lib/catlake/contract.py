@@ -93,7 +93,8 @@ class Violations(dict[str, int]):
 class Contract:
     """What a dataset promises. `table` is its name in the Glue catalog, `None` when it has none there.
 
-    `path_template` is relative to the lake and may hold `{run_date}`; the columns of `key` identify a row.
+    `path_template` is relative to the lake and may hold `{run_date}` and the folder `{scope}`; the columns of
+    `key` identify a row.
     """
 
     name: str
@@ -129,9 +130,10 @@ class Contract:
         """The columns as Glue's API takes them (`Name`, `Type`, `Comment`)."""
         return [{"Name": c.name, "Type": c.catalog_type, "Comment": c.description} for c in self.columns]
 
-    def path(self, run_date: date) -> str:
-        """Where a run's data lies, relative to the lake."""
-        return self.path_template.replace("{run_date}", run_date.strftime("%Y%m%d"))
+    def path(self, run_date: date, scope: str = "") -> str:
+        """Where a run's data lies, relative to the lake; `scope` is the folder of a part of it, none for the whole."""
+        path = self.path_template.replace("{scope}/", f"{scope}/" if scope else "")
+        return path.replace("{run_date}", run_date.strftime("%Y%m%d"))
 
     def conform(self, df: DataFrame) -> DataFrame:
         """The columns in the contract's order, with its types.

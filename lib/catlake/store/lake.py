@@ -61,8 +61,14 @@ class Lake:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
 
-    def stage(self, rows: DataFrame, contract: Contract, run_date: date) -> Staged:
+    def stage(self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "") -> Staged:
         """Writes a dataset beside the lake's live files, as one file in the contract's order, and checks it.
+
+        Args:
+            rows: The dataset.
+            contract: What it must satisfy.
+            run_date: Stands in its path.
+            scope: The folder in its path, when it is a part of the dataset only.
 
         Raises:
             ContractError: The rows are not the contract's, or what was written breaks one of its rules.
@@ -85,7 +91,7 @@ class Lake:
                 f"{contract.name} would break its contract ({broken}); nothing is published; "
                 "this is a defect of catlake or of the contract: report it with this line"
             )
-        return Staged(contract, file.uri, self.path(contract.path(run_date)), violations.rows, file.size)
+        return Staged(contract, file.uri, self.path(contract.path(run_date, scope)), violations.rows, file.size)
 
     def publish(self, staged: Staged) -> None:
         """Moves a staged dataset over the live one, in one step."""
