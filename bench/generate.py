@@ -1,4 +1,4 @@
-"""Makes exports: `python -m bench.generate bedrock <folder>`, `python -m bench.generate catia <folder>`."""
+"""Makes exports and change events: `python -m bench.generate bedrock|catia|purchases <folder>`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 from bench.bedrock import write_bedrock_export
 from bench.catia import write_catia_export
+from bench.purchase_files import write_purchase_events
+from bench.purchases import PRECISIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the export that the command line asks for and print its folder."""
+    """Write what the command line asks for and print its folder."""
     options = _parser().parse_args(arguments)
     print(options.write(options))
 
@@ -33,6 +35,15 @@ def _parser() -> argparse.ArgumentParser:
     catia.add_argument("--users", type=int, default=60)
     catia.add_argument("--seed", type=int, default=1)
     catia.set_defaults(write=_catia)
+
+    purchases = tables.add_parser("purchases", help="change events of the purchases table, as JSON lines")
+    purchases.add_argument("folder", type=Path)
+    purchases.add_argument("--events", type=int, default=100_000)
+    purchases.add_argument("--files", type=int, default=8)
+    purchases.add_argument("--seed", type=int, default=1)
+    purchases.add_argument("--odd", type=float, default=0.0, help="the share of odd lines, 0 to 1 (default: none)")
+    purchases.add_argument("--kinesis", choices=PRECISIONS, help="records as Kinesis brings them, times in this unit")
+    purchases.set_defaults(write=_purchases)
     return parser
 
 
@@ -48,6 +59,19 @@ def _bedrock(options: argparse.Namespace) -> Path:
 
 def _catia(options: argparse.Namespace) -> Path:
     return write_catia_export(options.folder, users=options.users, seed=options.seed)
+
+
+def _purchases(options: argparse.Namespace) -> Path:
+    write_purchase_events(
+        options.folder,
+        events=options.events,
+        files=options.files,
+        seed=options.seed,
+        odd=options.odd,
+        precision=options.kinesis,
+    )
+    folder: Path = options.folder
+    return folder
 
 
 if __name__ == "__main__":
