@@ -99,8 +99,9 @@ def _created(change: dict[str, Any]) -> datetime:
     try:
         # By way of its text: a float's own digits, not those of its binary fraction.
         microseconds = Decimal(str(time)) * _UNITS[unit]
-    except InvalidOperation:
+        within = 0 <= microseconds < _END_OF_TIME
+    except InvalidOperation:  # no number, or NaN
         raise Mismatch(f"ApproximateCreationDateTime {time!r:.80} is no number") from None
-    if not 0 <= microseconds < _END_OF_TIME:
+    if not within:
         raise Mismatch(f"ApproximateCreationDateTime {time} is no time in {unit.lower()}s since 1970")
     return _EPOCH + timedelta(microseconds=int(microseconds))

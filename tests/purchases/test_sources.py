@@ -1,0 +1,190 @@
+"""Where events come from: files that land, and Kinesis (SPEC 1.5)."""
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.session import Session
+from pyspark.sql import DataFrame, SparkSession
+
+from catlake.errors import ArgumentError, StoreError
+from catlake.files import Files, LocalFiles, files_for
+from catlake.purchases.sources import (
+    LINES,
+    MAX_LINE_BYTES,
+    kinesis_options,
+    kinesis_stream,
+    landing_files,
+    records_as_lines,
+    stream_source,
+)
+from tests.s3 import S3Server
+
+ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/dev-compras"
+Row = tuple[str, int | None, bytes, str | None]
+
+
+def landed(spark: SparkSession, files: Files, folder: str, checkpoint: Path) -> list[Row]:
+    """What a stream over a folder gives until there is no more, with the files' names alone."""
+    found: list[Row] = []
+
+    def keep(batch: DataFrame, _: int) -> None:
+        found.extend((row[0].rpartition("/")[2], row[1], bytes(row[2]), row[3]) for row in batch.collect())
+
+    stream = landing_files(spark, files, folder)
+    query = stream.writeStream.foreachBatch(keep).option("checkpointLocation", str(checkpoint))
+    query.trigger(availableNow=True).start().awaitTermination()
+    return sorted(found, key=lambda row: row[:2])
+
+
+@pytest.fixture
+def land(spark: SparkSession, tmp_path: Path) -> Any:
+    """Lands files, and gives what a stream makes of them; a second time, of those that are new."""
+
+    def run(**contents: bytes) -> list[Row]:
+        (tmp_path / "in").mkdir(exist_ok=True)
+        for name, content in contents.items():
+            (tmp_path / "in" / name).write_bytes(content)
+        return landed(spark, LocalFiles(), str(tmp_path / "in"), tmp_path / "checkpoint")
+
+    return run
+
+
+def test_each_line_of_each_file_comes_once_with_its_place(land: Any) -> None:
+    assert land(**{"a.jsonl": b"one\ntwo\n", "b.jsonl": b"three"}) == [
+        ("a.jsonl", 1, b"one", None),
+        ("a.jsonl", 2, b"two", None),
+        ("b.jsonl", 1, b"three", None),
+    ]
+    assert land(**{"c.jsonl": b"four\n"}) == [("c.jsonl", 1, b"four", None)]
+    assert land() == []
+
+
+def test_line_ends_may_be_windows_and_blank_lines_are_none(land: Any) -> None:
+    assert land(a=b"one\r\n\r\n  \n\n\xff\x00two\r\n") == [("a", 1, b"one", None), ("a", 5, b"\xff\x00two", None)]
+
+
+def test_compressed_files_are_decompressed(land: Any) -> None:
+    assert land(**{"a.jsonl.gz": gzip.compress(b"one\ntwo\n")}) == [
+        ("a.jsonl.gz", 1, b"one", None),
+        ("a.jsonl.gz", 2, b"two", None),
+    ]
+
+
+@pytest.mark.parametrize("broken", [b"no gzip", gzip.compress(os.urandom(99_999))[:-5000], b"\x1f\x8b\x08"])
+def test_a_file_that_breaks_off_is_told_in_one_line_after_what_could_be_read(land: Any, broken: bytes) -> None:
+    *_, last = land(**{"a.jsonl.gz": broken, "b.jsonl": b"one\n"})
+    assert last == ("b.jsonl", 1, b"one", None)
+    told = [row for row in land(**{"c.jsonl.gz": broken}) if row[3]]
+    assert len(told) == 1
+    assert told[0][3] is not None and told[0][3].startswith("the file cannot be read from here on (")
+
+
+def test_of_an_endless_line_the_beginning_is_kept(land: Any) -> None:
+    endless = b"x" * (MAX_LINE_BYTES * 2 + 7)
+    rows = land(a=b"one\n" + endless + b"\ntwo\n" + endless)
+    assert [(row[1], len(row[2])) for row in rows] == [(1, 3), (2, 4096), (3, 3), (4, 4096)]
+    assert "longer than 4 MiB" in str(rows[1][3])
+    longest = b"y" * MAX_LINE_BYTES
+    assert [row[2] == longest for row in land(b=longest + b"\n" + longest)] == [True, True]
+
+
+def test_folders_below_are_read_and_what_is_hidden_is_not(land: Any, tmp_path: Path) -> None:
+    below = tmp_path / "in/2025/07"
+    below.mkdir(parents=True)
+    (below / "deep").write_bytes(b"one\n")
+    assert land(**{"_half.jsonl": b"half\n", ".half": b"half\n", "a b#c%20d?ñ.jsonl": b"two\n"}) == [
+        ("a b#c%20d?ñ.jsonl", 1, b"two", None),
+        ("deep", 1, b"one", None),
+    ]
+
+
+def test_a_file_that_lands_much_older_than_the_newest_is_read(land: Any, tmp_path: Path) -> None:
+    land(new=b"one\n")
+    old = tmp_path / "in/old"
+    old.write_bytes(b"two\n")
+    os.utime(old, (1_600_000_000, 1_600_000_000))
+    assert land() == [("old", 1, b"two", None)]
+
+
+def test_a_folder_that_is_not_there_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="none: no such folder; create it, or give --source_uri"):
+        landing_files(spark, LocalFiles(), str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a"])
+def test_files_land_in_a_bucket_too(spark: SparkSession, s3: S3Server, tmp_path: Path, scheme: str) -> None:
+    root = f"{scheme}://{s3.bucket()}/landing"
+    s3.configure(spark)
+    files = files_for(spark, root)
+    files.write(f"{root}/a b#1.jsonl", b"one\n\ntwo")
+    files.write(f"{root}/2025/c.jsonl.gz", gzip.compress(b"three\n"))
+    assert landed(spark, files, root, tmp_path / "checkpoint") == [
+        ("a b#1.jsonl", 1, b"one", None),
+        ("a b#1.jsonl", 3, b"two", None),
+        ("c.jsonl.gz", 1, b"three", None),
+    ]
+
+
+# Kinesis: what can be said of it without Glue's connector
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ARN[:-12],
+        "arn:aws:kinesis:us-east-1:123456789012:stream/",
+        "arn:aws:kinesis:us-east-1:12345678901:stream/x",
+        "arn:aws:kinesis:us-east-1:123456789012:stream/a b",
+        f"{ARN}\n",
+        "arn:aws:s3:::bucket",
+        "kinesis://x",
+        "",
+    ],
+)
+def test_a_source_is_a_folder_or_a_streams_arn(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a folder"):
+        stream_source(text)
+
+
+@pytest.mark.parametrize("text", [ARN, ARN.replace("aws:", "aws-cn:", 1), "landing", "s3://bucket/landing"])
+def test_a_source_comes_as_it_was_given(text: str) -> None:
+    assert stream_source(text) == text
+
+
+def test_kinesis_options_are_the_ones_that_glue_knows() -> None:
+    """Glue's service model describes the same options for its visual jobs, beginning with capitals."""
+    model = Session().get_service_model("glue")
+    known = set(model.shape_for("KinesisStreamingSourceOptions").members)
+    options = kinesis_options(ARN)
+    # Of the connector's programming interface, where the visual one has settings of its own.
+    own = {"typeOfData", "inferSchema"}
+    spelling = {"streamARN": "StreamArn", "avoidEmptyBatches": "AvoidEmptyBatches"}
+    names = {spelling.get(name, name[0].upper() + name[1:]) for name in options if name not in own}
+    assert names <= known
+    assert options["streamARN"] == ARN
+
+
+def test_kinesis_anywhere_but_on_glue_is_told(spark: SparkSession) -> None:
+    with pytest.raises(ArgumentError, match="a connector that only Glue has; give a folder of JSON lines here"):
+        kinesis_stream(spark, ARN)
+
+
+@pytest.mark.parametrize("column", ["data", "$json$data_infer_schema$_temporary$"])
+@pytest.mark.parametrize("kind", ["binary", "string"])
+def test_a_records_bytes_come_as_they_are(spark: SparkSession, column: str, kind: str) -> None:
+    records = spark.createDataFrame(
+        [("1", b'{"x":"\xc3\xb1"}'), ("2", None)], f"partitionKey string, `{column}` binary"
+    )
+    lines = records_as_lines(records.withColumn(column, records[f"`{column}`"].cast(kind)), ARN)
+    assert [(name, kind) for name, kind in lines.dtypes] == [
+        (field.name, field.dataType.simpleString()) for field in LINES
+    ]
+    assert [tuple(row) for row in lines.collect()] == [(ARN, None, b'{"x":"\xc3\xb1"}', None), (ARN, None, b"", None)]
+
+
+def test_a_connector_that_gives_no_bytes_is_told(spark: SparkSession) -> None:
+    with pytest.raises(StoreError, match="gives columns eventID, dynamodb, none of them a record's bytes"):
+        records_as_lines(spark.createDataFrame([("1", "2")], "eventID string, dynamodb string"), ARN)
