@@ -6,7 +6,7 @@ with `--check` it changes nothing and exits with 1 when the tables are not those
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from catlake.contract import Column, Contract, contract, contract_names
@@ -60,24 +60,38 @@ def rewritten(page: str, tables: str) -> str:
 
 def _dataset(dataset: Contract) -> str:
     table = f" Catalog table `{dataset.table}`." if dataset.table else ""
+    key = f"; key {_code(dataset.key)}" if dataset.key else ""
     lines = [
         f"### {dataset.title}",
         "",
         f"{dataset.description} [Contract](schemas/{dataset.name}.odcs.yaml), version {dataset.version}.",
         "",
-        f"{FORMATS[dataset.format]}, `{dataset.path_template}`; key {_code(dataset.key)}.{table}",
+        f"{FORMATS[dataset.format]}, `{dataset.path_template}`{key}.{table}",
         "",
         "| column | type | values | description |",
         "|---|---|---|---|",
-        *map(_row, dataset.columns),
+        *(row for column in dataset.columns for row in _rows(column)),
+        *(row for column in dataset.partitions for row in _rows(column, "partition; ")),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(column: Column) -> str:
-    cells = (f"`{column.name}`", column.catalog_type, _values(column), column.description)
+def _rows(column: Column, mark: str = "") -> Iterator[str]:
+    """The row of a column, then those of its fields: `productos[].codigo`, `resumen.moneda`."""
+    if not column.fields:
+        yield _row(column.name, column.catalog_type, mark + _values(column), column.description)
+        return
+    array = column.logical_type == "array"
+    kind = "array of structs" if array else "struct"
+    yield _row(column.name, kind, mark + _values(column), column.description)
+    for field in column.fields:
+        yield _row(f"{column.name}{'[]' if array else ''}.{field.name}", field.catalog_type, "", field.description)
+
+
+def _row(name: str, kind: str, values: str, description: str) -> str:
     # A bar would end the cell, in code spans too.
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    cells = (cell.replace("|", r"\|") for cell in (f"`{name}`", kind, values, description))
+    return "| " + " | ".join(cells) + " |"
 
 
 def _values(column: Column) -> str:

@@ -29,6 +29,7 @@ from catlake.store.csv import READ_OPTIONS
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
 NAMES = (
+    "compras_json",
     "curated_conversations",
     "normalized_conversations",
     "purchases_current",
@@ -54,6 +55,7 @@ BUCKETS = {
     },
 }
 """The buckets of each environment: those of the purchases, and those of all else."""
+PURCHASES = contract("compras_json")
 CURATED = contract("curated_conversations")
 NORMALIZED = contract("normalized_conversations")
 
@@ -182,7 +184,7 @@ def test_the_text_struct_reads_every_column_as_text(name: str) -> None:
 def test_glue_takes_the_catalog_columns(name: str) -> None:
     glue = ServiceModel(Loader().load_service_model("glue", "service-2"), "glue")
     shape = glue.shape_for("Column")
-    for column in contract(name).catalog_columns:
+    for column in contract(name).catalog_columns + contract(name).catalog_partitions:
         assert not ParamValidator().validate(column, shape).has_errors()
         for member, value in column.items():
             assert shape.members[member].metadata.get("min", 0) <= len(value) <= shape.members[member].metadata["max"]
@@ -193,6 +195,29 @@ def test_the_catalog_types_are_glues() -> None:
     assert ",".join(types) == (
         "string,string,string,string,date,int,string,string,int,string,string,string,bigint,bigint"
     )
+
+
+def test_a_nested_column_has_the_types_of_its_fields() -> None:
+    types = {column["Name"]: column["Type"] for column in PURCHASES.catalog_columns}
+    assert types["productos"] == (
+        "array<struct<codigo:string,nombre:string,precio_unitario:decimal(38,12),cantidad:decimal(38,6)>>"
+    )
+    assert types["resumen"] == (
+        "struct<total_productos:bigint,total_cantidad:decimal(38,6),total_precio:decimal(38,2),moneda:string>"
+    )
+    assert {field.name: field.dataType.simpleString() for field in PURCHASES.struct} == types
+
+
+def test_a_partition_column_is_told_by_the_path_and_is_no_column_of_the_file() -> None:
+    names = [column["Name"] for column in PURCHASES.catalog_partitions]
+    assert names == ["tenant_id", "year", "month", "day"]
+    assert not set(names) & set(PURCHASES.struct.names)
+    assert PURCHASES.path_template.startswith("compras/" + "/".join(f"{{{name}}}" for name in names) + "/")
+    assert (PURCHASES.root, PURCHASES.table, PURCHASES.format) == ("compras", "compras_json", "json")
+
+
+def test_only_the_purchases_documents_are_in_partitions() -> None:
+    assert [name for name in NAMES if contract(name).partitions] == ["compras_json"]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +243,7 @@ def test_the_path_of_a_scope_lies_in_its_folder(scope: str, path: str) -> None:
 
 
 def test_an_unknown_contract_names_those_that_there_are() -> None:
-    with pytest.raises(ContractError, match=r"users does not exist; use one of curated_.*, normalized_"):
+    with pytest.raises(ContractError, match=r"users does not exist; use one of compras_json, curated_.*, normalized_"):
         contract("users")
 
 

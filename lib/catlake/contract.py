@@ -47,7 +47,8 @@ class Column:
     """A column of a dataset and the rules of its values.
 
     `catalog_type` is the type's name in Glue's catalog and Spark SQL; a `required` value is neither null nor
-    an empty text; `pattern` must match the whole value.
+    an empty text; `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an
+    array; only the column itself is held to rules, not they.
     """
 
     name: str
@@ -59,10 +60,14 @@ class Column:
     allowed_values: tuple[str, ...] = ()
     minimum: int | None = None
     pattern: str | None = None
+    fields: tuple["Column", ...] = ()
 
     @property
     def spark_type(self) -> T.DataType:
         """The column's type in Spark. Raises ContractError for a type that catlake does not write."""
+        if self.fields:
+            struct = T.StructType([T.StructField(field.name, field.spark_type) for field in self.fields])
+            return T.ArrayType(struct) if self.logical_type == "array" else struct
         if self.catalog_type in _SPARK_TYPES:
             return _SPARK_TYPES[self.catalog_type]
         if decimal := _DECIMAL.fullmatch(self.catalog_type):
@@ -94,7 +99,8 @@ class Contract:
     """What a dataset promises. `table` is its name in the Glue catalog, `None` when it has none there.
 
     `path_template` is relative to the lake and may hold `{run_date}` and the folder `{scope}`; the columns of
-    `key` identify a row.
+    `key` identify a row. `partitions` are the columns that the path tells, not the file: they are not among
+    `columns`.
     """
 
     name: str
@@ -108,6 +114,7 @@ class Contract:
     key: tuple[str, ...]
     row_rules: tuple[RowRule, ...] = ()
     order: tuple[str, ...] = ()
+    partitions: tuple[Column, ...] = ()
 
     @property
     def struct(self) -> T.StructType:
@@ -128,7 +135,17 @@ class Contract:
     @property
     def catalog_columns(self) -> list[dict[str, str]]:
         """The columns as Glue's API takes them (`Name`, `Type`, `Comment`)."""
-        return [{"Name": c.name, "Type": c.catalog_type, "Comment": c.description} for c in self.columns]
+        return [_catalog_column(column) for column in self.columns]
+
+    @property
+    def catalog_partitions(self) -> list[dict[str, str]]:
+        """The partition columns as Glue's API takes them, from the outermost folder in."""
+        return [_catalog_column(column) for column in self.partitions]
+
+    @property
+    def root(self) -> str:
+        """The folder, relative to the lake, below which all of the dataset lies."""
+        return self.path_template.partition("{")[0].rpartition("/")[0]
 
     def path(self, run_date: date, scope: str = "") -> str:
         """Where a run's data lies, relative to the lake; `scope` is the folder of a part of it, none for the whole."""
@@ -248,11 +265,8 @@ def _document(file: Traversable) -> Any:
 def _parsed(document: Mapping[str, Any]) -> Contract:
     schema = document["schema"][0]
     custom = {item["property"]: item["value"] for item in document.get("customProperties", ())}
-    columns = tuple(_column(item) for item in schema["properties"])
-    key = sorted(
-        (item for item in schema["properties"] if item.get("primaryKey")),
-        key=lambda item: int(item["primaryKeyPosition"]),
-    )
+    partitions = _marked(schema, "partitioned", "partitionKeyPosition")
+    columns = tuple(_column(item) for item in schema["properties"] if item not in partitions)
     return Contract(
         name=schema["name"],
         version=document["version"],
@@ -262,25 +276,34 @@ def _parsed(document: Mapping[str, Any]) -> Contract:
         path_template=custom["pathTemplate"],
         table=custom.get("catalogTable"),
         columns=columns,
-        key=tuple(item["name"] for item in key),
+        key=tuple(item["name"] for item in _marked(schema, "primaryKey", "primaryKeyPosition")),
         row_rules=tuple(RowRule(item["name"], item["implementation"]) for item in schema.get("quality", ())),
         order=tuple(custom.get("orderBy", ())),
+        partitions=tuple(_column(item) for item in partitions),
     )
+
+
+def _marked(schema: Mapping[str, Any], mark: str, position: str) -> list[Mapping[str, Any]]:
+    """The properties that have a mark, by the position that goes with it."""
+    marked = [item for item in schema["properties"] if item.get(mark)]
+    return sorted(marked, key=lambda item: int(item[position]))
 
 
 def _column(item: Mapping[str, Any]) -> Column:
     options = item.get("logicalTypeOptions", {})
     allowed = [check["arguments"]["validValues"] for check in item.get("quality", ())]
+    fields = tuple(_column(field) for field in item.get("items", item).get("properties", ()))
     column = Column(
         name=item["name"],
         logical_type=item["logicalType"],
-        catalog_type=item["physicalType"],
+        catalog_type=_catalog_type(item, fields),
         description=item["description"],
         required=item.get("required", False),
         unique=item.get("unique", False),
         allowed_values=tuple(value for values in allowed for value in values),
         minimum=options.get("minimum"),
         pattern=options.get("pattern"),
+        fields=fields,
     )
     if len(column.description) > _LONGEST_DESCRIPTION:
         raise ContractError(
@@ -289,6 +312,17 @@ def _column(item: Mapping[str, Any]) -> Column:
     if column.pattern and not (column.pattern.startswith("^") and column.pattern.endswith("$")):
         raise ContractError(f"column {column.name}: pattern {column.pattern} is not anchored; write ^…$")
     return column
+
+
+def _catalog_type(item: Mapping[str, Any], fields: tuple[Column, ...]) -> str:
+    if not fields:
+        return str(item["physicalType"])
+    struct = f"struct<{','.join(f'{field.name}:{field.catalog_type}' for field in fields)}>"
+    return f"array<{struct}>" if item["logicalType"] == "array" else struct
+
+
+def _catalog_column(column: Column) -> dict[str, str]:
+    return {"Name": column.name, "Type": column.catalog_type, "Comment": column.description}
 
 
 def _broken(column: Column, empty_is_absent: bool) -> dict[str, SparkColumn]:

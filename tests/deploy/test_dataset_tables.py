@@ -54,7 +54,20 @@ def test_a_page_without_its_two_markers_is_refused(tmp_path: Path, text: str) ->
 def test_the_tables_have_a_row_for_every_column_of_every_contract() -> None:
     rows = [line.split(" | ")[0] for line in dataset_tables().splitlines() if line.startswith("| `")]
     as_the_data_flows = sorted(map(contract, contract_names()), key=lambda each: each.path_template)
-    assert rows == [f"| `{name}`" for each in as_the_data_flows for name in each.struct.names]
+    columns = [column for each in as_the_data_flows for column in (*each.columns, *each.partitions)]
+    assert [row for row in rows if "." not in row] == [f"| `{column.name}`" for column in columns]
+
+
+def test_a_nested_column_is_followed_by_a_row_for_each_of_its_fields() -> None:
+    lines = dataset_tables().splitlines()
+    at = lines.index("| `resumen` | struct | required | The purchase in sum, worked out from all digits. |")
+    assert [line.split(" | ")[0] for line in lines[at + 1 : at + 6]] == [
+        *(f"| `resumen.{name}`" for name in ("total_productos", "total_cantidad", "total_precio", "moneda")),
+        "| `metadata`",
+    ]
+    assert any(line.startswith("| `productos` | array of structs | required |") for line in lines)
+    assert any(line.startswith("| `productos[].precio_unitario` | decimal(38,12) | ") for line in lines)
+    assert any(line.startswith("| `tenant_id` | string | partition; required |") for line in lines)
 
 
 def test_a_row_tells_type_rules_and_description_with_bars_escaped() -> None:
