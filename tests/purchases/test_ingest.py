@@ -1,0 +1,218 @@
+"""ingest: a stream of events becomes documents, exactly once in effect (SPEC 4.1 and 5)."""
+
+import json
+import random
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chispa import assert_df_equality
+from pyspark.sql import SparkSession
+
+from catlake.environment import ENVIRONMENTS
+from catlake.errors import CatlakeError, QuarantineLimitError, StoreError
+from catlake.job import Run, explain
+from catlake.purchases import ingest as module
+from catlake.purchases.ingest import ingest, to_events
+from catlake.purchases.sources import LINES
+from catlake.store import Lake
+from catlake.store.event_files import EVENTS
+from tests.purchases.records import image, line, purchase
+from tests.s3 import S3Server
+
+Ingest = Callable[..., Run]
+
+
+@pytest.fixture
+def run(spark: SparkSession, tmp_path: Path) -> Ingest:
+    """Runs the job's main on `in/`, into `lake/`, with `checkpoint/`."""
+    numbers = iter(range(1, 100))
+
+    def start(lake: str | Path = tmp_path / "lake", environment: str = "local", **more: Any) -> Run:
+        of = ENVIRONMENTS[environment]
+        arguments = {
+            "source_uri": str(tmp_path / "in"),
+            "checkpoint_uri": str(tmp_path / "checkpoint"),
+            "trigger": "available_now",
+            "run_date": date(2025, 11, 20),
+            "max_quarantined": of.max_quarantined,
+            **more,
+        }
+        number = f"run-{next(numbers)}"
+        place = Lake(spark, str(lake), "compras-ingest", number)
+        run = Run(spark, arguments, of, "compras-ingest", number, place)
+        with place.staging():
+            ingest(run)
+        return run
+
+    return start
+
+
+def land(folder: Path, name: str, *lines: bytes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"".join(each + b"\n" for each in lines))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def quarantined(lake: Path) -> list[dict[str, Any]]:
+    texts = (path.read_text() for path in lake.glob("quarantine/purchases/*/*/*.json"))
+    return [json.loads(each) for text in texts for each in text.split("\n")[:-1]]
+
+
+def progress(lake: Path) -> dict[str, Any]:
+    (file,) = lake.glob("runs/compras-ingest/streams/*.json")
+    return json.loads(file.read_text())
+
+
+def test_lines_become_documents_or_tell_why_not(spark: SparkSession) -> None:
+    lines = [("a", 1, line(), None), ("a", 2, b"\xff{", None), ("a", 3, b"x", "the line is endless")]
+    good = (
+        "compras/empresa/2025/07/13/insert_c-1_20250714_205321_111100000000000000001.json",
+        b'{"compra_id":"c-1","user_id":"u-1","tenant_id":"empresa","fecha":"2025-07-13 10:30:00","productos":'
+        b'[{"codigo":"PROD001","nombre":"Producto Test","precio_unitario":99.99,"cantidad":2}],"resumen":'
+        b'{"total_productos":1,"total_cantidad":2,"total_precio":199.98,"moneda":"USD"},"metadata":'
+        b'{"event_name":"INSERT","event_source":"aws:dynamodb","aws_region":"us-east-1","event_id":"e-1",'
+        b'"processed_at":"2025-07-14T20:53:21.000Z","processed_by":"dev-compras-ingest","stage":"dev"}}\n',
+    )
+    undecodable = "not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    expected = [
+        (*good, "a", 1, None, None),
+        (None, None, "a", 2, undecodable, "\\xff{"),
+        (None, None, "a", 3, "the line is endless", "x"),
+    ]
+    events = spark.createDataFrame(lines, LINES).transform(to_events("dev-compras-ingest", "dev"))
+    assert_df_equality(events, spark.createDataFrame(expected, EVENTS), ignore_nullable=True)
+
+
+def test_an_event_that_breaks_the_decoder_goes_to_quarantine_too(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(module, "document", broken)
+    event = module._event({"file": "a", "line": 1, "raw": b"x", "broken": None}, "by", "dev")
+    assert event["reason"].startswith("unexpected ZeroDivisionError: by zero; this is a defect of catlake")
+
+
+def test_every_event_is_a_document_or_in_quarantine(run: Ingest, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage", line(image(tenant_id={"S": "../../x"})))
+    land(tmp_path / "in", "b.jsonl", purchase(2, "otra"), purchase(1))
+    done = run()
+    assert sorted(tree(lake / "compras")) == [
+        "empresa/2025/07/13/insert_c-1_20250714_205321_000000000000000000001.json",
+        "otra/2025/07/13/insert_c-2_20250714_205321_000000000000000000002.json",
+    ]
+    assert done.balance is not None
+    assert str(done.balance) == "5 read = 3 written to compras_json + 2 quarantined"
+    assert sorted((Path(each["file"]).name, each["line"], each["raw"][:7]) for each in quarantined(lake)) == [
+        ("a.jsonl", 2, "garbage"),
+        ("a.jsonl", 3, '{"event'),
+    ]
+    assert done.highlights == ["1 of the documents were there before: replayed events change nothing"]
+
+
+def test_a_second_run_takes_only_what_is_new_and_counts_on(run: Ingest, tmp_path: Path) -> None:
+    land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage")
+    run()
+    land(tmp_path / "in", "b.jsonl", purchase(2))
+    assert str(run().balance) == "1 read = 1 written to compras_json + 0 quarantined"
+    assert str(run().balance) == "0 read = 0 written to compras_json + 0 quarantined"
+    assert progress(tmp_path / "lake")["total"] == {"read": 3, "written": 2, "quarantined": 1}
+
+
+def test_order_and_replays_change_no_byte(run: Ingest, tmp_path: Path) -> None:
+    events = [purchase(number, f"t-{number % 3}") for number in range(60)] + [b"garbage"]
+    land(tmp_path / "in", "all.jsonl", *events)
+    run()
+    expected = tree(tmp_path / "lake/compras")
+    assert len(expected) == 60
+    generator = random.Random(7)
+    for number in range(4):
+        shuffled = generator.choices(events, k=40) + generator.sample(events, len(events))
+        land(tmp_path / "other", f"{number}.jsonl", *shuffled)
+    again = tmp_path / "again"
+    run(again, source_uri=str(tmp_path / "other"), checkpoint_uri=str(tmp_path / "other-checkpoint"))
+    assert tree(again / "compras") == expected
+    # And over what is there, from the beginning.
+    done = run(checkpoint_uri=str(tmp_path / "new-checkpoint"))
+    assert tree(tmp_path / "lake/compras") == expected
+    assert done.highlights[0].startswith("60 of the documents were there before")
+
+
+def test_a_batch_whose_run_was_killed_is_counted_once(run: Ingest, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage")
+    run()
+    land(tmp_path / "in", "b.jsonl", purchase(2), b"rubbish")
+    run()
+    before = tree(lake / "compras"), progress(lake), quarantined(lake)
+    # As if it had been killed after everything but the checkpoint, and in the middle of another cut.
+    for file in ("1", ".1.crc"):
+        (tmp_path / "checkpoint/commits" / file).unlink(missing_ok=True)
+    (left,) = lake.glob("quarantine/purchases/*/batch-000000001")
+    (left / "00099-00000.json").write_text('{"file": "x", "line": 1, "reason": "x", "raw": "rubbish"}\n')
+    assert str(run().balance) == "2 read = 1 written to compras_json + 1 quarantined"
+    assert (tree(lake / "compras"), progress(lake), quarantined(lake)) == before
+
+
+def test_a_document_is_processed_by_its_stages_job_whatever_the_run_is_called(run: Ingest, tmp_path: Path) -> None:
+    land(tmp_path / "in", "a.jsonl", purchase(1))
+    run(environment="test")
+    (content,) = tree(tmp_path / "lake/compras").values()
+    metadata = json.loads(content)["metadata"]
+    assert (metadata["processed_by"], metadata["stage"]) == ("dev-compras-ingest", "dev")
+
+
+def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_path: Path) -> None:
+    land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage", b"rubbish")
+    done = run(trigger="continuous", max_quarantined=1)
+    assert len(tree(tmp_path / "lake/compras")) == 1
+    with pytest.raises(QuarantineLimitError, match="2 records are in quarantine, more than the limit of 1"):
+        done.enforce_quarantine_limit()
+    # What was written is checkpointed: the next run goes on behind it.
+    assert str(run().balance) == "0 read = 0 written to compras_json + 0 quarantined"
+
+
+def test_a_source_that_is_not_there_is_told(run: Ingest) -> None:
+    with pytest.raises(StoreError, match="no such folder"):
+        run()
+
+
+def test_an_error_within_a_batch_is_told_in_its_own_words(
+    run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise StoreError("s3://bucket/x: no rights; check the credentials")
+
+    monkeypatch.setattr(module, "write_events", fail)
+    land(tmp_path / "in", "a.jsonl", purchase(1))
+    with pytest.raises(Exception, match="no rights") as caught:
+        run()
+    assert not isinstance(caught.value, CatlakeError)  # it comes through the JVM
+    assert explain(caught.value) == "s3://bucket/x: no rights; check the credentials"
+
+
+def test_a_bucket_gets_the_same_bytes_as_a_folder(
+    run: Ingest, spark: SparkSession, s3: S3Server, tmp_path: Path
+) -> None:
+    events = [purchase(number, f"t-{number % 3}") for number in range(40)] + [b"garbage"]
+    land(tmp_path / "in", "a.jsonl", *events)
+    run()
+    s3.configure(spark)
+    bucket = s3.bucket()
+    s3.client.put_object(Bucket=bucket, Key="in/a.jsonl", Body=b"\n".join(events))
+    root = f"s3a://{bucket}"
+    run(f"{root}/lake", source_uri=f"{root}/in", checkpoint_uri=f"{root}/checkpoint")
+    start = "lake/compras/"
+    found = {
+        key.removeprefix(start): s3.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in s3.keys(bucket, start)
+    }
+    assert found == tree(tmp_path / "lake/compras")
