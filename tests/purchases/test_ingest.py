@@ -97,7 +97,7 @@ def test_an_event_that_breaks_the_decoder_goes_to_quarantine_too(
 
     monkeypatch.setattr(module, "document", broken)
     event = module._event({"file": "a", "line": 1, "raw": b"x", "broken": None}, "by", "dev")
-    assert event["reason"].startswith("unexpected ZeroDivisionError: by zero; this is a defect of catlake")
+    assert event["reason"].startswith("unexpected ZeroDivisionError: by zero; a defect of catlake")
 
 
 def test_every_event_is_a_document_or_in_quarantine(run: Ingest, tmp_path: Path) -> None:

@@ -110,8 +110,17 @@ def test_a_file_that_lands_much_older_than_the_newest_is_read(land: Any, tmp_pat
 
 
 def test_a_folder_that_is_not_there_is_told(spark: SparkSession, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="none: no such folder; create it, or give --source_uri"):
+    with pytest.raises(StoreError, match="none: no such folder; create it"):
         landing_files(spark, LocalFiles(), str(tmp_path / "none"))
+
+
+def test_a_folder_may_be_empty_and_a_bucket_must_have_a_file(spark: SparkSession, s3: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert landed(spark, LocalFiles(), str(tmp_path / "in"), tmp_path / "checkpoint") == []
+    s3.configure(spark)
+    root = f"s3://{s3.bucket()}/none"
+    with pytest.raises(StoreError, match=r"none: no such folder; .*land a file"):
+        landing_files(spark, files_for(spark, root), root)
 
 
 @pytest.mark.parametrize("scheme", ["s3", "s3a"])

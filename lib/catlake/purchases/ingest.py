@@ -78,7 +78,7 @@ def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]
         except Mismatch as mismatch:
             reason = str(mismatch)
         except Exception as error:  # one event must not stop all that come after it
-            reason = f"unexpected {type(error).__name__}: {error}; this is a defect of catlake: report it with this event"
+            reason = f"unexpected {type(error).__name__}: {error}; a defect of catlake: report it with this event"
     return {**at, "reason": reason, "raw": row["raw"].decode("utf-8", "backslashreplace")}
 
 

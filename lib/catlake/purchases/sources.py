@@ -6,6 +6,7 @@ one event. Nothing is decoded here, so nothing can be lost here.
 
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.arguments import uri
 from catlake.errors import ArgumentError, StoreError
-from catlake.files import Files
+from catlake.files import Files, LocalFiles
 
 LINES = T.StructType(
     [
@@ -78,10 +79,11 @@ def landing_files(spark: SparkSession, files: Files, folder: str) -> DataFrame:
     S3 is; in a folder, move it in). Names that begin with `_` or `.` are not read. `.gz` is decompressed.
 
     Raises:
-        StoreError: There is nothing in the folder, nor a folder.
+        StoreError: There is no such folder; a bucket has none where nothing has landed yet.
     """
-    if not next(iter(files.folders(folder)), None) and not next(files.list(folder), None):
-        raise StoreError(f"{folder}: no such folder; create it, or give --source_uri where events land")
+    there = os.path.isdir(folder) if isinstance(files, LocalFiles) else next(files.list(folder), None)
+    if not there:
+        raise StoreError(f"{folder}: no such folder; create it (in a bucket: land a file), or mend --source_uri")
     paths = (
         spark.readStream.format("binaryFile")
         .schema(_FILES)
