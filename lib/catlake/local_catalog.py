@@ -1,13 +1,14 @@
 """The catalog's stand-in on a laptop: databases, tables and views of a DuckDB file beside the lake's bucket.
 
-A database is a schema, a table is a view over the published Parquet files with the contract's descriptions as
-comments, and a view is Athena's own statement, transpiled. DuckDB and sqlglot are on a laptop only: whoever
-asks for them elsewhere is told so.
+A database is a schema, a table is a view over the published files with the contract's descriptions as comments,
+and a view is Athena's own statement, transpiled. DuckDB and sqlglot are on a laptop only: whoever asks for them
+elsewhere is told so.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -15,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catlake.errors import CatalogError
 
 if TYPE_CHECKING:
     import duckdb
+    from sqlglot import exp
 
     from catlake.contract import Column
 
@@ -40,6 +42,7 @@ _TYPES = {
     "binary": "BLOB",
 }
 _INSTANT = " WITH TIME ZONE"
+_PATH_COLUMN, _PATH_COMMENT = "$path", "The file of the row: a hidden column of every table in Athena."
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,10 @@ class Table:
     Attributes:
         database: The database that it is in.
         name: Its name there.
-        folder: Where its Parquet files lie.
+        folder: Where its files lie.
         contract: The contract's name, for messages.
         columns: What the contract says of its columns, in order.
+        partitions: The same of the columns that are folders below `folder`, from the outermost in.
     """
 
     database: str
@@ -59,6 +63,7 @@ class Table:
     folder: Path
     contract: str
     columns: Sequence[Column]
+    partitions: Sequence[Column] = ()
 
 
 def catalog_beside(lake_uri: str) -> Path:
@@ -116,14 +121,41 @@ def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     described = db.execute(f"DESCRIBE SELECT * FROM read_parquet({_text(files)})").fetchall()
     found = [(str(row[0]), str(row[1])) for row in described]
     _check(found, files, table)
-    name = f"{quoted(table.database)}.{quoted(table.name)}"
-    db.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(table.database)}")
     columns = ", ".join(_selected(*column) for column in found)
-    db.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM read_parquet({_text(files)})")
-    for column in table.columns:
-        db.execute(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {_text(column.description)}")
-    rows = db.execute(f"SELECT count(*) FROM {name}").fetchone()
-    return int(rows[0]) if rows else 0
+    return _define(db, table, f"SELECT {columns} FROM read_parquet({_text(files)})")
+
+
+def register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Makes a table of its JSON documents, one object a line, in folders by partition; gives the number of its rows.
+
+    A decimal is exact, as in Athena: its last digit is rounded half-up, and it is null where it is too large. New
+    documents and new folders are seen at once, also those whose names begin with `_` or `.`.
+
+    Raises:
+        CatalogError: There is no document, or one of them is broken.
+    """
+    import duckdb
+
+    pattern = "/".join(["*"] * (len(table.partitions) + 1)) + ".json"
+    if not any(table.folder.glob(pattern)):
+        raise CatalogError(f"no document in {table.folder}; run the job that writes them")
+    columns = [f"document.{quoted(column.name)}" for column in table.columns]
+    columns += [f"folders[{at}] AS {quoted(column.name)}" for at, column in enumerate(table.partitions, 1)]
+    documents = (
+        f"SELECT json_transform({_with_exact_numbers(table.columns)}, {_text(json.dumps(_structure(table.columns)))}) "
+        f"AS document, string_split(substr(filename, {len(str(table.folder)) + 2}), '/') AS folders, filename "
+        f"FROM read_ndjson_objects({_text(f'{table.folder}/{pattern}')}, filename = true)"
+    )
+    path = quoted(_PATH_COLUMN)
+    try:
+        rows = _define(db, table, f"SELECT {', '.join(columns)}, filename AS {path} FROM ({documents})")
+    except duckdb.Error as error:
+        raise CatalogError(
+            f"a document of {table.folder} cannot be read: {' '.join(str(error).split())}; look at that file"
+        ) from error
+    name = f"{quoted(table.database)}.{quoted(table.name)}"
+    db.execute(f"COMMENT ON COLUMN {name}.{path} IS {_text(_PATH_COMMENT)}")
+    return rows
 
 
 def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
@@ -142,14 +174,68 @@ def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str)
     import duckdb
 
     try:
-        translated = sqlglot.transpile(statement, read="athena", write="duckdb")
-        if len(translated) != 1:
+        parsed = sqlglot.parse(statement, read="athena")
+        if len(parsed) != 1 or parsed[0] is None:
             # As Athena does.
-            raise CatalogError(_refused(f"it must be one statement, and holds {len(translated)}"))
-        db.execute(f"SET schema = {_text(database)}")
-        return db.execute(translated[0])
+            raise CatalogError(_refused(f"it must be one statement, and holds {len(parsed)}"))
+        translated = _with_fields_unnested(parsed[0]).sql("duckdb")
+        db.execute(f"SET schema = {_text(quoted(database))}")
+        return db.execute(translated)
     except (sqlglot.ParseError, duckdb.Error) as error:
         raise CatalogError(_refused(str(error))) from error
+
+
+def _with_fields_unnested(statement: exp.Expr) -> exp.Expr:
+    """`UNNEST(structs) AS t (a, b)`: Athena gives a column a field, DuckDB's own UNNEST the struct in one."""
+    from sqlglot import exp, parse_one
+
+    for unnest in list(statement.find_all(exp.Unnest)):
+        alias = unnest.args.get("alias")
+        if alias and len(alias.columns) > len(unnest.expressions) == 1:
+            structs = unnest.expressions[0].sql("duckdb")
+            fields = parse_one(f"SELECT UNNEST({structs}, max_depth := 2)", read="duckdb")
+            unnest.replace(exp.Subquery(this=fields, alias=alias))
+    return statement
+
+
+def _define(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> int:
+    name = f"{quoted(table.database)}.{quoted(table.name)}"
+    db.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(table.database)}")
+    db.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    for column in (*table.columns, *table.partitions):
+        db.execute(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {_text(column.description)}")
+    rows = db.execute(f"SELECT count(*) FROM {name}").fetchone()
+    return int(rows[0]) if rows else 0
+
+
+def _structure(columns: Sequence[Column]) -> dict[str, Any]:
+    """The columns as json_transform takes them."""
+    return {column.name: _shape(column) for column in columns}
+
+
+def _shape(column: Column) -> Any:
+    if not column.fields:
+        return _duckdb_type(column)
+    fields = _structure(column.fields)
+    return [fields] if column.logical_type == "array" else fields
+
+
+def _with_exact_numbers(columns: Sequence[Column]) -> str:
+    """The document's text with its decimals as texts.
+
+    DuckDB reads a JSON number of more digits than a double has as a double; of a text it keeps every digit. No
+    text within the document can look like one of these numbers: there a quotation mark has a backslash before it.
+    """
+    names = "|".join(dict.fromkeys(map(re.escape, _decimals(columns))))
+    number = rf'"({names})"\s*:\s*(-?[0-9][0-9.eE+-]*)'
+    return rf"""regexp_replace(json::VARCHAR, {_text(number)}, '"\1":"\2"', 'g')"""
+
+
+def _decimals(columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        yield from _decimals(column.fields)
+        if column.catalog_type.startswith("decimal("):
+            yield column.name
 
 
 def quoted(name: str) -> str:

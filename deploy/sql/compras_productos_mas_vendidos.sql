@@ -1,0 +1,77 @@
+-- The twenty products that each tenant sells most of, over the purchases as they are now; a line counts as `sin_importe` when its amount is too large for a decimal.
+WITH eventos AS (
+    SELECT
+        *,
+        REGEXP_EXTRACT("$path", '[^/]+$') AS archivo,
+        NULLIF(REGEXP_EXTRACT("$path", '_[0-9]+_[0-9]+_([0-9]+)[.]json$', 1), '') AS secuencia
+    FROM compras_json
+),
+momentos AS (
+    SELECT
+        *,
+        COUNT(*) OVER (PARTITION BY tenant_id, compra_id, metadata.processed_at)
+        = COUNT(secuencia) OVER (PARTITION BY tenant_id, compra_id, metadata.processed_at) AS con_secuencia
+    FROM eventos
+),
+ordenados AS (
+    SELECT
+        *,
+        ROW_NUMBER() OVER (
+            PARTITION BY tenant_id, compra_id
+            ORDER BY
+                metadata.processed_at DESC,
+                CASE WHEN con_secuencia THEN LPAD(secuencia, 128, '0') END DESC,
+                metadata.event_name DESC,
+                archivo DESC
+        ) AS lugar
+    FROM momentos
+),
+actuales AS (
+    SELECT *
+    FROM ordenados
+    WHERE lugar = 1 AND metadata.event_name <> 'REMOVE'
+),
+lineas AS (
+    SELECT
+        tenant_id,
+        compra_id,
+        metadata.processed_at AS momento,
+        codigo,
+        nombre,
+        cantidad,
+        TRY(precio_unitario * cantidad) AS importe
+    FROM actuales
+    CROSS JOIN UNNEST(productos) AS producto (codigo, nombre, precio_unitario, cantidad)
+),
+vendidos AS (
+    SELECT
+        tenant_id,
+        codigo,
+        MAX_BY(nombre, momento) FILTER (WHERE nombre <> '') AS nombre,
+        COUNT(DISTINCT compra_id) AS compras,
+        SUM(cantidad) AS cantidad,
+        CAST(SUM(importe) AS DECIMAL(38, 2)) AS ingresos,
+        COUNT(*) - COUNT(importe) AS sin_importe
+    FROM lineas
+    GROUP BY tenant_id, codigo, CASE WHEN codigo IS NULL THEN nombre END
+),
+puestos AS (
+    SELECT
+        *,
+        ROW_NUMBER() OVER (
+            PARTITION BY tenant_id ORDER BY cantidad DESC, ingresos DESC, codigo, nombre
+        ) AS puesto
+    FROM vendidos
+)
+SELECT
+    tenant_id,
+    puesto,
+    codigo,
+    nombre,
+    compras,
+    cantidad,
+    ingresos,
+    sin_importe
+FROM puestos
+WHERE puesto <= 20
+ORDER BY tenant_id, puesto

@@ -1,0 +1,48 @@
+-- The hundred newest purchases with all their details, as their latest events tell them; removed ones are gone.
+WITH eventos AS (
+    SELECT
+        *,
+        REGEXP_EXTRACT("$path", '[^/]+$') AS archivo,
+        NULLIF(REGEXP_EXTRACT("$path", '_[0-9]+_[0-9]+_([0-9]+)[.]json$', 1), '') AS secuencia
+    FROM compras_json
+),
+momentos AS (
+    SELECT
+        *,
+        COUNT(*) OVER (PARTITION BY tenant_id, compra_id, metadata.processed_at)
+        = COUNT(secuencia) OVER (PARTITION BY tenant_id, compra_id, metadata.processed_at) AS con_secuencia
+    FROM eventos
+),
+ordenados AS (
+    SELECT
+        *,
+        ROW_NUMBER() OVER (
+            PARTITION BY tenant_id, compra_id
+            ORDER BY
+                metadata.processed_at DESC,
+                CASE WHEN con_secuencia THEN LPAD(secuencia, 128, '0') END DESC,
+                metadata.event_name DESC,
+                archivo DESC
+        ) AS lugar
+    FROM momentos
+),
+actuales AS (
+    SELECT *
+    FROM ordenados
+    WHERE lugar = 1 AND metadata.event_name <> 'REMOVE'
+)
+SELECT
+    tenant_id,
+    compra_id,
+    user_id,
+    fecha,
+    productos,
+    resumen.total_productos,
+    resumen.total_cantidad,
+    resumen.total_precio,
+    resumen.moneda,
+    metadata.event_name AS ultimo_evento,
+    metadata.processed_at AS actualizada
+FROM actuales
+ORDER BY year DESC, month DESC, day DESC, REPLACE(fecha, 'T', ' ') DESC, tenant_id, compra_id
+LIMIT 100

@@ -1,0 +1,137 @@
+"""The queries over purchases, on a tree of documents that is worked out by hand."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
+from tests.purchases.tree import DATABASE, event, table, write
+
+SQL = Path(__file__).parents[2] / "deploy" / "sql"
+DIGITS = "12345678901234567890123456789012345678"
+
+COFFEE, BREAD = ("P1", "Café", "10.00", "1"), ("P2", "Pan", "2.50", "4")
+EVENTS = (
+    # Of one second: the sequence tells which is later, as numbers, 9 before 10.
+    event("MODIFY", "c1", "2025-07-13T10:30:01", ("P1", "Café", "10.00", "2"), BREAD, sequence="10"),
+    event("INSERT", "c1", "2025-07-13T10:30:01", COFFEE, sequence="9"),
+    # Removed: it is gone.
+    event("INSERT", "c2", "2025-07-13T11:00:00", ("P2", "Pan", "2.50", "100"), sequence="20"),
+    event("REMOVE", "c2", "2025-07-13T11:05:00", ("P2", "Pan", "2.50", "100"), sequence="21"),
+    # The newest name of a product; three times 19.995 are 59.985, and the purchase is 89.985.
+    event(
+        "INSERT",
+        "c3",
+        "2025-07-14T09:00:00",
+        ("P1", "Café molido", "10.00", "3"),
+        ("P3", None, "19.995", "3"),
+        sequence="30",
+        user="u2",
+        fecha="2025-07-14T09:00:00",
+    ),
+    # Without sequence numbers, of one second: the kind of event tells. One loaf is brought back.
+    event("MODIFY", "c4", "2025-07-14T12:00:00", ("P2", "Pan", "2.50", "-1"), fecha="2025-07-14"),
+    event("INSERT", "c4", "2025-07-14T12:00:00", BREAD, fecha="2025-07-14"),
+    # The same id in another shop, with a price that no decimal holds, and a line without code.
+    event(
+        "INSERT",
+        "c1",
+        "2025-07-13T10:30:01",
+        ("P9", "Isla", DIGITS, "1"),
+        (None, "Sin código", "1.00", "2"),
+        sequence="40",
+        tenant="_demo",
+    ),
+    # Removed and bought again, on another day.
+    event("INSERT", "c5", "2025-07-13T08:00:00", COFFEE, sequence="50", tenant="_demo"),
+    event("REMOVE", "c5", "2025-07-13T08:01:00", COFFEE, sequence="51", tenant="_demo"),
+    event("INSERT", "c5", "2025-07-13T08:02:00", COFFEE, sequence="52", tenant="_demo", fecha="2025-07-12 23:00:00"),
+    # Nothing in it.
+    event("INSERT", "c6", "2025-07-13T08:00:00", sequence="60", tenant=".piloto"),
+)
+
+
+def money(text: str) -> Decimal:
+    return Decimal(text)
+
+
+RECENT = [
+    ("t1", "c3", "u2", "2025-07-14T09:00:00", 2, money("6"), money("89.99"), "INSERT", "2025-07-14T09:00:00.000Z"),
+    ("t1", "c4", "u1", "2025-07-14", 1, money("-1"), money("-2.50"), "MODIFY", "2025-07-14T12:00:00.000Z"),
+    (".piloto", "c6", "u1", "2025-07-13 10:30:00", 0, money("0"), money("0"), "INSERT", "2025-07-13T08:00:00.000Z"),
+    ("_demo", "c1", "u1", "2025-07-13 10:30:00", 2, money("3"), None, "INSERT", "2025-07-13T10:30:01.000Z"),
+    ("t1", "c1", "u1", "2025-07-13 10:30:00", 2, money("6"), money("30"), "MODIFY", "2025-07-13T10:30:01.000Z"),
+    ("_demo", "c5", "u1", "2025-07-12 23:00:00", 1, money("1"), money("10"), "INSERT", "2025-07-13T08:02:00.000Z"),
+]
+RESULTS: dict[str, list[tuple[Any, ...]]] = {
+    "compras_productos_mas_vendidos.sql": [
+        ("_demo", 1, None, "Sin código", 1, money("2"), money("2"), 0),
+        ("_demo", 2, "P1", "Café", 1, money("1"), money("10"), 0),
+        ("_demo", 3, "P9", "Isla", 1, money("1"), None, 1),
+        ("t1", 1, "P1", "Café molido", 2, money("5"), money("50"), 0),
+        ("t1", 2, "P3", None, 1, money("3"), money("59.99"), 0),
+        ("t1", 3, "P2", "Pan", 2, money("3"), money("7.50"), 0),
+    ],
+    "compras_por_dia.sql": [
+        ("t1", date(2025, 7, 14), 2, 2, money("5"), money("87.49"), money("43.75"), money("117.49"), money("57.49"), 0),
+        (".piloto", date(2025, 7, 13), 1, 1, money("0"), money("0"), money("0"), money("0"), None, 0),
+        ("_demo", date(2025, 7, 13), 1, 1, money("3"), None, None, money("10"), None, 1),
+        ("t1", date(2025, 7, 13), 1, 1, money("6"), money("30"), money("30"), money("30"), None, 0),
+        ("_demo", date(2025, 7, 12), 1, 1, money("1"), money("10"), money("10"), money("10"), None, 0),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    lake = tmp_path_factory.mktemp("lake")
+    write(lake / "bucket", *EVENTS)
+    with changed(lake / CATALOG) as writing:
+        assert register_documents(writing, table(lake / "bucket")) == len(EVENTS)
+    with duckdb.connect(str(lake / CATALOG), read_only=True) as reading:
+        yield reading
+
+
+def rows(db: duckdb.DuckDBPyConnection, name: str) -> list[tuple[Any, ...]]:
+    return execute_athena(db, DATABASE, (SQL / name).read_text(encoding="utf-8")).fetchall()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_query_gives_what_was_worked_out_by_hand(db: duckdb.DuckDBPyConnection, name: str) -> None:
+    assert rows(db, name) == RESULTS[name]
+
+
+def test_the_newest_purchases_come_first_with_all_their_details(db: duckdb.DuckDBPyConnection) -> None:
+    found = execute_athena(db, DATABASE, (SQL / "compras_recientes.sql").read_text(encoding="utf-8"))
+    names = [column[0] for column in found.description]
+    records = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    products = [record.pop("productos") for record in records]
+    assert {record.pop("moneda") for record in records} == {"USD"}
+    assert [tuple(record.values()) for record in records] == RECENT
+    assert products[4] == [
+        {"codigo": "P1", "nombre": "Café", "precio_unitario": money("10"), "cantidad": money("2")},
+        {"codigo": "P2", "nombre": "Pan", "precio_unitario": money("2.5"), "cantidad": money("4")},
+    ]
+    assert products[2] == []
+
+
+def test_every_query_over_purchases_has_a_result_to_be_checked_against() -> None:
+    assert sorted([*RESULTS, "compras_recientes.sql"]) == sorted(path.name for path in SQL.glob("compras_*"))
+
+
+def test_all_queries_tell_the_current_state_by_the_same_rule() -> None:
+    begin, end = "WITH eventos AS (", "metadata.event_name <> 'REMOVE'\n)"
+    rules = {path.read_text(encoding="utf-8").split(begin)[1].split(end)[0] for path in SQL.glob("compras_*.sql")}
+    assert len(rules) == 1
+
+
+def test_partition_columns_are_the_folders_names(db: duckdb.DuckDBPyConnection) -> None:
+    query = (
+        "SELECT compra_id FROM compras_json WHERE tenant_id = 't1' AND year = '2025' AND month = '07' AND day = '14'"
+    )
+    assert sorted(execute_athena(db, DATABASE, query).fetchall()) == [("c3",), ("c4",), ("c4",)]

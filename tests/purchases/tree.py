@@ -1,0 +1,60 @@
+"""A small tree of documents, made by the ingest's own code from events that are short to write."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from catlake.contract import contract
+from catlake.local_catalog import Table
+from catlake.purchases.events import document
+from tests.purchases.records import image, line, product
+
+DATABASE = "local-compras-datacatalog"
+
+
+def event(
+    name: str,
+    purchase: str,
+    moment: str,
+    *products: tuple[str | None, str | None, str, str],
+    sequence: str | None = None,
+    tenant: str = "t1",
+    user: str = "u1",
+    fecha: str = "2025-07-13 10:30:00",
+) -> bytes:
+    """A change event; a product is its code, name, price and quantity."""
+    change = {
+        "ApproximateCreationDateTime": int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()),
+        "SequenceNumber": sequence,
+    }
+    attributes: dict[str, Any] = {
+        "tenant_id": {"S": tenant},
+        "compra_id": {"S": purchase},
+        "user_id": {"S": user},
+        "fecha": {"S": fecha},
+        "productos": {"L": [_line(*each) for each in products]},
+    }
+    return line(image(**attributes), change, eventName=name, eventID=f"e-{name.lower()}-{purchase}-{sequence}")
+
+
+def _line(code: str | None, name: str | None, price: str, quantity: str) -> Any:
+    texts = {"codigo": code, "nombre": name}
+    return product(price, quantity, **{key: None if text is None else {"S": text} for key, text in texts.items()})
+
+
+def write(bucket: Path, *events: bytes) -> list[Path]:
+    """Writes the events' documents below a bucket's folder."""
+    written = []
+    for each in events:
+        made = document(each, "local-compras-ingest", "local")
+        path = bucket / made.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made.content)
+        written.append(path)
+    return written
+
+
+def table(bucket: Path) -> Table:
+    """The table of the documents below a bucket's folder."""
+    of = contract("compras_json")
+    return Table(DATABASE, of.table or "", bucket / of.root, of.name, of.columns, of.partitions)
