@@ -1,0 +1,53 @@
+"""Decimal arithmetic that never rounds unless it is told to, and what the report's columns hold."""
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
+from functools import reduce
+
+from catlake.purchases.events import CENT
+
+# Room for every digit between the largest and the smallest number of DynamoDB; what would need more raises.
+EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
+_ROUNDING = Context(prec=1000, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
+
+QUANTITY_SCALE = 18
+"""Decimals of a quantity's column, `decimal(38,18)`."""
+
+_QUANTITY_BOUND, _MONEY_BOUND = Decimal(10) ** 20, Decimal(10) ** 36
+
+
+def cents(amount: Decimal) -> Decimal:
+    """An exact amount rounded half-up (away from zero) to the cent."""
+    return amount.quantize(CENT, context=_ROUNDING)
+
+
+def total(numbers: Iterable[Decimal]) -> Decimal:
+    """The exact sum: Python's own would round to 28 digits."""
+    return reduce(EXACT.add, numbers, Decimal(0))
+
+
+def average(amount: Decimal, count: int) -> Decimal:
+    """An amount divided, rounded once to the cent: a tie cannot hide behind a thousand digits."""
+    return cents(_ROUNDING.divide(amount, Decimal(count)))
+
+
+def misfit_quantity(quantity: Decimal) -> str | None:
+    """Why `decimal(38,18)` cannot hold a quantity as it is; None when it can."""
+    if quantity.copy_abs() >= _QUANTITY_BOUND:
+        return f"{quantity:.3E} has more than 20 digits before the point"
+    exponent = quantity.normalize(EXACT).as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -QUANTITY_SCALE:
+        return f"{quantity:.3E} has more than {QUANTITY_SCALE} decimals"
+    return None
+
+
+def misfit_money(amount: Decimal) -> str | None:
+    """Why `decimal(38,2)` cannot hold a rounded amount; None when it can."""
+    return f"{amount:.3E} has more than 36 digits before the point" if amount.copy_abs() >= _MONEY_BOUND else None
+
+
+def plain(number: Decimal) -> Decimal:
+    """The same number without zeros behind its last decimal, and without an exponent."""
+    whole = number == number.to_integral_value()
+    # A sum of nothing may come as -0.
+    return EXACT.plus(number.quantize(Decimal(1), context=EXACT) if whole else number.normalize(EXACT))
