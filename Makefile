@@ -40,7 +40,7 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt constr
 	@touch $@
 
 $(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py $(wildcard deploy/spark/*)
-	@echo "Finding Java 17 and the S3 jars ..."
+	@echo "Finding Java 17, the S3 jars and a browser ..."
 	@$(PY) deploy/toolchain.py
 
 # Folders too: a file that is gone changes its folder.
@@ -70,8 +70,8 @@ test: setup ## all tests but the slow ones, the fast first (under 5 minutes on 2
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-fast
-test-fast: setup ## tests that need neither Spark nor a server: seconds
-	@$(PYTEST) -m "not slow and not spark and not s3"
+test-fast: setup ## tests that need neither Spark nor a server nor a browser: seconds
+	@$(PYTEST) -m "not slow and not spark and not s3 and not browser"
 
 .PHONY: test-slow
 test-slow: setup ## the slow tests

@@ -1,4 +1,4 @@
-"""The part of `make setup` that Make cannot say simply: Java 17, the jars of S3, Spark's settings.
+"""The part of `make setup` that Make cannot say simply: Java 17, the jars of S3, Spark's settings, a browser for tests.
 
 Run by the Python of the virtual environment that it completes: `.venv/bin/python deploy/toolchain.py`.
 It touches `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
@@ -7,10 +7,13 @@ It touches `<venv>/.configured` only when nothing is missing, so that the next `
 from __future__ import annotations
 
 import os
+import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
@@ -36,6 +39,20 @@ JARS = (
     ("com.amazonaws", "aws-java-sdk-dynamodb", "1.12.262"),
     ("com.amazonaws", "jmespath-java", "1.12.262"),
 )
+
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# A headless Chromium of 70 MB with the libraries and the font that a bare machine lacks (x86-64 only).
+BUNDLED_BROWSER = ("@sparticuz/chromium", "153.0.0")
+# Node, which comes with npm, knows Brotli; Python does not.
+UNPACK = """
+const {createReadStream, createWriteStream} = require("fs");
+const {createBrotliDecompress} = require("zlib");
+const {pipeline} = require("stream/promises");
+const [source, target] = process.argv.slice(1);
+pipeline(createReadStream(source), createBrotliDecompress(), createWriteStream(target)).catch((error) => {
+  console.error(error.message); process.exit(1);
+});
+"""
 
 
 class ToolchainError(Exception):
@@ -167,6 +184,104 @@ def fetch_jars(folder: Path, java: Path, spark: Path) -> None:
         raise ToolchainError(f"{Path(command[0]).name} did not bring {missing[0]} ({reason})")
 
 
+# The browser of the tests
+
+
+def find_browser(environment: Mapping[str, str], folder: Path = VENV / "browser") -> Path | None:
+    """A Chromium that runs: the machine's own on the PATH, else the one that `install_browser` put into the folder."""
+    on_path = (shutil.which(name, path=environment.get("PATH", "")) for name in BROWSER_NAMES)
+    candidates = (Path(found) for found in [*on_path, str(folder / "chromium")] if found)
+    return next((browser for browser in candidates if is_browser(browser)), None)
+
+
+def is_browser(command: Path) -> bool:
+    """Whether a command tells a Chromium's version; some systems have one that only tells how to get a browser."""
+    try:
+        told = subprocess.run([str(command), "--version"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return re.search(r"Chrom(e|ium) \d+", told) is not None
+
+
+def install_browser(environment: Mapping[str, str], folder: Path = VENV / "browser") -> Path:
+    """A Chromium for a machine that has none.
+
+    First npm's package, which is pinned, needs no rights and changes nothing outside the folder; else Debian's.
+    """
+    tried = []
+    for install in (unpack_browser, apt_browser):
+        try:
+            install(environment, folder)
+        except ToolchainError as error:
+            tried.append(str(error))
+        if browser := find_browser(environment, folder):
+            return browser
+    raise ToolchainError(f"no Chromium ({'; '.join(tried)}): install chromium, or Node with npm")
+
+
+def unpack_browser(environment: Mapping[str, str], folder: Path) -> None:
+    """Unpack the Chromium of npm's package into the folder, with a script `chromium` that starts it."""
+    tools = {name: shutil.which(name, path=environment.get("PATH", "")) for name in ("npm", "node")}
+    if platform.machine() != "x86_64" or not all(tools.values()):
+        raise ToolchainError("npm's needs npm, Node and an x86-64 machine")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".browser-") as temporary:
+        work, new = Path(temporary), Path(temporary, "new")
+        new.mkdir()
+        name = "@".join(BUNDLED_BROWSER)
+        run_tool([tools["npm"], "pack", "--silent", "--pack-destination", str(work), name], environment)
+        with tarfile.open(next(work.glob("*.tgz"))) as package:
+            package.extractall(work, filter="data")
+        for packed in ("chromium", "al2023.tar", "fonts.tar"):
+            source = work / "package" / "bin" / f"{packed}.br"
+            run_tool([tools["node"], "-e", UNPACK, str(source), str(work / packed)], environment)
+        for archive in ("al2023.tar", "fonts.tar"):
+            with tarfile.open(work / archive) as libraries:
+                libraries.extractall(new, filter="data")
+        (work / "chromium").replace(new / "headless")
+        (new / "headless").chmod(0o755)
+        write_browser_script(new, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.replace(folder)
+
+
+def write_browser_script(new: Path, folder: Path) -> None:
+    """The script that starts what was unpacked, once it is in its folder."""
+    (new / "fonts.conf").write_text(
+        f"<fontconfig><dir>{folder}/fonts</dir><cachedir>{folder}/fonts-cache</cachedir></fontconfig>\n",
+        encoding="utf-8",
+    )
+    home, script = shlex.quote(str(folder)), new / "chromium"
+    script.write_text(
+        "#!/bin/sh\n# Written by `make setup`\n"
+        f"export LD_LIBRARY_PATH={home}/lib\n"
+        f"[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE={home}/fonts.conf\n"
+        f'exec {home}/headless "$@"\n',
+        encoding="utf-8",
+    )
+    script.chmod(0o755)
+
+
+def apt_browser(environment: Mapping[str, str], folder: Path) -> None:
+    """Install Debian's chromium, where that needs no password."""
+    path = environment.get("PATH", "")
+    if not shutil.which("apt-get", path=path):
+        raise ToolchainError("there is no apt-get")
+    privilege = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if privilege and not shutil.which("sudo", path=path):
+        raise ToolchainError("apt-get needs root")
+    quiet = [*privilege, "apt-get", "-qq"]
+    run_tool([*quiet, "update"], environment)
+    run_tool([*quiet, "install", "-y", "--no-install-recommends", "chromium"], environment)
+
+
+def run_tool(command: list[str], environment: Mapping[str, str]) -> None:
+    """Run a command; its last line is the error when it fails."""
+    ran = subprocess.run(command, capture_output=True, text=True, env=dict(environment))
+    if ran.returncode:
+        said = (ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}").splitlines()[-1]
+        raise ToolchainError(f"{Path(command[0]).name}: {said[:200]}")
+
+
 # Spark's settings
 
 
@@ -189,7 +304,7 @@ def bind_scripts(binaries: Path, spark: Path) -> None:
 
 
 def main() -> int:
-    """Complete the environment; only the jars may be missing, as a machine without Maven Central has none."""
+    """Complete the environment; only the jars and the browser may be missing: not every machine can fetch them."""
     spark, jars = Path(find_spec("pyspark").origin).parent, VENV / "jars"
     try:
         java = find_java(os.environ) or install_java()
@@ -199,15 +314,19 @@ def main() -> int:
     values = {"JAVA_HOME": java, "PYTHON": Path(sys.executable), "JARS": jars}
     write_settings(spark, values, sorted((HERE / "spark").iterdir()))
     bind_scripts(VENV / "bin", spark)
+    missing = []
     try:
         fetch_jars(jars, java, spark)
     except ToolchainError as error:
-        print(
-            f"toolchain: s3:// will not work, folders will: {error}; `make setup` tries again",
-            file=sys.stderr,
-        )
-        return 0
-    (VENV / ".configured").touch()
+        missing.append(f"s3:// will not work, folders will: {error}")
+    try:
+        find_browser(os.environ) or install_browser(os.environ)
+    except ToolchainError as error:
+        missing.append(f"the tests of pages will fail: {error}")
+    for each in missing:
+        print(f"toolchain: {each}; `make setup` tries again", file=sys.stderr)
+    if not missing:
+        (VENV / ".configured").touch()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: one Spark session and one S3 server, started by the first test that asks for it."""
+"""What all tests share: a Spark session, an S3 server and a browser, each started by the first test that asks."""
 
 import os
 import sys
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from pyspark.sql import SparkSession
 
+from deploy.toolchain import find_browser
 from tests.s3 import S3Server, s3_server
 
 # Spark starts its Python workers by this name; the first python3 on the PATH may be another one.
@@ -48,9 +50,22 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; `browser.new_page()` opens a page."""
+    command = find_browser(os.environ)
+    if command is None:
+        pytest.fail("no browser: run `make setup`, or install chromium")
+    with sync_playwright() as playwright:
+        # Its sandbox needs rights that root and containers lack; it shows nothing but our own files.
+        chromium = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they use, and run the fast ones first."""
-    costs = ("s3", "spark")
+    costs = ("s3", "browser", "spark")
     for item in items:
         for fixture in costs:
             if fixture in getattr(item, "fixturenames", ()):

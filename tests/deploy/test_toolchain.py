@@ -118,6 +118,69 @@ def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypat
         toolchain.fetch_jars(tmp_path / "jars", java, Path(pyspark.__file__).parent)
 
 
+# Browser
+
+
+def fake_browser(folder: Path, name: str = "chromium", says: str = "Chromium 150.0.1 built on Debian") -> Path:
+    """A command that tells a version as Chromium does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    browser = folder / name
+    browser.write_text(f"#!/bin/sh\necho '{says}'\n")
+    browser.chmod(0o755)
+    return browser
+
+
+def test_the_machines_own_chromium_comes_before_the_unpacked_one(tmp_path: Path) -> None:
+    own, unpacked = fake_browser(tmp_path / "bin", "google-chrome"), fake_browser(tmp_path / "browser")
+    assert toolchain.find_browser({"PATH": str(own.parent)}, unpacked.parent) == own
+    assert toolchain.find_browser({"PATH": ""}, unpacked.parent) == unpacked
+
+
+def test_a_command_that_only_tells_how_to_get_a_browser_is_none(tmp_path: Path) -> None:
+    stub = fake_browser(tmp_path / "bin", "chromium-browser", "Command requires the chromium snap to be installed.")
+    assert toolchain.find_browser({"PATH": str(stub.parent)}, tmp_path / "none") is None
+
+
+def test_without_npm_and_rights_no_browser_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain.os, "geteuid", lambda: 1000)
+    apt = tmp_path / "apt-get"
+    apt.write_text("#!/bin/sh\n")
+    apt.chmod(0o755)
+    told = r"^no Chromium \(npm's needs npm, [^\n]*; apt-get needs root\): install chromium, or Node with npm$"
+    with pytest.raises(toolchain.ToolchainError, match=told):
+        toolchain.install_browser({"PATH": str(tmp_path)}, tmp_path / "browser")
+
+
+def test_where_npm_cannot_reach_its_registry_debians_chromium_is_installed(tmp_path: Path) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, does in {
+        "npm": "echo 'npm error ECONNREFUSED' >&2; exit 1",
+        "node": "",
+        "sudo": 'shift; "$@"',
+        # What apt-get brings is on the PATH.
+        "apt-get": f"[ $2 = update ] || {{ cp {fake_browser(tmp_path / 'package')} {commands}; }}",
+    }.items():
+        (commands / name).write_text(f"#!/bin/sh\n{does}\n")
+        (commands / name).chmod(0o755)
+    environment = {"PATH": f"{commands}:/bin"}
+    if toolchain.find_browser(environment, tmp_path / "none"):
+        pytest.skip("this machine has a Chromium of its own in /bin")
+    assert toolchain.install_browser(environment, tmp_path / "browser") == commands / "chromium"
+
+
+def test_the_script_of_an_unpacked_browser_stands_a_folder_with_spaces(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    toolchain.write_browser_script(folder, folder)
+    headless = folder / "headless"
+    headless.write_text('#!/bin/sh\necho "Chromium 150 from $LD_LIBRARY_PATH"\n')
+    headless.chmod(0o755)
+    assert toolchain.is_browser(folder / "chromium")
+    said = subprocess.run([folder / "chromium"], capture_output=True, text=True).stdout
+    assert said == f"Chromium 150 from {folder}/lib\n"
+
+
 # Settings
 
 
