@@ -15,7 +15,7 @@ from catlake.environment import ENVIRONMENTS
 from catlake.errors import CatlakeError, QuarantineLimitError, StoreError
 from catlake.job import Run, explain
 from catlake.purchases import ingest as module
-from catlake.purchases.ingest import ingest, to_events
+from catlake.purchases.ingest import decoder, ingest
 from catlake.purchases.sources import LINES
 from catlake.store import Lake
 from catlake.store.event_files import EVENTS
@@ -85,7 +85,7 @@ def test_lines_become_documents_or_tell_why_not(spark: SparkSession) -> None:
         (None, None, "a", 2, undecodable, "\\xff{"),
         (None, None, "a", 3, "the line is endless", "x"),
     ]
-    events = spark.createDataFrame(lines, LINES).transform(to_events("dev-compras-ingest", "dev"))
+    events = spark.createDataFrame(lines, LINES).mapInArrow(decoder("dev-compras-ingest", "dev"), EVENTS)
     assert_df_equality(events, spark.createDataFrame(expected, EVENTS), ignore_nullable=True)
 
 

@@ -1,10 +1,12 @@
 """Files of one event each: whole, once, and the same whatever the order (SPEC 5)."""
 
 import json
+from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -23,6 +25,10 @@ def rejected(reason: str, raw: str, line: int = 1) -> Event:
     return (None, None, "landing/a", line, reason, raw)
 
 
+def unchanged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    return batches
+
+
 class Tree:
     """A root and its quarantine, and batches that are written to them."""
 
@@ -31,7 +37,9 @@ class Tree:
 
     def write(self, *events: Event, batch: str = "batch-0", tasks: int = 2) -> Written:
         rows = self._spark.createDataFrame(list(events), EVENTS).repartition(tasks)
-        return write_events(rows, self.files, f"{self.root}/lake", f"{self.root}/quarantine", batch)
+        return write_events(
+            rows, unchanged, unchanged, self.files, f"{self.root}/lake", f"{self.root}/quarantine", batch
+        )
 
     def below(self, folder: str) -> dict[str, str]:
         start = f"{self.root}/{folder}/"

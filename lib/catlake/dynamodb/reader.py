@@ -6,15 +6,11 @@ time, parses their lines with orjson and hands Arrow batches to Spark, so its me
 file's size.
 """
 
-import gc
 import hashlib
 import io
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
-from zipimport import zipimporter
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -26,6 +22,7 @@ from catlake.dynamodb.lines import JSON, ItemLines, LineParser, format_of
 from catlake.dynamodb.values import Convert, Mismatch, converter, source_of
 from catlake.errors import ExportError
 from catlake.files import Files
+from catlake.workers import lean_worker
 
 
 def _gzip() -> tuple[Any, type[Exception]]:
@@ -126,7 +123,7 @@ def read_files(
 
     def read(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         arrow_schema = to_arrow_schema(result)
-        with _lean_worker():
+        with lean_worker():
             for batch in numbers:
                 for number in batch.column(0).to_pylist():
                     for decoded in _read_file(files, largest_first[number][0], decoder, largest_first[number][1]):
@@ -134,27 +131,6 @@ def read_files(
 
     count = len(largest_first)
     return spark.range(0, count, 1, numPartitions=max(count, 1)).mapInArrow(read, result)
-
-
-@contextmanager
-def _lean_worker() -> Iterator[None]:
-    """Spares a worker of Spark what takes a quarter of its time (measured with a sampling profiler).
-
-    Parsed JSON has no cycles, yet Python's collector walks all of it, again and again, and all modules after each
-    task. And before each task Spark makes Python read the directories of all archives on its path anew, a jar of
-    thousands of entries among them; of those that it has forgotten, it reads none.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-        for path, importer in list(sys.path_importer_cache.items()):
-            if isinstance(importer, zipimporter):
-                del sys.path_importer_cache[path]
 
 
 def _nullable(field: T.StructField) -> T.StructField:

@@ -4,12 +4,11 @@ A streaming query hands over batches of events; each batch is written before the
 run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Observation
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -18,9 +17,9 @@ from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
 from catlake.purchases.progress import Counts, StreamProgress
-from catlake.purchases.sources import is_kinesis, kinesis_stream, landing_files
+from catlake.purchases.sources import Source, is_kinesis, kinesis_stream, landing_files
 from catlake.store import Balance
-from catlake.store.event_files import EVENTS, Written, write_events
+from catlake.store.event_files import EVENTS, BatchFunction, Written, write_events
 
 PIPELINE = "purchases"
 DATASET = "compras_json"
@@ -37,7 +36,7 @@ def ingest(run: Run) -> None:
     """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
     total = Written()
     with run.stage("stream"):
-        query = _started(run, read_lines(run), total)
+        query = _started(run, source_of(run), total)
         try:
             _wait(run, query, total)
         finally:
@@ -47,8 +46,8 @@ def ingest(run: Run) -> None:
     run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
 
 
-def read_lines(run: Run) -> DataFrame:
-    """The source's events, one a row, undecoded (`sources.LINES`)."""
+def source_of(run: Run) -> Source:
+    """Where the run's events come from."""
     source = run.arguments["source_uri"]
     run.read_from("change events", source)
     if is_kinesis(source):
@@ -56,16 +55,16 @@ def read_lines(run: Run) -> DataFrame:
     return landing_files(run.spark, files_for(run.spark, source), normalized(source))
 
 
-def to_events(processed_by: str, stage: str) -> Callable[[DataFrame], DataFrame]:
+def decoder(processed_by: str, stage: str) -> BatchFunction:
     """`sources.LINES` → `event_files.EVENTS`: each event's document, or why it has none."""
 
-    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(EVENTS)
         for batch in batches:
             rows = [_event(row, processed_by, stage) for row in batch.to_pylist()]
             yield pa.RecordBatch.from_pylist(rows, schema)
 
-    return lambda lines: lines.mapInArrow(decode, EVENTS)
+    return decode
 
 
 def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]
     return {**at, "reason": reason, "raw": row["raw"].decode("utf-8", "backslashreplace")}
 
 
-def _started(run: Run, lines: DataFrame, total: Written) -> StreamingQuery:
+def _started(run: Run, source: Source, total: Written) -> StreamingQuery:
     checkpoint = normalized(run.arguments["checkpoint_uri"])
     batches: list[_Batches] = []
 
@@ -90,11 +89,11 @@ def _started(run: Run, lines: DataFrame, total: Written) -> StreamingQuery:
         if not batches:
             stream = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
             assert stream  # Spark's, in every batch
-            batches.append(_Batches(run, stream, total))
+            batches.append(_Batches(run, source.read, stream, total))
         batches[0].process(batch, number)
 
     return (
-        lines.writeStream.foreachBatch(each_batch)
+        source.stream.writeStream.foreachBatch(each_batch)
         .queryName(run.job)
         .option("checkpointLocation", checkpoint)
         .trigger(**TRIGGERS[run.arguments["trigger"]])
@@ -112,29 +111,27 @@ def _wait(run: Run, query: StreamingQuery, total: Written) -> None:
 class _Batches:
     """What is done with each batch of a stream, one after the other."""
 
-    def __init__(self, run: Run, stream: str, total: Written) -> None:
+    def __init__(self, run: Run, read: BatchFunction, stream: str, total: Written) -> None:
         self._run = run
+        self._read = read
+        stage = run.environment.stage
+        self._decode = decoder(f"{stage}-compras-ingest", stage)
         self._total = total
         self._progress = StreamProgress(run.lake, run.job, stream)
         # By stream, not by run: a batch that a killed run had begun is written over, not beside.
         self._quarantine = run.lake.path(f"quarantine/{PIPELINE}/{stream}")
         self._first = True
 
-    def process(self, lines: DataFrame, number: int) -> None:
+    def process(self, batch: DataFrame, number: int) -> None:
         """Writes a batch, and balances what was read against what became of it."""
         run = self._run
-        name = f"batch-{number:09}"
+        files, name = run.lake.files, f"batch-{number:09}"
         if self._first:
             # A killed run may have left some of this batch, cut into other tasks.
-            run.lake.files.remove(joined(self._quarantine, name))
+            files.remove(joined(self._quarantine, name))
             self._first = False
-        stage = run.environment.stage
-        counted = Observation()
-        # Counted before anything is done with them: the balance must not take the writer's word.
-        observed = lines.observe(counted, F.count(F.lit(1)).alias("read"))
-        events = observed.transform(to_events(f"{stage}-compras-ingest", stage))
-        written = write_events(events, run.lake.files, run.lake.uri, self._quarantine, name)
-        balance = Balance(counted.get["read"], {DATASET: written.written}, {}, written.quarantined)
+        written = write_events(batch, self._read, self._decode, files, run.lake.uri, self._quarantine, name)
+        balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
         balance.enforce()
         self._progress.batch_done(number, Counts.of(written))
         self._total.add(written)

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 from py4j.java_gateway import JavaClass
@@ -23,6 +23,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from catlake.arguments import uri
 from catlake.errors import ArgumentError, StoreError
 from catlake.files import Files, LocalFiles
+from catlake.store.event_files import BatchFunction
 
 LINES = T.StructType(
     [
@@ -33,6 +34,19 @@ LINES = T.StructType(
     ]
 )
 """A line of a source; `broken` says why it is none (the file ends in the middle, the line is endless)."""
+
+
+class Source(NamedTuple):
+    """Where events come from.
+
+    Attributes:
+        stream: A streaming DataFrame.
+        read: What makes LINES of its batches, within a task.
+    """
+
+    stream: DataFrame
+    read: BatchFunction
+
 
 KINESIS_STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}")
 
@@ -72,8 +86,8 @@ def is_kinesis(source_uri: str) -> bool:
     return source_uri.startswith("arn:")
 
 
-def landing_files(spark: SparkSession, files: Files, folder: str) -> DataFrame:
-    """The lines of files as they land in a folder or below it: a streaming DataFrame of LINES.
+def landing_files(spark: SparkSession, files: Files, folder: str) -> Source:
+    """The lines of files as they land in a folder or below it.
 
     A file is read once, whole, by one task, so it must be whole when it appears under its name (an object of
     S3 is; in a folder, move it in). Names that begin with `_` or `.` are not read. `.gz` is decompressed.
@@ -95,7 +109,7 @@ def landing_files(spark: SparkSession, files: Files, folder: str) -> DataFrame:
         # Without `content`, Spark lists the files and leaves them closed.
         .select("path")
     )
-    return paths.mapInArrow(_lines_of(files), LINES)
+    return Source(paths, _lines_of(files))
 
 
 def kinesis_options(arn: str) -> dict[str, str]:
@@ -113,8 +127,8 @@ def kinesis_options(arn: str) -> dict[str, str]:
     }
 
 
-def kinesis_stream(spark: SparkSession, arn: str) -> DataFrame:
-    """The records of a Kinesis stream, by Glue's own connector: a streaming DataFrame of LINES.
+def kinesis_stream(spark: SparkSession, arn: str) -> Source:
+    """The records of a Kinesis stream, by Glue's own connector.
 
     Raises:
         ArgumentError: This is not Glue.
@@ -128,7 +142,7 @@ def kinesis_stream(spark: SparkSession, arn: str) -> DataFrame:
 
     context = GlueContext(spark.sparkContext)
     records = context.create_data_frame_from_options(connection_type="kinesis", connection_options=kinesis_options(arn))
-    return records_as_lines(records, arn)
+    return Source(records_as_lines(records, arn), lambda batches: batches)
 
 
 def records_as_lines(records: DataFrame, arn: str) -> DataFrame:
@@ -151,7 +165,7 @@ def records_as_lines(records: DataFrame, arn: str) -> DataFrame:
     )
 
 
-def _lines_of(files: Files) -> Any:
+def _lines_of(files: Files) -> BatchFunction:
     schema = to_arrow_schema(LINES)
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

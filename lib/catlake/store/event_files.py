@@ -8,19 +8,21 @@ name cannot both have it: the smaller text gets it, whichever came first, and th
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
-from pyspark import StorageLevel, TaskContext
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.files import Files, LocalFiles, joined
+from catlake.workers import lean_worker
 
 EVENTS = T.StructType(
     [
@@ -43,17 +45,20 @@ MOST_REASONS = 20
 OTHER_REASONS = "other reasons"
 CONFLICT = "another event of this name says otherwise; the one whose text is smaller is kept"
 
-_COUNTS = ("read", "written", "replayed", "bytes")
+BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+"""A step within a task. Travels to the executors."""
+
+_COUNTS = ("read", "written", "replayed", "bytes", "conflicts")
 _RESULT = T.StructType(
     [
         *(T.StructField(name, T.LongType()) for name in _COUNTS),
         T.StructField("reasons", T.MapType(T.StringType(), T.LongType())),
         T.StructField("folders", T.ArrayType(T.StringType())),
-        T.StructField("path", T.StringType()),
-        T.StructField("content", T.BinaryType()),
     ]
 )
-"""What a task tells: its counts, once; and each file that is there already and says otherwise."""
+"""What a task tells of all its events."""
+
+_SETTLED = T.StructType([T.StructField("kept", T.LongType()), T.StructField("lost", T.LongType())])
 
 
 @dataclass
@@ -95,74 +100,91 @@ class Written:
             self.reject(reason, count)
 
 
-def write_events(events: DataFrame, files: Files, root: str, quarantine: str, batch: str) -> Written:
-    """Writes the files of events, and the quarantine of those that have none, in parallel.
+def write_events(
+    source: DataFrame, read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str, batch: str
+) -> Written:
+    """Writes the files of events, and the quarantine of those that have none, in parallel and in one pass.
+
+    All steps run in one Python process a task: between them, nothing goes back to Spark.
 
     Args:
-        events: EVENTS.
+        source: What `read` takes.
+        read: Gives the source's records, one a row.
+        decode: Makes EVENTS of them, one of each.
         files: Where they go.
         root: The folder that the paths are relative to.
         quarantine: The folder of JSON lines (file, line, reason, raw).
         batch: A name for these events, below `quarantine`; the same events again must have the same.
     """
-    results = events.mapInArrow(_writer(files, root, joined(quarantine, batch)), _RESULT)
-    # Looked at twice, should there be conflicts, and written once.
-    results = results.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        total = Written()
-        for row in results.where(F.col("path").isNull()).select(*_COUNTS, "reasons", "folders").collect():
-            counts = {name: row[name] for name in _COUNTS}
-            total.add(Written(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
-        if total.read > total.written + total.quarantined:
-            _settle_conflicts(results, files, root, quarantine, total)
-        return total
-    finally:
-        results.unpersist()
+    written = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT)
+    total, conflicts = Written(), 0
+    for row in written.collect():
+        counts = {name: row[name] for name in _COUNTS if name != "conflicts"}
+        total.add(Written(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
+        conflicts += row["conflicts"]
+    if conflicts:
+        _settle_conflicts(source, read, decode, files, root, joined(quarantine, "conflicts"), total)
+    return total
 
 
-def _settle_conflicts(results: DataFrame, files: Files, root: str, quarantine: str, total: Written) -> None:
-    conflicts = results.where(F.col("path").isNotNull()).select("path", "content")
-    # All that want one name meet in one task, in one order: so the winner does not depend on chance.
-    together = conflicts.repartition("path").sortWithinPartitions("path", "content")
-    judged = together.mapInArrow(_judge(files, root, joined(quarantine, "conflicts")), "kept bigint, lost bigint")
-    for row in judged.collect():
-        total.written += row["kept"]
-        if row["lost"]:
-            total.reject(CONFLICT, row["lost"])
+def _settle_conflicts(
+    source: DataFrame,
+    read: BatchFunction,
+    decode: BatchFunction,
+    files: Files,
+    root: str,
+    quarantine: str,
+    total: Written,
+) -> None:
+    """Goes through the events once more, those of one name together: so the winner does not depend on chance."""
+
+    def again(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return decode(read(iter(batches)))
+
+    events = source.mapInArrow(again, EVENTS).where(F.col("reason").isNull()).select("path", "content")
+    together = events.repartition("path").sortWithinPartitions("path", "content")
+    settled = together.mapInArrow(_judge(files, root, quarantine), _SETTLED).collect()
+    total.written = sum(row["kept"] for row in settled)
+    total.reject(CONFLICT, sum(row["lost"] for row in settled))
 
 
 def _judge(files: Files, root: str, quarantine: str) -> Any:
-    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def judge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kept = lost = 0
-        for batch in batches:
-            for path, content in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                uri = joined(root, path)
-                there = files.read(uri)
-                if there == content:
-                    kept += 1
-                    continue
-                winner, loser = sorted((there, content))
-                # First the loser, then the winner: killed between the two, nothing is lost, and again the same.
-                record = _record(uri, None, CONFLICT, loser.decode())
-                files.write(joined(quarantine, hashlib.sha256(path.encode() + loser).hexdigest() + ".json"), record)
-                if winner != there:
-                    files.write(uri, winner)
-                lost += 1
+        rows = (row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True))
+        for path, group in groupby(rows, key=lambda row: row[0]):
+            uri = joined(root, path)
+            there = files.read(uri)
+            contents = Counter(content for _, content in group)
+            winner = min(there, *contents)
+            for loser in sorted({there, *contents} - {winner}):
+                # First the losers, then the winner: killed between the two, nothing is lost, and again the same.
+                name = hashlib.sha256(path.encode() + b"\n" + loser).hexdigest()
+                files.write(joined(quarantine, f"{name}.json"), _record(uri, None, CONFLICT, loser.decode()))
+            if winner != there:
+                files.write(uri, winner)
+            # What had the name before this batch was counted as written then.
+            displaced = int(there != winner and there not in contents)
+            kept += contents[winner] - displaced
+            lost += contents.total() - contents[winner] + displaced
         yield pa.RecordBatch.from_pydict({"kept": [kept], "lost": [lost]})
 
     return judge
 
 
-def _writer(files: Files, root: str, quarantine: str) -> Any:
+def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str) -> Any:
     schema = to_arrow_schema(_RESULT)
 
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        done = Written()
+    def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with lean_worker():
+            yield pa.RecordBatch.from_pylist([write_all(batches)], schema)
+
+    def write_all(batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
+        done, conflicts = Written(), 0
         context = TaskContext.get()
         task = context.partitionId() if context else 0
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(decode(_counted(read(iter(batches)), done))):
             events = batch.to_pylist()
-            done.read += len(events)
             good = [(each["path"], each["content"]) for each in events if each["reason"] is None]
             rejected = [each for each in events if each["reason"] is not None]
             if rejected:
@@ -170,19 +192,28 @@ def _writer(files: Files, root: str, quarantine: str) -> Any:
                 files.write(joined(quarantine, f"{task:05}-{number:05}.json"), b"".join(lines))
                 for each in rejected:
                     done.reject(each["reason"])
-            conflicts = [
-                event for event, agrees in zip(good, _created(files, root, good, done), strict=True) if not agrees
-            ]
+            conflicts += _create(files, root, good, done)
             done.folders.update(path.rpartition("/")[0] for path, _ in good)
-            if conflicts:
-                yield _conflict_rows(conflicts, schema)
-        yield _counts_row(done, schema)
+        counts = {name: getattr(done, name) for name in _COUNTS if name != "conflicts"}
+        return {
+            **counts,
+            "conflicts": conflicts,
+            "reasons": list(done.reasons.items()),
+            "folders": sorted(done.folders),
+        }
 
     return write
 
 
-def _created(files: Files, root: str, events: Sequence[tuple[str, bytes]], done: Written) -> Iterable[bool]:
-    """Whether each event's file says what the event says, once it was tried to create it."""
+def _counted(batches: Iterator[pa.RecordBatch], done: Written) -> Iterator[pa.RecordBatch]:
+    # Before anything is made of them: the balance must not take the writer's word.
+    for batch in batches:
+        done.read += batch.num_rows
+        yield batch
+
+
+def _create(files: Files, root: str, events: Sequence[tuple[str, bytes]], done: Written) -> int:
+    """Creates the files of events; returns how many are there already and say otherwise."""
 
     def create(event: tuple[str, bytes]) -> tuple[bool, bool]:
         uri, content = joined(root, event[0]), event[1]
@@ -194,24 +225,12 @@ def _created(files: Files, root: str, events: Sequence[tuple[str, bytes]], done:
     else:
         with ThreadPoolExecutor(WRITERS) as pool:
             results = list(pool.map(create, events))
-    for (_, content), (new, agrees) in zip(events, results, strict=True):
-        done.written += agrees
-        done.replayed += agrees and not new
-        done.bytes += len(content) if new else 0
-    return [agrees for _, agrees in results]
+    done.written += sum(agrees for _, agrees in results)
+    done.replayed += sum(agrees and not new for new, agrees in results)
+    done.bytes += sum(len(content) for (_, content), (new, _) in zip(events, results, strict=True) if new)
+    return sum(not agrees for _, agrees in results)
 
 
 def _record(file: str, line: int | None, reason: str, raw: str) -> bytes:
     record = {"file": file, "line": line, "reason": reason, "raw": raw}
     return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _conflict_rows(conflicts: Sequence[tuple[str, bytes]], schema: pa.Schema) -> pa.RecordBatch:
-    rows = [{"path": path, "content": content} for path, content in conflicts]
-    return pa.RecordBatch.from_pylist(rows, schema)
-
-
-def _counts_row(done: Written, schema: pa.Schema) -> pa.RecordBatch:
-    counts = {name: getattr(done, name) for name in _COUNTS}
-    row = {**counts, "reasons": list(done.reasons.items()), "folders": sorted(done.folders)}
-    return pa.RecordBatch.from_pylist([row], schema)
