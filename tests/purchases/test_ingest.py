@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
 from catlake.environment import ENVIRONMENTS
-from catlake.errors import CatlakeError, QuarantineLimitError, StoreError
+from catlake.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError
 from catlake.job import Run, explain
 from catlake.purchases import ingest as module
 from catlake.purchases.ingest import decoder, ingest
+from catlake.purchases.partitions import Partition
 from catlake.purchases.sources import LINES
 from catlake.store import Lake
 from catlake.store.event_files import EVENTS
@@ -168,6 +169,27 @@ def test_a_document_is_processed_by_its_stages_job_whatever_the_run_is_called(ru
     (content,) = tree(tmp_path / "lake/compras").values()
     metadata = json.loads(content)["metadata"]
     assert (metadata["processed_by"], metadata["stage"]) == ("dev-compras-ingest", "dev")
+
+
+def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
+    run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[tuple[Partition, ...]] = []
+
+    class Refusing:
+        def register(self, partitions: Iterable[Partition]) -> int:
+            registered.append(tuple(partitions))
+            if len(registered) == 1:
+                raise CatalogError("table dev-compras-datacatalog.compras_json: no rights; check them")
+            return 0
+
+    monkeypatch.setattr(module, "registry", lambda *_: Refusing())
+    other = line(image(fecha={"S": "2025-07-14"}, tenant_id={"S": "otra"}))
+    land(tmp_path / "in", "a.jsonl", purchase(1), other, purchase(2), b"garbage")
+    with pytest.raises(Exception, match="no rights"):
+        run()
+    assert str(run().balance) == "4 read = 3 written to compras_json + 1 quarantined"
+    assert registered == [(("empresa", "2025", "07", "13"), ("otra", "2025", "07", "14"))] * 2
 
 
 def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,13 +17,13 @@ from catlake.dynamodb.values import Mismatch
 from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
+from catlake.purchases.partitions import DATASET, partition_of, registry
 from catlake.purchases.progress import Counts, StreamProgress
 from catlake.purchases.sources import Source, is_kinesis, kinesis_stream, landing_files
 from catlake.store import Balance
 from catlake.store.event_files import EVENTS, BatchFunction, Written, write_events
 
 PIPELINE = "purchases"
-DATASET = "compras_json"
 TRIGGERS: dict[str, dict[str, Any]] = {
     "available_now": {"availableNow": True},
     # What S3 is asked to list in a day grows with the frequency; a batch takes about as long itself.
@@ -118,6 +119,7 @@ class _Batches:
         self._decode = decoder(f"{stage}-compras-ingest", stage)
         self._total = total
         self._progress = StreamProgress(run.lake, run.job, stream)
+        self._registry = registry(run.environment, run.lake.uri)
         # By stream, not by run: a batch that a killed run had begun is written over, not beside.
         self._quarantine = run.lake.path(f"quarantine/{PIPELINE}/{stream}")
         self._first = True
@@ -133,8 +135,10 @@ class _Batches:
         written = write_events(batch, self._read, self._decode, files, run.lake.uri, self._quarantine, name)
         balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
         balance.enforce()
+        self._registry.register(map(partition_of, sorted(written.folders)))
         self._progress.batch_done(number, Counts.of(written))
-        self._total.add(written)
+        # A stream that runs for months must not remember all its days.
+        self._total.add(replace(written, folders=set()))
         if written.quarantined:
             run.quarantine = self._quarantine
             run.log("quarantined", uri=self._quarantine, reasons=dict(written.reasons.most_common()))
