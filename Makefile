@@ -52,8 +52,8 @@ dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql
 ##### Use
 
 .PHONY: run
-run: setup ## the conversations and token workflows on the samples, into lake/
-	@$(PY) -m deploy.local run conversations tokens-archival tokens --lake $(LAKE)
+run: setup ## all workflows on the samples, into lake/
+	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake $(LAKE)
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/

@@ -60,14 +60,16 @@ def _job(job: Job, role: str, code_uri: str) -> dict[str, Any]:
         Name=job.name,
         Description=job.description,
         Role=role,
-        Command={"Name": "glueetl", "PythonVersion": "3", "ScriptLocation": f"{code_uri}/{job.script}"},
+        Command={"Name": job.command, "PythonVersion": "3", "ScriptLocation": f"{code_uri}/{job.script}"},
         DefaultArguments={**GLUE_ARGUMENTS, "--extra-py-files": f"{code_uri}/catlake.zip", **job.arguments},
         ExecutionProperty={"MaxConcurrentRuns": job.max_concurrent_runs},
-        ExecutionClass=job.execution_class,
+        # An option of batch jobs; streams run in the standard class anyway.
+        ExecutionClass=None if job.streaming else job.execution_class,
         GlueVersion=job.glue_version,
         WorkerType=job.worker_type,
         NumberOfWorkers=job.number_of_workers,
         Timeout=job.timeout,
+        MaintenanceWindow=job.maintenance_window,
         MaxRetries=job.max_retries,
         Tags=dict(job.tags),
     )

@@ -1,4 +1,4 @@
-"""The crawler's stand-in on a laptop: registers its table in `<lake>/catalog.duckdb` (`catlake.local_catalog`)."""
+"""The catalog's stand-in on a laptop: registers tables in `<lake>/catalog.duckdb` (`catlake.local_catalog`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from catlake import local_catalog
 from catlake.errors import CatalogError
-from catlake.local_catalog import CATALOG, Table, changed, register
-from deploy.model import Crawler
+from catlake.local_catalog import CATALOG, changed, register, register_documents
+from deploy.model import Crawler, Table
 
 if TYPE_CHECKING:
     from catlake.contract import Contract
 
-__all__ = ["CATALOG", "CatalogError", "crawl", "registered_contract", "tables"]
+__all__ = ["CATALOG", "CatalogError", "crawl", "register_table", "registered_contract", "tables"]
 
 
 def registered_contract(name: str) -> Contract:
@@ -34,12 +35,27 @@ def crawl(
     file, or when columns or types are not the contract's.
     """
     columns = contracts(crawler.contract).columns
-    table = Table(crawler.database, crawler.table, lake_uri / crawler.path, crawler.contract, columns)
+    table = local_catalog.Table(crawler.database, crawler.table, lake_uri / crawler.path, crawler.contract, columns)
     try:
         with changed(lake / CATALOG) as db:
             return register(db, table)
     except CatalogError as error:
         raise CatalogError(f"{crawler.name}: {error}") from None
+
+
+def register_table(
+    lake: Path, lake_uri: Path, table: Table, contracts: Callable[[str], Contract] = registered_contract
+) -> int:
+    """Register a table of documents that a job keeps up to date; give the number of its rows.
+
+    `lake_uri` is the bucket's folder. Raises CatalogError, and leaves the catalog as it was, when there is no
+    document, or a broken one.
+    """
+    of = contracts(table.contract)
+    name = of.table or of.name
+    found = local_catalog.Table(table.database, name, lake_uri / of.root, of.name, of.columns, of.partitions)
+    with changed(lake / CATALOG) as db:
+        return register_documents(db, found)
 
 
 def tables(catalog: Path) -> tuple[tuple[str, str], ...]:

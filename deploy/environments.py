@@ -14,6 +14,9 @@ from catlake.environment import environment
 NIGHTLY = "cron(30 4 * * ? *)"
 """04:30 UTC: 23:30 in Bogotá, when the day's conversations are over."""
 
+KINESIS_STREAM = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/"
+"""Before a stream's name: its ARN in the account and region that CloudFormation deploys to, which fills it in."""
+
 COMPONENTS: Mapping[str, Mapping[str, str]] = {
     "ETL-1": {
         "BillingTag": "ETL-GLUE-ETL1",
@@ -35,6 +38,20 @@ COMPONENTS: Mapping[str, Mapping[str, str]] = {
         "DataTarget": "S3-TOKENS",
         "Owner": "BedrockAnalytics",
     },
+    "COMPRAS-INGEST": {
+        "BillingTag": "COMPRAS-GLUE-INGEST",
+        "ETLStage": "EXTRACT-LOAD",
+        "DataSource": "DynamoDB-COMPRAS",
+        "DataTarget": "S3-JSON",
+        "Owner": "Compras",
+    },
+    "COMPRAS-REPORT": {
+        "BillingTag": "COMPRAS-GLUE-REPORT",
+        "ETLStage": "TRANSFORM-LOAD",
+        "DataSource": "S3-JSON",
+        "DataTarget": "S3-REPORTS",
+        "Owner": "Compras",
+    },
 }
 """Tags that tell the parts of a pipeline apart on the bill; the others are common to an environment."""
 
@@ -43,7 +60,9 @@ COMPONENTS: Mapping[str, Mapping[str, str]] = {
 class Environment:
     """One environment. `schedule` None: its workflows start on demand. `timeout` is in minutes.
 
-    `job_arguments` holds, by job module (`conversations_normalize`), what only this environment's are given.
+    A stream has workers of a type of its own; it is started again when it fails, up to `stream_retries` times, and
+    once a week in its `maintenance_window`. `job_arguments` holds, by job module (`conversations_normalize`), what
+    only this environment's are given.
     """
 
     name: str
@@ -53,6 +72,9 @@ class Environment:
     number_of_workers: int = 2
     execution_class: str = "STANDARD"
     timeout: int = 60
+    stream_worker_type: str = "G.1X"
+    stream_retries: int = 3
+    maintenance_window: str = "Sun:8"
     job_arguments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def resource(self, name: str) -> str:
@@ -79,13 +101,45 @@ class Environment:
         """The root below which jobs read and write; the local runner puts a folder in its place."""
         return f"s3://{self.bucket}"
 
+    @property
+    def stage(self) -> str:
+        """The environment's name in the purchase service."""
+        return environment(self.name).stage
+
+    def purchases_resource(self, name: str) -> str:
+        """The full name of a resource of the purchases: `ingest` → `dev-compras-ingest`."""
+        return f"{self.stage}-compras-{name}"
+
+    @property
+    def purchases_bucket(self) -> str:
+        """The bucket of the purchases' documents and reports."""
+        return self.purchases_resource("backup-s3-bucket")
+
+    @property
+    def purchases_stream(self) -> str:
+        """The Kinesis stream of the purchases' changes."""
+        return self.purchases_resource("stream")
+
+    @property
+    def purchases_database(self) -> str:
+        """The catalog database of the purchases: the jobs' own default."""
+        return environment(self.name).purchases_database
+
+    @property
+    def purchases_lake_uri(self) -> str:
+        """The same as `lake_uri`, of the purchases."""
+        return f"s3://{self.purchases_bucket}"
+
     def arguments(self, module: str) -> dict[str, str]:
         """The default arguments of a job, by the name of its module."""
-        common = {"--environment": self.name, "--lake_uri": self.lake_uri}
+        lake_uri = self.purchases_lake_uri if module.startswith("purchases_") else self.lake_uri
+        common = {"--environment": self.name, "--lake_uri": lake_uri}
         return common | dict(self.job_arguments.get(module, {}))
 
     def tags(self, component: str) -> dict[str, str]:
         """The tags of a resource, for cost reports; `component` is a key of COMPONENTS."""
+        purchases = component.startswith("COMPRAS")
+        project = f"{self.stage.upper()}-COMPRAS" if purchases else f"CAT-{self.name.upper()}-NORMALIZE"
         common = {
             "Client": "CAT",
             "CostCenter": "DATA-ANALYTICS",
@@ -93,7 +147,7 @@ class Environment:
             "Environment": self.name.upper(),
             "ManagedBy": "CDK",
             "Owner": "DataEngineering",
-            "Project": f"CAT-{self.name.upper()}-NORMALIZE",
+            "Project": project,
             "ProjectId": "P0260",
         }
         return common | dict(COMPONENTS[component])
@@ -110,10 +164,28 @@ def _exports(name: str) -> dict[str, dict[str, str]]:
     }
 
 
-PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("prod"))
+def _stream(name: str) -> dict[str, dict[str, str]]:
+    """The stream of the purchases' changes, and where the ingest keeps its place in it."""
+    purchases = f"{environment(name).stage}-compras"
+    return {
+        "purchases_ingest": {
+            "--source_uri": f"{KINESIS_STREAM}{purchases}-stream",
+            "--checkpoint_uri": f"s3://{purchases}-backup-s3-bucket/checkpoints/compras-ingest/",
+            "--trigger": "continuous",
+        }
+    }
+
+
+PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("prod") | _stream("prod"))
 
 # 2 x G.1X is the least that a batch job of Glue runs on: test is smaller by spare capacity and a short leash.
-TEST = Environment(name="test", execution_class="FLEX", timeout=20, job_arguments=_exports("test"))
+TEST = Environment(
+    name="test",
+    execution_class="FLEX",
+    timeout=20,
+    stream_worker_type="G.025X",
+    job_arguments=_exports("test") | _stream("test"),
+)
 
 
 def _rehearsal() -> dict[str, dict[str, str]]:
@@ -131,9 +203,13 @@ def _rehearsal() -> dict[str, dict[str, str]]:
         # Not prod's dates: the genuine items are older than the migration.
         "tokens_archive": {"--export_uri": f"{bedrock}/old_table", **large},
         "tokens_consolidate": {"--export_uri": f"{bedrock}/new_table", **large},
+        # All that is there, then stop: the sample does not grow.
+        "purchases_ingest": _stream("local")["purchases_ingest"]
+        | {"--source_uri": "tests/data/samples/purchases", "--trigger": "available_now"},
     }
 
 
-LOCAL = Environment(name="local", job_arguments=_rehearsal())
+# Nobody waits for a laptop's job to be tried again.
+LOCAL = Environment(name="local", stream_retries=0, job_arguments=_rehearsal())
 
 ENVIRONMENTS: Mapping[str, Environment] = {env.name: env for env in (LOCAL, TEST, PROD)}

@@ -1,7 +1,7 @@
 """Runs a workflow here with the triggers that are deployed: `python -m deploy.local run conversations`.
 
-A bucket is a folder of `--lake`; jobs run under spark-submit; crawlers register their tables in DuckDB, which
-`python -m deploy.local sql` opens.
+A bucket is a folder of `--lake`; jobs run under spark-submit; crawlers register their tables in DuckDB, and so are
+those that a job keeps up to date by itself; `python -m deploy.local sql` opens them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
+from catlake.local_catalog import quoted
 from deploy import catalog
 from deploy.display import display, summary
 from deploy.environments import LOCAL
@@ -51,7 +52,7 @@ def run_workflow(
     workflow: Workflow, lake: Path, runner: JobRunner, override: Callable[[Job], Mapping[str, str]]
 ) -> int:
     """Run a workflow with progress and summary on stdout; gives the exit code."""
-    lake_uri = lake / LOCAL.bucket
+    lake_uri = _bucket(workflow, lake)
     details: dict[str, str] = {}
     run = WorkflowRun(workflow, runner, _crawl_into(lake, lake_uri, details), override=override)
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -59,6 +60,7 @@ def run_workflow(
     try:
         with display(run.members.values()) as run.listener:
             run.run()
+        code = _register(workflow, run, lake, details)
     except KeyboardInterrupt:
         print("interrupted: the running jobs were stopped; nothing half done was published", flush=True)
         code = INTERRUPTED
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run workflows, one after the other")
     run.add_argument("workflow", nargs="+", choices=sorted(WORKFLOWS))
     run.add_argument("--export", help="a DynamoDB export, or a folder of some (default: the samples)")
+    run.add_argument("--source", help="a folder of change events of purchases (default: the sample)")
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, the day the jobs take for today (default: today, UTC)")
     run.set_defaults(command=_run)
     sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
@@ -97,8 +100,9 @@ def _date(text: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.export and len(options.workflow) > 1:
-        raise UsageError("--export: goes with one workflow; run them one by one")
+    for name in ("export", "source"):
+        if getattr(options, name) and len(options.workflow) > 1:
+            raise UsageError(f"--{name}: goes with one workflow; run them one by one")
     for name in options.workflow:
         if code := _run_one(name, options):
             return code
@@ -108,28 +112,40 @@ def _run(options: argparse.Namespace) -> int:
 def _run_one(name: str, options: argparse.Namespace) -> int:
     workflow, lake = WORKFLOWS[name](LOCAL), _lake(options.lake)
     _check_built(workflow)
-    override = _overrides(lake / LOCAL.bucket, options.export, options.run_date)
+    override = _overrides(lake, options.export, options.source, options.run_date)
     for job in workflow.jobs:
-        _check_export({**job.arguments, **override(job)}.get("--export_uri"))
+        _check_folders({**job.arguments, **override(job)})
     logs = lake / "_logs" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    print(f"{workflow.name}: lake {lake / LOCAL.bucket}, logs {logs}", flush=True)
+    print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}", flush=True)
     runner = ProcessRunner(spark_submit(ROOT, PYTHON), logs, spark_environment(PYTHON))
     return run_workflow(workflow, lake, runner, override)
 
 
-def _overrides(lake_uri: Path, export: str | None, run_date: str | None) -> Callable[[Job], Mapping[str, str]]:
+def _overrides(
+    lake: Path, export: str | None, source: str | None, run_date: str | None
+) -> Callable[[Job], Mapping[str, str]]:
     """What a run here puts over the workflow's arguments: folders for buckets, and what was asked for."""
+    asked = {"--export_uri": export, "--source_uri": source}
 
     def override(job: Job) -> dict[str, str]:
-        samples = {name: _absolute(value, ROOT) for name, value in job.arguments.items() if name.endswith("_uri")}
-        given = {**samples, "--lake_uri": str(lake_uri)}
-        if export and "--export_uri" in given:
-            given["--export_uri"] = _absolute(export, Path.cwd())
+        given = {name: _here(value, lake) for name, value in job.arguments.items() if name.endswith("_uri")}
+        given |= {name: _absolute(uri, Path.cwd()) for name, uri in asked.items() if uri and name in given}
         if run_date:
             given["--run_date"] = run_date
         return given
 
     return override
+
+
+def _bucket(workflow: Workflow, lake: Path) -> Path:
+    """The folder of the bucket that a workflow's jobs write to."""
+    return Path(_here(workflow.jobs[0].arguments["--lake_uri"], lake))
+
+
+def _here(uri: str, lake: Path) -> str:
+    """A place of the environment `local` on this machine: a bucket in the lake, or a file of the project."""
+    scheme, separator, path = uri.partition("://")
+    return str(lake / path) if separator and scheme == "s3" else _absolute(uri, ROOT)
 
 
 def _absolute(uri: str, base: Path) -> str:
@@ -145,9 +161,11 @@ def _lake(text: str) -> Path:
     return lake
 
 
-def _check_export(uri: str | None) -> None:
-    if uri and "://" not in uri and not Path(uri).is_dir():
-        raise UsageError(f"--export {uri}: no such folder; give a DynamoDB export or a folder of exports")
+def _check_folders(arguments: Mapping[str, str]) -> None:
+    for option, what in (("export", "a DynamoDB export or a folder of exports"), ("source", "a folder of events")):
+        uri = arguments.get(f"--{option}_uri")
+        if uri and "://" not in uri and not Path(uri).is_dir():
+            raise UsageError(f"--{option} {uri}: no such folder; give {what}")
 
 
 def _check_built(workflow: Workflow) -> None:
@@ -171,6 +189,21 @@ def _crawl_into(lake: Path, lake_uri: Path, details: dict[str, str]) -> Crawl:
     return crawl
 
 
+def _register(workflow: Workflow, run: WorkflowRun, lake: Path, details: dict[str, str]) -> int:
+    """Register the tables that the jobs filled; give the exit code."""
+    code = DONE
+    for table in workflow.tables:
+        if run.members[table.job_name].state != SUCCEEDED:
+            continue
+        try:
+            rows = catalog.register_table(lake, Path(_here(table.lake_uri, lake)), table)
+            said = f"{table.database}.{table.contract}: {rows} rows, in {lake / catalog.CATALOG}"
+        except catalog.CatalogError as error:
+            said, code = f"table {table.database}.{table.contract} is not registered: {error}", SOMETHING_FAILED
+        details[table.job_name] = said
+    return code
+
+
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
 
@@ -184,13 +217,18 @@ def _sql(options: argparse.Namespace) -> int:
         raise UsageError(f"{prompt} does not exist; run `make setup`, or open {file} with a duckdb of your own")
     found = catalog.tables(file)
     print(
-        "tables: " + ", ".join(f"{database}.{table}" for database, table in found),
+        "tables: " + ", ".join(f"{_name(database)}.{_name(table)}" for database, table in found),
         file=sys.stderr,
         flush=True,
     )
-    schemas = ",".join(dict.fromkeys(database for database, _ in found))
+    schemas = ",".join(dict.fromkeys(quoted(database) for database, _ in found))
     # Read-only, as Athena is; the search path lets `FROM data` do.
     os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"SET search_path = '{schemas}'", str(file)])
+
+
+def _name(name: str) -> str:
+    """A name as a person may write it at the prompt."""
+    return name if name.isidentifier() else quoted(name)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The same objects are deployed (`deploy.api` turns them into Glue's own requests)
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +22,16 @@ START_TYPES = ("SCHEDULED", "ON_DEMAND", "EVENT")
 TRIGGER_TYPES = (*START_TYPES, "CONDITIONAL")
 LOGICALS = ("AND", "ANY")
 LOGICAL_OPERATORS = ("EQUALS",)
+ETL, STREAMING = "glueetl", "gluestreaming"
+COMMANDS = (ETL, STREAMING)
 WORKER_TYPES = ("G.025X", "G.1X", "G.2X", "G.4X", "G.8X")
+SMALL_WORKER = "G.025X"
+"""A quarter of a G.1X; only streaming jobs may have it."""
+
 EXECUTION_CLASSES = ("STANDARD", "FLEX")
 LEAST_WORKERS = 2
+MOST_MINUTES = 7 * 24 * 60
+MAINTENANCE_WINDOW = re.compile(r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])")
 RESERVED_ARGUMENTS = ("--JOB_NAME", "--conf", "--debug", "--mode")
 """Arguments that Glue sets itself and that nobody else may."""
 
@@ -54,17 +62,23 @@ def _arguments(arguments: Mapping[str, str], owner: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A Spark job: a script of `jobs/` with its default arguments. `timeout` is in minutes."""
+    """A Spark job: a script of `jobs/` with its default arguments.
+
+    `timeout` is in minutes. A streaming job (`command` STREAMING) has none: it runs until it is stopped, and Glue
+    starts it anew once a week, in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
+    """
 
     name: str
     script: str
+    command: str = ETL
     arguments: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     glue_version: str = "5.1"
     worker_type: str = "G.1X"
     number_of_workers: int = LEAST_WORKERS
     execution_class: str = "STANDARD"
-    timeout: int = 60
+    timeout: int | None = 60
+    maintenance_window: str | None = None
     max_retries: int = 0
     max_concurrent_runs: int = 1
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -74,16 +88,65 @@ class Job:
         _name(self.name, "job")
         owner = f"job {self.name}"
         _require(self.script.endswith(".py"), f"{owner}: script {self.script!r} is no .py file")
+        _one_of(self.command, COMMANDS, f"{owner}: command")
         _one_of(self.worker_type, WORKER_TYPES, f"{owner}: worker type")
         _one_of(self.execution_class, EXECUTION_CLASSES, f"{owner}: execution class")
         _require(
             self.number_of_workers >= LEAST_WORKERS,
             f"{owner}: {self.number_of_workers} workers; Spark on Glue needs at least {LEAST_WORKERS}",
         )
-        _require(self.timeout >= 1, f"{owner}: a timeout of {self.timeout} minutes; it is 1 or more")
+        if self.streaming:
+            self._check_streaming(owner)
+        else:
+            self._check_batch(owner)
         _require(0 <= self.max_retries <= 10, f"{owner}: {self.max_retries} retries; Glue takes 0 to 10")
         _require(self.max_concurrent_runs >= 1, f"{owner}: {self.max_concurrent_runs} concurrent runs; 1 or more")
         _arguments(self.arguments, owner)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it runs until it is stopped."""
+        return self.command == STREAMING
+
+    def _check_streaming(self, owner: str) -> None:
+        _require(
+            self.timeout is None,
+            f"{owner}: a timeout of {self.timeout} minutes would end the stream; leave it out (None)",
+        )
+        _require(
+            self.execution_class == "STANDARD",
+            f"{owner}: execution class {self.execution_class} is for batch jobs alone",
+        )
+        window = self.maintenance_window
+        _require(
+            window is None or MAINTENANCE_WINDOW.fullmatch(window),
+            f"{owner}: maintenance window {window!r}; write a day and an hour, such as Sun:6",
+        )
+        _require(
+            self.max_concurrent_runs == 1,
+            f"{owner}: {self.max_concurrent_runs} concurrent runs of a stream; two cannot share a checkpoint",
+        )
+
+    def _check_batch(self, owner: str) -> None:
+        _require(
+            self.timeout is not None and 1 <= self.timeout <= MOST_MINUTES,
+            f"{owner}: a timeout of {self.timeout} minutes; Glue takes 1 to {MOST_MINUTES}",
+        )
+        _require(self.worker_type != SMALL_WORKER, f"{owner}: worker type {SMALL_WORKER} is for streaming jobs alone")
+        _require(self.maintenance_window is None, f"{owner}: a maintenance window is for streaming jobs alone")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A catalog table of which a job keeps the partitions as it writes: it needs no crawler.
+
+    `lake_uri` is the bucket that it lies in, `contract` says where below it.
+    """
+
+    database: str
+    contract: str
+    job_name: str
+    lake_uri: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +313,7 @@ class Trigger:
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """Jobs and crawlers with the triggers between them.
+    """Jobs and crawlers with the triggers between them, and the tables that the jobs keep up to date themselves.
 
     Stricter than Glue in two points, so that a run has exactly one outcome a name: jobs and crawlers share
     one space of names, and each is started by one trigger.
@@ -260,6 +323,7 @@ class Workflow:
     triggers: tuple[Trigger, ...]
     jobs: tuple[Job, ...]
     crawlers: tuple[Crawler, ...] = ()
+    tables: tuple[Table, ...] = ()
     default_run_properties: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     max_concurrent_runs: int = 1
@@ -313,6 +377,12 @@ class Workflow:
                     f"workflow {self.name}: trigger {trigger.name} names {what} {reference.name}, "
                     "which the workflow does not have",
                 )
+        for table in self.tables:
+            _require(
+                table.job_name in jobs,
+                f"workflow {self.name}: table {table.contract} names job {table.job_name}, "
+                "which the workflow does not have",
+            )
 
     def _check_start(self) -> None:
         starts = [trigger.name for trigger in self.triggers if trigger.type in START_TYPES]

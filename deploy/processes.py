@@ -77,7 +77,7 @@ class ProcessRunner:
                 return Outcome(STOPPED, "stopped before it started")
             output = _Output(process, log, report)
             try:
-                process.wait(timeout=job.timeout * 60)
+                process.wait(timeout=job.timeout and job.timeout * 60)
                 timed_out = False
             except subprocess.TimeoutExpired:
                 self._end([process])

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 
 from deploy.environments import Environment
 from deploy.model import (
+    STREAMING,
     Action,
     Condition,
     Crawler,
     EventBatchingCondition,
     Job,
     Predicate,
+    Table,
     Trigger,
     Workflow,
     WorkflowError,
@@ -27,13 +29,162 @@ __all__ = [
     "EventBatchingCondition",
     "Job",
     "Predicate",
+    "Table",
     "Trigger",
     "Workflow",
     "WorkflowError",
     "conversations",
+    "purchases",
+    "purchases_report",
     "tokens",
     "tokens_archival",
 ]
+
+TOKENS = "TOKENS-BEDROCK-ANALYSIS"
+
+
+def conversations(env: Environment) -> Workflow:
+    """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet (ETL-2) → catalog table `data`."""
+    normalize = _batch(
+        env,
+        env.resource("etl1-normalize"),
+        "conversations_normalize",
+        "ETL-1",
+        "ETL-1: DynamoDB export to one CSV row a user",
+    )
+    curate = _batch(
+        env,
+        env.resource("etl2-parquet"),
+        "conversations_curate",
+        "ETL-2",
+        "ETL-2: normalized CSV to typed Parquet with token counts",
+    )
+    crawler = Crawler(
+        name=env.resource("curated-crawler"),
+        database=env.database,
+        table="data",
+        path="reports/etl-process2/data.parquet/",
+        contract="curated_conversations",
+        description="Brings the catalog table of the curated conversations up to date",
+        tags=env.tags("ETL-2"),
+    )
+    return _workflow(
+        env,
+        env.resource("conversations"),
+        "ETL-1",
+        conversations.__doc__,
+        _start(env, env.resource("conversations-start"), Action(job_name=normalize.name)),
+        _after(env.resource("conversations-curate"), normalize, Action(job_name=curate.name)),
+        _after(env.resource("conversations-crawl"), curate, Action(crawler_name=crawler.name)),
+        jobs=(normalize, curate),
+        crawlers=(crawler,),
+    )
+
+
+def tokens(env: Environment) -> Workflow:
+    """The use of Bedrock: new table and archive → consolidated datasets and costs → Athena view."""
+    consolidate = _batch(
+        env,
+        env.resource("tokens-consolidated"),
+        "tokens_consolidate",
+        TOKENS,
+        "Counts and prices the new conversation table, and adds the archive of the old one",
+    )
+    view = _batch(
+        env, env.resource("tokens-view"), "tokens_view", TOKENS, "Creates the view of token usage through Athena"
+    )
+    return _workflow(
+        env,
+        env.resource("tokens"),
+        TOKENS,
+        tokens.__doc__,
+        _start(env, env.resource("tokens-start"), Action(job_name=consolidate.name)),
+        _after(env.resource("tokens-create-view"), consolidate, Action(job_name=view.name)),
+        jobs=(consolidate, view),
+    )
+
+
+def tokens_archival(env: Environment) -> Workflow:
+    """The old Bedrock table, counted once: a person starts it, in every environment."""
+    archive = _batch(
+        env,
+        env.resource("tokens-archival"),
+        "tokens_archive",
+        TOKENS,
+        "Counts and prices the old conversation table, once",
+    )
+    return _by_hand(env, archive.name, TOKENS, tokens_archival.__doc__, archive)
+
+
+def purchases(env: Environment) -> Workflow:
+    """The purchases' change events → one document each → catalog table `compras_json`: started once, and goes on."""
+    ingest = _stream(
+        env,
+        env.purchases_resource("ingest"),
+        "purchases_ingest",
+        "COMPRAS-INGEST",
+        "Change events of the purchases table to one JSON document an event",
+    )
+    table = Table(
+        database=env.purchases_database,
+        contract="compras_json",
+        job_name=ingest.name,
+        lake_uri=env.purchases_lake_uri,
+    )
+    return _by_hand(env, ingest.name, "COMPRAS-INGEST", purchases.__doc__, ingest, table)
+
+
+def purchases_report(env: Environment) -> Workflow:
+    """The report over all tenants' purchases: a person starts it, in every environment."""
+    report = _batch(
+        env,
+        env.purchases_resource("report"),
+        "purchases_report",
+        "COMPRAS-REPORT",
+        "Totals, best-selling products and daily trend of the purchases as they are now",
+    )
+    return _by_hand(env, env.purchases_resource("purchases-report"), "COMPRAS-REPORT", purchases_report.__doc__, report)
+
+
+WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
+    "conversations": conversations,
+    "tokens-archival": tokens_archival,
+    "tokens": tokens,
+    "purchases": purchases,
+    "purchases-report": purchases_report,
+}
+"""Every workflow of the suite by its short name."""
+
+
+def _workflow(
+    env: Environment,
+    name: str,
+    component: str,
+    description: str | None,
+    *triggers: Trigger,
+    jobs: tuple[Job, ...],
+    crawlers: tuple[Crawler, ...] = (),
+    tables: tuple[Table, ...] = (),
+) -> Workflow:
+    """A workflow that tells its environment, with the tags of its first part."""
+    return Workflow(
+        name=name,
+        description=(description or "").strip(),
+        triggers=triggers,
+        jobs=jobs,
+        crawlers=crawlers,
+        tables=tables,
+        default_run_properties={"environment": env.name},
+        tags=env.tags(component),
+    )
+
+
+def _by_hand(
+    env: Environment, name: str, component: str, description: str | None, job: Job, *tables: Table
+) -> Workflow:
+    """A workflow of one job that a person starts."""
+    start = Trigger(name=f"{name}-start", type="ON_DEMAND", actions=(Action(job_name=job.name),))
+    return _workflow(env, name, component, description, start, jobs=(job,), tables=tables)
 
 
 def _start(env: Environment, name: str, *actions: Action) -> Trigger:
@@ -49,10 +200,10 @@ def _after(name: str, job: Job, action: Action) -> Trigger:
     return Trigger(name=name, type="CONDITIONAL", predicate=predicate, actions=(action,))
 
 
-def _job(env: Environment, name: str, module: str, component: str, description: str) -> Job:
-    """A job with the size, the arguments and the tags that the environment gives it."""
+def _batch(env: Environment, name: str, module: str, component: str, description: str) -> Job:
+    """A batch job with the size, the arguments and the tags that the environment gives it."""
     return Job(
-        name=env.resource(name),
+        name=name,
         script=f"jobs/{module}.py",
         arguments=env.arguments(module),
         description=description,
@@ -65,100 +216,19 @@ def _job(env: Environment, name: str, module: str, component: str, description: 
     )
 
 
-def conversations(env: Environment) -> Workflow:
-    """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet (ETL-2) → catalog table `data`."""
-    normalize = _job(
-        env,
-        "etl1-normalize",
-        "conversations_normalize",
-        "ETL-1",
-        "ETL-1: DynamoDB export to one CSV row a user",
+def _stream(env: Environment, name: str, module: str, component: str, description: str) -> Job:
+    """The same of a streaming job."""
+    return Job(
+        name=name,
+        script=f"jobs/{module}.py",
+        command=STREAMING,
+        arguments=env.arguments(module),
+        description=description,
+        glue_version=env.glue_version,
+        worker_type=env.stream_worker_type,
+        number_of_workers=env.number_of_workers,
+        timeout=None,
+        maintenance_window=env.maintenance_window,
+        max_retries=env.stream_retries,
+        tags=env.tags(component),
     )
-    curate = _job(
-        env,
-        "etl2-parquet",
-        "conversations_curate",
-        "ETL-2",
-        "ETL-2: normalized CSV to typed Parquet with token counts",
-    )
-    crawler = Crawler(
-        name=env.resource("curated-crawler"),
-        database=env.database,
-        table="data",
-        path="reports/etl-process2/data.parquet/",
-        contract="curated_conversations",
-        description="Brings the catalog table of the curated conversations up to date",
-        tags=env.tags("ETL-2"),
-    )
-    return Workflow(
-        name=env.resource("conversations"),
-        description=(conversations.__doc__ or "").strip(),
-        triggers=(
-            _start(env, env.resource("conversations-start"), Action(job_name=normalize.name)),
-            _after(env.resource("conversations-curate"), normalize, Action(job_name=curate.name)),
-            _after(env.resource("conversations-crawl"), curate, Action(crawler_name=crawler.name)),
-        ),
-        jobs=(normalize, curate),
-        crawlers=(crawler,),
-        default_run_properties={"environment": env.name},
-        tags=env.tags("ETL-1"),
-    )
-
-
-def tokens(env: Environment) -> Workflow:
-    """The use of Bedrock: new table and archive → consolidated datasets and costs → Athena view."""
-    consolidate = _job(
-        env,
-        "tokens-consolidated",
-        "tokens_consolidate",
-        "TOKENS-BEDROCK-ANALYSIS",
-        "Counts and prices the new conversation table, and adds the archive of the old one",
-    )
-    view = _job(
-        env,
-        "tokens-view",
-        "tokens_view",
-        "TOKENS-BEDROCK-ANALYSIS",
-        "Creates the view of token usage through Athena",
-    )
-    return Workflow(
-        name=env.resource("tokens"),
-        description=(tokens.__doc__ or "").strip(),
-        triggers=(
-            _start(env, env.resource("tokens-start"), Action(job_name=consolidate.name)),
-            _after(env.resource("tokens-create-view"), consolidate, Action(job_name=view.name)),
-        ),
-        jobs=(consolidate, view),
-        default_run_properties={"environment": env.name},
-        tags=env.tags("TOKENS-BEDROCK-ANALYSIS"),
-    )
-
-
-def tokens_archival(env: Environment) -> Workflow:
-    """The old Bedrock table, counted once: a person starts it, in every environment."""
-    archive = _job(
-        env,
-        "tokens-archival",
-        "tokens_archive",
-        "TOKENS-BEDROCK-ANALYSIS",
-        "Counts and prices the old conversation table, once",
-    )
-    start = Trigger(
-        name=env.resource("tokens-archival-start"), type="ON_DEMAND", actions=(Action(job_name=archive.name),)
-    )
-    return Workflow(
-        name=env.resource("tokens-archival"),
-        description=(tokens_archival.__doc__ or "").strip(),
-        triggers=(start,),
-        jobs=(archive,),
-        default_run_properties={"environment": env.name},
-        tags=env.tags("TOKENS-BEDROCK-ANALYSIS"),
-    )
-
-
-WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
-    "conversations": conversations,
-    "tokens-archival": tokens_archival,
-    "tokens": tokens,
-}
-"""Every workflow of the suite by its short name."""

@@ -7,7 +7,11 @@ import pytest
 
 from catlake.environment import ENVIRONMENTS as JOB_ENVIRONMENTS
 from catlake.environment import environment
+from catlake.purchases.sources import stream_source
 from deploy.environments import COMPONENTS, ENVIRONMENTS, LOCAL, PROD, TEST
+
+FILLED = {"Partition": "aws", "Region": "us-east-1", "AccountId": "0" * 12}
+"""What CloudFormation puts in place of its own parameters."""
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -54,12 +58,48 @@ def test_deployed_jobs_leave_the_filters_to_their_environment():
         }
 
 
+@pytest.mark.parametrize(("env", "stage"), [(LOCAL, "local"), (TEST, "dev"), (PROD, "prod")])
+def test_purchases_are_named_by_their_own_stage(env, stage):
+    assert (env.stage, env.purchases_bucket, env.purchases_database) == (
+        stage,
+        f"{stage}-compras-backup-s3-bucket",
+        f"{stage}-compras-datacatalog",
+    )
+    for module in ("purchases_ingest", "purchases_report"):
+        given = env.arguments(module)
+        assert (given["--environment"], given["--lake_uri"]) == (env.name, f"s3://{stage}-compras-backup-s3-bucket")
+    checkpoint = env.arguments("purchases_ingest")["--checkpoint_uri"]
+    assert checkpoint == f"s3://{stage}-compras-backup-s3-bucket/checkpoints/compras-ingest/"
+
+
+@pytest.mark.parametrize("env", [TEST, PROD], ids=lambda env: env.name)
+def test_on_aws_purchases_come_from_the_stream_without_end_in_whatever_account_it_is(env):
+    given = env.arguments("purchases_ingest")
+    assert given["--source_uri"] == (
+        f"arn:${{AWS::Partition}}:kinesis:${{AWS::Region}}:${{AWS::AccountId}}:stream/{env.purchases_stream}"
+    )
+    assert given["--trigger"] == "continuous"
+    filled = re.sub(r"\$\{AWS::(\w+)\}", lambda name: FILLED[name[1]], given["--source_uri"])
+    assert stream_source(filled) == filled
+
+
+def test_a_laptop_reads_the_sample_of_purchases_and_stops():
+    given = LOCAL.arguments("purchases_ingest")
+    assert (given["--source_uri"], given["--trigger"]) == ("tests/data/samples/purchases", "available_now")
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_resource_has_the_tags_of_the_cost_reports(component):
     assert set(PROD.tags(component)) == {
         *("BillingTag", "CostCenter", "Project", "ProjectId", "Environment", "ETLComponent"),
         *("ETLStage", "DataSource", "DataTarget", "Owner", "Client", "ManagedBy"),
     }
+
+
+def test_purchases_are_a_project_of_their_own_on_the_bill():
+    tags = TEST.tags("COMPRAS-INGEST")
+    assert (tags["Project"], tags["Environment"], tags["Owner"]) == ("DEV-COMPRAS", "TEST", "Compras")
+    assert TEST.tags("ETL-1")["Project"] == "CAT-TEST-NORMALIZE"
 
 
 def test_no_account_number_is_written_in_the_deployment():

@@ -18,7 +18,8 @@ from deploy import local
 from deploy.catalog import CATALOG, registered_contract
 from deploy.environments import LOCAL
 from deploy.local import main
-from deploy.workflows import conversations
+from deploy.workflows import conversations, purchases, purchases_report
+from tests.purchases.tree import event, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,15 +30,15 @@ from pathlib import Path
 from deploy.environments import LOCAL
 from deploy.local import run_workflow
 from deploy.processes import ProcessRunner
-from deploy.workflows import conversations
+from deploy.workflows import WORKFLOWS
 
 lake, script = Path(sys.argv[1]), sys.argv[2]
 
 def command(job, arguments):
-    return [sys.executable, "-u", script, job.name, str(lake / LOCAL.bucket)]
+    return [sys.executable, "-u", script, job.name, str(lake / job.arguments["--lake_uri"].removeprefix("s3://"))]
 
 runner = ProcessRunner(command, lake / "_logs" / "run", grace=2)
-sys.exit(run_workflow(conversations(LOCAL), lake, runner, lambda job: {}))
+sys.exit(run_workflow(WORKFLOWS[sys.argv[3]](LOCAL), lake, runner, lambda job: {}))
 """
 
 SUMMARY = """
@@ -71,13 +72,13 @@ def lake(tmp_path):
     return tmp_path / "lake"
 
 
-def start(lake, source, **options):
+def start(lake, source, workflow="conversations", **options):
     """The driver as a process, with every job running `source`."""
     script = lake / "job.py"
     script.write_text(textwrap.dedent(source), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(lake), str(script)],
+        [sys.executable, "-c", DRIVER, str(lake), str(script), workflow],
         env=environment,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options},
     )
@@ -117,6 +118,32 @@ def test_a_table_that_was_not_published_fails_its_crawl(lake):
     code, out = finish(start(lake, SUMMARY))
     assert code == 1
     assert "cat-local-curated-crawler: no Parquet file in" in out
+
+
+def test_a_table_that_a_job_keeps_itself_is_registered_when_the_job_has_succeeded(lake):
+    write(lake / LOCAL.purchases_bucket, event("INSERT", "c1", "2025-07-13T10:30:00", tenant="_demo"))
+    code, out = finish(start(lake, SUMMARY, "purchases"))
+    assert code == 0, out
+    assert re.search(
+        r"local-compras-ingest: SUCCEEDED .*\n    local-compras-datacatalog.compras_json: 1 rows, in ", out
+    )
+    assert "read 3 = written 2 + filtered 1 (register 1) + quarantined 0" in out
+    done = sql(lake, "SELECT tenant_id FROM compras_json;")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == 'tables: "local-compras-datacatalog".compras_json\n'
+    assert "_demo" in done.stdout
+
+
+def test_a_table_that_cannot_be_registered_fails_the_run_and_says_why(lake):
+    code, out = finish(start(lake, SUMMARY, "purchases"))
+    assert code == 1
+    assert "    table local-compras-datacatalog.compras_json is not registered: no document in " in out
+
+
+def test_a_table_of_a_job_that_failed_is_left_as_it_was(lake):
+    write(lake / LOCAL.purchases_bucket, event("INSERT", "c1", "2025-07-13T10:30:00"))
+    assert finish(start(lake, FAILURE, "purchases"))[0] == 1
+    assert not (lake / CATALOG).exists()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +192,20 @@ def test_an_export_that_does_not_exist_is_one_clear_message(tmp_path, capsys, mo
     assert not lake.exists()
 
 
+def test_a_folder_of_events_that_does_not_exist_is_one_clear_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "_check_built", lambda _: None)
+    assert main(["run", "purchases", "--lake", str(tmp_path / "lake"), "--source", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --source {tmp_path / 'nowhere'}: no such folder; give a folder of events\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--export", "--source"])
+def test_a_place_to_read_from_is_given_for_one_workflow_at_a_time(option, tmp_path, capsys):
+    assert main(["run", "purchases", "tokens", option, str(tmp_path)]) == 2
+    assert f"{option}: goes with one workflow; run them one by one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("run_date", ["2025-8-4", "20250804", "2025-02-30", "2025-W31-1", "yesterday"])
 def test_a_run_date_that_is_no_date_is_refused(run_date, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -194,7 +235,7 @@ def test_a_project_that_is_not_set_up_says_what_to_do(tmp_path, capsys, monkeypa
 
 def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    override = local._overrides(tmp_path / "lake" / LOCAL.bucket, "exports", "2025-09-01")
+    override = local._overrides(tmp_path / "lake", "exports", None, "2025-09-01")
     normalize, curate = conversations(LOCAL).jobs
     assert override(normalize) == {
         "--lake_uri": str(tmp_path / "lake" / LOCAL.bucket),
@@ -207,8 +248,24 @@ def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, mon
 def test_without_an_export_the_samples_of_the_project_are_read_and_s3_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     normalize, _ = conversations(LOCAL).jobs
-    assert local._overrides(tmp_path, None, None)(normalize)["--export_uri"] == str(ROOT / "tests/data/samples/catia")
-    assert local._overrides(tmp_path, "s3://b/x", None)(normalize)["--export_uri"] == "s3://b/x"
+    given = local._overrides(tmp_path, None, None, None)(normalize)
+    assert given["--export_uri"] == str(ROOT / "tests/data/samples/catia")
+    assert local._overrides(tmp_path, "s3://b/x", None, None)(normalize)["--export_uri"] == "s3://b/x"
+
+
+def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (ingest,), (report,) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
+    bucket = tmp_path / "lake" / "local-compras-backup-s3-bucket"
+    override = local._overrides(tmp_path / "lake", None, None, None)
+    assert override(ingest) == {
+        "--lake_uri": str(bucket),
+        "--source_uri": str(ROOT / "tests/data/samples/purchases"),
+        "--checkpoint_uri": f"{bucket}/checkpoints/compras-ingest",
+    }
+    assert override(report) == {"--lake_uri": str(bucket)}
+    asked = local._overrides(tmp_path / "lake", None, "events", None)(ingest)
+    assert asked["--source_uri"] == str(tmp_path / "events")
 
 
 def sql(lake, statement):

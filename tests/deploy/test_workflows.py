@@ -11,11 +11,14 @@ from deploy.api import create_requests
 from deploy.cron import check_cron
 from deploy.environments import ENVIRONMENTS, LOCAL, PROD, TEST
 from deploy.model import (
+    COMMANDS,
     CRAWL_STATES,
     EXECUTION_CLASSES,
     JOB_STATES,
     LOGICAL_OPERATORS,
     LOGICALS,
+    MAINTENANCE_WINDOW,
+    STREAMING,
     TRIGGER_TYPES,
     WORKER_TYPES,
     Action,
@@ -24,11 +27,12 @@ from deploy.model import (
     EventBatchingCondition,
     Job,
     Predicate,
+    Table,
     Trigger,
     Workflow,
     WorkflowError,
 )
-from deploy.workflows import WORKFLOWS, conversations, tokens, tokens_archival
+from deploy.workflows import WORKFLOWS, conversations, purchases, purchases_report, tokens, tokens_archival
 
 ROLE = "arn:aws:iam::000000000000:role/glue"
 
@@ -40,6 +44,10 @@ def glue() -> ServiceModel:
 
 def job(name, **changes):
     return Job(name=name, script=f"jobs/{name}.py", **changes)
+
+
+def stream(name, **changes):
+    return job(name, **{"command": STREAMING, "timeout": None, **changes})
 
 
 def on(name, state="SUCCEEDED"):
@@ -150,7 +158,24 @@ def test_the_base_workflow_of_these_tests_is_valid():
         (lambda: replace(job("a"), script="a.scala"), "script 'a.scala' is no .py file"),
         (lambda: job("a", worker_type="G.3X"), "worker type 'G.3X' is none of"),
         (lambda: job("a", number_of_workers=1), "1 workers; Spark on Glue needs at least 2"),
-        (lambda: job("a", timeout=0), "a timeout of 0 minutes"),
+        (lambda: job("a", timeout=0), "a timeout of 0 minutes; Glue takes 1 to 10080"),
+        (lambda: job("a", timeout=10_081), "a timeout of 10081 minutes; Glue takes 1 to 10080"),
+        (lambda: job("a", timeout=None), "a timeout of None minutes; Glue takes 1 to 10080"),
+        (lambda: job("a", worker_type="G.025X"), "worker type G.025X is for streaming jobs alone"),
+        (lambda: job("a", maintenance_window="Sun:8"), "a maintenance window is for streaming jobs alone"),
+        (lambda: job("a", command="glueray"), "command 'glueray' is none of glueetl, gluestreaming"),
+        (lambda: stream("a", timeout=60), "a timeout of 60 minutes would end the stream; leave it out"),
+        (lambda: stream("a", execution_class="FLEX"), "execution class FLEX is for batch jobs alone"),
+        (lambda: stream("a", maintenance_window="Sunday 8"), "maintenance window 'Sunday 8'; write a day and an hour"),
+        (lambda: stream("a", maintenance_window="Sun:24"), "maintenance window 'Sun:24'"),
+        (lambda: stream("a", max_concurrent_runs=2), "2 concurrent runs of a stream; two cannot share a checkpoint"),
+        (
+            lambda: replace(
+                workflow(start("a"), jobs="a"),
+                tables=(Table(database="db", contract="x", job_name="b", lake_uri="s3://b"),),
+            ),
+            "table x names job b, which the workflow does not have",
+        ),
         (lambda: job("a", max_retries=11), "11 retries"),
         (lambda: job("a", max_concurrent_runs=0), "0 concurrent runs"),
         (lambda: job("a", execution_class="FAST"), "execution class 'FAST' is none of STANDARD, FLEX"),
@@ -278,6 +303,28 @@ def test_every_part_of_a_rich_workflow_reaches_glues_requests(glue):
     assert first["DefaultArguments"]["--extra-py-files"] == "s3://code/v1/catlake.zip"
 
 
+def test_a_stream_has_no_timeout_and_a_window_in_which_glue_starts_it_anew(glue):
+    rich = Workflow(
+        name="w",
+        jobs=(stream("a", worker_type="G.025X", maintenance_window="Sun:8", max_retries=3), job("b")),
+        triggers=(start("a", "b"),),
+    )
+    requests = create_requests(rich, role=ROLE, code_uri="s3://code/v1")
+    first, second = (request.parameters for request in requests if request.operation == "CreateJob")
+    assert not ParamValidator().validate(first, glue.operation_model("CreateJob").input_shape).has_errors()
+    assert (first["Command"]["Name"], second["Command"]["Name"]) == ("gluestreaming", "glueetl")
+    assert (first["MaintenanceWindow"], first["WorkerType"], first["MaxRetries"]) == ("Sun:8", "G.025X", 3)
+    assert not {"Timeout", "ExecutionClass"} & first.keys()
+    assert "MaintenanceWindow" not in second
+    assert (second["Timeout"], second["ExecutionClass"]) == (60, "STANDARD")
+
+
+def test_commands_and_windows_are_those_that_glue_documents(glue):
+    told = glue.shape_for("JobCommand").members["Name"].documentation
+    assert all(f"<code>{command}</code>" in told for command in COMMANDS)
+    assert glue.shape_for("MaintenanceWindow").metadata["pattern"] == f"^{MAINTENANCE_WINDOW.pattern}$"
+
+
 def test_a_request_that_glue_would_refuse_is_seen_by_the_validator(glue):
     request = create_requests(conversations(PROD), role=ROLE, code_uri="s3://code")[-1]
     wrong = {**request.parameters, "Predicate": {"Logical": "AND", "Condition": []}}
@@ -328,3 +375,33 @@ def test_only_a_person_starts_the_archive_of_the_old_table(env):
     assert [each.script for each in flow.jobs] == ["jobs/tokens_archive.py"]
     # The message of a missing historical file names this job.
     assert flow.jobs[0].name == f"cat-{env.name}-tokens-archival"
+
+
+@pytest.mark.parametrize("env", [PROD, TEST, LOCAL], ids=lambda env: env.name)
+def test_the_ingest_of_purchases_is_a_stream_that_a_person_starts_once(env):
+    flow = purchases(env)
+    (ingest,) = flow.jobs
+    assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
+        ("ON_DEMAND", f"{env.stage}-compras-ingest")
+    ]
+    assert (ingest.script, ingest.command, ingest.timeout) == ("jobs/purchases_ingest.py", "gluestreaming", None)
+    assert ingest.execution_class == "STANDARD"
+    (table,) = flow.tables
+    assert (table.database, table.contract) == (f"{env.stage}-compras-datacatalog", "compras_json")
+    assert (table.job_name, table.lake_uri) == (ingest.name, ingest.arguments["--lake_uri"])
+
+
+def test_test_streams_on_the_smallest_workers():
+    assert [purchases(env).jobs[0].worker_type for env in (PROD, TEST)] == ["G.1X", "G.025X"]
+
+
+@pytest.mark.parametrize("env", [PROD, TEST, LOCAL], ids=lambda env: env.name)
+def test_the_report_of_purchases_is_a_batch_job_that_a_person_starts(env):
+    flow = purchases_report(env)
+    (report,) = flow.jobs
+    assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
+        ("ON_DEMAND", f"{env.stage}-compras-report")
+    ]
+    assert (report.script, report.command) == ("jobs/purchases_report.py", "glueetl")
+    # All tenants: a person who wants one starts the job with --tenant_id.
+    assert set(report.arguments) == {"--environment", "--lake_uri"}
