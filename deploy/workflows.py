@@ -143,7 +143,7 @@ def purchases_report(env: Environment) -> Workflow:
         "COMPRAS-REPORT",
         "Totals, best-selling products and daily trend of the purchases as they are now",
     )
-    return _by_hand(env, env.purchases_resource("purchases-report"), "COMPRAS-REPORT", purchases_report.__doc__, report)
+    return _by_hand(env, report.name, "COMPRAS-REPORT", purchases_report.__doc__, report)
 
 
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {

@@ -402,6 +402,7 @@ def test_the_report_of_purchases_is_a_batch_job_that_a_person_starts(env):
     assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
         ("ON_DEMAND", f"{env.stage}-compras-report")
     ]
+    assert flow.name == report.name
     assert (report.script, report.command) == ("jobs/purchases_report.py", "glueetl")
     # All tenants: a person who wants one starts the job with --tenant_id.
     assert set(report.arguments) == {"--environment", "--lake_uri"}
