@@ -34,8 +34,8 @@ EVENTS = (
         user="u2",
         fecha="2025-07-14T09:00:00",
     ),
-    # Without sequence numbers, of one second: the kind of event tells. One loaf is brought back.
-    event("MODIFY", "c4", "2025-07-14T12:00:00", ("P2", "Pan", "2.50", "-1"), fecha="2025-07-14"),
+    # Without sequence numbers, of one second: the kind of event tells. One loaf is brought back, and has no name now.
+    event("MODIFY", "c4", "2025-07-14T12:00:00", ("P2", "", "2.50", "-1"), fecha="2025-07-14"),
     event("INSERT", "c4", "2025-07-14T12:00:00", BREAD, fecha="2025-07-14"),
     # The same id in another shop, with a price that no decimal holds, and a line without code.
     event(
