@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from catlake.dynamodb import find_export
+from catlake.dynamodb.export import refuse_stale
 from catlake.errors import ExportError
 from catlake.files import LocalFiles
 from tests.dynamodb.albums import (
@@ -149,3 +150,36 @@ def test_a_key_never_leads_out_of_the_root(key: str, tmp_path: Path) -> None:
     edit_entries(folder, lambda entry: {**entry, "dataFileS3Key": key.format(outside=outside)})
     with pytest.raises(ExportError, match=r"data file .* of manifest-files.json is missing; copy the whole export"):
         find_export(LocalFiles(), str(tmp_path / "root"))
+
+
+# How old an export may be
+
+
+@pytest.mark.parametrize(
+    ("exported", "run_date", "limit"),
+    [
+        ("2025-11-20T01:30", date(2025, 11, 20), 24),
+        ("2025-11-20T00:00", date(2025, 11, 20), 24),
+        ("2025-11-25T00:00", date(2025, 11, 20), 24),  # a back-fill from a newer export
+        ("2020-01-01T00:00", date(2025, 11, 20), None),
+        ("2025-11-18T00:00", date(2025, 11, 20), 72),
+    ],
+)
+def test_an_export_within_the_limit_is_taken(exported: str, run_date: date, limit: int | None) -> None:
+    refuse_stale("s3://b/e", datetime.fromisoformat(exported).replace(tzinfo=UTC), limit, run_date)
+
+
+def test_a_stale_export_is_refused_with_its_age() -> None:
+    with pytest.raises(ExportError) as caught:
+        refuse_stale("s3://b/e", datetime(2025, 11, 19, 1, 30, tzinfo=UTC), 24, date(2025, 11, 20))
+    assert str(caught.value) == (
+        "s3://b/e: its newest state is of 2025-11-19 01:30 UTC, 46 hours old, and the limit is 24; see why today's "
+        "export is missing, or raise --max_export_age_hours ('none': any)"
+    )
+
+
+def test_on_the_day_itself_the_age_is_that_of_now() -> None:
+    now = datetime.now(UTC)
+    refuse_stale("s3://b/e", now - timedelta(hours=1, minutes=59), 2, now.date())
+    with pytest.raises(ExportError, match=" 2 hours old"):
+        refuse_stale("s3://b/e", now - timedelta(hours=2, minutes=1), 2, now.date())

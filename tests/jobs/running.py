@@ -66,6 +66,7 @@ def run_of(
     of = ENVIRONMENTS[environment]
     arguments = {
         "run_date": date(2025, 11, 20),
+        "max_export_age_hours": None,
         "first_date": of.first_conversation_date,
         "excluded_cities": of.excluded_cities,
         "max_quarantined": of.max_quarantined,

@@ -146,6 +146,14 @@ def test_a_rerun_gives_the_same_bytes_however_spark_divides_the_work(
     assert contents[0] == contents[1]
 
 
+def test_a_stale_export_fails_the_run_with_its_age(run: InProcess, tmp_path: Path) -> None:
+    export = small_export(tmp_path / "export")
+    done = run(NORMALIZE, tmp_path / "lake", export_uri=export, max_export_age_hours=23)
+    assert done.code == 1
+    assert "its newest state is of 2025-11-20 00:00 UTC, 24 hours old, and the limit is 23" in done.last["error"]
+    assert run(NORMALIZE, tmp_path / "lake", export_uri=export, max_export_age_hours=24).code == 0
+
+
 def test_a_broken_export_leaves_the_old_result_whole(run: InProcess, tmp_path: Path) -> None:
     lake, export = tmp_path / "lake", small_export(tmp_path / "export")
     assert run(NORMALIZE, lake, environment="prod", export_uri=export).code == 0

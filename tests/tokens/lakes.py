@@ -51,6 +51,7 @@ def _run(spark: SparkSession, lake: Path, main: Callable[[Run], None], table: st
     arguments = {
         "export_uri": str(BEDROCK / table),
         "large_messages_uri": str(BEDROCK / "large_messages"),
+        "max_export_age_hours": None,
         "first_date": None,
         "last_date": None,
         "historical": "required",

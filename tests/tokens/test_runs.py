@@ -291,3 +291,12 @@ def test_what_neither_source_can_give_is_in_one_quarantine_and_too_much_of_it_fa
     ]
     # The per-conversation file is of the new table alone: there the conversation is the new table's.
     assert [line.split(",")[0] for line in (lake / DAILY).read_text().splitlines()[1:]] == ["both", "new"]
+
+
+def test_a_stale_export_is_refused_by_the_newest_state_of_its_chain(run: Any, tmp_path: Path) -> None:
+    export = export_of(tmp_path / "export", talk("one"))
+    given = {"export_uri": export, "historical": "optional", "max_export_age_hours": 23}
+    done = run("tokens_consolidate", tmp_path / "lake", **given)
+    assert done.code == 1
+    assert "of 2025-11-20 00:00 UTC, 24 hours old, and the limit is 23" in done.last["error"]
+    assert run("tokens_consolidate", tmp_path / "lake", **given | {"max_export_age_hours": "none"}).code == 0

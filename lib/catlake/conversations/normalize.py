@@ -9,6 +9,7 @@ from pyspark.storagelevel import StorageLevel
 from catlake.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import Export, find_export, read_items
+from catlake.dynamodb.export import refuse_stale
 from catlake.files import Files, files_for, normalized
 from catlake.job import Run
 from catlake.store import Balance, Staged
@@ -25,6 +26,7 @@ def select_export(run: Run) -> tuple[Files, Export]:
     run.read_from(
         "dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, table=export.table_arn
     )
+    refuse_stale(export.uri, export.export_time, run.arguments["max_export_age_hours"], run.run_date)
     return files, export
 
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from catlake.errors import ExportError
@@ -44,6 +44,28 @@ class Export:
     table_arn: str
     files: tuple[DataFile, ...]
     output_format: str = DYNAMODB_JSON
+
+
+def refuse_stale(uri: str, exported: datetime, limit_hours: int | None, run_date: date) -> None:
+    """Refuses an export that is too old for its run.
+
+    Args:
+        uri: Where it lies.
+        exported: The time of the state that it holds.
+        limit_hours: How old it may be; None: as old as it likes.
+        run_date: The run's day: at its end, if that is past, an export of that day is not yet old.
+
+    Raises:
+        ExportError: It is older.
+    """
+    end_of_day = datetime.combine(run_date + timedelta(days=1), time(), UTC)
+    age = min(datetime.now(UTC), end_of_day) - exported
+    if limit_hours is not None and age > timedelta(hours=limit_hours):
+        hours = f"{age / timedelta(hours=1):.0f}"
+        raise ExportError(
+            f"{uri}: its newest state is of {exported:%Y-%m-%d %H:%M} UTC, {hours} hours old, and the limit is "
+            f"{limit_hours}; see why today's export is missing, or raise --max_export_age_hours ('none': any)"
+        )
 
 
 def find_export(files: Files, uri: str) -> Export:

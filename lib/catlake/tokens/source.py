@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.dynamodb import REJECTED
+from catlake.dynamodb.export import refuse_stale
 from catlake.dynamodb.incremental import OUTCOME, find_exports, read_state
 from catlake.dynamodb.versions import CURRENT, REJECTED_OUTCOME
 from catlake.environment import Environment
@@ -68,6 +69,7 @@ def read_counted(run: Run, count: Conversations) -> Counted:
         run.read_from("dynamodb_export", export.uri, exported=export.export_time, items=export.item_count)
     for left_out in chain.left_out:
         run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
+    refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
     items = (
         read_state(run.spark, files, chain, ITEM, each_batch=count, output=COUNTED)
         .withColumn("outcome", outcome())
