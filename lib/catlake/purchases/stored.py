@@ -204,8 +204,8 @@ def _dynamodb_number(values: Mapping[str, Any], name: str, where: str) -> Decima
     number = _number(values, name, where)
     if not number:
         return Decimal(0)
-    digits = len(number.normalize(EXACT).as_tuple().digits)
-    if digits > MOST_DIGITS or not SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
+    in_reach = SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT
+    if not in_reach or len(number.normalize(EXACT).as_tuple().digits) > MOST_DIGITS:
         raise _NoDocument(f"{where}{name} {values[name]:.60} is beyond DynamoDB's numbers of {MOST_DIGITS} digits")
     return number
 

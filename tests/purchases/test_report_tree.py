@@ -1,0 +1,110 @@
+"""The tree of documents: found whatever its folders are called, read whole, and nothing else with it."""
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from catlake.errors import StoreError
+from catlake.files import LocalFiles, S3Files, files_for
+from catlake.purchases import tree
+from catlake.purchases.events import document
+from catlake.purchases.tree import months, read_tree
+from tests.purchases.tree import event, write
+from tests.s3 import S3Server
+
+TENANTS = ("t1", "_t2", ".t3", "all", "tenants", "UPPER")
+
+
+def purchase(number: int, tenant: str = "t1", fecha: str = "2025-07-13") -> bytes:
+    moment = f"2025-07-13 15:30:{number % 60:02}"
+    return event("INSERT", f"c{number}", moment, ("P", "Café", "1.50", "2"), tenant=tenant, fecha=fecha, sequence="1")
+
+
+def found(spark: SparkSession, bucket: Path, tenant: str | None = None) -> dict[str, str | None]:
+    """The files that are read, by path below the tree, and why each is no document."""
+    root = str(bucket / "compras")
+    rows = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, tenant)).collect()
+    assert len({row["path"] for row in rows}) == len(rows)
+    return {row["path"]: row["reason"] for row in rows}
+
+
+def test_the_months_of_all_shops_are_found_whatever_they_are_called(tmp_path: Path) -> None:
+    write(tmp_path, *(purchase(1, tenant) for tenant in TENANTS), purchase(2, fecha="2024-12-31"), purchase(3))
+    root = str(tmp_path / "compras")
+    expected = sorted([f"{root}/{tenant}/2025/07" for tenant in TENANTS] + [f"{root}/t1/2024/12"])
+    assert sorted(months(LocalFiles(), root, None)) == expected
+    assert months(LocalFiles(), root, "all") == [f"{root}/all/2025/07"]
+
+
+def test_a_lake_without_purchases_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"compras: there are no purchases here; run the job purchases_ingest"):
+        months(LocalFiles(), str(tmp_path / "compras"), None)
+
+
+def test_an_unknown_shop_is_told_the_names_that_are_close(tmp_path: Path) -> None:
+    write(tmp_path, *(purchase(1, tenant) for tenant in ("tienda-norte", "tienda-sur", "otra")))
+    with pytest.raises(StoreError, match=r"no purchases of the tenant tienda-nort; .*\(tienda-norte, .*, …\), or run"):
+        months(LocalFiles(), str(tmp_path / "compras"), "tienda-nort")
+
+
+def test_every_file_below_the_months_is_read_once(spark: SparkSession, tmp_path: Path) -> None:
+    paths = write(tmp_path, *(purchase(number, tenant) for tenant in TENANTS for number in range(7)))
+    assert found(spark, tmp_path) == {str(path.relative_to(tmp_path / "compras")): None for path in paths}
+    assert {path.partition("/")[0] for path in found(spark, tmp_path, "_t2")} == {"_t2"}
+
+
+def test_what_is_no_document_comes_along_with_its_reason(spark: SparkSession, tmp_path: Path) -> None:
+    (path,) = write(tmp_path, purchase(1))
+    day = path.parent
+    (day / "_SUCCESS").touch()
+    (day / "deeper").mkdir()
+    (day / "deeper" / path.name).write_bytes(path.read_bytes())
+    (day.parent / "x.json").write_bytes(path.read_bytes())
+    reasons = found(spark, tmp_path)
+    assert len(reasons) == 4
+    assert reasons.pop(f"t1/2025/07/13/{path.name}") is None
+    assert all(reasons.values())
+
+
+def test_a_file_that_a_writer_has_not_finished_is_none_yet(spark: SparkSession, tmp_path: Path) -> None:
+    (path,) = write(tmp_path, purchase(1))
+    (path.parent / ".tmp4711.tmp").write_bytes(b"{")
+    assert list(found(spark, tmp_path).values()) == [None]
+
+
+def test_a_file_too_large_for_a_document_is_told_and_not_read(spark: SparkSession, tmp_path: Path) -> None:
+    (path,) = write(tmp_path, purchase(1))
+    large = path.with_name("insert_c9_20250713_153000_1.json")
+    large.touch()
+    with large.open("r+b") as stream:
+        stream.truncate(5 << 30)  # a file with a hole: it takes no room
+    assert found(spark, tmp_path)[f"t1/2025/07/13/{large.name}"] == "5368709120 bytes are no document; it is not read"
+
+
+def test_the_files_of_a_task_are_held_in_portions() -> None:
+    few = [(f"f{at}", 10) for at in range(3 * tree.PORTION_FILES + 1)]
+    portions = list(tree._portions(iter(few)))
+    assert [len(portion) for portion in portions] == [tree.PORTION_FILES] * 3 + [1]
+    large = [(f"f{at}", tree.MOST_BYTES) for at in range(9)]
+    assert [len(portion) for portion in tree._portions(iter(large))] == [4, 4, 1]
+    # What is not read takes no room.
+    assert [len(portion) for portion in tree._portions(iter([("f", 1 << 40), ("g", 10), ("h", 10)]))] == [3]
+    assert list(tree._portions(iter([]))) == []
+
+
+def test_a_bucket_is_read_as_a_folder_is(spark: SparkSession, s3: S3Server) -> None:
+    s3.configure(spark)
+    root = f"s3://{s3.bucket()}/compras"
+    files = files_for(spark, root)
+    assert isinstance(files, S3Files)
+    made = [document(purchase(number, tenant), "p", "local") for tenant in TENANTS for number in range(7)]
+    for each in made:
+        files.write(root.removesuffix("compras") + each.path, each.content)
+    # The mark that consoles leave for a folder is no file.
+    files.client.put_object(Bucket=root.split("/")[2], Key="compras/t1/2025/07/13/", Body=b"")
+    rows = read_tree(spark, files, root, months(files, root, None)).collect()
+    assert sorted(row["path"] for row in rows) == sorted(each.path.removeprefix("compras/") for each in made)
+    assert {row["reason"] for row in rows} == {None}
+    assert {row["file"] for row in rows} == {root.removesuffix("compras") + each.path for each in made}
+    assert months(files, root, ".t3") == [f"{root}/.t3/2025/07"]
