@@ -202,6 +202,18 @@ def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_pa
     assert str(run().balance) == "0 read = 0 written to compras_json + 0 quarantined"
 
 
+def test_what_has_an_end_is_read_to_its_end_before_the_limit_counts(
+    run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catlake.purchases.sources.MOST_FILES_A_BATCH", 1)
+    for number in range(3):
+        land(tmp_path / "in", f"{number}.jsonl", purchase(number), b"garbage")
+    done = run(max_quarantined=0)
+    assert str(done.balance) == "6 read = 3 written to compras_json + 3 quarantined"
+    with pytest.raises(QuarantineLimitError, match="3 records are in quarantine"):
+        done.enforce_quarantine_limit()
+
+
 def test_a_source_that_is_not_there_is_told(run: Ingest) -> None:
     with pytest.raises(StoreError, match="no such folder"):
         run()
