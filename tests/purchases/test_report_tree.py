@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from catlake.errors import StoreError
 from catlake.files import LocalFiles, S3Files, files_for
+from catlake.job import explain
 from catlake.purchases import tree
 from catlake.purchases.events import document
 from catlake.purchases.tree import months, read_tree
@@ -80,6 +82,24 @@ def test_a_file_too_large_for_a_document_is_told_and_not_read(spark: SparkSessio
     with large.open("r+b") as stream:
         stream.truncate(5 << 30)  # a file with a hole: it takes no room
     assert found(spark, tmp_path)[f"t1/2025/07/13/{large.name}"] == "5368709120 bytes are no document; it is not read"
+
+
+def test_a_file_that_vanishes_meanwhile_fails_the_report(spark: SparkSession, tmp_path: Path) -> None:
+    day = tmp_path / "compras/t1/2025/07/13"
+    day.mkdir(parents=True)
+    (day / "insert_c1_20250713_153000_1.json").write_bytes(b"{}")
+    files, root = _Vanishing(), str(tmp_path / "compras")
+    with pytest.raises(PythonException) as raised:
+        read_tree(spark, files, root, months(files, root, None)).collect()
+    assert (explain(raised.value) or "").endswith("it was removed while the report was made; run the report again")
+
+
+class _Vanishing(LocalFiles):
+    """A folder whose files are removed once they are listed."""
+
+    def read(self, uri: str) -> bytes:
+        Path(uri).unlink()
+        return super().read(uri)
 
 
 def test_the_files_of_a_task_are_held_in_portions() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 
@@ -21,6 +21,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from catlake.contract import contract
 from catlake.errors import StoreError
 from catlake.purchases.exact import EXACT, cents, misfit_money, misfit_quantity
+from catlake.workers import lean_worker
 
 PRODUCTS = "purchases_products"
 BATCH = 1000
@@ -47,13 +48,10 @@ def products(purchases: DataFrame) -> DataFrame:
 def _added_up(struct: T.StructType, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     schema = to_arrow_schema(struct)
     lines = (line for batch in batches for line in batch.to_pylist())
-    sold: list[dict[str, Any]] = []
-    for _, of_product in groupby(lines, key=itemgetter(*_KEY)):
-        sold.append(_product(of_product))
-        if len(sold) == BATCH:
-            yield pa.RecordBatch.from_pylist(sold, schema)
-            sold = []
-    yield pa.RecordBatch.from_pylist(sold, schema)
+    sold = (_product(of_product) for _, of_product in groupby(lines, key=itemgetter(*_KEY)))
+    with lean_worker():
+        while some := list(islice(sold, BATCH)):
+            yield pa.RecordBatch.from_pylist(some, schema)
 
 
 def _product(lines: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from catlake.errors import StoreError
 from catlake.files import Files, joined
 from catlake.purchases.stored import STORED, judged
+from catlake.workers import lean_worker
 
 READERS = 16
 """Files that a task has under way at once: an object store takes its time for each, and gives many."""
@@ -29,7 +30,8 @@ MOST_BYTES = 4 << 20
 PORTION_FILES, PORTION_BYTES = 1000, 16 << 20
 """What a task holds at once."""
 
-TASKS_A_CORE = 4
+TASKS_A_CORE = 2
+"""More would even out slow files better, but starting a task takes as long as reading dozens."""
 
 
 def months(files: Files, root: str, tenant: str | None) -> list[str]:
@@ -68,10 +70,10 @@ def read_tree(spark: SparkSession, files: Files, root: str, folders: Sequence[st
         root: The folder `compras`.
         folders: What `months` returned.
     """
-    tasks = spark.sparkContext.defaultParallelism * TASKS_A_CORE
+    cores = spark.sparkContext.defaultParallelism
     named = spark.createDataFrame([(folder,) for folder in folders], "folder string")
-    listed = named.repartition(tasks, "folder").mapInArrow(_lister(files), "file string, size bigint")
-    return listed.repartition(tasks, "file").mapInArrow(_reader(files, root), STORED)
+    listed = named.coalesce(cores).mapInArrow(_lister(files), "file string, size bigint")
+    return listed.repartition(cores * TASKS_A_CORE, "file").mapInArrow(_reader(files, root), STORED)
 
 
 def _below(files: Files, folder: str) -> list[str]:
@@ -82,15 +84,11 @@ def _lister(files: Files) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Re
     schema = pa.schema([("file", pa.string()), ("size", pa.int64())])
 
     def lists(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for folder in (name for batch in batches for name in batch.column(0).to_pylist()):
-            found: list[dict[str, Any]] = []
-            for info in files.list(folder):
-                if _is_file(info.uri):
-                    found.append({"file": info.uri, "size": info.size})
-                if len(found) == PORTION_FILES:
-                    yield pa.RecordBatch.from_pylist(found, schema)
-                    found = []
-            yield pa.RecordBatch.from_pylist(found, schema)
+        with lean_worker():
+            for folder in (name for batch in batches for name in batch.column(0).to_pylist()):
+                found = ({"file": info.uri, "size": info.size} for info in files.list(folder) if _is_file(info.uri))
+                while some := list(islice(found, PORTION_FILES)):
+                    yield pa.RecordBatch.from_pylist(some, schema)
 
     return lists
 
@@ -106,7 +104,7 @@ def _reader(files: Files, root: str) -> Callable[[Iterable[pa.RecordBatch]], Ite
         schema = to_arrow_schema(STORED)
         names = (pair for batch in batches for pair in zip(*(c.to_pylist() for c in batch.columns), strict=True))
         read = partial(_read, files, root)
-        with ThreadPoolExecutor(READERS) as pool:
+        with lean_worker(), ThreadPoolExecutor(READERS) as pool:
             for portion in _portions(names):
                 # The first one alone: it makes the client of S3, which threads cannot make together.
                 rows = [read(portion[0]), *pool.map(read, portion[1:])]

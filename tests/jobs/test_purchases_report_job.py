@@ -1,0 +1,79 @@
+"""The job purchases_report as a person runs it: arguments, errors of one line, what it publishes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import purchases_report
+from tests.jobs.running import Finished, arguments_of, files_below, packaged, run_main, spark_submit
+from tests.purchases.shops import GOLDEN, tree
+from tests.purchases.tree import event, write
+
+SCRIPT = "purchases_report"
+REPORT = "reports/compras/tenants/t1"
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lake: Path, **more: object) -> Finished:
+    """A run in the tests' session, as the script's `__main__` would."""
+    pairs = [text for pair in arguments_of(SCRIPT, lake, more).items() for text in pair]
+    return run_main(monkeypatch, capsys, purchases_report.report, purchases_report.ARGUMENTS, [SCRIPT, *pairs])
+
+
+def test_the_script_reports_one_shop(tmp_path: Path) -> None:
+    packaged()
+    lake = tree(tmp_path)
+    given = {"environment": "local", "tenant_id": "t1"}
+    done = spark_submit(SCRIPT, *(text for pair in arguments_of(SCRIPT, lake, given).items() for text in pair))
+    assert done.code == 0, done.stderr
+    assert (lake / REPORT / "report.json").read_bytes() == (GOLDEN / "report_t1.json").read_bytes()
+    names = [name for name in files_below(lake) if name.startswith("reports/")]
+    assert names == [
+        f"{REPORT}/purchases_current.parquet/data.parquet",
+        f"{REPORT}/purchases_daily.parquet/data.parquet",
+        f"{REPORT}/purchases_products.parquet/data.parquet",
+        f"{REPORT}/report.html",
+        f"{REPORT}/report.json",
+    ]
+    summary: dict[str, Any] = json.loads(Path(done.last["summary"]).read_text(encoding="utf-8"))
+    assert (summary["state"], summary["balance"]["quarantined"]) == ("SUCCEEDED", 2)
+    assert [Path(each["uri"]).name for each in summary["outputs"]][-2:] == ["report.json", "report.html"]
+    assert "6 purchases, 7.25 units, 30.33 USD, of 1 tenants" in summary["highlights"]
+    assert not (lake / "_staging").exists() or not files_below(lake / "_staging")
+
+
+@pytest.mark.parametrize(
+    ("lake", "tenant", "told"),
+    [
+        ("empty", None, "there are no purchases here; run the job purchases_ingest, or mend --lake_uri"),
+        ("shop", "t2", "there are no purchases of the tenant t2; give --tenant_id one of its folders (t1)"),
+        ("shop", "../t1", "--tenant_id '../t1': must be 1 to 128 letters, digits, '.', '_' or '-'"),
+        ("shop", "..", "--tenant_id '..': must be 1 to 128 letters"),
+    ],
+)
+def test_a_wrong_lake_or_shop_is_one_line(
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lake: str,
+    tenant: str | None,
+    told: str,
+) -> None:
+    write(tmp_path / "shop", event("INSERT", "c1", "2025-07-13 15:30:00"))
+    done = ran(monkeypatch, capsys, tmp_path / lake, tenant_id=tenant)
+    assert done.code == 1
+    assert told in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.rglob("report.*"))
+
+
+def test_too_many_broken_files_fail_the_run_after_it_published(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = tree(tmp_path)
+    done = ran(monkeypatch, capsys, lake, max_quarantined=1)
+    assert done.code == 1
+    assert "2 records are in quarantine, more than the limit of 1" in done.stderr
+    assert (lake / "reports/compras/report.html").exists()
