@@ -25,8 +25,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 KILLS = int(os.environ.get("CATLAKE_KILLS", "5"))
 SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
 EVENTS = 3000
-LONGEST_LIFE = 6.0
-"""Seconds after the stream's start: batches are written at any moment of it, and the checkpoint too."""
+MOMENTS = (
+    # After the stream has begun: in its first batch, which takes longest.
+    ('"event": "input_selected"', 6.0),
+    # After a batch: in the checkpoint of that one, or anywhere in the next.
+    ('"event": "batch_written"', 1.5),
+)
+"""What a life's end is counted from, and at most how many seconds later it comes."""
 
 
 def events(generator: random.Random) -> list[bytes]:
@@ -61,7 +66,8 @@ class Feeder:
 
     def land_until(self, stopped: threading.Event, share: int) -> None:
         until = len(self._lines) - share
-        while not stopped.wait(0.05) and len(self._lines) > until:
+        # Spread over the whole life, so that there is always a batch to be in the middle of.
+        while not stopped.wait(0.25) and len(self._lines) > until:
             self.land(self._generator.randint(1, max(2, share // 20)))
 
     def land_the_rest(self) -> None:
@@ -80,8 +86,9 @@ def arguments(root: Path, lake: str, trigger: str) -> list[str]:
     return [text for name, value in pairs.items() for text in (f"--{name}", str(value))]
 
 
-def run_and_kill(root: Path, feeder: Feeder, life: float, share: int) -> None:
+def run_and_kill(root: Path, feeder: Feeder, generator: random.Random, share: int) -> None:
     """Starts the stream, lands events while it runs, and kills it and all its processes."""
+    event, longest = generator.choice(MOMENTS)
     process = subprocess.Popen(
         command("purchases_ingest", *arguments(root, "killed", "continuous")),
         env=environment(),
@@ -92,23 +99,19 @@ def run_and_kill(root: Path, feeder: Feeder, life: float, share: int) -> None:
     )
     stopped = threading.Event()
     feeding = threading.Thread(target=feeder.land_until, args=(stopped, share))
+    feeding.start()
     try:
         assert process.stdout is not None
-        for each in process.stdout:
-            if '"event": "input_selected"' in each:
-                break
-        else:
-            pytest.fail("the stream ended before it began")
-        feeding.start()
-        time.sleep(life)
+        if not any(event in each for each in process.stdout):
+            pytest.fail("the stream ended by itself")
+        time.sleep(generator.uniform(0, longest))
         assert process.poll() is None, "the stream ended by itself"
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         stopped.set()
-        if feeding.is_alive():
-            feeding.join()
+        feeding.join()
         process.stdout.close()
 
 
@@ -132,9 +135,9 @@ def test_a_stream_killed_at_any_moment_gives_the_tree_of_an_undisturbed_one(tmp_
     packaged()
     generator = random.Random(SEED)
     lines = events(generator)
-    feeder = Feeder(tmp_path / "in", lines, generator)
+    feeder = Feeder(tmp_path / "in", lines, random.Random(SEED + 1))
     for _ in range(KILLS):
-        run_and_kill(tmp_path, feeder, generator.uniform(0, LONGEST_LIFE), max(20, len(lines) // (KILLS + 1)))
+        run_and_kill(tmp_path, feeder, generator, max(20, len(lines) // (KILLS + 1)))
     feeder.land_the_rest()
     for lake in ("killed", "undisturbed"):
         done = spark_submit("purchases_ingest", *arguments(tmp_path, lake, "available_now"))
