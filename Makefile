@@ -85,6 +85,10 @@ lint: setup ## ruff, mypy, import-linter, the README's tables
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m deploy.dataset_tables --check
 
+.PHONY: verify
+verify: setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
+	@$(PY) -m deploy.verify $(ENV)
+
 .PHONY: format
 format: setup ## let ruff format and fix
 	@$(PY) -m ruff format .

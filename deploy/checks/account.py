@@ -1,0 +1,58 @@
+"""The account that is looked at, by boto3's own chain of credentials, region and endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from deploy.checks.finding import one_line
+
+PATIENT = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10)
+
+
+class AccountError(Exception):
+    """One line: the account cannot be reached, and what to set."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Clients of the services, and whose account they reach. `caller` is the ARN of who asks."""
+
+    id: str
+    region: str
+    partition: str
+    caller: str
+    s3: Any
+    glue: Any
+    athena: Any
+    kinesis: Any
+
+    def filled(self, text: str) -> str:
+        """A text with CloudFormation's own names of an account as this account's."""
+        places = {"Partition": self.partition, "Region": self.region, "AccountId": self.id}
+        for name, value in places.items():
+            text = text.replace(f"${{AWS::{name}}}", value)
+        return text
+
+
+def account() -> Account:
+    """The caller's account.
+
+    Raises:
+        AccountError: No region, no credentials, or credentials that AWS does not take.
+    """
+    try:
+        clients = {name: boto3.client(name, config=PATIENT) for name in ("s3", "glue", "athena", "kinesis")}
+        caller = boto3.client("sts", config=PATIENT).get_caller_identity()
+    except NoRegionError:
+        raise AccountError("no AWS region: set AWS_DEFAULT_REGION, or a region in your AWS profile") from None
+    except NoCredentialsError:
+        raise AccountError("no AWS credentials: log in, or set AWS_PROFILE or AWS_ACCESS_KEY_ID") from None
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"AWS cannot be asked: {one_line(error)}; check credentials, profile and endpoint") from None
+    arn = caller["Arn"]
+    return Account(caller["Account"], clients["glue"].meta.region_name, arn.split(":")[1], arn, **clients)
