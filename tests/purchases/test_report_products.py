@@ -50,15 +50,15 @@ def test_lines_are_added_up_before_they_are_rounded(spark: SparkSession) -> None
 
 
 def test_a_cent_that_only_76_digits_decide_is_right(spark: SparkSession) -> None:
-    just_below = "0.00" + "4" + "9" * 73
+    just_below, most = "0.00" + "4" + "9" * 73, "12345678901234567890.123456789012345678"
     given = purchases(
         spark,
         [("P", "a", "1", just_below)],
         [("Q", "b", "1", just_below), ("Q", "b", "1", "0." + "0" * 75 + "1")],
-        [("R", "c", "1", "12345678901234567890123456789012345.674"), ("R", "c", "0", "0.001")],
+        [("R", "c", most, "12345678901234567890123456789012345.674"), ("R", "c", "0", "0.001")],
     )
     rows = [("P", "a", 1, "1", "0.00"), ("Q", "b", 1, "2", "0.01")]
-    large = ("R", "c", 1, "1", "12345678901234567890123456789012345.68")
+    large = ("R", "c", 1, most, "12345678901234567890123456789012345.68")
     assert_sold(given.transform(products), sold(spark, *rows, large))
 
 
