@@ -57,7 +57,7 @@ def trend(days: Sequence[Row], best_day: str) -> go.Figure:
         ],
         hovertemplate="%{customdata}<extra></extra>",
         # Without a width, a lone day would be as broad as the chart.
-        width=0.72 * 86_400_000,
+        width=0.78 * 86_400_000,
     )
     first, last = date.fromisoformat(shown[0]["day"]), date.fromisoformat(shown[-1]["day"])
     # At least a week, so that few bars do not look like slabs.
@@ -71,7 +71,9 @@ def trend(days: Sequence[Row], best_day: str) -> go.Figure:
             "type": "date",
             "range": [_moment(first, -spare), _moment(last, spare)],
             "tickformat": "%-d %b\n%Y",
-            "nticks": 7,
+            "nticks": 5,
+            "tickangle": 0,
+            "ticklabelstandoff": 6,
             "automargin": True,
             "ticks": "",
             "tickfont": {"color": look.MUTED},
@@ -84,6 +86,7 @@ def trend(days: Sequence[Row], best_day: str) -> go.Figure:
             "tickprefix": "US$ ",
             "tickformat": ",.2f" if most < 10 else ",.0f" if most < 1_000_000 else ".3~s",
             "nticks": 5,
+            "ticklabelstandoff": 6,
             "automargin": True,
             "tickfont": {"color": look.MUTED},
             "gridcolor": look.LINE,

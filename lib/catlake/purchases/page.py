@@ -178,7 +178,7 @@ def _cards(totals: Row) -> str:
     cards = (
         ("Ventas", _money(totals["revenue"])),
         ("Compras", _count(totals["purchases"])),
-        ("Unidades vendidas", _count(totals["quantity"])),
+        ("Unidades", _count(totals["quantity"])),
         ("Compra promedio", _money(totals["average_ticket"])),
     )
     items = [
