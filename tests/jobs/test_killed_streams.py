@@ -10,21 +10,22 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from tests.jobs.running import command, environment, packaged, spark_submit
 from tests.purchases.records import image, line, purchase
+from tests.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-KILLS = int(os.environ.get("CATLAKE_KILLS", "5"))
+KILLS = int(os.environ.get("CATLAKE_KILLS", "4"))
 SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
-EVENTS = 3000
 MOMENTS = (
     # After the stream has begun: in its first batch, which takes longest.
     ('"event": "input_selected"', 6.0),
@@ -34,10 +35,10 @@ MOMENTS = (
 """What a life's end is counted from, and at most how many seconds later it comes."""
 
 
-def events(generator: random.Random) -> list[bytes]:
+def events(number_of: int, generator: random.Random) -> list[bytes]:
     """Events of some tenants, replays of earlier ones, and some that belong in quarantine."""
     made: list[bytes] = []
-    for number in range(EVENTS):
+    for number in range(number_of):
         made.append(purchase(number, f"tienda-{number % 7}", eventName=generator.choice(["INSERT", "MODIFY"])))
         if generator.random() < 0.1:
             made.append(generator.choice(made))
@@ -48,21 +49,71 @@ def events(generator: random.Random) -> list[bytes]:
     return made
 
 
-class Feeder:
-    """Lands events in a folder, some at a time, while it is told to."""
+class Place(Protocol):
+    """Where the stream's folders are."""
 
-    def __init__(self, folder: Path, lines: Sequence[bytes], generator: random.Random) -> None:
-        self._folder, self._lines, self._generator = folder, list(lines), generator
+    root: str
+    environment: Mapping[str, str]
+    events: int
+
+    def land(self, name: str, content: bytes) -> None:
+        """Makes a file of `in/` appear, whole."""
+        ...
+
+    def tree(self, folder: str) -> dict[str, bytes]:
+        """All that is below a folder, whatever its name."""
+        ...
+
+
+class Folder:
+    """A folder of this machine."""
+
+    events = 3000
+
+    def __init__(self, root: Path) -> None:
+        self.root, self._root = str(root), root
+        self.environment: Mapping[str, str] = {}
+        (root / "in").mkdir()
+
+    def land(self, name: str, content: bytes) -> None:
+        hidden = self._root / f"in/.{name}"
+        hidden.write_bytes(content)
+        hidden.rename(self._root / f"in/{name}")
+
+    def tree(self, folder: str) -> dict[str, bytes]:
+        start = self._root / folder
+        return {str(path.relative_to(start)): path.read_bytes() for path in start.rglob("*") if path.is_file()}
+
+
+class Bucket:
+    """A bucket of the S3 server, which takes longer for each event."""
+
+    events = 600
+
+    def __init__(self, server: S3Server) -> None:
+        self._client, self._name, self._keys = server.client, server.bucket(), server.keys
+        self.root, self.environment = f"s3a://{self._name}", server.environment()
+
+    def land(self, name: str, content: bytes) -> None:
+        self._client.put_object(Bucket=self._name, Key=f"in/{name}", Body=content)
+
+    def tree(self, folder: str) -> dict[str, bytes]:
+        start = f"{folder}/"
+        bodies = {key: self._client.get_object(Bucket=self._name, Key=key) for key in self._keys(self._name, start)}
+        return {key.removeprefix(start): body["Body"].read() for key, body in bodies.items()}
+
+
+class Feeder:
+    """Lands events, some at a time, while it is told to."""
+
+    def __init__(self, place: Place, lines: Sequence[bytes], generator: random.Random) -> None:
+        self._place, self._lines, self._generator = place, list(lines), generator
         self._numbers = count()
-        folder.mkdir()
 
     def land(self, at_most: int) -> None:
         taken, self._lines = self._lines[:at_most], self._lines[at_most:]
         if taken:
-            name = f"{next(self._numbers):05}.jsonl"
-            hidden = self._folder / f".{name}"
-            hidden.write_bytes(b"".join(each + b"\n" for each in taken))
-            hidden.rename(self._folder / name)
+            self._place.land(f"{next(self._numbers):05}.jsonl", b"".join(each + b"\n" for each in taken))
 
     def land_until(self, stopped: threading.Event, share: int) -> None:
         until = len(self._lines) - share
@@ -75,23 +126,23 @@ class Feeder:
             self.land(200)
 
 
-def arguments(root: Path, lake: str, trigger: str) -> list[str]:
+def arguments(place: Place, lake: str, trigger: str) -> list[str]:
     pairs = {
         "JOB_NAME": "local-compras-ingest",
-        "lake_uri": root / lake,
-        "source_uri": root / "in",
-        "checkpoint_uri": root / f"{lake}-checkpoint",
+        "lake_uri": f"{place.root}/{lake}",
+        "source_uri": f"{place.root}/in",
+        "checkpoint_uri": f"{place.root}/{lake}-checkpoint",
         "trigger": trigger,
     }
-    return [text for name, value in pairs.items() for text in (f"--{name}", str(value))]
+    return [text for name, value in pairs.items() for text in (f"--{name}", value)]
 
 
-def run_and_kill(root: Path, feeder: Feeder, generator: random.Random, share: int) -> None:
+def run_and_kill(place: Place, feeder: Feeder, generator: random.Random, share: int) -> None:
     """Starts the stream, lands events while it runs, and kills it and all its processes."""
     event, longest = generator.choice(MOMENTS)
     process = subprocess.Popen(
-        command("purchases_ingest", *arguments(root, "killed", "continuous")),
-        env=environment(),
+        command("purchases_ingest", *arguments(place, "killed", "continuous")),
+        env=environment(**place.environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
@@ -115,39 +166,44 @@ def run_and_kill(root: Path, feeder: Feeder, generator: random.Random, share: in
         process.stdout.close()
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def quarantine(lake: Path) -> list[tuple[str, int, str]]:
-    texts = [path.read_text() for path in lake.glob("quarantine/purchases/*/*/*.json")]
-    records = (json.loads(each) for text in texts for each in text.split("\n")[:-1])
+def quarantine(tree: Mapping[str, bytes]) -> list[tuple[str, int, str]]:
+    files = [content.decode() for path, content in tree.items() if path.startswith("quarantine/purchases/")]
+    records = (json.loads(each) for text in files for each in text.split("\n")[:-1])
     return sorted((Path(each["file"]).name, each["line"], each["reason"]) for each in records)
 
 
-def total(lake: Path) -> dict[str, Any]:
-    (file,) = lake.glob("runs/*/streams/*.json")
-    found: dict[str, Any] = json.loads(file.read_text())["total"]
+def total(tree: Mapping[str, bytes]) -> dict[str, Any]:
+    (state,) = (content for path, content in tree.items() if fnmatch(path, "runs/*/streams/*.json"))
+    found: dict[str, Any] = json.loads(state)["total"]
     return found
 
 
-def test_a_stream_killed_at_any_moment_gives_the_tree_of_an_undisturbed_one(tmp_path: Path) -> None:
+def documents(tree: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {path: content for path, content in tree.items() if path.startswith("compras/")}
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return Folder(tmp_path) if request.param == "folder" else Bucket(request.getfixturevalue("s3"))
+
+
+def test_a_stream_killed_at_any_moment_gives_the_tree_of_an_undisturbed_one(place: Place) -> None:
     packaged()
     generator = random.Random(SEED)
-    lines = events(generator)
-    feeder = Feeder(tmp_path / "in", lines, random.Random(SEED + 1))
+    lines = events(place.events, generator)
+    feeder = Feeder(place, lines, random.Random(SEED + 1))
+    # A bucket has no folder before it has a file.
+    feeder.land(1)
     for _ in range(KILLS):
-        run_and_kill(tmp_path, feeder, generator, max(20, len(lines) // (KILLS + 1)))
+        run_and_kill(place, feeder, generator, max(20, len(lines) // (KILLS + 1)))
     feeder.land_the_rest()
     for lake in ("killed", "undisturbed"):
-        done = spark_submit("purchases_ingest", *arguments(tmp_path, lake, "available_now"))
+        done = spark_submit("purchases_ingest", *arguments(place, lake, "available_now"), **place.environment)
         assert done.code == 0, done.stderr
-    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    expected = tree(undisturbed / "compras")
-    assert len(expected) == EVENTS
-    assert tree(killed / "compras") == expected
+    killed, undisturbed = place.tree("killed"), place.tree("undisturbed")
+    expected = documents(undisturbed)
+    assert len(expected) == place.events
+    assert documents(killed) == expected
     assert quarantine(killed) == quarantine(undisturbed)
-    read = len(lines)
-    rejected = len(quarantine(undisturbed))
+    read, rejected = len(lines), len(quarantine(undisturbed))
     assert total(killed) == total(undisturbed) == {"read": read, "written": read - rejected, "quarantined": rejected}
-    assert not list(killed.joinpath("compras").rglob(".*"))
