@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 os.environ["BOTO_EXPERIMENTAL__NO_EMPTY_CONTINUE"] = "true"
 
 KEY, SECRET, REGION = "catlake", "catlake-secret", "us-east-1"
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,14 @@ def test_of_many_that_create_a_file_one_does(place: Place) -> None:
     assert place.names() == ["x"]
 
 
+def test_many_threads_share_one_client(s3: S3Server) -> None:
+    files, root = s3_files(s3), f"s3://{s3.bucket()}"
+    with ThreadPoolExecutor(16) as pool:
+        clients = set(pool.map(lambda number: (files.write(f"{root}/{number}", b"x"), id(files.client))[1], range(64)))
+    assert len(clients) == 1
+    assert len(list(files.list(root))) == 64
+
+
 def test_where_files_cannot_be_nameless_they_are_hidden_until_they_are_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ from catlake.errors import StoreError
 
 S3_SCHEMES = ("s3", "s3a")
 ALREADY_THERE = ("PreconditionFailed", "412")
+MOST_CONNECTIONS = 32
+"""More than any task has requests under way at once; boto3's own limit of 10 would make them wait."""
+
+_MAKING_A_CLIENT = threading.Lock()  # boto3 makes clients in one thread only; used, they are for all
+
 MOST_KEYS_A_DELETE = 1000
 """S3's own limit of one DeleteObjects request."""
 
@@ -275,6 +281,7 @@ class S3Settings:
             config=Config(
                 s3={"addressing_style": "path" if self.path_style else "auto"},
                 retries={"max_attempts": 5, "mode": "standard"},
+                max_pool_connections=MOST_CONNECTIONS,
                 signature_version=UNSIGNED if self.anonymous else None,
             ),
         )
@@ -293,9 +300,10 @@ class S3Files:
 
     @property
     def client(self) -> Any:
-        """The boto3 client of this process."""
-        if self._client is None:
-            self._client = self._settings.client()
+        """The boto3 client of this process, which all its threads share."""
+        with _MAKING_A_CLIENT:
+            if self._client is None:
+                self._client = self._settings.client()
         return self._client
 
     def list(self, folder: str) -> Iterator[FileInfo]:

@@ -106,8 +106,7 @@ def _reader(files: Files, root: str) -> Callable[[Iterable[pa.RecordBatch]], Ite
         read = partial(_read, files, root)
         with lean_worker(), ThreadPoolExecutor(READERS) as pool:
             for portion in _portions(names):
-                # The first one alone: it makes the client of S3, which threads cannot make together.
-                rows = [read(portion[0]), *pool.map(read, portion[1:])]
+                rows = list(pool.map(read, portion))
                 yield pa.RecordBatch.from_pylist(rows, schema)
 
     return reads
