@@ -16,7 +16,7 @@ unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTH
 
 .PHONY: help
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##### Build
 
@@ -76,6 +76,25 @@ test-fast: setup ## tests that need neither Spark nor a server nor a browser: se
 .PHONY: test-slow
 test-slow: setup ## the slow tests
 	@$(PYTEST) -m slow
+
+.PHONY: rehearse
+rehearse: setup ## jobs on s3-server and aws-server, which run beside it, as Glue runs them on AWS
+	@docker/run rehearse
+
+.PHONY: s3-server
+s3-server: setup ## an S3 server on this machine, until Ctrl-C
+	@docker/run s3-server
+
+.PHONY: aws-server
+aws-server: setup ## a server of Glue, Athena and Kinesis (moto) on this machine, until Ctrl-C
+	@docker/run aws-server
+
+COMPOSE = docker compose --file docker/compose.yaml
+
+.PHONY: docker-test
+docker-test: ## the tests and the rehearsal within AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
+	@trap '$(COMPOSE) down --volumes' EXIT; \
+	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, the README's tables
