@@ -50,7 +50,8 @@ class Summaries:
     def _keys(self, bucket: str, folder: str) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder, Delimiter="/")
         entries = [entry for page in pages for entry in page.get("Contents", ()) if entry["Key"].endswith(".json")]
-        return [entry["Key"] for entry in sorted(entries, key=lambda entry: entry["LastModified"], reverse=True)]
+        # S3 tells whole seconds: of two in one second the later name stands for the later.
+        return [key for _, key in sorted(((entry["LastModified"], entry["Key"]) for entry in entries), reverse=True)]
 
     def _summary(self, bucket: str, key: str) -> Summary:
         content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
