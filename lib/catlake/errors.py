@@ -35,3 +35,7 @@ class BalanceError(CatlakeError):
 
 class QuarantineLimitError(CatlakeError):
     """More records were quarantined than the environment allows."""
+
+
+class MetricsError(CatlakeError):
+    """A metric that is not among those that dashboards and alarms know."""
