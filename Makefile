@@ -33,14 +33,16 @@ $(VENV)/bin/python:
 	done; echo "make: no Python 3.11 on the PATH; Glue 5.1 runs 3.11, please install it" >&2; exit 1
 
 # Which packages come from where is the user's own pip configuration; this file names no index.
-$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt constraints-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt constraints.txt constraints-dev.txt | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
-	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt
+	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
+	  -r requirements-deploy.txt
 	@echo "$(CURDIR)/lib" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/catlake.pth"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py $(wildcard deploy/spark/*)
-	@echo "Finding Java 17, the S3 jars and a browser ..."
+$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*)
+	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
+	@$(PY) deploy/node.py
 	@$(PY) deploy/toolchain.py
 
 # Folders too: a file that is gone changes its folder.
@@ -48,6 +50,15 @@ dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql
                   $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.json' -o -type d \) -print) \
                   | $(VENV)/.installed
 	@$(PY) setup.py --quiet library_zip
+
+# A stamp: the names of the zips are those of their packages.
+dist/wheels/.made: deploy/wheels.py constraints-dev.txt | $(VENV)/.installed
+	@echo "Fetching the wheels that jobs bring to Glue ..."
+	@$(PY) -m deploy.wheels
+	@touch $@
+
+.PHONY: wheels
+wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue installs them without the internet
 
 ##### Use
 
@@ -63,18 +74,35 @@ sql: setup ## SQL prompt (DuckDB) on the catalog of lake/
 bench: setup ## measure against the peers (long)
 	@$(PY) -m bench.run
 
+##### Deploy: ENV=test or ENV=prod; more options of cdk in ARGS (docs/deploying.md)
+
+CDK = $(PY) -m deploy.node cdk
+ARGS ?=
+
+.PHONY: synth
+synth: setup wheels ## the CloudFormation templates of ENV, into build/cdk.out; no account needed
+	@$(CDK) synth --quiet --all -c environment=$(ENV) $(ARGS)
+
+.PHONY: diff
+diff: setup wheels ## what a deployment of ENV would change
+	@$(CDK) diff --all -c environment=$(ENV) $(ARGS)
+
+.PHONY: deploy
+deploy: setup wheels ## deploy ENV with the caller's AWS credentials
+	@$(CDK) deploy --all -c environment=$(ENV) $(ARGS)
+
 ##### Check
 
 .PHONY: test
-test: setup ## all tests but the slow ones, the fast first (under 5 minutes on 2 cores)
+test: setup wheels ## all tests but the slow ones, the fast first (under 5 minutes on 2 cores)
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-fast
-test-fast: setup ## tests that need neither Spark nor a server nor a browser: seconds
+test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
 	@$(PYTEST) -m "not slow and not spark and not s3 and not browser"
 
 .PHONY: test-slow
-test-slow: setup ## the slow tests
+test-slow: setup wheels ## the slow tests
 	@$(PYTEST) -m slow
 
 .PHONY: rehearse
