@@ -81,7 +81,7 @@ ARGS ?=
 
 .PHONY: synth
 synth: setup wheels ## the CloudFormation templates of ENV, into build/cdk.out; no account needed
-	@$(CDK) synth --quiet --all -c environment=$(ENV) $(ARGS)
+	@$(CDK) synth --quiet -c environment=$(ENV) $(ARGS)
 
 .PHONY: diff
 diff: setup wheels ## what a deployment of ENV would change

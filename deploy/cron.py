@@ -78,3 +78,20 @@ def check_cron(expression: str) -> None:
         raise ValueError("exactly one of day-of-month and day-of-week is ?")
     if any(later - earlier < SHORTEST_INTERVAL for earlier, later in pairwise(sorted(minutes))):
         raise ValueError(f"Glue takes no schedule that comes more often than every {SHORTEST_INTERVAL} minutes")
+
+
+def earlier(expression: str, minutes: int) -> str:
+    """The schedule that comes `minutes` before another, one of a fixed time of the day.
+
+    Raises ValueError for one that has no single time of the day, or that would fall on the day before where the days
+    are not simply all.
+    """
+    check_cron(expression)
+    at_minute, at_hour, *days = expression.removeprefix("cron(").removesuffix(")").split()
+    if not (at_minute.isdecimal() and at_hour.isdecimal()):
+        raise ValueError(f"{expression}: has no single time of the day, so nothing can come before it")
+    time = int(at_hour) * 60 + int(at_minute) - minutes
+    if time < 0 and days not in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
+        raise ValueError(f"{expression}: {minutes} minutes before would be on the day before")
+    hour, minute = divmod(time % (24 * 60), 60)
+    return f"cron({minute} {hour} {' '.join(days)})"

@@ -52,6 +52,18 @@ COMPONENTS: Mapping[str, Mapping[str, str]] = {
         "DataTarget": "S3-REPORTS",
         "Owner": "Compras",
     },
+    "STORAGE": {
+        "BillingTag": "ETL-STORAGE",
+        "ETLStage": "STORAGE",
+        "DataSource": "ALL",
+        "DataTarget": "S3",
+    },
+    "MONITORING": {
+        "BillingTag": "ETL-MONITORING",
+        "ETLStage": "MONITORING",
+        "DataSource": "ALL",
+        "DataTarget": "CLOUDWATCH",
+    },
 }
 """Tags that tell the parts of a pipeline apart on the bill; the others are common to an environment."""
 
@@ -63,6 +75,7 @@ class Environment:
     A stream has workers of a type of its own; it is started again when it fails, up to `stream_retries` times, and
     once a week in its `maintenance_window`. `job_arguments` holds, by job module (`conversations_normalize`), what
     only this environment's are given.
+    Logs are kept `log_days`; a query that would scan more than `scan_limit_gb` is stopped by Athena.
     """
 
     name: str
@@ -75,6 +88,8 @@ class Environment:
     stream_worker_type: str = "G.1X"
     stream_retries: int = 3
     maintenance_window: str = "Sun:8"
+    log_days: int = 90
+    scan_limit_gb: int = 100
     job_arguments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def resource(self, name: str) -> str:
@@ -184,6 +199,8 @@ TEST = Environment(
     execution_class="FLEX",
     timeout=20,
     stream_worker_type="G.025X",
+    log_days=14,
+    scan_limit_gb=10,
     job_arguments=_exports("test") | _stream("test"),
 )
 

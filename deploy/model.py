@@ -104,6 +104,11 @@ class Job:
         _arguments(self.arguments, owner)
 
     @property
+    def module(self) -> str:
+        """The name of the script's module, by which settings know the job."""
+        return self.script.rpartition("/")[2].removesuffix(".py")
+
+    @property
     def streaming(self) -> bool:
         """Whether it runs until it is stopped."""
         return self.command == STREAMING

@@ -1,0 +1,1 @@
+"""The CloudFormation stacks: storage, monitoring, and one for each workflow."""

@@ -1,0 +1,109 @@
+"""Storage: the lake's bucket, the catalog's database and tables, the Athena work group and its queries."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_athena as athena
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from deploy import tables
+from deploy.deployment import Deployment
+from deploy.stacks.resources import made, tagged
+
+OLD_VERSIONS = Duration.days(30)
+ACCESS_LOGS = Duration.days(90)
+ABANDONED = Duration.days(7)
+EXPORTS_KEPT = Duration.days(35)
+"""A night's export is read once; a month of them shows what a table was."""
+
+
+class StorageStack(Stack):
+    """What outlives every job. Nothing of it is deleted with the stack but queries, tables and the work group."""
+
+    def __init__(self, scope: Construct, at: Deployment) -> None:
+        super().__init__(scope, at.env.resource("storage-stack"), description=f"catlake {at.env.name}: storage")
+        tagged(self, at.env.tags("STORAGE"))
+        if at.makes_bucket:
+            self._bucket(at)
+        self._catalog(at)
+        self._queries(at)
+        for name, value in {
+            "BucketName": at.bucket,
+            "DatabaseName": at.env.database,
+            "WorkGroupName": at.env.work_group,
+        }.items():
+            CfnOutput(self, name, value=value)
+
+    def _bucket(self, at: Deployment) -> None:
+        logs = s3.Bucket(
+            self,
+            "AccessLogs",
+            bucket_name=at.env.resource("access-logs"),
+            **_PRIVATE,
+            lifecycle_rules=[s3.LifecycleRule(expiration=ACCESS_LOGS)],
+        )
+        passing = {"_staging/": ABANDONED, tables.RESULTS: OLD_VERSIONS, **_exports(at)}
+        s3.Bucket(
+            self,
+            "Lake",
+            bucket_name=at.bucket,
+            **_PRIVATE,
+            versioned=True,
+            server_access_logs_bucket=logs,
+            server_access_logs_prefix=f"{at.bucket}/",
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    noncurrent_version_expiration=OLD_VERSIONS, abort_incomplete_multipart_upload_after=ABANDONED
+                ),
+                # What an object leaves when it is deleted, once no version is left: listings slow down by it.
+                s3.LifecycleRule(expired_object_delete_marker=True),
+                *(s3.LifecycleRule(prefix=prefix, expiration=kept) for prefix, kept in passing.items()),
+            ],
+        )
+
+    def _catalog(self, at: Deployment) -> None:
+        database = None
+        if at.makes(at.env.database):
+            described = {"Name": at.env.database, "Description": f"Analytics of {at.env.name}, made by catlake's jobs"}
+            database = made(
+                glue.CfnDatabase, self, "Analytics", {"CatalogId": Aws.ACCOUNT_ID, "DatabaseInput": described}
+            )
+            database.apply_removal_policy(RemovalPolicy.RETAIN)
+        for name, contract in at.tables.items():
+            if at.makes(name):
+                request = {
+                    "CatalogId": Aws.ACCOUNT_ID,
+                    "DatabaseName": at.env.database,
+                    "TableInput": tables.table_input(contract, at.bucket),
+                }
+                table = made(glue.CfnTable, self, f"Table-{name}", request)
+                if database:
+                    table.add_resource_dependency(database)
+
+    def _queries(self, at: Deployment) -> None:
+        group = None
+        if at.makes(at.env.work_group):
+            request = tables.work_group(at.env, at.bucket, Aws.ACCOUNT_ID)
+            request["WorkGroupConfiguration"] = request.pop("Configuration")
+            group = made(athena.CfnWorkGroup, self, "WorkGroup", request)
+        for request in tables.named_queries(at.env):
+            query = made(athena.CfnNamedQuery, self, f"Query-{request['Name']}", request)
+            if group:
+                query.add_resource_dependency(group)
+
+
+_PRIVATE = {
+    "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+    "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    "encryption": s3.BucketEncryption.S3_MANAGED,
+    "enforce_ssl": True,
+    "minimum_tls_version": 1.2,
+    "removal_policy": RemovalPolicy.RETAIN,
+}
+
+
+def _exports(at: Deployment) -> dict[str, Duration]:
+    """The folders of exports that come every night."""
+    return {f"{export.prefix}/": EXPORTS_KEPT for export in at.exports}

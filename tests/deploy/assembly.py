@@ -1,0 +1,132 @@
+"""The synthesized templates, as plain data: made once for all tests, read by any of them without the CDK."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = {
+    "test": {"environment": "test"},
+    "prod": {"environment": "prod", "bedrock_table": "Chat-Conversations", "alarm_email": "data@example.org"},
+}
+"""What the environments are deployed with in these tests."""
+
+PSEUDO = {
+    "AWS::AccountId": "000000000000",
+    "AWS::Region": "us-east-1",
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+
+def synthesize(options: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the app as the CDK's command line does: context and folder in its environment."""
+    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    given = {"CDK_CONTEXT_JSON": json.dumps({**context, **options}), "CDK_OUTDIR": str(folder)}
+    # No credentials and no region: a synthesis that looked something up would fail.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.app"],
+        cwd=ROOT,
+        env={**kept, **given, "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource of a template, its references to others replaced by what they may look like on AWS."""
+
+    stack: str
+    id: str
+    type: str
+    properties: dict[str, Any]
+    depends_on: tuple[str, ...]
+
+
+class Assembly:
+    """What one synthesis wrote."""
+
+    def __init__(self, environment: str, folder: Path) -> None:
+        self.environment, self.folder = environment, folder
+
+    @cached_property
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """The templates by stack."""
+        files = sorted(self.folder.glob("*.template.json"))
+        return {file.name.removesuffix(".template.json"): json.loads(file.read_text("utf-8")) for file in files}
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """What the policy validation (cdk-nag) found."""
+        return json.loads((self.folder / "validation-report.json").read_text("utf-8"))
+
+    @cached_property
+    def assets(self) -> dict[str, Path]:
+        """The files that a deployment uploads, by their key in the CDK's bucket."""
+        found = {}
+        for file in self.folder.glob("*.assets.json"):
+            for asset in json.loads(file.read_text("utf-8"))["files"].values():
+                for target in asset["destinations"].values():
+                    found[target["objectKey"]] = self.folder / asset["source"]["path"]
+        return found
+
+    def resources(self, kind: str = "") -> Iterator[Resource]:
+        """All resources of a type, or of a service (`AWS::Glue::`), or all."""
+        for stack, template in self.templates.items():
+            for name, resource in template["Resources"].items():
+                if resource["Type"] == kind or (kind[-2:] in ("", "::") and resource["Type"].startswith(kind)):
+                    depends = resource.get("DependsOn", [])
+                    yield Resource(
+                        stack,
+                        name,
+                        resource["Type"],
+                        self.resolved(resource.get("Properties", {}), template),
+                        (depends,) if isinstance(depends, str) else tuple(depends),
+                    )
+
+    def resolved(self, value: Any, template: Mapping[str, Any]) -> Any:
+        """A value without intrinsic functions."""
+        if isinstance(value, list):
+            return [self.resolved(each, template) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1 and (function := self._functions(template).get(next(iter(value)))):
+            return function(next(iter(value.values())))
+        return {key: self.resolved(each, template) for key, each in value.items()}
+
+    def _functions(self, template: Mapping[str, Any]) -> dict[str, Callable[[Any], Any]]:
+        def join(given: list[Any]) -> str:
+            return given[0].join(self.resolved(each, template) for each in given[1])
+
+        def substitute(text: str) -> str:
+            for name, value in PSEUDO.items():
+                text = text.replace("${" + name + "}", value)
+            return text
+
+        def reference(name: str) -> str:
+            return PSEUDO.get(name) or self._reference(name, template)
+
+        return {
+            "Ref": reference,
+            "Fn::GetAtt": lambda given: f"arn:aws:{_service(template, given[0])}:us-east-1:000000000000:{given[0]}",
+            "Fn::Join": join,
+            "Fn::Sub": substitute,
+            "Fn::ImportValue": lambda given: f"arn:aws:sns:us-east-1:000000000000:{given}",
+        }
+
+    def _reference(self, name: str, template: Mapping[str, Any]) -> str:
+        properties = template["Resources"][name].get("Properties", {})
+        named = [value for key, value in properties.items() if key in ("Name", "BucketName", "TopicName", "StreamName")]
+        return named[0] if named and isinstance(named[0], str) else name
+
+
+def _service(template: Mapping[str, Any], name: str) -> str:
+    return str(template["Resources"][name]["Type"].split("::")[1].lower())
