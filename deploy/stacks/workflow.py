@@ -9,6 +9,7 @@ from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from deploy.access import LOG_GROUPS, crawler_grants, export_grants, job_grants
@@ -44,7 +45,9 @@ class WorkflowStack(Stack):
         for export in at.exports:
             if export.workflow == name:
                 self._export(at, export)
-        alarms_of(self, at, name, workflow, monitoring.topic)
+        # By its ARN: the topic's policy is whole as it is, and the CDK would add to it for each rule.
+        topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
+        alarms_of(self, at, name, workflow, topic)
         CfnOutput(self, "WorkflowName", value=workflow.name)
 
     def _job(self, at: Deployment, job: Job) -> dict[str, object]:

@@ -1,0 +1,188 @@
+"""What CloudFormation asks of each service for a resource: its properties under the names of the service's API.
+
+Where both name a thing alike, nothing stands here: a property that the API does not know is then found by botocore.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from tests.deploy.assembly import Resource
+
+Properties = dict[str, Any]
+
+
+class ServiceRequest(NamedTuple):
+    """A call of an API, as botocore names it."""
+
+    service: str
+    operation: str
+    parameters: Properties
+
+
+def requests_of(resource: Resource) -> list[ServiceRequest]:
+    """The calls that make a resource. Raises KeyError for a type that is not known here."""
+    return list(_KINDS[resource.type](dict(resource.properties)))
+
+
+def _same(service: str, operation: str) -> Callable[[Properties], Iterator[ServiceRequest]]:
+    def made(given: Properties) -> Iterator[ServiceRequest]:
+        yield ServiceRequest(service, operation, given)
+
+    return made
+
+
+def _work_group(given: Properties) -> Iterator[ServiceRequest]:
+    given["Configuration"] = given.pop("WorkGroupConfiguration")
+    given.pop("RecursiveDeleteOption", None)  # of DeleteWorkGroup
+    yield ServiceRequest("athena", "CreateWorkGroup", given)
+
+
+def _role(given: Properties) -> Iterator[ServiceRequest]:
+    name = given.setdefault("RoleName", "generated")
+    for policy in given.pop("Policies", []):
+        document = json.dumps(policy["PolicyDocument"])
+        assert len(document) <= 10_240, f"a role's inline policies have at most 10,240 characters: {len(document)}"
+        yield ServiceRequest(
+            "iam", "PutRolePolicy", {"RoleName": name, "PolicyName": policy["PolicyName"], "PolicyDocument": document}
+        )
+    for arn in given.pop("ManagedPolicyArns", []):
+        yield ServiceRequest("iam", "AttachRolePolicy", {"RoleName": name, "PolicyArn": arn})
+    given["AssumeRolePolicyDocument"] = json.dumps(given["AssumeRolePolicyDocument"])
+    yield ServiceRequest("iam", "CreateRole", given)
+
+
+def _policy(given: Properties) -> Iterator[ServiceRequest]:
+    document = json.dumps(given["PolicyDocument"])
+    for role in given["Roles"]:
+        yield ServiceRequest(
+            "iam", "PutRolePolicy", {"RoleName": role, "PolicyName": given["PolicyName"], "PolicyDocument": document}
+        )
+
+
+def _dashboard(given: Properties) -> Iterator[ServiceRequest]:
+    # Glue's botocore is older than the tags of dashboards.
+    del given["Tags"]
+    yield ServiceRequest("cloudwatch", "PutDashboard", given)
+
+
+def _stream(given: Properties) -> Iterator[ServiceRequest]:
+    name = given["Name"]
+    created = {"StreamName": name, "Tags": {tag["Key"]: tag["Value"] for tag in given["Tags"]}}
+    yield ServiceRequest(
+        "kinesis",
+        "CreateStream",
+        created | {key: given[key] for key in ("ShardCount", "StreamModeDetails") if key in given},
+    )
+    if hours := given.get("RetentionPeriodHours"):
+        yield ServiceRequest(
+            "kinesis", "IncreaseStreamRetentionPeriod", {"StreamName": name, "RetentionPeriodHours": hours}
+        )
+    if encryption := given.get("StreamEncryption"):
+        yield ServiceRequest("kinesis", "StartStreamEncryption", {"StreamName": name, **encryption})
+
+
+def _rule(given: Properties) -> Iterator[ServiceRequest]:
+    targets = given.pop("Targets")
+    given["EventPattern"] = json.dumps(given["EventPattern"])
+    given.setdefault("Name", "generated")
+    yield ServiceRequest("events", "PutRule", given)
+    yield ServiceRequest("events", "PutTargets", {"Rule": given["Name"], "Targets": targets})
+
+
+def _log_group(given: Properties) -> Iterator[ServiceRequest]:
+    name = given["LogGroupName"]
+    yield ServiceRequest(
+        "logs",
+        "CreateLogGroup",
+        {
+            "logGroupName": name,
+            "kmsKeyId": given["KmsKeyId"],
+            "tags": {tag["Key"]: tag["Value"] for tag in given["Tags"]},
+        },
+    )
+    yield ServiceRequest(
+        "logs", "PutRetentionPolicy", {"logGroupName": name, "retentionInDays": given["RetentionInDays"]}
+    )
+
+
+def _topic(given: Properties) -> Iterator[ServiceRequest]:
+    name = given.pop("TopicName")
+    tags = given.pop("Tags")
+    yield ServiceRequest("sns", "CreateTopic", {"Name": name, "Tags": tags, "Attributes": given})
+
+
+def _key(given: Properties) -> Iterator[ServiceRequest]:
+    assert given.pop("EnableKeyRotation") is True
+    tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in given.pop("Tags")]
+    policy = json.dumps(given.pop("KeyPolicy"))
+    yield ServiceRequest("kms", "CreateKey", {**given, "Tags": tags, "Policy": policy})
+
+
+def _bucket(given: Properties) -> Iterator[ServiceRequest]:
+    name = given["BucketName"]
+    yield ServiceRequest("s3", "CreateBucket", {"Bucket": name})
+    yield ServiceRequest(
+        "s3",
+        "PutPublicAccessBlock",
+        {"Bucket": name, "PublicAccessBlockConfiguration": given["PublicAccessBlockConfiguration"]},
+    )
+    if versioning := given.get("VersioningConfiguration"):
+        yield ServiceRequest("s3", "PutBucketVersioning", {"Bucket": name, "VersioningConfiguration": versioning})
+    rules = [_lifecycle(rule) for rule in given["LifecycleConfiguration"]["Rules"]]
+    yield ServiceRequest(
+        "s3", "PutBucketLifecycleConfiguration", {"Bucket": name, "LifecycleConfiguration": {"Rules": rules}}
+    )
+
+
+def _lifecycle(rule: Properties) -> Properties:
+    """CloudFormation flattens what the API nests."""
+    rule = {**rule, "Filter": {"Prefix": rule.pop("Prefix", "")}}
+    if days := rule.pop("ExpirationInDays", None):
+        rule["Expiration"] = {"Days": days}
+    if marker := rule.pop("ExpiredObjectDeleteMarker", None):
+        rule["Expiration"] = {"ExpiredObjectDeleteMarker": marker}
+    return rule
+
+
+def _bucket_policy(given: Properties) -> Iterator[ServiceRequest]:
+    yield ServiceRequest(
+        "s3", "PutBucketPolicy", {"Bucket": given["Bucket"], "Policy": json.dumps(given["PolicyDocument"])}
+    )
+
+
+def _topic_policy(given: Properties) -> Iterator[ServiceRequest]:
+    for topic in given["Topics"]:
+        yield ServiceRequest(
+            "sns",
+            "SetTopicAttributes",
+            {"TopicArn": topic, "AttributeName": "Policy", "AttributeValue": json.dumps(given["PolicyDocument"])},
+        )
+
+
+_KINDS: dict[str, Callable[[Properties], Iterator[ServiceRequest]]] = {
+    "AWS::Athena::NamedQuery": _same("athena", "CreateNamedQuery"),
+    "AWS::Athena::WorkGroup": _work_group,
+    "AWS::CloudWatch::Alarm": _same("cloudwatch", "PutMetricAlarm"),
+    "AWS::CloudWatch::Dashboard": _dashboard,
+    "AWS::Events::Rule": _rule,
+    "AWS::Glue::Crawler": _same("glue", "CreateCrawler"),
+    "AWS::Glue::Database": _same("glue", "CreateDatabase"),
+    "AWS::Glue::Job": _same("glue", "CreateJob"),
+    "AWS::Glue::Table": _same("glue", "CreateTable"),
+    "AWS::Glue::Trigger": _same("glue", "CreateTrigger"),
+    "AWS::Glue::Workflow": _same("glue", "CreateWorkflow"),
+    "AWS::IAM::Policy": _policy,
+    "AWS::IAM::Role": _role,
+    "AWS::KMS::Alias": _same("kms", "CreateAlias"),
+    "AWS::KMS::Key": _key,
+    "AWS::Kinesis::Stream": _stream,
+    "AWS::Logs::LogGroup": _log_group,
+    "AWS::S3::Bucket": _bucket,
+    "AWS::S3::BucketPolicy": _bucket_policy,
+    "AWS::SNS::Subscription": _same("sns", "Subscribe"),
+    "AWS::SNS::Topic": _topic,
+    "AWS::SNS::TopicPolicy": _topic_policy,
+    "AWS::Scheduler::Schedule": _same("scheduler", "CreateSchedule"),
+    "AWS::Scheduler::ScheduleGroup": _same("scheduler", "CreateScheduleGroup"),
+}

@@ -1,0 +1,122 @@
+"""What each role may do: its own things, by name."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+
+from deploy.access import ACCESS, Grant, job_grants
+from deploy.deployment import deployment
+from deploy.environments import PROD
+from deploy.workflows import WORKFLOWS
+from tests.deploy.assembly import OPTIONS, Assembly
+
+JOBS = {job.name: job for build in WORKFLOWS.values() for job in build(PROD).jobs}
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def statements(assembly: Assembly) -> Iterator[tuple[str, dict]]:
+    """All statements of all roles, by the role's description or name."""
+    for role in assembly.resources("AWS::IAM::Role"):
+        for policy in role.properties.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield role.properties.get("Description", role.id), statement
+    for policy in assembly.resources("AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            yield policy.id, statement
+
+
+def allows(grants: tuple[Grant, ...], action: str, resource: str) -> bool:
+    """Whether grants allow an action on a resource; conditions are not looked at."""
+    return any(
+        any(fnmatchcase(action, each) for each in grant.actions)
+        and any(fnmatchcase(resource, each) for each in grant.resources)
+        for grant in grants
+    )
+
+
+def object_of(key: str) -> str:
+    return f"arn:{{partition}}:s3:::cat-prod-normalize-reports/{key}"
+
+
+def test_no_statement_has_every_resource_but_where_aws_knows_none(assembly):
+    everywhere = {
+        action
+        for _, statement in statements(assembly)
+        if "*" in as_list(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+    assert everywhere == {"cloudwatch:PutMetricData"}
+    for _, statement in statements(assembly):
+        if "*" in as_list(statement["Resource"]):
+            assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Glue"}}
+
+
+def test_no_action_is_a_wildcard_and_no_role_is_one_of_awss_own(assembly):
+    for name, statement in statements(assembly):
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in as_list(statement["Action"]) if "*" in action], name
+    for role in assembly.resources("AWS::IAM::Role"):
+        assert "ManagedPolicyArns" not in role.properties
+
+
+def test_no_role_reaches_a_whole_bucket(assembly):
+    for name, statement in statements(assembly):
+        for resource in as_list(statement["Resource"]):
+            if resource.startswith("arn:aws:s3:::"):
+                bucket, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
+                assert "*" not in bucket, name
+                # All of the bucket of large messages: the chat application chooses the keys, by user.
+                assert key != "*" or bucket.endswith("-bedrock-large-messages"), name
+
+
+def test_listing_is_limited_to_what_is_read_and_written(assembly):
+    for name, statement in statements(assembly):
+        lists = "s3:ListBucket" in as_list(statement["Action"])
+        if lists and "s3:GetBucketLocation" not in as_list(statement["Action"]):
+            prefixes = statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix")
+            whole = any("large-messages" in each for each in as_list(statement["Resource"]))
+            assert whole or prefixes, name
+            assert "*" not in (prefixes or []), name
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_no_job_can_write_what_another_publishes(name):
+    own = ACCESS[JOBS[name].module]
+    at = deployment(OPTIONS["prod"])
+    grants = job_grants(JOBS[name], at)
+    for other in ACCESS.values():
+        for dataset in set(other.writes) - set(own.writes):
+            from catlake.contract import contract
+
+            path = contract(dataset).path_template.replace("{run_date}", "20251120")
+            assert not allows(grants, "s3:PutObject", object_of(path)), dataset
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_no_job_can_delete_a_result_or_write_an_export(name):
+    grants = job_grants(JOBS[name], deployment(OPTIONS["prod"]))
+    for key in ("reports/etl-process1/data_20251120.csv", "tokens-analysis/x", f"runs/{name}/x.json"):
+        assert not allows(grants, "s3:DeleteObject", object_of(key))
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        assert not allows(grants, action, object_of("exports/catia/AWSDynamoDB/x/data/y.json.gz"))
+
+
+def test_every_job_has_a_role_of_its_own(assembly):
+    jobs = list(assembly.resources("AWS::Glue::Job"))
+    assert len({job.properties["Role"] for job in jobs}) == len(jobs)
+
+
+def test_a_job_that_nobody_gave_access_gets_no_role():
+    with pytest.raises(KeyError):
+        job_grants(next(iter(JOBS.values())).__class__(name="x", script="jobs/unknown.py"), deployment(OPTIONS["test"]))
+
+
+def test_alarms_and_rules_of_this_account_alone_reach_the_topic(assembly):
+    (policy,) = assembly.resources("AWS::SNS::TopicPolicy")
+    for statement in policy.properties["PolicyDocument"]["Statement"]:
+        if statement["Effect"] == "Allow":
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "000000000000"}}

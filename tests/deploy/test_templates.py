@@ -1,0 +1,95 @@
+"""The templates before the judges that there are without an account: AWS's service models, cfn-lint, cdk-nag."""
+
+import json
+from functools import cache
+
+import botocore.session
+import pytest
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+
+from tests.deploy.assembly import Assembly
+from tests.deploy.service_requests import ServiceRequest, requests_of
+
+
+@cache
+def model(service: str) -> ServiceModel:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def faults(request: ServiceRequest) -> str:
+    """What botocore has to say against a request: missing, unknown and wrongly typed parameters, broken limits."""
+    shape = model(request.service).operation_model(request.operation).input_shape
+    unknown = [f"unknown parameter {name}" for name in request.parameters if name not in shape.members]
+    return "; ".join([*unknown, ParamValidator().validate(request.parameters, shape).generate_report()]).strip("; ")
+
+
+def requests(assembly: Assembly) -> list[ServiceRequest]:
+    """The requests of all resources, but of the CDK's own custom ones."""
+    return [
+        request
+        for resource in assembly.resources()
+        if not resource.type.startswith(("Custom::", "AWS::Lambda::", "AWS::CDK::"))
+        for request in requests_of(resource)
+    ]
+
+
+def test_the_services_take_the_requests_of_every_resource(assembly):
+    told = {f"{each.service} {each.operation}": faults(each) for each in requests(assembly)}
+    assert len(told) > 20
+    assert {name: fault for name, fault in told.items() if fault} == {}
+
+
+def test_the_exports_are_requests_that_dynamodb_takes(assemblies):
+    schedules = list(assemblies["prod"].resources("AWS::Scheduler::Schedule"))
+    for schedule in schedules:
+        target = json.loads(schedule.properties["Target"]["Input"])
+        assert faults(ServiceRequest("dynamodb", "ExportTableToPointInTime", target)) == ""
+    assert len(schedules) == 2
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "change"),
+    [
+        ("glue", "CreateJob", {"Timeout": "60"}),
+        ("glue", "CreateJob", {"WorkerKind": "G.1X"}),
+        ("glue", "CreateTrigger", {"Actions": [{"Job": "x"}]}),
+        ("athena", "CreateWorkGroup", {"Configuration": {"EngineVersion": "3"}}),
+        ("scheduler", "CreateSchedule", {"Target": {"Arn": "x"}}),
+        ("iam", "PutRolePolicy", {"PolicyDocument": {"Statement": []}}),
+        ("glue", "CreateTable", {"TableInput": {"Name": "x", "Columns": []}}),
+    ],
+)
+def test_a_request_that_a_service_would_refuse_is_seen(assemblies, service, operation, change):
+    good = next(each for each in requests(assemblies["prod"]) if each[:2] == (service, operation))
+    assert faults(good) == ""
+    assert faults(good._replace(parameters={**good.parameters, **change})) != ""
+
+
+def test_cfn_lint_finds_nothing(assembly):
+    for stack, template in assembly.templates.items():
+        found = lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"]))
+        assert [f"{stack} {match.rule.id} {match.message}" for match in found] == []
+
+
+def test_cfn_lint_sees_what_it_is_asked_for(assemblies):
+    text = json.dumps(assemblies["test"].templates["cat-test-storage-stack"])
+    wrong = text.replace('{"Status": "Enabled"}', '{"Status": "On"}')
+    assert wrong != text
+    assert [match.rule.id for match in lint(wrong, config=ManualArgs(regions=["us-east-1"]))] == ["E3030"]
+
+
+def test_cdk_nag_finds_nothing_that_is_not_explained(assembly):
+    (report,) = assembly.report["pluginReports"]
+    assert (report["pluginName"], report["conclusion"], report["violations"]) == ("AwsSolutions", "success", [])
+    for explained in report["suppressedViolations"]:
+        assert len(explained["reason"].split()) >= 5, explained
+
+
+def test_cdk_nags_explanations_are_of_findings_by_name_not_of_whole_rules(assembly):
+    (report,) = assembly.report["pluginReports"]
+    for explained in report["suppressedViolations"]:
+        if "IAM5" in explained["ruleName"]:
+            assert explained["acknowledgedId"].endswith("]"), explained["acknowledgedId"]
