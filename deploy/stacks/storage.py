@@ -8,9 +8,10 @@ from aws_cdk import aws_glue as glue
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from deploy import tables
+from deploy.athena import RESULTS, named_queries, work_group
 from deploy.deployment import Deployment
 from deploy.stacks.resources import made, tagged
+from deploy.tables import table_input
 
 OLD_VERSIONS = Duration.days(30)
 ACCESS_LOGS = Duration.days(90)
@@ -44,7 +45,7 @@ class StorageStack(Stack):
             **_PRIVATE,
             lifecycle_rules=[s3.LifecycleRule(expiration=ACCESS_LOGS)],
         )
-        passing = {"_staging/": ABANDONED, tables.RESULTS: OLD_VERSIONS, **_exports(at)}
+        passing = {"_staging/": ABANDONED, RESULTS: OLD_VERSIONS, **_exports(at)}
         s3.Bucket(
             self,
             "Lake",
@@ -76,7 +77,7 @@ class StorageStack(Stack):
                 request = {
                     "CatalogId": Aws.ACCOUNT_ID,
                     "DatabaseName": at.env.database,
-                    "TableInput": tables.table_input(contract, at.bucket),
+                    "TableInput": table_input(contract, f"s3://{at.bucket}"),
                 }
                 table = made(glue.CfnTable, self, f"Table-{name}", request)
                 if database:
@@ -85,10 +86,10 @@ class StorageStack(Stack):
     def _queries(self, at: Deployment) -> None:
         group = None
         if at.makes(at.env.work_group):
-            request = tables.work_group(at.env, at.bucket, Aws.ACCOUNT_ID)
+            request = work_group(at.env, at.bucket, Aws.ACCOUNT_ID)
             request["WorkGroupConfiguration"] = request.pop("Configuration")
             group = made(athena.CfnWorkGroup, self, "WorkGroup", request)
-        for request in tables.named_queries(at.env):
+        for request in named_queries(at.env):
             query = made(athena.CfnNamedQuery, self, f"Query-{request['Name']}", request)
             if group:
                 query.add_resource_dependency(group)
