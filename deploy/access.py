@@ -1,19 +1,18 @@
 """What each job may touch, as data: the datasets it reads and writes, and from them the statements of its role.
 
 A job that is not here gets no role, so that none runs with rights that nobody thought about. ARNs are texts with the
-placeholders of ARN_PARTS, which the stacks fill in.
+placeholders `{partition}`, `{region}` and `{account}`, which the stacks fill in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from catlake.contract import contract
 from deploy.deployment import Deployment
 from deploy.model import Crawler, Job
-
-ARN_PARTS = ("{partition}", "{region}", "{account}")
 
 LOG_GROUPS = "/aws-glue/jobs"
 CRAWLER_LOGS = "/aws-glue/crawlers"
@@ -22,26 +21,37 @@ CRAWLER_LOGS = "/aws-glue/crawlers"
 READ = ("s3:GetObject",)
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 OWN = (*WRITE, "s3:DeleteObject")
+KINESIS_READ = (
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+)
 LOG = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What a job touches besides its own staging, its summary and the folders among its arguments.
+    """What a job touches besides its own staging, its summary and the folders among its arguments, which it reads.
 
     Attributes:
         reads: Contracts of datasets that it reads.
         writes: Contracts of datasets that it publishes.
-        statistics: Those of `writes` that have a JSON file of statistics beside them.
+        files: Keys of other files that it publishes; `*` stands for what a run chooses.
         quarantine: The folder below `quarantine/`.
+        owns: Arguments whose folders it also writes.
         athena: Whether it sends statements to Athena.
+        partitions: Whether it registers partitions of the tables that its workflow says it keeps.
     """
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
-    statistics: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     quarantine: str | None = None
+    owns: tuple[str, ...] = ()
     athena: bool = False
+    partitions: bool = False
 
 
 ACCESS: Mapping[str, Access] = {
@@ -51,7 +61,7 @@ ACCESS: Mapping[str, Access] = {
     ),
     "tokens_archive": Access(
         writes=("tokens_analysis_old_table",),
-        statistics=("tokens_analysis_old_table",),
+        files=("archives/tokens-analysis/tokens_analysis_old_table.json",),
         quarantine="tokens-archival",
     ),
     "tokens_consolidate": Access(
@@ -63,10 +73,19 @@ ACCESS: Mapping[str, Access] = {
             "tokens_analysis",
             "token_costs",
         ),
-        statistics=("tokens_analysis_consolidated",),
+        files=("tokens-analysis/tokens_analysis_consolidated.json",),
         quarantine="tokens",
     ),
     "tokens_view": Access(athena=True),
+    "purchases_ingest": Access(
+        writes=("compras_json",), quarantine="purchases", owns=("--checkpoint_uri",), partitions=True
+    ),
+    "purchases_report": Access(
+        reads=("compras_json",),
+        writes=("purchases_current", "purchases_products", "purchases_daily"),
+        files=("reports/compras/*report.json", "reports/compras/*report.html"),
+        quarantine="purchases-report",
+    ),
 }
 """By job module."""
 
@@ -89,10 +108,12 @@ def job_grants(job: Job, at: Deployment) -> tuple[Grant, ...]:
         KeyError: ACCESS does not know the job.
     """
     access = ACCESS[job.module]
+    lake = job.arguments["--lake_uri"].removeprefix("s3://").rstrip("/")
     return (
-        *_lake_grants(job, access, at.bucket),
-        *_folder_grants(job, at.bucket),
+        *_lake_grants(job, access, lake),
+        *_argument_grants(job, access, lake),
         *(_athena_grants(at) if access.athena else ()),
+        *(_partition_grants(job, at) if access.partitions else ()),
         _logs(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
         Grant(
             name="GlueMetrics",
@@ -148,55 +169,65 @@ def export_grants(at: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
     )
 
 
-def lake_paths(contract_name: str, statistics: bool = False) -> tuple[str, ...]:
-    """The keys of a dataset below the lake, with `*` for what a run chooses."""
-    path = contract(contract_name).path_template.replace("{run_date}", "*")
-    return (path, path.rpartition(".")[0] + ".json") if statistics else (path,)
+def placed_by_us(text: str) -> str:
+    """CloudFormation's way to say where it deploys (`${AWS::Region}`) as ours (`{region}`)."""
+    for theirs, ours in (("Partition", "partition"), ("Region", "region"), ("AccountId", "account")):
+        text = text.replace(f"${{AWS::{theirs}}}", f"{{{ours}}}")
+    return text
+
+
+def dataset_keys(name: str) -> str:
+    """The keys of a dataset below its bucket, with `*` for what a run or an event chooses."""
+    # A part of a dataset has a folder more than the whole.
+    return re.sub(r"\{\w+\}", "*", contract(name).path_template.replace("{scope}/", "*"))
 
 
 def _lake_grants(job: Job, access: Access, bucket: str) -> Iterable[Grant]:
     for name in access.reads:
-        path = contract(name).path_template
-        yield from _reading(_camel(name), bucket, [path.rpartition("/")[0]], f"the dataset {name}, whatever its date")
-    written = [path for name in access.writes for path in lake_paths(name, name in access.statistics)]
-    summary = f"runs/{job.name}/*"
+        yield from _reading(_camel(name), bucket, [contract(name).root], f"the dataset {name}, whatever its date")
+    written = [*map(dataset_keys, access.writes), *access.files, f"runs/{job.name}/*"]
     yield Grant(
         name="Results",
         actions=WRITE,
-        resources=tuple(_object(bucket, path) for path in (*written, summary)),
-        why="the run's date or id is in the name of what the job publishes",
+        resources=tuple(_object(bucket, key) for key in written),
+        why="the run's date or id, or an event's own, is in the name of what the job publishes",
     )
     yield Grant(
         name="ResultsList",
         actions=("s3:ListBucket",),
         resources=(_bucket(bucket),),
         why="only where it publishes",
-        conditions=_prefixes(f"{path.rpartition('/')[0]}/*" for path in (*written, summary)),
+        conditions=_prefixes(f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written),
     )
     folders = [f"_staging/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
-    yield Grant(
-        name="Work",
-        actions=OWN,
-        resources=tuple(_object(bucket, key) for folder in folders for key in _spark_keys(folder)),
-        why="Spark chooses the names of the files that it writes, in folders that only this job has",
-    )
-    yield Grant(
-        name="WorkList",
-        actions=("s3:ListBucket", "s3:ListBucketMultipartUploads"),
-        resources=(_bucket(bucket),),
-        why="only where Spark writes",
-        conditions=_prefixes(key for folder in folders for key in _spark_keys(folder)),
-    )
+    yield from _owning("Work", bucket, folders)
 
 
-def _folder_grants(job: Job, lake: str) -> Iterable[Grant]:
-    """To read what the job's arguments point to outside of its datasets, such as exports."""
+def _argument_grants(job: Job, access: Access, lake: str) -> Iterable[Grant]:
+    """What the job's arguments point to besides its lake: exports, a stream, a checkpoint."""
     for name, value in sorted(job.arguments.items()):
+        known = _camel(name.strip("-"))
         bucket, _, key = value.removeprefix("s3://").partition("/")
-        if value.startswith("s3://") and (bucket, key) != (lake, ""):
-            yield from _reading(
-                _camel(name.strip("-")), bucket, [key.rstrip("/")], f"the files of {name}, which others name"
+        key = key.rstrip("/")
+        if value.startswith("arn:"):
+            yield Grant(
+                name=known, actions=KINESIS_READ, resources=(placed_by_us(value),), why="the one stream, by name"
             )
+        elif value.startswith("s3://") and name in access.owns:
+            yield from _owning(known, bucket, [key])
+        elif value.startswith("s3://") and (bucket, key) != (lake, ""):
+            yield from _reading(known, bucket, [key], f"the files of {name}, which others name")
+
+
+def _partition_grants(job: Job, at: Deployment) -> Iterable[Grant]:
+    kept = [each for flow in at.workflows.values() for each in flow.tables if each.job_name == job.name]
+    for table in kept:
+        yield Grant(
+            name="Partitions",
+            actions=("glue:BatchCreatePartition", "glue:CreatePartition", "glue:GetTable"),
+            resources=_catalog(table.database, f"table/{table.database}/{contract(table.contract).table}"),
+            why="the one table, by name",
+        )
 
 
 def _athena_grants(at: Deployment) -> Iterable[Grant]:
@@ -244,6 +275,24 @@ def _reading(name: str, bucket: str, folders: Iterable[str], why: str) -> Iterab
         resources=(_bucket(bucket),),
         why=why,
         conditions=_prefixes(key for folder in folders for key in (f"{folder}/*", f"{folder}/", folder) if folder),
+    )
+
+
+def _owning(name: str, bucket: str, folders: Iterable[str]) -> Iterable[Grant]:
+    """To write, read and delete in folders that Spark works in, and that only this job has."""
+    keys = [key for folder in folders for key in _spark_keys(folder)]
+    yield Grant(
+        name=name,
+        actions=OWN,
+        resources=tuple(_object(bucket, key) for key in keys),
+        why="Spark chooses the names of the files that it writes, in folders that only this job has",
+    )
+    yield Grant(
+        name=f"{name}List",
+        actions=("s3:ListBucket", "s3:ListBucketMultipartUploads"),
+        resources=(_bucket(bucket),),
+        why="only where Spark writes",
+        conditions=_prefixes(keys),
     )
 
 

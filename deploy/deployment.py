@@ -23,19 +23,25 @@ DEPLOYED = ("test", "prod")
 OPTIONS: Mapping[str, str] = {
     "environment": "test or prod",
     "existing_bucket": "a bucket to use instead of making cat-{env}-normalize-reports",
+    "existing_purchases_bucket": "a bucket to use instead of making {stage}-compras-backup-s3-bucket",
     "existing": "names, with commas, of databases, work groups and catalog tables to use instead of making them",
     "catia_table": "the chatbot's DynamoDB table (default: cat-{env}-catia-conversations-table)",
     "bedrock_table": "the chat application's new DynamoDB table; needed where there is a schedule",
+    "purchases_table": "the purchases' DynamoDB table (default: {stage}-t_MS3_compras)",
     "large_messages_bucket": "the chat application's bucket of large messages",
     "alarm_email": "who is written to when an alarm goes off",
 }
 """Every `-c` option, for the message about an unknown one and for docs/deploying.md."""
 
+BUCKET_NAME = (r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name")
+TABLE_NAME = (r"[A-Za-z0-9_.-]{3,255}", "the name of a DynamoDB table")
 RULES: Mapping[str, tuple[str, str]] = {
-    "existing_bucket": (r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"),
-    "large_messages_bucket": (r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"),
-    "catia_table": (r"[A-Za-z0-9_.-]{3,255}", "the name of a DynamoDB table"),
-    "bedrock_table": (r"[A-Za-z0-9_.-]{3,255}", "the name of a DynamoDB table"),
+    "existing_bucket": BUCKET_NAME,
+    "existing_purchases_bucket": BUCKET_NAME,
+    "large_messages_bucket": BUCKET_NAME,
+    "catia_table": TABLE_NAME,
+    "bedrock_table": TABLE_NAME,
+    "purchases_table": TABLE_NAME,
     "alarm_email": (r"[^@\s,]+@[^@\s,]+", "one e-mail address"),
 }
 
@@ -65,21 +71,44 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CatalogTable:
+    """A contract's table in the catalog, and the bucket that its files lie in."""
+
+    contract: Contract
+    database: str
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deployment:
     """An environment as it is deployed.
 
     Attributes:
         env: The environment.
-        bucket: The lake's bucket; `makes_bucket`: whether it is ours to make.
+        buckets: By the environment's own name of a bucket, the one that is used; another than that is not made.
         existing: Names of databases, work groups and catalog tables that are not made.
         options: The other options, by name.
     """
 
     env: Environment
-    bucket: str
-    makes_bucket: bool = True
+    buckets: Mapping[str, str]
     existing: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of reports and analyses."""
+        return self.buckets[self.env.bucket]
+
+    @property
+    def purchases_bucket(self) -> str:
+        """The bucket of the purchases."""
+        return self.buckets[self.env.purchases_bucket]
+
+    @property
+    def purchases_table(self) -> str:
+        """The DynamoDB table whose changes are ingested."""
+        return self.options.get("purchases_table", f"{self.env.stage}-t_MS3_compras")
 
     @property
     def workflows(self) -> Mapping[str, Workflow]:
@@ -87,10 +116,22 @@ class Deployment:
         return {name: self._placed(build(self.env)) for name, build in WORKFLOWS.items()}
 
     @property
-    def tables(self) -> Mapping[str, Contract]:
-        """The contracts that have a catalog table, by the table's name."""
-        contracts = map(contract, contract_names())
-        return {each.table: each for each in contracts if each.table}
+    def tables(self) -> Mapping[str, CatalogTable]:
+        """The catalog's tables by name: in the purchases' database those that a workflow says, else in analytics."""
+        kept = {each.contract: each.database for flow in self.workflows.values() for each in flow.tables}
+        found = {}
+        for each in map(contract, contract_names()):
+            if each.table:
+                bucket = self.purchases_bucket if each.name in kept else self.bucket
+                found[each.table] = CatalogTable(
+                    contract=each, database=kept.get(each.name, self.env.database), bucket=bucket
+                )
+        return found
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The catalog's databases."""
+        return (self.env.database, self.env.purchases_database)
 
     @property
     def exports(self) -> tuple[Export, ...]:
@@ -129,14 +170,12 @@ class Deployment:
         return {name: self._uri(name, value) for name, value in arguments.items()}
 
     def _uri(self, name: str, value: str) -> str:
-        given = self.options.get("large_messages_bucket")
-        bucket, slash, key = value.removeprefix("s3://").partition("/")
         if not value.startswith("s3://"):
             return value
-        if bucket == self.env.bucket:
-            bucket = self.bucket
-        elif name == "--large_messages_uri" and given:
-            bucket = given
+        bucket, slash, key = value.removeprefix("s3://").partition("/")
+        bucket = self.buckets.get(bucket, bucket)
+        if name == "--large_messages_uri":
+            bucket = self.options.get("large_messages_bucket", bucket)
         return f"s3://{bucket}{slash}{key}"
 
 
@@ -151,10 +190,11 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
     for name, value in given.items():
         _check(name, value)
     existing = frozenset(filter(None, (part.strip() for part in given.pop("existing", "").split(","))))
-    bucket = given.pop("existing_bucket", None)
-    asked = Deployment(
-        env=env, bucket=bucket or env.bucket, makes_bucket=bucket is None, existing=existing, options=given
-    )
+    buckets = {
+        env.bucket: given.pop("existing_bucket", env.bucket),
+        env.purchases_bucket: given.pop("existing_purchases_bucket", env.purchases_bucket),
+    }
+    asked = Deployment(env=env, buckets=buckets, existing=existing, options=given)
     _check_existing(asked)
     _check_sources(asked)
     return asked
@@ -190,7 +230,7 @@ def _check(name: str, value: str) -> None:
 
 
 def _check_existing(asked: Deployment) -> None:
-    known = {asked.env.database, asked.env.work_group, *asked.tables}
+    known = {*asked.databases, asked.env.work_group, *asked.tables}
     for name in sorted(asked.existing - known):
         raise DeploymentError(f"-c existing={name}: is none of what is made, {', '.join(sorted(known))}")
 

@@ -74,8 +74,8 @@ class Environment:
 
     A stream has workers of a type of its own; it is started again when it fails, up to `stream_retries` times, and
     once a week in its `maintenance_window`. `job_arguments` holds, by job module (`conversations_normalize`), what
-    only this environment's are given.
-    Logs are kept `log_days`; a query that would scan more than `scan_limit_gb` is stopped by Athena.
+    only this environment's are given. A Kinesis stream keeps records for `stream_hours`. Logs are kept `log_days`; a
+    query that would scan more than `scan_limit_gb` is stopped by Athena.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Environment:
     stream_worker_type: str = "G.1X"
     stream_retries: int = 3
     maintenance_window: str = "Sun:8"
+    stream_hours: int = 168
     log_days: int = 90
     scan_limit_gb: int = 100
     job_arguments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -199,6 +200,7 @@ TEST = Environment(
     execution_class="FLEX",
     timeout=20,
     stream_worker_type="G.025X",
+    stream_hours=24,
     log_days=14,
     scan_limit_gb=10,
     job_arguments=_exports("test") | _stream("test"),

@@ -21,6 +21,9 @@ HOUR = Duration.hours(1)
 LATE_AFTER_HOURS = 26
 """A nightly run that ended well has another one after it within a day, give or take its length."""
 
+BEHIND_MINUTES = 10
+"""A stream's job is seconds late; its weekly restart takes minutes."""
+
 NOT_MISSED = cloudwatch.TreatMissingData.NOT_BREACHING
 MISSED = cloudwatch.TreatMissingData.BREACHING
 
@@ -31,6 +34,8 @@ def alarms_of(stack: Stack, at: Deployment, name: str, workflow: Workflow, topic
     exporting = {export.job for export in at.exports if export.workflow == name}
     for job in workflow.jobs:
         alarms = [_quarantine(stack, at, job)]
+        if job.streaming:
+            alarms.append(_behind(stack, at, job))
         if workflow.start.schedule:
             alarms.append(_late(stack, at, job))
         if job.name in exporting:
@@ -104,6 +109,25 @@ def _late(stack: Stack, at: Deployment, job: Job) -> cloudwatch.Alarm:
         hours=LATE_AFTER_HOURS,
         below=True,
         missing=MISSED,
+    )
+
+
+def _behind(stack: Stack, at: Deployment, job: Job) -> cloudwatch.Alarm:
+    """Where nobody reads, Kinesis tells no age; where runs begin by themselves that is an alarm too."""
+    age = cloudwatch.Metric(
+        namespace="AWS/Kinesis",
+        metric_name="GetRecords.IteratorAgeMilliseconds",
+        dimensions_map={"StreamName": at.env.purchases_stream},
+        statistic="Maximum",
+        period=HOUR,
+    )
+    return _alarm(
+        stack,
+        f"{job.name}-behind",
+        f"{job.name} reads its stream over {BEHIND_MINUTES} minutes late, or not at all: look whether it runs",
+        age,
+        threshold=BEHIND_MINUTES * 60_000,
+        missing=MISSED if at.env.schedule else NOT_MISSED,
     )
 
 

@@ -51,14 +51,22 @@ def role(scope: Construct, name: str, service: str, grants: Iterable[Grant], **o
     The statements are part of the role itself: with a policy of its own beside it, a job could start before it.
     """
     grants = list(grants)
-    document = iam.PolicyDocument(statements=[_statement(grant) for grant in grants])
+    document = iam.PolicyDocument(statements=[statement(grant) for grant in grants])
     principal = iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=_TRUST.get(service))
     made_role = iam.Role(scope, name, assumed_by=principal, inline_policies={"access": document}, **options)
     for grant in grants:
-        for resource in grant.resources:
-            if "*" in resource:
-                explained(made_role, f"AwsSolutions-IAM5[Resource::{_replaced(resource, _SHOWN)}]", grant.why)
+        explained_wildcards(made_role, grant)
     return made_role
+
+
+def statement(grant: Grant) -> iam.PolicyStatement:
+    """A grant as the CDK takes it."""
+    return iam.PolicyStatement(
+        sid=grant.name,
+        actions=list(grant.actions),
+        resources=[arn(resource) for resource in grant.resources],
+        conditions=dict(grant.conditions) if grant.conditions else None,
+    )
 
 
 def explained(construct: IConstruct, rule: str, reason: str) -> None:
@@ -66,19 +74,17 @@ def explained(construct: IConstruct, rule: str, reason: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions::{rule}", reason=reason))
 
 
+def explained_wildcards(construct: IConstruct, grant: Grant) -> None:
+    """Acknowledge what cdk-nag finds of a grant, by its reason."""
+    for resource in grant.resources:
+        if "*" in resource:
+            explained(construct, f"AwsSolutions-IAM5[Resource::{_replaced(resource, _SHOWN)}]", grant.why)
+
+
 def tagged(stack: Stack, tags: Mapping[str, str]) -> None:
     """Put tags on all of a stack's resources, and on the stack."""
     for name, value in tags.items():
         Tags.of(stack).add(name, value)
-
-
-def _statement(grant: Grant) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        sid=grant.name,
-        actions=list(grant.actions),
-        resources=[arn(resource) for resource in grant.resources],
-        conditions=dict(grant.conditions) if grant.conditions else None,
-    )
 
 
 def _replaced(text: str, places: Mapping[str, str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
@@ -26,34 +28,44 @@ class StorageStack(Stack):
     def __init__(self, scope: Construct, at: Deployment) -> None:
         super().__init__(scope, at.env.resource("storage-stack"), description=f"catlake {at.env.name}: storage")
         tagged(self, at.env.tags("STORAGE"))
-        if at.makes_bucket:
-            self._bucket(at)
+        made_here = [name for name, used in at.buckets.items() if name == used]
+        if made_here:
+            logs = self._access_logs(at)
+            passing = {"_staging/": ABANDONED}
+            analytics = {RESULTS: OLD_VERSIONS, **{f"{each.prefix}/": EXPORTS_KEPT for each in at.exports}}
+            for name in made_here:
+                self._bucket(name, logs, passing | (analytics if name == at.env.bucket else {}))
         self._catalog(at)
         self._queries(at)
-        for name, value in {
+        outputs = {
             "BucketName": at.bucket,
+            "PurchasesBucketName": at.purchases_bucket,
             "DatabaseName": at.env.database,
+            "PurchasesDatabaseName": at.env.purchases_database,
             "WorkGroupName": at.env.work_group,
-        }.items():
+        }
+        for name, value in outputs.items():
             CfnOutput(self, name, value=value)
 
-    def _bucket(self, at: Deployment) -> None:
-        logs = s3.Bucket(
+    def _access_logs(self, at: Deployment) -> s3.Bucket:
+        return s3.Bucket(
             self,
             "AccessLogs",
             bucket_name=at.env.resource("access-logs"),
             **_PRIVATE,
             lifecycle_rules=[s3.LifecycleRule(expiration=ACCESS_LOGS)],
         )
-        passing = {"_staging/": ABANDONED, RESULTS: OLD_VERSIONS, **_exports(at)}
+
+    def _bucket(self, name: str, logs: s3.Bucket, passing: Mapping[str, Duration]) -> None:
+        """A bucket of which nothing goes by itself but old versions, and what lies in the `passing` folders."""
         s3.Bucket(
             self,
-            "Lake",
-            bucket_name=at.bucket,
+            f"Bucket-{name}",
+            bucket_name=name,
             **_PRIVATE,
             versioned=True,
             server_access_logs_bucket=logs,
-            server_access_logs_prefix=f"{at.bucket}/",
+            server_access_logs_prefix=f"{name}/",
             lifecycle_rules=[
                 s3.LifecycleRule(
                     noncurrent_version_expiration=OLD_VERSIONS, abort_incomplete_multipart_upload_after=ABANDONED
@@ -65,23 +77,22 @@ class StorageStack(Stack):
         )
 
     def _catalog(self, at: Deployment) -> None:
-        database = None
-        if at.makes(at.env.database):
-            described = {"Name": at.env.database, "Description": f"Analytics of {at.env.name}, made by catlake's jobs"}
-            database = made(
-                glue.CfnDatabase, self, "Analytics", {"CatalogId": Aws.ACCOUNT_ID, "DatabaseInput": described}
-            )
-            database.apply_removal_policy(RemovalPolicy.RETAIN)
-        for name, contract in at.tables.items():
+        databases = {}
+        for name in filter(at.makes, at.databases):
+            described = {"Name": name, "Description": f"Datasets of {at.env.name}, made by catlake's jobs"}
+            request = {"CatalogId": Aws.ACCOUNT_ID, "DatabaseInput": described}
+            databases[name] = made(glue.CfnDatabase, self, f"Database-{name}", request)
+            databases[name].apply_removal_policy(RemovalPolicy.RETAIN)
+        for name, table in at.tables.items():
             if at.makes(name):
                 request = {
                     "CatalogId": Aws.ACCOUNT_ID,
-                    "DatabaseName": at.env.database,
-                    "TableInput": table_input(contract, f"s3://{at.bucket}"),
+                    "DatabaseName": table.database,
+                    "TableInput": table_input(table.contract, f"s3://{table.bucket}"),
                 }
-                table = made(glue.CfnTable, self, f"Table-{name}", request)
-                if database:
-                    table.add_resource_dependency(database)
+                resource = made(glue.CfnTable, self, f"Table-{name}", request)
+                if table.database in databases:
+                    resource.add_resource_dependency(databases[table.database])
 
     def _queries(self, at: Deployment) -> None:
         group = None
@@ -103,8 +114,3 @@ _PRIVATE = {
     "minimum_tls_version": 1.2,
     "removal_policy": RemovalPolicy.RETAIN,
 }
-
-
-def _exports(at: Deployment) -> dict[str, Duration]:
-    """The folders of exports that come every night."""
-    return {f"{export.prefix}/": EXPORTS_KEPT for export in at.exports}

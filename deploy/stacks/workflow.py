@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aws_cdk import CfnOutput, CfnResource, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, CfnResource, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -20,6 +20,7 @@ from deploy.stacks.alarms import alarms_of
 from deploy.stacks.code import Code
 from deploy.stacks.monitoring import MonitoringStack
 from deploy.stacks.resources import arn, explained, made, role, tagged
+from deploy.stacks.stream import TableStream
 
 START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
 
@@ -45,6 +46,8 @@ class WorkflowStack(Stack):
         for export in at.exports:
             if export.workflow == name:
                 self._export(at, export)
+        if any(job.arguments.get("--source_uri", "").startswith("arn:") for job in workflow.jobs):
+            TableStream(self, at, _RETENTION[at.env.log_days])
         # By its ARN: the topic's policy is whole as it is, and the CDK would add to it for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
         alarms_of(self, at, name, workflow, topic)
@@ -144,5 +147,9 @@ def _completed(request: Request, members: dict[str, dict[str, object]]) -> dict[
         parameters["Role"] = known["Role"]
     if request.operation == "CreateJob":
         parameters["Command"] = {**parameters["Command"], "ScriptLocation": known["ScriptLocation"]}
-        parameters["DefaultArguments"] = {**parameters["DefaultArguments"], **known["Arguments"]}
+        arguments = {**parameters["DefaultArguments"], **known["Arguments"]}
+        # An argument may say ${AWS::Region}: CloudFormation knows where it deploys.
+        parameters["DefaultArguments"] = {
+            name: Fn.sub(value) if "${AWS::" in value else value for name, value in arguments.items()
+        }
     return parameters

@@ -25,6 +25,13 @@ PSEUDO = {
 }
 
 
+def with_pseudo(text: str) -> str:
+    """A text with CloudFormation's own parameters filled in."""
+    for name, value in PSEUDO.items():
+        text = text.replace("${" + name + "}", value)
+    return text
+
+
 def synthesize(options: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs the app as the CDK's command line does: context and folder in its environment."""
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
@@ -106,11 +113,6 @@ class Assembly:
         def join(given: list[Any]) -> str:
             return given[0].join(self.resolved(each, template) for each in given[1])
 
-        def substitute(text: str) -> str:
-            for name, value in PSEUDO.items():
-                text = text.replace("${" + name + "}", value)
-            return text
-
         def reference(name: str) -> str:
             return PSEUDO.get(name) or self._reference(name, template)
 
@@ -118,7 +120,7 @@ class Assembly:
             "Ref": reference,
             "Fn::GetAtt": lambda given: f"arn:aws:{_service(template, given[0])}:us-east-1:000000000000:{given[0]}",
             "Fn::Join": join,
-            "Fn::Sub": substitute,
+            "Fn::Sub": with_pseudo,
             "Fn::ImportValue": lambda given: f"arn:aws:sns:us-east-1:000000000000:{given}",
         }
 

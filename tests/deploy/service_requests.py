@@ -97,7 +97,7 @@ def _log_group(given: Properties) -> Iterator[ServiceRequest]:
         "CreateLogGroup",
         {
             "logGroupName": name,
-            "kmsKeyId": given["KmsKeyId"],
+            **({"kmsKeyId": given["KmsKeyId"]} if "KmsKeyId" in given else {}),
             "tags": {tag["Key"]: tag["Value"] for tag in given["Tags"]},
         },
     )

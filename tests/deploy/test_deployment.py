@@ -39,13 +39,13 @@ def test_the_cdks_own_context_is_left_alone():
 
 def test_without_options_the_bucket_is_ours_and_nothing_is_there():
     at = deployment({"environment": "test"})
-    assert (at.bucket, at.makes_bucket, at.existing) == ("cat-test-normalize-reports", True, frozenset())
+    assert (at.bucket, at.purchases_bucket) == ("cat-test-normalize-reports", "dev-compras-backup-s3-bucket")
+    assert at.purchases_table == "dev-t_MS3_compras"
     assert at.makes("data")
 
 
 def test_an_existing_bucket_takes_the_place_of_ours_in_every_argument_and_in_no_other_uri():
     at = deployment({**PROD, "existing_bucket": "cat-prod-old", "large_messages_bucket": "chat-large"})
-    assert not at.makes_bucket
     for workflow in at.workflows.values():
         for job in workflow.jobs:
             for name, value in job.arguments.items():

@@ -15,7 +15,7 @@ from deploy.model import Action, Condition, Crawler, Job, Predicate, Trigger, Wo
 from deploy.scheduler import SUCCEEDED, Outcome, WorkflowRun
 from deploy.wheels import SUFFIX
 from deploy.workflows import WORKFLOWS
-from tests.deploy.assembly import OPTIONS, ROOT, Assembly, Resource, synthesize
+from tests.deploy.assembly import OPTIONS, ROOT, Assembly, Resource, synthesize, with_pseudo
 
 
 def workflows(assembly: Assembly):
@@ -31,7 +31,16 @@ def deployed_workflow(assembly: Assembly, name: str) -> Workflow:
     (flow,) = parts["Workflow"]
     return Workflow(
         name=flow["Name"],
-        jobs=tuple(Job(name=each["Name"], script="jobs/x.py") for each in parts["Job"]),
+        jobs=tuple(
+            Job(
+                name=each["Name"],
+                script="jobs/x.py",
+                command=each["Command"]["Name"],
+                timeout=each.get("Timeout"),
+                max_retries=each["MaxRetries"],
+            )
+            for each in parts["Job"]
+        ),
         crawlers=tuple(
             Crawler(
                 name=each["Name"],
@@ -136,8 +145,9 @@ def test_the_resources_of_a_workflow_have_every_property_of_glues_requests_and_n
             elif key == "Command":
                 assert {**properties[key], "ScriptLocation": ""} == {**value, "ScriptLocation": ""}
             elif key == "DefaultArguments":
+                placed = {name: with_pseudo(text) for name, text in value.items()}
                 assert {name: properties[key][name] for name in value} == {
-                    **value,
+                    **placed,
                     "--extra-py-files": properties[key]["--extra-py-files"],
                 }
             else:
@@ -174,7 +184,7 @@ def test_every_job_takes_the_arguments_that_it_is_deployed_with_and_lacks_none(a
         # The parser refuses what it does not know, what is malformed, and a required argument that is not there.
         values = parse_arguments(declared, [job.script, *(text for pair in given.items() for text in pair)])
         assert values["environment"] == assembly.environment
-        assert values["lake_uri"] == f"s3://cat-{assembly.environment}-normalize-reports"
+        assert values["lake_uri"] == (job.arguments["--lake_uri"])
         checked += 1
     assert checked == sum(len(flow.jobs) for flow in workflows(assembly).values())
 
@@ -224,27 +234,35 @@ def test_a_job_logs_into_groups_of_its_own_that_are_encrypted_and_forgotten(asse
 
 
 def test_every_contract_with_a_table_has_one_in_the_catalog_with_its_columns_and_place(assembly):
-    bucket = ENVIRONMENTS[assembly.environment].bucket
+    env = ENVIRONMENTS[assembly.environment]
     tables = {each.properties["TableInput"]["Name"]: each.properties for each in assembly.resources("AWS::Glue::Table")}
     at = deployment(OPTIONS[assembly.environment])
     assert set(tables) == set(at.tables)
-    for name, of in at.tables.items():
+    for name, table in at.tables.items():
+        of = contract(table.contract.name)
         storage = tables[name]["TableInput"]["StorageDescriptor"]
-        assert storage["Columns"] == contract(of.name).catalog_columns
-        assert storage["Location"] == f"s3://{bucket}/{of.path_template.rpartition('/')[0]}/"
+        assert storage["Columns"] == of.catalog_columns
+        assert tables[name]["TableInput"]["PartitionKeys"] == of.catalog_partitions
+        where = (tables[name]["DatabaseName"], storage["Location"])
+        if name == "compras_json":
+            assert where == (env.purchases_database, f"s3://{env.purchases_bucket}/compras/")
+        else:
+            assert where == (env.database, f"s3://{env.bucket}/{of.path_template.rpartition('/')[0]}/")
 
 
-def test_the_lake_is_private_encrypted_versioned_and_forgets_old_versions_after_30_days(assembly):
-    name = ENVIRONMENTS[assembly.environment].bucket
-    (lake,) = (each for each in assembly.resources("AWS::S3::Bucket") if each.properties["BucketName"] == name)
-    assert lake.properties["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert set(lake.properties["PublicAccessBlockConfiguration"].values()) == {True}
-    encryption = lake.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert encryption[0]["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    rules = lake.properties["LifecycleConfiguration"]["Rules"]
-    assert {"NoncurrentDays": 30} in [rule.get("NoncurrentVersionExpiration") for rule in rules if "Prefix" not in rule]
-    template = assembly.templates[lake.stack]["Resources"]
-    assert template[lake.id]["DeletionPolicy"] == "Retain"
+def test_the_buckets_are_private_encrypted_versioned_and_forget_old_versions_after_30_days(assembly):
+    env = ENVIRONMENTS[assembly.environment]
+    buckets = {each.properties["BucketName"]: each for each in assembly.resources("AWS::S3::Bucket")}
+    assert set(buckets) == {env.bucket, env.purchases_bucket, env.resource("access-logs")}
+    for name, bucket in buckets.items():
+        assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+        encryption = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert encryption[0]["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        assert assembly.templates[bucket.stack]["Resources"][bucket.id]["DeletionPolicy"] == "Retain"
+        if name != env.resource("access-logs"):
+            assert bucket.properties["VersioningConfiguration"] == {"Status": "Enabled"}
+            rules = bucket.properties["LifecycleConfiguration"]["Rules"]
+            assert {"NoncurrentDays": 30} in [each.get("NoncurrentVersionExpiration") for each in rules]
 
 
 def test_nothing_that_holds_results_expires_by_itself(assembly):
@@ -297,6 +315,19 @@ def test_prod_exports_each_source_two_hours_before_its_workflow_and_test_exports
     }
 
 
+def test_the_purchases_table_writes_into_the_stream_that_the_ingest_reads(assembly):
+    env = ENVIRONMENTS[assembly.environment]
+    (stream,) = assembly.resources("AWS::Kinesis::Stream")
+    assert stream.properties["Name"] == env.purchases_stream
+    (ingest,) = (each for job, each in job_templates(assembly) if job.module == "purchases_ingest")
+    source = ingest["DefaultArguments"]["--source_uri"]
+    assert source == f"arn:aws:kinesis:us-east-1:000000000000:stream/{env.purchases_stream}"
+    (destination,) = assembly.resources("Custom::AWS")
+    called = json.loads(destination.properties["Create"])
+    assert (called["service"], called["action"]) == ("DynamoDB", "enableKinesisStreamingDestination")
+    assert called["parameters"]["TableName"] == f"{env.stage}-t_MS3_compras"
+
+
 def test_an_export_goes_where_its_job_looks(assemblies):
     jobs = {job.name: properties for job, properties in job_templates(assemblies["prod"])}
     for schedule in assemblies["prod"].resources("AWS::Scheduler::Schedule"):
@@ -313,23 +344,28 @@ def test_no_account_and_no_address_of_a_region_is_in_a_template(assembly):
         assert not any(word.isdigit() and len(word) == 12 for word in text.replace('"', " ").replace(":", " ").split())
 
 
+@pytest.mark.slow
 def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there(tmp_path):
     options = {
         "environment": "test",
         "existing_bucket": "cat-legacy-reports",
+        "existing_purchases_bucket": "compras-legacy",
         "existing": "cat_test_analytics_db, wg-cat-test-analytics,data",
     }
     done = synthesize(options, tmp_path)
     assert done.returncode == 0, done.stderr
     beside = Assembly("test", tmp_path)
     assert not list(beside.resources("AWS::S3::Bucket"))
-    assert not list(beside.resources("AWS::Glue::Database"))
+    databases = [each.properties["DatabaseInput"]["Name"] for each in beside.resources("AWS::Glue::Database")]
+    assert databases == ["dev-compras-datacatalog"]
     assert not list(beside.resources("AWS::Athena::WorkGroup"))
     tables = {each.properties["TableInput"]["Name"] for each in beside.resources("AWS::Glue::Table")}
     assert tables == set(deployment(OPTIONS["test"]).tables) - {"data"}
-    assert "cat-test-normalize-reports" not in json.dumps(beside.templates)
-    for _, properties in job_templates(beside):
-        assert properties["DefaultArguments"]["--lake_uri"] == "s3://cat-legacy-reports"
+    text = json.dumps(beside.templates)
+    assert "cat-test-normalize-reports" not in text and "dev-compras-backup-s3-bucket" not in text
+    for job, properties in job_templates(beside):
+        own = "compras-legacy" if job.module.startswith("purchases_") else "cat-legacy-reports"
+        assert properties["DefaultArguments"]["--lake_uri"] == f"s3://{own}"
 
 
 @pytest.mark.parametrize(
