@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 from catlake.arguments import Argument, count
 from catlake.errors import ExportError
 from catlake.job import Run, explain
+from catlake.metrics import NAMESPACE
 from catlake.store import Balance
 from tests.jobs.running import Finished, files_below, run_main
 from tests.store.rows import NORMALIZED, normalized_rows
@@ -104,6 +106,54 @@ def test_each_line_of_the_log_is_json_with_time_level_event_job_and_run(job: Run
     times = [datetime.fromisoformat(each["time"]) for each in events]
     assert times == sorted(times) and all(each.tzinfo for each in times)
     assert events[4]["text"] == "1 read = 1 written to normalized_conversations + 0 quarantined"
+
+
+def metrics_in(line: dict[str, Any]) -> dict[str, Any]:
+    """The metrics that CloudWatch makes of a line of the log, with what it must find beside them."""
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == NAMESPACE
+    assert [line[name] for name in directive["Dimensions"][0]] == ["a-job", "local"]
+    assert abs(line["_aws"]["Timestamp"] / 1000 - datetime.fromisoformat(line["time"]).timestamp()) < 60
+    return {each["Name"]: line[each["Name"]] for each in directive["Metrics"]}
+
+
+def test_the_last_line_of_the_log_carries_the_runs_metrics(job: Runner) -> None:
+    def main(run: Run) -> None:
+        run.measures["CostUSD"] = Decimal("0.30")
+        write_one(run, Balance(read=4, written={"normalized_conversations": 1}, filtered={"other": 2}, quarantined=1))
+
+    metrics = metrics_in(job(main).last)
+    assert 0 < metrics.pop("RunSeconds") < 300
+    assert metrics == {
+        "RowsRead": 4,
+        "RowsWritten": 1,
+        "RowsFiltered": 2,
+        "RowsQuarantined": 1,
+        "CostUSD": 0.3,
+        "RunSucceeded": 1,
+        "RunFailed": 0,
+    }
+
+
+def test_a_run_that_fails_before_its_balance_has_no_rows_to_tell_but_that_it_failed(job: Runner) -> None:
+    def main(run: Run) -> None:
+        raise ExportError("the thing: the rule; the remedy")
+
+    metrics = metrics_in(job(main).last)
+    assert (metrics["RunSucceeded"], metrics["RunFailed"]) == (0, 1)
+    assert not [name for name in metrics if name.startswith("Rows")]
+
+
+def test_the_rows_of_a_stream_are_told_batch_by_batch_and_not_once_more_at_its_end(job: Runner) -> None:
+    def main(run: Run) -> None:
+        for number in (1, 2):
+            run.log_batch(Balance(read=5, written={"x": 4}, quarantined=1), batch=number)
+        write_one(run)
+
+    events = job(main).events
+    batches = [metrics_in(each)["RowsRead"] for each in events if each["event"] == "batch_written"]
+    assert batches == [5, 5]
+    assert set(metrics_in(events[-1])) == {"RunSeconds", "RunSucceeded", "RunFailed"}
 
 
 def test_the_person_at_the_console_is_told_what_came_out(job: Runner, tmp_path: Path) -> None:

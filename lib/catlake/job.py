@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from py4j.java_gateway import JavaClass
@@ -25,6 +26,16 @@ from pyspark.sql import functions as F
 from catlake.arguments import Argument, command_line, parse_arguments
 from catlake.environment import Environment, environment
 from catlake.errors import CatlakeError, QuarantineLimitError
+from catlake.metrics import (
+    ROWS_FILTERED,
+    ROWS_QUARANTINED,
+    ROWS_READ,
+    ROWS_WRITTEN,
+    RUN_FAILED,
+    RUN_SECONDS,
+    RUN_SUCCEEDED,
+    embedded,
+)
 from catlake.store import Balance, Lake, Staged
 
 __all__ = ["Argument", "Run", "run_job"]
@@ -47,6 +58,7 @@ class Run:
         inputs: What was read, for the summary.
         outputs: What was published, for the summary.
         highlights: Lines that a person wants to see at the end, for the summary.
+        measures: Metrics that the job itself measured, by names of `catlake.metrics`.
         balance: Set by `settle`.
     """
 
@@ -61,6 +73,8 @@ class Run:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
     highlights: list[str] = field(default_factory=list)
+    measures: dict[str, float | Decimal] = field(default_factory=dict)
+    batches: int = 0
     balance: Balance | None = None
     quarantine: str | None = None
 
@@ -88,6 +102,11 @@ class Run:
         """Notes an input, in the log and for the summary."""
         self.inputs.append({"kind": kind, "uri": uri, **facts})
         self.log("input_selected", kind=kind, uri=uri, **facts)
+
+    def log_batch(self, balance: Balance, **fields: Any) -> None:
+        """Logs a batch of a stream, whose rows are metrics at once: a stream has no end to count them at."""
+        self.batches += 1
+        self.log("batch_written", **fields, text=str(balance), **balance.as_dict(), **self._metrics(_rows(balance)))
 
     def put_in_quarantine(self, rejected: DataFrame, pipeline: str) -> None:
         """Writes rejected records (columns file, line, reason, raw)."""
@@ -122,6 +141,19 @@ class Run:
                 f"{self.balance.quarantined} records are in quarantine, more than the limit of {limit}; look at "
                 f"{self.quarantine}, mend the source, or raise --max_quarantined"
             )
+
+    def outcome(self, failed: bool) -> dict[str, Any]:
+        """The run's metrics, as members of the last line of its log."""
+        rows = _rows(self.balance) if self.balance and not self.batches else {}
+        seconds = (datetime.now(UTC) - self.started).total_seconds()
+        ended = {RUN_SUCCEEDED: int(not failed), RUN_FAILED: int(failed), RUN_SECONDS: round(seconds, 3)}
+        return self._metrics({**rows, **self.measures, **ended})
+
+    def _metrics(self, values: Mapping[str, float | Decimal]) -> dict[str, Any]:
+        members = embedded(self.job, self.environment.name, datetime.now(UTC), values)
+        # Every line of the log has it already.
+        del members["job"]
+        return members
 
     def summary(self, error: str | None) -> dict[str, Any]:
         """What is written to `runs/<job>/<run>.json`."""
@@ -229,7 +261,8 @@ def _finish(run: Run) -> None:
     if run.quarantine:
         lines.append(f"quarantine → {run.quarantine}")
     _tell("\n  ".join([*lines, *run.highlights, f"summary → {uri}"]))
-    run.log("run_finished", summary=uri, outputs=run.outputs, seconds=run.summary(None)["seconds"])
+    seconds = run.summary(None)["seconds"]
+    run.log("run_finished", summary=uri, outputs=run.outputs, seconds=seconds, **run.outcome(failed=False))
 
 
 def _fail(run: Run | None, message: str) -> None:
@@ -240,7 +273,16 @@ def _fail(run: Run | None, message: str) -> None:
         run.lake.write_json(f"runs/{run.job}/{run.id}.json", run.summary(message))
     except Exception as error:  # the first error is the one to tell
         run.log("summary_not_written", error=_first_line(error))
-    run.log("run_failed", error=message)
+    run.log("run_failed", error=message, **run.outcome(failed=True))
+
+
+def _rows(balance: Balance) -> dict[str, int]:
+    return {
+        ROWS_READ: balance.read,
+        ROWS_WRITTEN: sum(balance.written.values()),
+        ROWS_FILTERED: sum(balance.filtered.values()),
+        ROWS_QUARANTINED: balance.quarantined,
+    }
 
 
 def _tell(text: str) -> None:

@@ -14,7 +14,15 @@ from catlake.environment import ENVIRONMENTS
 from catlake.errors import ContractError, StoreError
 from catlake.job import Run
 from catlake.store import Lake
-from catlake.tokens.consolidate import HISTORICAL, PLACE, by_conversation, consolidated, costs, read_historical
+from catlake.tokens.consolidate import (
+    HISTORICAL,
+    PLACE,
+    by_conversation,
+    consolidated,
+    costs,
+    day_before,
+    read_historical,
+)
 from catlake.tokens.items import COUNTED
 from tests.conversations.table import assert_rows
 
@@ -55,6 +63,23 @@ def test_the_historical_row_of_a_conversation_stays_though_the_new_one_is_newer(
         ("ana", "ana#CONV#2", "new_table", 10, 1),
         ("beto", "ana#CONV#1", "old_table", 10, 1),
     ]
+
+
+def test_a_nights_run_tells_what_the_conversations_of_the_day_before_used_and_cost(spark: SparkSession) -> None:
+    both = rows(
+        spark,
+        "new_table",
+        {"create_date": datetime(2025, 12, 1, 23, 59, 59), "sk": "1"},
+        {"create_date": datetime(2025, 12, 2), "sk": "2"},
+        {"create_date": datetime(2025, 12, 2, 23, 59, 59), "sk": "3", "total_price": Decimal("1.000000")},
+        {"create_date": datetime(2025, 12, 3), "sk": "4"},
+    )
+    assert day_before(both, date(2025, 12, 3)) == {
+        "InputTokens": 20,
+        "OutputTokens": 40,
+        "CostUSD": Decimal("1.000330"),
+    }
+    assert day_before(both, date(2026, 1, 1)) == {"InputTokens": 0, "OutputTokens": 0, "CostUSD": 0}
 
 
 @pytest.mark.parametrize("backwards", [False, True])

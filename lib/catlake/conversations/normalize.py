@@ -1,6 +1,7 @@
 """ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (SPEC 2.1)."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -9,9 +10,10 @@ from pyspark.storagelevel import StorageLevel
 from catlake.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import Export, find_export, read_items
-from catlake.dynamodb.export import refuse_stale
+from catlake.dynamodb.export import export_age, refuse_stale
 from catlake.files import Files, files_for, normalized
 from catlake.job import Run
+from catlake.metrics import EXPORT_AGE_HOURS
 from catlake.store import Balance, Staged
 
 PIPELINE = "conversations"
@@ -26,6 +28,7 @@ def select_export(run: Run) -> tuple[Files, Export]:
     run.read_from(
         "dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, table=export.table_arn
     )
+    run.measures[EXPORT_AGE_HOURS] = export_age(export.export_time, run.run_date) / timedelta(hours=1)
     refuse_stale(export.uri, export.export_time, run.arguments["max_export_age_hours"], run.run_date)
     return files, export
 

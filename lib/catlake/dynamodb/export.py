@@ -46,6 +46,12 @@ class Export:
     output_format: str = DYNAMODB_JSON
 
 
+def export_age(exported: datetime, run_date: date) -> timedelta:
+    """How old an export is for a run of a day: at the day's end, if that is past, one of that day is not yet old."""
+    end_of_day = datetime.combine(run_date + timedelta(days=1), time(), UTC)
+    return min(datetime.now(UTC), end_of_day) - exported
+
+
 def refuse_stale(uri: str, exported: datetime, limit_hours: int | None, run_date: date) -> None:
     """Refuses an export that is too old for its run.
 
@@ -53,13 +59,12 @@ def refuse_stale(uri: str, exported: datetime, limit_hours: int | None, run_date
         uri: Where it lies.
         exported: The time of the state that it holds.
         limit_hours: How old it may be; None: as old as it likes.
-        run_date: The run's day: at its end, if that is past, an export of that day is not yet old.
+        run_date: The run's day.
 
     Raises:
         ExportError: It is older.
     """
-    end_of_day = datetime.combine(run_date + timedelta(days=1), time(), UTC)
-    age = min(datetime.now(UTC), end_of_day) - exported
+    age = export_age(exported, run_date)
     if limit_hours is not None and age > timedelta(hours=limit_hours):
         hours = f"{age / timedelta(hours=1):.0f}"
         raise ExportError(

@@ -143,4 +143,4 @@ class _Batches:
         if written.quarantined:
             run.quarantine = self._quarantine
             run.log("quarantined", uri=self._quarantine, reasons=dict(written.reasons.most_common()))
-        run.log("batch_written", batch=number, replayed=written.replayed, text=str(balance), **balance.as_dict())
+        run.log_batch(balance, batch=number, replayed=written.replayed)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
@@ -11,6 +13,7 @@ from catlake.contract import contract
 from catlake.environment import Environment
 from catlake.errors import StoreError
 from catlake.job import Run
+from catlake.metrics import COST_USD, INPUT_TOKENS, OUTPUT_TOKENS
 from catlake.store import Balance
 from catlake.store.judged import REASON, read_rows, reason, rejected_rows, typed_rows
 from catlake.tokens.counting import count_v2
@@ -128,6 +131,16 @@ def costs(conversations: DataFrame, environment: Environment) -> DataFrame:
     ).withColumn("total_cost", (F.col("input_cost") + F.col("output_cost")).cast(COST))
 
 
+def day_before(both: DataFrame, run_date: date) -> dict[str, int | Decimal]:
+    """What the conversations that began on the day before a run used and cost, as metrics: a night tells a day."""
+    row = (
+        both.where(F.to_date("create_date") == F.lit(run_date - timedelta(days=1)))
+        .agg(F.sum("input_token"), F.sum("output_token"), F.sum("total_price"))
+        .collect()[0]
+    )
+    return {name: value or 0 for name, value in zip((INPUT_TOKENS, OUTPUT_TOKENS, COST_USD), row, strict=True)}
+
+
 def conversation_id() -> Column:
     """What follows the last `#` of the SK; a published API's user id may hold one too."""
     return F.substring_index("sk", "#", -1)
@@ -183,6 +196,7 @@ def consolidate(run: Run) -> None:
         )
     )
     run.highlights += _highlights(found, both)
+    run.measures |= day_before(both, run.run_date)
     run.publish(*staged)
     write_statistics(run, contract(CONSOLIDATED_CSV), found)
 

@@ -1,6 +1,7 @@
 """The conversations of a Bedrock table, counted: what the archive and the consolidate job have in common."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from pyspark.sql import Column, DataFrame
@@ -8,12 +9,13 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.dynamodb import REJECTED
-from catlake.dynamodb.export import refuse_stale
+from catlake.dynamodb.export import export_age, refuse_stale
 from catlake.dynamodb.incremental import OUTCOME, find_exports, read_state
 from catlake.dynamodb.versions import CURRENT, REJECTED_OUTCOME
 from catlake.environment import Environment
 from catlake.files import Files, files_for, normalized
 from catlake.job import Run
+from catlake.metrics import EXPORT_AGE_HOURS
 from catlake.tokens.items import COUNTED, ITEM, Conversations
 
 KEPT, QUARANTINED = "kept", "quarantined"
@@ -69,6 +71,7 @@ def read_counted(run: Run, count: Conversations) -> Counted:
         run.read_from("dynamodb_export", export.uri, exported=export.export_time, items=export.item_count)
     for left_out in chain.left_out:
         run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
+    run.measures[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
     refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
     items = (
         read_state(run.spark, files, chain, ITEM, each_batch=count, output=COUNTED)
