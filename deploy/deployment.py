@@ -51,9 +51,6 @@ SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_
 EXPORT_LEAD_MINUTES = 120
 """How long before its workflow an export is started: DynamoDB takes minutes, seldom an hour."""
 
-MAX_EXPORT_AGE_HOURS = 12
-"""An older export than this is not the night's own: the one of the night before is a day old."""
-
 
 class DeploymentError(ValueError):
     """One line: which option, its rule, and what was given."""

@@ -14,6 +14,9 @@ from catlake.environment import environment
 NIGHTLY = "cron(30 4 * * ? *)"
 """04:30 UTC: 23:30 in Bogotá, when the day's conversations are over."""
 
+MAX_EXPORT_AGE_HOURS = 12
+"""An older export than this is not the night's own: the one of the night before is a day old."""
+
 KINESIS_STREAM = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/"
 """Before a stream's name: its ARN in the account and region that CloudFormation deploys to, which fills it in."""
 
@@ -169,14 +172,18 @@ class Environment:
         return common | dict(COMPONENTS[component])
 
 
-def _exports(name: str) -> dict[str, dict[str, str]]:
-    """Where exports are put, and where the chat application keeps the message maps that outgrew their item."""
+def _exports(name: str, limit: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
+    """Where exports are put, and where the chat application keeps the message maps that outgrew their item.
+
+    `limit` goes to the jobs that run by themselves.
+    """
     exports = f"s3://cat-{name}-normalize-reports/exports"
     large = {"--large_messages_uri": f"s3://cat-{name}-bedrock-large-messages"}
+    nightly = limit or {}
     return {
-        "conversations_normalize": {"--export_uri": f"{exports}/catia/"},
+        "conversations_normalize": {"--export_uri": f"{exports}/catia/", **nightly},
         "tokens_archive": {"--export_uri": f"{exports}/bedrock-old/", **large},
-        "tokens_consolidate": {"--export_uri": f"{exports}/bedrock/", **large},
+        "tokens_consolidate": {"--export_uri": f"{exports}/bedrock/", **large, **nightly},
     }
 
 
@@ -192,7 +199,8 @@ def _stream(name: str) -> dict[str, dict[str, str]]:
     }
 
 
-PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("prod") | _stream("prod"))
+_TONIGHTS = {"--max_export_age_hours": str(MAX_EXPORT_AGE_HOURS)}
+PROD = Environment(name="prod", schedule=NIGHTLY, job_arguments=_exports("prod", _TONIGHTS) | _stream("prod"))
 
 # 2 x G.1X is the least that a batch job of Glue runs on: test is smaller by spare capacity and a short leash.
 TEST = Environment(

@@ -13,7 +13,8 @@ from aws_cdk import aws_sns as sns
 
 from catlake import metrics
 from catlake.environment import environment
-from deploy.deployment import MAX_EXPORT_AGE_HOURS, Deployment
+from deploy.deployment import Deployment
+from deploy.environments import MAX_EXPORT_AGE_HOURS
 from deploy.model import Job, Workflow
 from deploy.stacks.monitoring import metric
 

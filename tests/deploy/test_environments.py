@@ -51,11 +51,16 @@ def test_local_rehearses_prods_filters_as_arguments():
 
 def test_deployed_jobs_leave_the_filters_to_their_environment():
     for env in (TEST, PROD):
-        assert set(env.arguments("conversations_normalize")) == {
-            "--environment",
-            "--lake_uri",
-            "--export_uri",
-        }
+        given = set(env.arguments("conversations_normalize")) - {"--max_export_age_hours"}
+        assert given == {"--environment", "--lake_uri", "--export_uri"}
+
+
+def test_a_job_that_runs_by_itself_refuses_the_export_of_the_night_before():
+    for module in ("conversations_normalize", "tokens_consolidate"):
+        assert PROD.arguments(module)["--max_export_age_hours"] == "12"
+        # A person says which export is meant.
+        assert "--max_export_age_hours" not in TEST.arguments(module)
+    assert "--max_export_age_hours" not in PROD.arguments("tokens_archive")
 
 
 @pytest.mark.parametrize(("env", "stage"), [(LOCAL, "local"), (TEST, "dev"), (PROD, "prod")])
