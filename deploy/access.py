@@ -194,7 +194,7 @@ def _lake_grants(job: Job, access: Access, bucket: str) -> Iterable[Grant]:
     )
     yield Grant(
         name="ResultsList",
-        actions=("s3:ListBucket",),
+        actions=("s3:GetBucketLocation", "s3:ListBucket"),
         resources=(_bucket(bucket),),
         why="only where it publishes",
         conditions=_prefixes(f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written),
@@ -318,8 +318,13 @@ def _spark_keys(folder: str) -> tuple[str, ...]:
 
 
 def _prefixes(keys: Iterable[str]) -> dict[str, dict[str, list[str]]] | None:
+    """The condition that lists only these keys.
+
+    "IfExists", for S3 says that a key is missing only to who may list: it asks so when an object is looked for, and
+    then there is no prefix. Without it, each look for a file that is not there yet would be refused.
+    """
     listed = sorted(set(keys))
-    return {"StringLike": {"s3:prefix": listed}} if listed else None
+    return {"StringLikeIfExists": {"s3:prefix": listed}} if listed else None
 
 
 def _catalog(database: str, *names: str) -> tuple[str, ...]:

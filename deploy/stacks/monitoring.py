@@ -71,23 +71,26 @@ class MonitoringStack(Stack):
                 sid="Alarms",
                 principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "events")],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                # No condition: EventBridge could not meet one, and its messages would be lost without a word.
                 resources=["*"],
-                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             )
         )
         return key
 
     def _topic(self, at: Deployment) -> sns.Topic:
         topic = sns.Topic(self, "Alarms", topic_name=at.env.resource("alarms"), master_key=self.key, enforce_ssl=True)
-        topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="AlarmsAndRules",
-                principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "events")],
-                actions=["sns:Publish"],
-                resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+        # EventBridge, for one, tells a topic nothing of the account of its rule.
+        conditions = {"cloudwatch": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}, "events": None}
+        for service, condition in conditions.items():
+            topic.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid=service.capitalize(),
+                    principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
+                    actions=["sns:Publish"],
+                    resources=[topic.topic_arn],
+                    conditions=condition,
+                )
             )
-        )
         if address := at.options.get("alarm_email"):
             topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic

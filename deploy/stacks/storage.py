@@ -26,7 +26,12 @@ class StorageStack(Stack):
     """What outlives every job. Nothing of it is deleted with the stack but queries, tables and the work group."""
 
     def __init__(self, scope: Construct, at: Deployment) -> None:
-        super().__init__(scope, at.env.resource("storage-stack"), description=f"catlake {at.env.name}: storage")
+        super().__init__(
+            scope,
+            at.env.resource("storage-stack"),
+            description=f"catlake {at.env.name}: storage",
+            termination_protection=at.env.schedule is not None,
+        )
         tagged(self, at.env.tags("STORAGE"))
         made_here = [name for name, used in at.buckets.items() if name == used]
         if made_here:

@@ -64,7 +64,7 @@ class WorkflowStack(Stack):
                 log_group_name=f"{prefix}/{kind}",
                 retention=_RETENTION[at.env.log_days],
                 encryption_key=self._monitoring.key,
-                removal_policy=RemovalPolicy.RETAIN,
+                removal_policy=RemovalPolicy.DESTROY,
             )
         return {
             "Role": self._role(job.name, [code.grant, *job_grants(job, at)]).role_arn,

@@ -1,0 +1,93 @@
+"""Real runs of the jobs on S3 ask for nothing that their roles do not grant."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from deploy.access import Grant, job_grants
+from deploy.deployment import Deployment, deployment
+from deploy.model import Job
+from tests.deploy.s3_recorder import Asked, recorded
+from tests.jobs.running import ROOT, SAMPLE, packaged, spark_submit
+from tests.s3 import S3Server
+
+BEDROCK = ROOT / "tests/data/bedrock"
+BUCKETS = {
+    "cat-test-normalize-reports": {
+        "exports/catia": SAMPLE,
+        "exports/bedrock-old": BEDROCK / "old_table",
+        "exports/bedrock": BEDROCK / "new_table",
+    },
+    "cat-test-bedrock-large-messages": {"": BEDROCK / "large_messages"},
+    "dev-compras-backup-s3-bucket": {},
+}
+"""What lies where, before the first job."""
+
+INSTEAD: Mapping[str, Mapping[str, str]] = {
+    # The stream's records as landed files; and a catalog that needs no Glue.
+    "purchases_ingest": {
+        "--source_uri": str(ROOT / "tests/data/samples/purchases"),
+        "--trigger": "available_now",
+        "--environment": "local",
+    },
+}
+"""What only AWS has, by job module."""
+
+ORDER = (
+    "conversations_normalize",
+    "conversations_curate",
+    "tokens_archive",
+    "tokens_consolidate",
+    "purchases_ingest",
+    "purchases_report",
+)
+
+
+def jobs(at: Deployment) -> dict[str, Job]:
+    return {job.module: job for flow in at.workflows.values() for job in flow.jobs}
+
+
+def put(s3: S3Server, bucket: str, prefix: str, folder: Path) -> None:
+    for path in (each for each in folder.rglob("*") if each.is_file()):
+        key = "/".join(filter(None, (prefix, path.relative_to(folder).as_posix())))
+        s3.client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+
+
+def granted(grants: tuple[Grant, ...], asked: Asked) -> bool:
+    """IAM's answer, for the conditions that there are here."""
+    for grant in grants:
+        if asked.action not in grant.actions:
+            continue
+        resources = [each.replace("{partition}", "aws") for each in grant.resources]
+        listed = (grant.conditions or {}).get("StringLikeIfExists", {}).get("s3:prefix")
+        meets = asked.prefix is None or listed is None or any(fnmatchcase(asked.prefix, each) for each in listed)
+        if meets and any(fnmatchcase(asked.resource, each) for each in resources):
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_every_job_asks_of_s3_is_granted_by_its_own_role_and_not_by_anothers(s3: S3Server) -> None:
+    packaged()
+    at = deployment({"environment": "test"})
+    for bucket, folders in BUCKETS.items():
+        s3.client.create_bucket(Bucket=bucket)
+        for prefix, folder in folders.items():
+            put(s3, bucket, prefix, folder)
+    for module in ORDER:
+        job = jobs(at)[module]
+        arguments = {**job.arguments, **INSTEAD.get(module, {}), "--JOB_NAME": job.name, "--run_date": "2025-11-20"}
+        with recorded(s3.endpoint) as recorder:
+            variables = replace(s3, endpoint=recorder.endpoint).environment()
+            done = spark_submit(module, *(text for pair in arguments.items() for text in pair), **variables)
+        assert done.code == 0, done.stderr[-2000:]
+        assert len(recorder.asked) > 10
+        refused = sorted(str(asked) for asked in recorder.asked if not granted(job_grants(job, at), asked))
+        assert refused == [], f"{job.name} lacks"
+        for other in jobs(at).values():
+            if other.name != job.name:
+                assert not all(granted(job_grants(other, at), asked) for asked in recorder.asked)
