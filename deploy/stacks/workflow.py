@@ -12,7 +12,7 @@ from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from deploy.access import LOG_GROUPS, crawler_grants, export_grants, job_grants
+from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
 from deploy.api import Request, create_requests
 from deploy.deployment import Deployment, Export
 from deploy.model import Crawler, Job, Workflow
@@ -75,7 +75,7 @@ class WorkflowStack(Stack):
     def _crawler(self, at: Deployment, crawler: Crawler) -> dict[str, object]:
         return {"Role": self._role(crawler.name, crawler_grants(crawler, at)).role_arn}
 
-    def _role(self, name: str, grants: Iterable[object]) -> iam.Role:
+    def _role(self, name: str, grants: Iterable[Grant]) -> iam.Role:
         return role(self, f"Role-{name}", "glue", grants, description=f"What {name} may touch")
 
     def _requests(self, workflow: Workflow, members: dict[str, dict[str, object]]) -> None:
