@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,11 +27,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """What a deployment of an environment makes. `lake_uri` is the bucket of all but the purchases."""
+    """What a deployment of an environment makes."""
 
     env: Environment
     workflows: tuple[Workflow, ...]
-    lake_uri: str
+    tables: tuple[Place, ...]
 
     @property
     def jobs(self) -> Iterator[tuple[Workflow, Job]]:
@@ -45,18 +45,6 @@ class Expected:
         return tuple(uri.removeprefix("s3://") for uri in uris)
 
     @property
-    def tables(self) -> tuple[Place, ...]:
-        """The contracts that have a table; those that no workflow keeps itself are the analytics database's."""
-        kept = {table.contract: table for workflow in self.workflows for table in workflow.tables}
-        return tuple(
-            Place(kept[name].database, contract(name), kept[name].lake_uri)
-            if name in kept
-            else Place(self.env.database, contract(name), self.lake_uri)
-            for name in contract_names()
-            if contract(name).table
-        )
-
-    @property
     def databases(self) -> tuple[str, ...]:
         """The databases of the tables."""
         return tuple(dict.fromkeys(place.database for place in self.tables))
@@ -64,4 +52,15 @@ class Expected:
 
 def expected(env: Environment) -> Expected:
     """What `deploy/workflows.py` and the contracts say of an environment."""
-    return Expected(env, tuple(build(env) for build in WORKFLOWS.values()), env.lake_uri)
+    workflows = tuple(build(env) for build in WORKFLOWS.values())
+    return Expected(env, workflows, tuple(_tables(env, workflows)))
+
+
+def _tables(env: Environment, workflows: Iterable[Workflow]) -> Iterator[Place]:
+    """The contracts that have a table; those that no workflow keeps itself are the analytics database's."""
+    kept = {table.contract: table for workflow in workflows for table in workflow.tables}
+    for each in map(contract, contract_names()):
+        if each.name in kept:
+            yield Place(kept[each.name].database, each, kept[each.name].lake_uri)
+        elif each.table:
+            yield Place(env.database, each, env.lake_uri)
