@@ -41,7 +41,7 @@ LOST_AFTER = 60.0
 HELD_WITHIN = 2.0
 """A rate is held when 99 of 100 events are files within so many seconds, from the first second to the last."""
 
-RATES = (100, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000)
+RATES = (100, 1_000, 1_500, 2_000, 3_000, 4_000, 6_000)
 HEAD = ("events a second", "events", "median, s", "p99, s", "largest, s", "held")
 
 
