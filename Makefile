@@ -134,7 +134,7 @@ lint: setup ## ruff, mypy, import-linter, the README's tables
 
 .PHONY: verify
 verify: setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
-	@$(PY) -m deploy.verify $(ENV)
+	@$(PY) -m deploy.verify $(ENV) $(ARGS)
 
 .PHONY: format
 format: setup ## let ruff format and fix

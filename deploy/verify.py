@@ -16,9 +16,10 @@ from rich.text import Text
 
 from deploy.checks import catalog, jobs, rows, runs, storage, workflows
 from deploy.checks.account import Account, AccountError, account
-from deploy.checks.expected import Expected, expected
+from deploy.checks.expected import Expected, deployed, expected
 from deploy.checks.finding import BROKEN, HOLDS, NOTE, Check, Finding, judged
 from deploy.checks.summaries import Summaries
+from deploy.deployment import DeploymentError, deployment
 from deploy.environments import ENVIRONMENTS
 
 DEPLOYED = tuple(name for name in ENVIRONMENTS if name != "local")
@@ -33,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     try:
+        wanted = _expected(options)
         looked_at = account()
-    except AccountError as error:
+    except (AccountError, DeploymentError) as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_LOOKED
     print(
         f"{options.environment}: account {looked_at.id}, region {looked_at.region}, as {looked_at.caller}", flush=True
     )
-    wanted = all_checks(looked_at, expected(ENVIRONMENTS[options.environment]), datetime.now(UTC), options.queries)
-    findings = _findings(wanted, console)
+    findings = _findings(all_checks(looked_at, wanted, datetime.now(UTC), options.queries), console)
     console.print(_table(findings))
     return _told(findings)
 
@@ -65,7 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-queries", dest="queries", action="store_false", help="ask Athena nothing: its queries cost what they scan"
     )
+    parser.add_argument(
+        "-c", dest="context", action="append", metavar="name=value", help="an option that the deployment was given"
+    )
     return parser
+
+
+def _expected(options: argparse.Namespace) -> Expected:
+    if not options.context:
+        return expected(ENVIRONMENTS[options.environment])
+    given = dict(each.partition("=")[::2] for each in options.context)
+    return deployed(deployment({**given, "environment": options.environment}))
 
 
 def _findings(checks: Iterable[Check], console: Console) -> list[Finding]:

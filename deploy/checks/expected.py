@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from catlake.contract import Contract, contract, contract_names
+from deploy.deployment import Deployment
 from deploy.environments import Environment
 from deploy.model import Job, Workflow
 from deploy.workflows import WORKFLOWS
@@ -54,6 +55,12 @@ def expected(env: Environment) -> Expected:
     """What `deploy/workflows.py` and the contracts say of an environment."""
     workflows = tuple(build(env) for build in WORKFLOWS.values())
     return Expected(env, workflows, tuple(_tables(env, workflows)))
+
+
+def deployed(at: Deployment) -> Expected:
+    """What a deployment with options (`-c name=value`) makes."""
+    places = (Place(each.database, each.contract, f"s3://{each.bucket}") for each in at.tables.values())
+    return Expected(at.env, tuple(at.workflows.values()), tuple(places))
 
 
 def _tables(env: Environment, workflows: Iterable[Workflow]) -> Iterator[Place]:

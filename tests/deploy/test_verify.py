@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,13 +16,15 @@ from botocore.awsrequest import AWSResponse
 from botocore.stub import ANY, Stubber
 
 from deploy import verify
-from deploy.checks import catalog, runs
-from deploy.checks.account import AccountError, account
-from deploy.checks.expected import expected
+from deploy.checks import catalog, jobs, runs, workflows
+from deploy.checks.account import Account, AccountError, account
+from deploy.checks.expected import deployed, expected
 from deploy.checks.finding import BROKEN, HOLDS, NOTE, RIGHTS, Check, Finding, differences, judged
+from deploy.deployment import deployment
 from deploy.environments import PROD, TEST
 from deploy.workflows import conversations, purchases
 from tests.deploy.account import ACCOUNT, BALANCE, CODE, FOUND, REGION, Deployed, moto_server, summary
+from tests.deploy.assembly import OPTIONS, PSEUDO, Assembly
 
 NOW = datetime(2025, 11, 21, 9, 0, tzinfo=UTC)
 KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": REGION}
@@ -543,6 +546,51 @@ def verified(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[
 def test_who_has_no_region_or_credentials_is_told_in_one_line(variables: dict[str, str], told: str) -> None:
     ended = verified("test", **variables)
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+
+
+def test_what_the_templates_of_the_deployment_make_would_hold(assembly: Assembly) -> None:
+    """As AWS would answer: the templates' own properties, in the shape of Glue's answers."""
+    answers = {
+        "get_job": ("Job", "AWS::Glue::Job", lambda made: made),
+        "get_table": ("Table", "AWS::Glue::Table", lambda made: made["TableInput"]),
+        "get_crawler": ("Crawler", "AWS::Glue::Crawler", lambda made: made),
+        "get_workflow": ("Workflow", "AWS::Glue::Workflow", lambda made: made),
+    }
+    made = {
+        call: {shape(each.properties)["Name"]: {key: shape(each.properties)} for each in assembly.resources(kind)}
+        for call, (key, kind, shape) in answers.items()
+    }
+    triggers = [each.properties for each in assembly.resources("AWS::Glue::Trigger")]
+    for trigger in triggers:
+        trigger["State"] = "ACTIVATED" if trigger.get("StartOnCreation") else "CREATED"
+    glue = SimpleNamespace(
+        get_job=lambda JobName: made["get_job"][JobName],
+        get_table=lambda DatabaseName, Name: made["get_table"][Name],
+        get_crawler=lambda Name: made["get_crawler"][Name],
+        get_workflow=lambda Name: made["get_workflow"][Name],
+        get_paginator=lambda _: SimpleNamespace(paginate=lambda: [{"Triggers": triggers}]),
+    )
+    # The assets are uploaded with the deployment.
+    s3 = SimpleNamespace(head_object=lambda Bucket, Key: {})
+    there = Account(PSEUDO["AWS::AccountId"], REGION, "aws", "", s3, glue, None, None)
+    at = deployed(deployment(OPTIONS[assembly.environment]))
+    looked = [
+        check
+        for check in (*catalog.checks(there, at), *jobs.checks(there, at), *workflows.checks(there, at))
+        if check.what.split()[0] in ("table", "crawler", "job", "workflow", "trigger", "other")
+    ]
+    assert len(looked) > 30
+    assert wrong(found(looked)) == {}
+
+
+def test_a_deployment_into_other_buckets_is_looked_for_there() -> None:
+    at = deployment({"environment": "test", "existing_bucket": "mine", "existing_purchases_bucket": "shop"})
+    wanted = deployed(at)
+    assert wanted.buckets == ("mine", "shop")
+    assert {place.lake_uri for place in wanted.tables} == {"s3://mine", "s3://shop"}
+    assert [place.name for place in wanted.tables] == [place.name for place in expected(TEST).tables]
+    refused = verified("test", "-c", "existing_buckets=mine")
+    assert (refused.returncode, "did you mean existing_bucket?" in refused.stderr) == (2, True)
 
 
 def test_a_laptops_environment_is_not_in_any_account() -> None:
