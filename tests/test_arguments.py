@@ -36,6 +36,7 @@ def test_arguments_are_given_with_a_space_or_an_equals_sign() -> None:
         "run_date": date(2025, 11, 20),
         "max_quarantined": 100,
         "export_uri": "export",
+        "max_export_age_hours": None,
         "first_date": date(2025, 1, 31),
         "excluded_cities": "mexico|medell|cali|barranquilla|cartagena|potosí|valle|antioquia",
     }
