@@ -49,6 +49,7 @@ def expected(spark: SparkSession, export: Path, tmp_path_factory: pytest.TempPat
     return (SMALL / "data_20251120.csv").read_bytes(), (lake / PARQUET).read_bytes()
 
 
+@pytest.mark.slow
 def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path, expected: tuple[bytes, bytes]) -> None:
     packaged()
     normalized = arguments_of(NORMALIZE, tmp_path, {"environment": "prod", "export_uri": export})

@@ -22,6 +22,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lak
     return run_main(monkeypatch, capsys, purchases_report.report, purchases_report.ARGUMENTS, [SCRIPT, *pairs])
 
 
+@pytest.mark.slow
 def test_the_script_reports_one_shop(tmp_path: Path) -> None:
     packaged()
     lake = tree(tmp_path)
