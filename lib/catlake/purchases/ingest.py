@@ -44,7 +44,8 @@ def ingest(run: Run) -> None:
             query.stop()
     run.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
     run.published(DATASET, run.lake.path(ROOT), rows=total.written, size=total.bytes)
-    run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
+    if total.replayed:
+        run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
 
 
 def source_of(run: Run) -> Source:
