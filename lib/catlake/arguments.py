@@ -12,6 +12,7 @@ from awsglue.utils import getResolvedOptions
 
 from catlake.environment import Environment, environment
 from catlake.errors import ArgumentError
+from catlake.files import is_safe_name
 
 REQUIRED = object()
 """The default of an argument that must be given."""
@@ -67,7 +68,7 @@ def count(text: str) -> int:
 
 def name(text: str) -> str:
     """A name that may stand in a path."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) or text in (".", ".."):
+    if not is_safe_name(text):
         raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
     return text
 

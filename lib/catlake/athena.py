@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from catlake.errors import CatalogError
+from catlake.errors import CatalogError, one_line
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks at a statement: each wait is twice the one before, up to the longest."""
@@ -68,7 +68,7 @@ def execute(
         if status["State"] == "SUCCEEDED":
             return query
         if status["State"] not in RUNNING:
-            reason = _one_line(status.get("StateChangeReason") or "Athena gives no reason")
+            reason = one_line(status.get("StateChangeReason") or "Athena gives no reason")
             raise CatalogError(
                 f"Athena's query {query} is {status['State']}: {reason}; look at database {database} and at work "
                 f"group {work_group}, then run the job again"
@@ -101,9 +101,5 @@ def _told_plainly() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise CatalogError(
-            f"Athena: {_one_line(str(error))}; check region, work group, credentials and their rights"
+            f"Athena: {one_line(str(error))}; check region, work group, credentials and their rights"
         ) from error
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -5,6 +5,11 @@ and ends with a non-zero exit code; a stack trace is for defects of catlake itse
 """
 
 
+def one_line(text: str) -> str:
+    """Another program's message, as a part of ours: without its line breaks."""
+    return " ".join(text.split())
+
+
 class CatlakeError(Exception):
     """Base of all errors whose message is written for the person who runs the job."""
 

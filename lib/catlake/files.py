@@ -8,6 +8,7 @@ kind for a URI; both kinds are small, picklable (they travel to the executors) a
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -113,6 +114,11 @@ def normalized(uri: str) -> str:
     if parts.scheme == "":
         return os.path.abspath(uri)
     return uri.rstrip("/")
+
+
+def is_safe_name(text: str) -> bool:
+    """Whether a text from outside, as a whole, may be one name in a path: `[A-Za-z0-9._-]{1,128}`, not `.` or `..`."""
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) is not None and text not in (".", "..")
 
 
 def joined(folder: str, *names: str) -> str:

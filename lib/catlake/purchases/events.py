@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -17,25 +17,20 @@ from pyspark.sql import types as T
 
 from catlake.dynamodb.stream_records import StreamRecord, parse_record
 from catlake.dynamodb.values import AttributeValue, Mismatch, attribute, converter, tag_and_body
+from catlake.files import is_safe_name
+from catlake.purchases.exact import EXACT, MOST_DIGITS, cents, is_dynamodb_number
 
 ROOT = "compras"
 """Where the documents lie in the lake."""
 
 CURRENCY = "USD"
-CENT = Decimal("0.01")
 LONGEST_NAME = 255
 """What a file's name may have on the usual file systems; a bucket holds the same tree as a folder."""
 
-MOST_DIGITS, LARGEST_EXPONENT, SMALLEST_EXPONENT = 38, 125, -130
-"""DynamoDB's own limits of a number."""
-
 # \Z, not $: that also matches before a final line break.
-_SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _FECHA = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.\d{1,9})?(Z|[+-]\d{2}:?\d{2})?)?\Z", re.ASCII
 )
-# Room for every digit between the largest and the smallest number: sums and products are exact.
-_EXACT = Context(prec=1000)
 
 _text = converter(attribute("text", T.StringType()))
 
@@ -121,7 +116,7 @@ def _name_of(moment: datetime) -> str:
 
 
 def _safe(text: str, what: str) -> str:
-    if not _SAFE_NAME.match(text) or text in (".", ".."):
+    if not is_safe_name(text):
         raise Mismatch(f"{what} {text!r:.140} is no safe name: 1 to 128 letters, digits, '.', '_' or '-'")
     return text
 
@@ -164,12 +159,12 @@ def _product(value: AttributeValue, where: str) -> _Product:
 def _summary(products: list[_Product]) -> Mapping[str, Any]:
     quantity = total = Decimal(0)
     for each in products:
-        quantity = _EXACT.add(quantity, each.quantity)
-        total = _EXACT.add(total, _EXACT.multiply(each.price, each.quantity))
+        quantity = EXACT.add(quantity, each.quantity)
+        total = EXACT.add(total, EXACT.multiply(each.price, each.quantity))
     return {
         "total_productos": len(products),
         "total_cantidad": _number(quantity),
-        "total_precio": _number(total.quantize(CENT, ROUND_HALF_UP, _EXACT)),
+        "total_precio": _number(cents(total)),
         "moneda": CURRENCY,
     }
 
@@ -199,9 +194,7 @@ def _decimal(values: Mapping[str, AttributeValue], name: str, where: str) -> Dec
     number = Decimal(body)
     if not number:
         return Decimal(0)
-    # Zeros at the end are no digits of the number; few numbers are long enough to look.
-    digits = len(body) if len(body) <= MOST_DIGITS else len(number.normalize(_EXACT).as_tuple().digits)
-    if digits > MOST_DIGITS or not SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
+    if not is_dynamodb_number(number):
         raise Mismatch(f"{_within(where, name)}: {body:.140} is beyond DynamoDB's numbers of {MOST_DIGITS} digits")
     return number
 
@@ -219,4 +212,4 @@ def _within(where: str, name: str) -> str:
 
 def _number(number: Decimal) -> orjson.Fragment:
     # Without an exponent, which not every reader of JSON takes, and without a sign before a zero.
-    return orjson.Fragment(f"{_EXACT.plus(number):f}")
+    return orjson.Fragment(f"{EXACT.plus(number):f}")

@@ -1,10 +1,13 @@
-"""Decimal arithmetic that never rounds unless it is told to, and what the report's columns hold."""
+"""Decimal arithmetic that never rounds unless it is told to; DynamoDB's numbers, and what the report's columns hold."""
 
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from functools import reduce
 
-from catlake.purchases.events import CENT
+CENT = Decimal("0.01")
+
+MOST_DIGITS, LARGEST_EXPONENT, SMALLEST_EXPONENT = 38, 125, -130
+"""DynamoDB's own limits of a number."""
 
 # Room for every digit between the largest and the smallest number of DynamoDB; what would need more raises.
 EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
@@ -19,6 +22,14 @@ _QUANTITY_BOUND, _MONEY_BOUND = Decimal(10) ** 20, Decimal(10) ** 36
 def cents(amount: Decimal) -> Decimal:
     """An exact amount rounded half-up (away from zero) to the cent."""
     return amount.quantize(CENT, context=_ROUNDING)
+
+
+def is_dynamodb_number(number: Decimal) -> bool:
+    """Whether DynamoDB could hold a number; zeros at its end are no digits of it."""
+    if number and not SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
+        return False
+    # Rounding to a thousand digits makes none fit.
+    return len(number.normalize(_ROUNDING).as_tuple().digits) <= MOST_DIGITS
 
 
 def total(numbers: Iterable[Decimal]) -> Decimal:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from catlake.contract import Contract, contract
 from catlake.environment import Environment
-from catlake.errors import CatalogError
+from catlake.errors import CatalogError, one_line
 from catlake.files import S3_SCHEMES, joined
 
 Partition = tuple[str, str, str, str]
@@ -130,7 +130,7 @@ class Partitions:
             raise self._error(
                 f"{len(refused)} of {len(partitions)} partitions are refused, the first, "
                 f"{'/'.join(refused[0].get('PartitionValues', ()))}, because {_code(refused[0])}: "
-                f"{_one_line(detail.get('ErrorMessage', ''))}"
+                f"{one_line(detail.get('ErrorMessage', ''))}"
             )
 
     def _table_descriptor(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Partitions:
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise self._error(_one_line(str(error))) from error
+            raise self._error(one_line(str(error))) from error
 
 
 def registry(environment: Environment, lake_uri: str) -> Registry:
@@ -177,7 +177,7 @@ def registry(environment: Environment, lake_uri: str) -> Registry:
     try:
         glue = boto3.client("glue", config=Config(retries={"max_attempts": 5, "mode": "standard"}))
     except BotoCoreError as error:
-        raise CatalogError(f"Glue: {_one_line(str(error))}; check region and credentials") from error
+        raise CatalogError(f"Glue: {one_line(str(error))}; check region and credentials") from error
     return Partitions(glue, environment.purchases_database, contract(DATASET), lake_uri)
 
 
@@ -201,7 +201,3 @@ def _chunks(partitions: Sequence[Partition], size: int) -> Iterator[list[Partiti
 
 def _code(error: dict[str, Any]) -> str:
     return str(error.get("ErrorDetail", {}).get("ErrorCode", "no code"))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -13,11 +13,18 @@ from typing import Any
 
 from pyspark.sql import types as T
 
+from catlake.dynamodb.stream_records import EVENT_NAMES
+from catlake.files import is_safe_name
 from catlake.jsontext import Number, parse_exact
-from catlake.purchases.events import CURRENCY, LARGEST_EXPONENT, MOST_DIGITS, SMALLEST_EXPONENT
-from catlake.purchases.exact import EXACT, cents, misfit_money, misfit_quantity
-
-EVENTS = ("INSERT", "MODIFY", "REMOVE")
+from catlake.purchases.events import CURRENCY
+from catlake.purchases.exact import (
+    EXACT,
+    MOST_DIGITS,
+    cents,
+    is_dynamodb_number,
+    misfit_money,
+    misfit_quantity,
+)
 
 STORED = T.StructType(
     [
@@ -59,7 +66,6 @@ whole number. A line's `amount` is price times quantity with all its digits. `re
 `misfit`: why the report cannot hold the numbers of a document that is one. `raw` is there with either.
 """
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _DAY_FOLDER = re.compile(r"(\d{4})/(\d{2})/(\d{2})\Z", re.ASCII)
 # Files of the service's former writer have no event's id in their names.
 _REST_OF_NAME = re.compile(r"\d{8}_\d{6}(?:_([A-Za-z0-9._-]{1,128}))?\.json\Z", re.ASCII)
@@ -110,10 +116,10 @@ def _event(document: Mapping[str, Any], path: str) -> dict[str, Any]:
     tenant, purchase = _text(document, "tenant_id"), _text(document, "compra_id")
     metadata = _object(document, "metadata")
     event = _text(metadata, "event_name", "metadata.")
-    if event not in EVENTS:
-        raise _NoDocument(f"metadata.event_name is {event!r:.40}, not one of {', '.join(EVENTS)}")
+    if event not in EVENT_NAMES:
+        raise _NoDocument(f"metadata.event_name is {event!r:.40}, not one of {', '.join(EVENT_NAMES)}")
     for name, value in (("tenant_id", tenant), ("compra_id", purchase)):
-        if not _NAME.match(value) or value in (".", ".."):
+        if not is_safe_name(value):
             raise _NoDocument(f"{name} {value!r:.140} is no safe name: 1 to 128 letters, digits, '.', '_' or '-'")
     folder, _, name = path.rpartition("/")
     if folder.partition("/")[0] != tenant:
@@ -204,8 +210,7 @@ def _dynamodb_number(values: Mapping[str, Any], name: str, where: str) -> Decima
     number = _number(values, name, where)
     if not number:
         return Decimal(0)
-    in_reach = SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT
-    if not in_reach or len(number.normalize(EXACT).as_tuple().digits) > MOST_DIGITS:
+    if not is_dynamodb_number(number):
         raise _NoDocument(f"{where}{name} {values[name]:.60} is beyond DynamoDB's numbers of {MOST_DIGITS} digits")
     return number
 
