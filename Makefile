@@ -4,9 +4,21 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# The Glue whose Python, Spark and packages are installed. 5.1 is what is deployed; of the next, tests are run (docs/design.md).
+GLUE ?= 5.1
+ifeq ($(GLUE),5.1)
 VENV := .venv
+PYTHON := 3.11
+CARRIED := constraints.txt
+else ifeq ($(GLUE),6.0)
+VENV := .venv-glue6
+PYTHON := 3.13
+CARRIED := constraints-glue6.txt
+else
+$(error GLUE=$(GLUE): must be 5.1 or 6.0)
+endif
 PY := $(VENV)/bin/python
-PINS := -c constraints.txt -c constraints-dev.txt
+PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
 WORKERS ?= 2
 PYTEST = $(PY) -m pytest -n $(WORKERS)
@@ -26,14 +38,21 @@ setup: $(VENV)/.configured package ## .venv with all that is needed, and dist/ca
 .PHONY: package
 package: dist/catlake.zip ## dist/catlake.zip: the library as Glue takes it (--extra-py-files)
 
+# Commands that may be the Python: those of the PATH, then what pyenv keeps.
+PYTHONS = python$(PYTHON) python3 $(wildcard $(HOME)/.pyenv/versions/$(PYTHON).*/bin/python)
+FIND_PYTHON = for python in $(PYTHONS); do \
+	  if [ "$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $(PYTHON) ]
+
+.PHONY: has-python
+has-python: # whether this machine has the Python of GLUE
+	@$(FIND_PYTHON); then exit; fi; done; exit 1
+
 $(VENV)/bin/python:
-	@for python in python3.11 python3; do \
-	  if $$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
-	    $$python -m venv $(VENV); exit; fi; \
-	done; echo "make: no Python 3.11 on the PATH; Glue 5.1 runs 3.11, please install it" >&2; exit 1
+	@$(FIND_PYTHON); then $$python -m venv $(VENV); exit; fi; done; \
+	echo "make: no Python $(PYTHON) on the PATH; Glue $(GLUE) runs $(PYTHON), please install it" >&2; exit 1
 
 # Which packages come from where is the user's own pip configuration; this file names no index.
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt constraints.txt constraints-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
 	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
 	  -r requirements-deploy.txt
@@ -97,6 +116,10 @@ deploy: setup wheels ## deploy ENV with the caller's AWS credentials
 test: setup wheels ## all tests but the slow ones, the fast first (under 5 minutes on 2 cores)
 	@$(PYTEST) -m "not slow"
 
+.PHONY: test-core
+test-core: setup ## of these, the tests of the library and the jobs; GLUE=6.0: on Spark 4.1 and Python 3.13
+	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/bench --ignore=tests/test_house.py
+
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
 	@$(PYTEST) -m "not slow and not spark and not s3 and not browser"
@@ -147,5 +170,5 @@ docs: setup ## write the README's tables anew from the contracts
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays
-	rm -rf $(VENV) dist build lib/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-glue6 dist build lib/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

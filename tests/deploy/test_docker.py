@@ -83,7 +83,7 @@ def test_the_tests_command_is_pytest_with_the_options_of_the_compose_file(tmp_pa
 
 
 def test_the_image_takes_the_tools_and_the_wheels_that_glue_lacks_and_nothing_else() -> None:
-    of_glue = names(ROOT / "constraints.txt") | {"pyspark", "awsgluedataplanepython"}
+    of_glue = names(ROOT / "constraints.txt")
     included = re.findall(r"^-r \.\./(.*)$", (DOCKER / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert {*included, "requirements.txt"} == {file.name for file in ROOT.glob("requirements*.txt")}
     assert names(DOCKER / "requirements.txt") == names(ROOT / "requirements.txt") - of_glue

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -70,19 +69,3 @@ def test_the_same_sources_give_the_same_bytes(library: Path) -> None:
         path.touch()
     build(library.parents[1])
     assert library.read_bytes() == first
-
-
-def test_tests_run_with_the_versions_that_glue_carries() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if "==" in line)
-    # pip comes with the environment and is no part of a job.
-    installed = {name: found for name in pins.keys() - {"pip"} if (found := installed_version(name))}
-    assert installed == {name: pins[name] for name in installed}
-    assert installed.keys() >= {"boto3", "numpy", "orjson", "pandas", "pyarrow", "pyspark"}
-
-
-def installed_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -26,8 +26,11 @@ print(java, sys.executable, spark.conf.get("spark.sql.session.timeZone"), rows)
 # A shell as a fresh machine gives it: no Java, no activated environment.
 BARE = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
 
+SPARK = Path(pyspark.__file__).parent
+
 needs_jars = pytest.mark.skipif(
-    bool(toolchain.missing_jars(toolchain.VENV / "jars")), reason="`make setup` could not reach Maven Central"
+    bool(toolchain.missing_jars(toolchain.VENV / "jars", toolchain.s3_client(SPARK))),
+    reason="`make setup` could not reach Maven Central",
 )
 
 
@@ -88,9 +91,18 @@ def test_a_mirror_of_something_else_is_not_one_of_maven_central(tmp_path: Path, 
 
 
 def test_jars_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
-    for name in toolchain.missing_jars(tmp_path):
+    for name in toolchain.missing_jars(tmp_path, toolchain.s3_client(SPARK)):
         (tmp_path / name).touch()
-    toolchain.fetch_jars(tmp_path, java=tmp_path / "none", spark=tmp_path / "none")
+    toolchain.fetch_jars(tmp_path, java=tmp_path / "none", spark=SPARK)
+
+
+def test_a_spark_on_a_hadoop_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "jars").mkdir()
+    (tmp_path / "jars/hadoop-client-api-3.5.0.jar").touch()
+    with pytest.raises(
+        toolchain.ToolchainError, match=r"is built on Hadoop 3\.5\.0; .* known for 3\.3\.4 and 3\.4\.2$"
+    ):
+        toolchain.s3_client(tmp_path)
 
 
 def test_an_unreachable_repository_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +112,7 @@ def test_an_unreachable_repository_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     told = r"^mvn did not bring hadoop-aws.*Could not transfer artifact\)$"
     with pytest.raises(toolchain.ToolchainError, match=told):
-        toolchain.fetch_jars(tmp_path / "jars", java=tmp_path, spark=tmp_path)
+        toolchain.fetch_jars(tmp_path / "jars", java=tmp_path, spark=SPARK)
 
 
 def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +127,7 @@ def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Divy.default.ivy.user.dir={tmp_path / 'ivy'}")
     with pytest.raises(toolchain.ToolchainError, match=r"^java did not bring hadoop-aws[^\n]*127\.0\.0\.1:1"):
-        toolchain.fetch_jars(tmp_path / "jars", java, Path(pyspark.__file__).parent)
+        toolchain.fetch_jars(tmp_path / "jars", java, SPARK)
 
 
 # Browser
@@ -195,7 +207,7 @@ def test_every_placeholder_of_the_settings_has_a_value() -> None:
     names = {file.name for file in (toolchain.HERE / "spark").iterdir()}
     assert names == {"spark-defaults.conf", "spark-env.sh", "log4j2.properties"}
     for name in names:
-        written = Path(pyspark.__file__).parent / "conf" / name
+        written = SPARK / "conf" / name
         assert "@" not in written.read_text(), name
 
 

@@ -18,6 +18,7 @@ from bench.exports import write_export
 from catlake.environment import ENVIRONMENTS
 from catlake.job import Run, run_job
 from catlake.store import Lake
+from tests.places import Folder
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -56,10 +57,11 @@ def small_export(folder: Path) -> Path:
 
 def run_of(
     spark: SparkSession,
-    lake: Path,
+    lake: Path | str,
     main: Callable[[Run], None],
     environment: str = "prod",
     job: str = "a-job",
+    run_id: str = "",
     **more: Any,
 ) -> Run:
     """One run of a job's main on 20 November 2025, without the process around it."""
@@ -73,11 +75,11 @@ def run_of(
         **more,
     }
     # A quarantine is never written over, so that each run has an id of its own.
-    number = f"run-{len(list(lake.glob('quarantine/*/*'))) + 1}"
+    run_id = run_id or f"run-{len(list(Path(lake).glob('quarantine/*/*'))) + 1}"
     # A process of its own would not have what an earlier run kept in memory.
     spark.catalog.clearCache()
-    place = Lake(spark, str(lake), job, number)
-    run = Run(spark, arguments, of, job, number, place)
+    place = Lake(spark, str(lake), job, run_id)
+    run = Run(spark, arguments, of, job, run_id, place)
     with place.staging():
         main(run)
     return run
@@ -164,4 +166,4 @@ def packaged() -> None:
 
 def files_below(folder: Path) -> list[str]:
     """The files of a lake, whatever their run is called."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return Folder(folder).names()

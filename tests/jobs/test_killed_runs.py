@@ -2,12 +2,13 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from catlake.conversations.curate import curate
 from catlake.conversations.normalize import normalize
-from catlake.store.lake import ABANDONED_AFTER
+from catlake.store import lake as lakes_module
 from tests.jobs.running import (
     CSV,
     CURATE,
@@ -29,6 +30,9 @@ from tests.jobs.running import (
     packaged,
     run_of,
 )
+from tests.places import Bucket, Folder, Place, copy
+from tests.tokens.genuine import BEDROCK
+from tests.tokens.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE, consolidated
 
 # Each starts Spark three times, as a person would.
 pytestmark = pytest.mark.slow
@@ -57,13 +61,18 @@ def events(process: subprocess.Popen[str]) -> Iterator[dict[str, str]]:
         yield json.loads(line)
 
 
-def kill_when(script: str, lake: Path, event: str, stage: str | None, then: Callable[[], None]) -> None:
+def nothing() -> None:
+    """Kills at once."""
+
+
+def kill_when(
+    script: str, place: Place, event: str, stage: str | None = None, then: Callable[[], None] = nothing, **more: object
+) -> None:
     """Starts a job by spark-submit and kills it and all its processes at a moment."""
-    more = {"environment": "prod", "export_uri": SAMPLE if script == NORMALIZE else None}
-    pairs = [text for pair in arguments_of(script, lake, more).items() for text in pair]
+    pairs = [text for pair in arguments_of(script, place.root, more).items() for text in pair]
     process = subprocess.Popen(
         command(script, *pairs),
-        env=environment(),
+        env=environment(**place.environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
@@ -85,30 +94,25 @@ def kill_when(script: str, lake: Path, event: str, stage: str | None, then: Call
         process.stdout.close()
 
 
-def until_something_is_staged(lake: Path) -> Callable[[], None]:
+def until_something_is_staged(place: Place) -> Callable[[], None]:
     def wait() -> None:
         deadline = time.monotonic() + 60
-        while not any(path.is_file() for path in (lake / "_staging").rglob("*")):
+        while not place.names("_staging"):
             assert time.monotonic() < deadline, "nothing was staged"
             time.sleep(0.002)
 
     return wait
 
 
-def content(file: Path) -> object:
+def content(place: Place, file: str) -> object:
     """The bytes of a CSV; of a Parquet file the rows, which can be read only while it is whole."""
-    return pq.read_table(file).to_pylist() if file.suffix == ".parquet" else file.read_bytes()
+    found = place.tree(str(Path(file).parent))[Path(file).name]
+    return pq.read_table(BytesIO(found)).to_pylist() if file.endswith(".parquet") else found
 
 
-def nothing() -> None:
-    """Kills at once."""
-
-
-def age(folder: Path) -> None:
-    """Makes all files look a bit older than what counts as abandoned."""
-    moment = time.time() - ABANDONED_AFTER.total_seconds() - 60
-    for path in folder.rglob("*"):
-        os.utime(path, (moment, moment))
+def staged(place: Place, script: str) -> set[str]:
+    """The runs of a job that have something staged."""
+    return {name.partition("/")[0] for name in place.names(f"_staging/{script}")}
 
 
 @pytest.mark.parametrize(
@@ -122,31 +126,63 @@ def age(folder: Path) -> None:
     ids=["reading", "writing", "between writing and publishing", "curate"],
 )
 def test_a_killed_run_leaves_the_old_result_whole_and_the_next_gives_the_right_one(
-    spark: SparkSession, lakes: Lakes, tmp_path: Path, script: str, event: str, stage: str | None, file: str
+    request: pytest.FixtureRequest,
+    spark: SparkSession,
+    lakes: Lakes,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    event: str,
+    stage: str | None,
+    file: str,
 ) -> None:
     packaged()
-    lake = tmp_path / "lake"
-    shutil.copytree(lakes.old, lake)
+    if isinstance(place, Bucket):
+        request.getfixturevalue("s3").configure(spark)
+    copy(lakes.old, place)
     if script == CURATE:
-        shutil.copy(lakes.new / CSV, lake / CSV)
-    old, new = content(lakes.old / file), content(lakes.new / file)
+        place.put(CSV, (lakes.new / CSV).read_bytes())
+    old, new = content(Folder(lakes.old), file), content(Folder(lakes.new), file)
     assert old != new
 
-    kill_when(script, lake, event, stage, until_something_is_staged(lake) if stage == "write" else nothing)
+    arguments = {"export_uri": str(SAMPLE)} if script == NORMALIZE else {}
+    moment = until_something_is_staged(place) if stage == "write" else nothing
+    kill_when(script, place, event, stage, moment, environment="prod", **arguments)
     # After its balance a run may have published before the signal came: then the new file is there, whole.
-    assert content(lake / file) in ([old, new] if event == "balance" else [old])
-    left = [folder for folder in (lake / "_staging" / script).glob("*") if any(folder.rglob("*"))]
+    assert content(place, file) in ([old, new] if event == "balance" else [old])
+    left = staged(place, script)
     if stage == "write":
         assert len(left) == 1
 
     main = normalize if script == NORMALIZE else curate
-    arguments = {"export_uri": str(SAMPLE)} if script == NORMALIZE else {}
-    run_of(spark, lake, main, job=script, **arguments)
-    assert content(lake / file) == new
+    run_of(spark, place.root, main, job=script, run_id="again", **arguments)
+    assert content(place, file) == new
     # What is young may belong to a run that is still going; a day later it cannot.
-    assert all(folder.exists() for folder in left)
+    assert staged(place, script) == left
     if left:
-        age(lake / "_staging")
-        run_of(spark, lake, main, job=script, **arguments)
-        assert not any(folder.exists() for folder in left)
-        assert content(lake / file) == new
+        monkeypatch.setattr(lakes_module, "ABANDONED_AFTER", timedelta())
+        run_of(spark, place.root, main, job=script, run_id="a-day-later", **arguments)
+        assert staged(place, script) == set()
+        assert content(place, file) == new
+
+
+def test_of_a_run_that_is_killed_between_its_results_each_is_the_old_or_the_new_one(
+    request: pytest.FixtureRequest, spark: SparkSession, place: Place
+) -> None:
+    packaged()
+    if isinstance(place, Bucket):
+        request.getfixturevalue("s3").configure(spark)
+    results = [f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, COSTS]
+    for name in results:
+        place.put(name, b"yesterday's")
+    place.put(f"{ARCHIVED}.csv", (GOLDEN / "old_table.csv").read_bytes())
+    arguments = {"export_uri": str(BEDROCK / "new_table"), "large_messages_uri": str(BEDROCK / "large_messages")}
+    kill_when("tokens_consolidate", place, "published", **arguments)
+    killed = place.tree("tokens-analysis")
+    consolidated(spark, place.root)
+    after = place.tree("tokens-analysis")
+    assert after.keys() == {name.removeprefix("tokens-analysis/") for name in results} == killed.keys()
+    assert after[Path(f"{CONSOLIDATED}.csv").name] == (GOLDEN / "tokens_analysis_consolidated.csv").read_bytes()
+    assert all(killed[name] in (b"yesterday's", after[name]) for name in after)
+    # The moment was between them, or right after.
+    assert any(killed[name] == after[name] for name in after)

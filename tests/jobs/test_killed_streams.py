@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from tests.jobs.running import command, environment, packaged, spark_submit
+from tests.places import Folder, Place
 from tests.purchases.records import image, line, purchase
-from tests.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -49,60 +49,6 @@ def events(number_of: int, generator: random.Random) -> list[bytes]:
     return made
 
 
-class Place(Protocol):
-    """Where the stream's folders are."""
-
-    root: str
-    environment: Mapping[str, str]
-    events: int
-
-    def land(self, name: str, content: bytes) -> None:
-        """Makes a file of `in/` appear, whole."""
-        ...
-
-    def tree(self, folder: str) -> dict[str, bytes]:
-        """All that is below a folder, whatever its name."""
-        ...
-
-
-class Folder:
-    """A folder of this machine."""
-
-    events = 3000
-
-    def __init__(self, root: Path) -> None:
-        self.root, self._root = str(root), root
-        self.environment: Mapping[str, str] = {}
-        (root / "in").mkdir()
-
-    def land(self, name: str, content: bytes) -> None:
-        hidden = self._root / f"in/.{name}"
-        hidden.write_bytes(content)
-        hidden.rename(self._root / f"in/{name}")
-
-    def tree(self, folder: str) -> dict[str, bytes]:
-        start = self._root / folder
-        return {str(path.relative_to(start)): path.read_bytes() for path in start.rglob("*") if path.is_file()}
-
-
-class Bucket:
-    """A bucket of the S3 server, which takes longer for each event."""
-
-    events = 600
-
-    def __init__(self, server: S3Server) -> None:
-        self._client, self._name, self._keys = server.client, server.bucket(), server.keys
-        self.root, self.environment = f"s3a://{self._name}", server.environment()
-
-    def land(self, name: str, content: bytes) -> None:
-        self._client.put_object(Bucket=self._name, Key=f"in/{name}", Body=content)
-
-    def tree(self, folder: str) -> dict[str, bytes]:
-        start = f"{folder}/"
-        bodies = {key: self._client.get_object(Bucket=self._name, Key=key) for key in self._keys(self._name, start)}
-        return {key.removeprefix(start): body["Body"].read() for key, body in bodies.items()}
-
-
 class Feeder:
     """Lands events, some at a time, while it is told to."""
 
@@ -113,7 +59,7 @@ class Feeder:
     def land(self, at_most: int) -> None:
         taken, self._lines = self._lines[:at_most], self._lines[at_most:]
         if taken:
-            self._place.land(f"{next(self._numbers):05}.jsonl", b"".join(each + b"\n" for each in taken))
+            self._place.put(f"in/{next(self._numbers):05}.jsonl", b"".join(each + b"\n" for each in taken))
 
     def land_until(self, stopped: threading.Event, share: int) -> None:
         until = len(self._lines) - share
@@ -182,17 +128,14 @@ def documents(tree: Mapping[str, bytes]) -> dict[str, bytes]:
     return {path: content for path, content in tree.items() if path.startswith("compras/")}
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Folder(tmp_path) if request.param == "folder" else Bucket(request.getfixturevalue("s3"))
-
-
 def test_a_stream_killed_at_any_moment_gives_the_tree_of_an_undisturbed_one(place: Place) -> None:
     packaged()
     generator = random.Random(SEED)
-    lines = events(place.events, generator)
+    # A bucket takes longer for each event.
+    number_of = 3000 if isinstance(place, Folder) else 600
+    lines = events(number_of, generator)
     feeder = Feeder(place, lines, random.Random(SEED + 1))
-    # A bucket has no folder before it has a file.
+    # A folder is there once it has a file.
     feeder.land(1)
     for _ in range(KILLS):
         run_and_kill(place, feeder, generator, max(20, len(lines) // (KILLS + 1)))
@@ -202,7 +145,7 @@ def test_a_stream_killed_at_any_moment_gives_the_tree_of_an_undisturbed_one(plac
         assert done.code == 0, done.stderr
     killed, undisturbed = place.tree("killed"), place.tree("undisturbed")
     expected = documents(undisturbed)
-    assert len(expected) == place.events
+    assert len(expected) == number_of
     assert documents(killed) == expected
     assert quarantine(killed) == quarantine(undisturbed)
     read, rejected = len(lines), len(quarantine(undisturbed))

@@ -9,14 +9,18 @@ from pyspark.sql import SparkSession
 
 from jobs import purchases_report
 from tests.jobs.running import Finished, arguments_of, files_below, packaged, run_main, spark_submit
+from tests.places import Bucket, Folder, copy
 from tests.purchases.shops import GOLDEN, tree
 from tests.purchases.tree import event, write
+from tests.s3 import S3Server
 
 SCRIPT = "purchases_report"
 REPORT = "reports/compras/tenants/t1"
 
 
-def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lake: Path, **more: object) -> Finished:
+def ran(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lake: Path | str, **more: object
+) -> Finished:
     """A run in the tests' session, as the script's `__main__` would."""
     pairs = [text for pair in arguments_of(SCRIPT, lake, more).items() for text in pair]
     return run_main(monkeypatch, capsys, purchases_report.report, purchases_report.ARGUMENTS, [SCRIPT, *pairs])
@@ -78,3 +82,21 @@ def test_too_many_broken_files_fail_the_run_after_it_published(
     assert done.code == 1
     assert "2 records are in quarantine, more than the limit of 1" in done.stderr
     assert (lake / "reports/compras/report.html").exists()
+
+
+def test_on_s3_the_report_has_the_same_bytes_as_on_a_folder(
+    spark: SparkSession,
+    s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    s3.configure(spark)
+    folder, bucket = Folder(tree(tmp_path)), Bucket(s3)
+    copy(tmp_path, bucket)
+    for place in (folder, bucket):
+        done = ran(monkeypatch, capsys, place.root)
+        assert done.code == 0, done.stderr
+    expected = folder.tree("reports")
+    assert len(expected) == 5
+    assert bucket.tree("reports") == expected

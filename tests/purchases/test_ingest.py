@@ -20,6 +20,7 @@ from catlake.purchases.partitions import Partition
 from catlake.purchases.sources import LINES
 from catlake.store import Lake
 from catlake.store.event_files import EVENTS
+from tests.places import Bucket, Folder
 from tests.purchases.records import image, line, purchase
 from tests.s3 import S3Server
 
@@ -54,10 +55,6 @@ def run(spark: SparkSession, tmp_path: Path) -> Ingest:
 def land(folder: Path, name: str, *lines: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(b"".join(each + b"\n" for each in lines))
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def quarantined(lake: Path) -> list[dict[str, Any]]:
@@ -106,7 +103,7 @@ def test_every_event_is_a_document_or_in_quarantine(run: Ingest, tmp_path: Path)
     land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage", line(image(tenant_id={"S": "../../x"})))
     land(tmp_path / "in", "b.jsonl", purchase(2, "otra"), purchase(1))
     done = run()
-    assert sorted(tree(lake / "compras")) == [
+    assert sorted(Folder(lake / "compras").tree()) == [
         "empresa/2025/07/13/insert_c-1_20250714_205321_000000000000000000001.json",
         "otra/2025/07/13/insert_c-2_20250714_205321_000000000000000000002.json",
     ]
@@ -132,7 +129,7 @@ def test_order_and_replays_change_no_byte(run: Ingest, tmp_path: Path) -> None:
     events = [purchase(number, f"t-{number % 3}") for number in range(60)] + [b"garbage"]
     land(tmp_path / "in", "all.jsonl", *events)
     run()
-    expected = tree(tmp_path / "lake/compras")
+    expected = Folder(tmp_path / "lake/compras").tree()
     assert len(expected) == 60
     generator = random.Random(7)
     for number in range(4):
@@ -140,10 +137,10 @@ def test_order_and_replays_change_no_byte(run: Ingest, tmp_path: Path) -> None:
         land(tmp_path / "other", f"{number}.jsonl", *shuffled)
     again = tmp_path / "again"
     run(again, source_uri=str(tmp_path / "other"), checkpoint_uri=str(tmp_path / "other-checkpoint"))
-    assert tree(again / "compras") == expected
+    assert Folder(again / "compras").tree() == expected
     # And over what is there, from the beginning.
     done = run(checkpoint_uri=str(tmp_path / "new-checkpoint"))
-    assert tree(tmp_path / "lake/compras") == expected
+    assert Folder(tmp_path / "lake/compras").tree() == expected
     assert done.highlights[0].startswith("60 of the documents were there before")
 
 
@@ -153,20 +150,20 @@ def test_a_batch_whose_run_was_killed_is_counted_once(run: Ingest, tmp_path: Pat
     run()
     land(tmp_path / "in", "b.jsonl", purchase(2), b"rubbish")
     run()
-    before = tree(lake / "compras"), progress(lake), quarantined(lake)
+    before = Folder(lake / "compras").tree(), progress(lake), quarantined(lake)
     # As if it had been killed after everything but the checkpoint, and in the middle of another cut.
     for file in ("1", ".1.crc"):
         (tmp_path / "checkpoint/commits" / file).unlink(missing_ok=True)
     (left,) = lake.glob("quarantine/purchases/*/batch-000000001")
     (left / "00099-00000.json").write_text('{"file": "x", "line": 1, "reason": "x", "raw": "rubbish"}\n')
     assert str(run().balance) == "2 read = 1 written to compras_json + 1 quarantined"
-    assert (tree(lake / "compras"), progress(lake), quarantined(lake)) == before
+    assert (Folder(lake / "compras").tree(), progress(lake), quarantined(lake)) == before
 
 
 def test_a_document_is_processed_by_its_stages_job_whatever_the_run_is_called(run: Ingest, tmp_path: Path) -> None:
     land(tmp_path / "in", "a.jsonl", purchase(1))
     run(environment="test")
-    (content,) = tree(tmp_path / "lake/compras").values()
+    (content,) = Folder(tmp_path / "lake/compras").tree().values()
     metadata = json.loads(content)["metadata"]
     assert (metadata["processed_by"], metadata["stage"]) == ("dev-compras-ingest", "dev")
 
@@ -195,7 +192,7 @@ def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
 def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_path: Path) -> None:
     land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage", b"rubbish")
     done = run(trigger="continuous", max_quarantined=1)
-    assert len(tree(tmp_path / "lake/compras")) == 1
+    assert len(Folder(tmp_path / "lake/compras").tree()) == 1
     with pytest.raises(QuarantineLimitError, match="2 records are in quarantine, more than the limit of 1"):
         done.enforce_quarantine_limit()
     # What was written is checkpointed: the next run goes on behind it.
@@ -240,13 +237,7 @@ def test_a_bucket_gets_the_same_bytes_as_a_folder(
     land(tmp_path / "in", "a.jsonl", *events)
     run()
     s3.configure(spark)
-    bucket = s3.bucket()
-    s3.client.put_object(Bucket=bucket, Key="in/a.jsonl", Body=b"\n".join(events))
-    root = f"s3a://{bucket}"
-    run(f"{root}/lake", source_uri=f"{root}/in", checkpoint_uri=f"{root}/checkpoint")
-    start = "lake/compras/"
-    found = {
-        key.removeprefix(start): s3.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        for key in s3.keys(bucket, start)
-    }
-    assert found == tree(tmp_path / "lake/compras")
+    bucket = Bucket(s3)
+    bucket.put("in/a.jsonl", b"\n".join(events))
+    run(f"{bucket.root}/lake", source_uri=f"{bucket.root}/in", checkpoint_uri=f"{bucket.root}/checkpoint")
+    assert bucket.tree("lake/compras") == Folder(tmp_path / "lake/compras").tree()

@@ -19,6 +19,8 @@ from jobs import tokens_archive, tokens_consolidate
 from tests.dynamodb.albums import write
 from tests.dynamodb.changes import as_ion, write_changes
 from tests.jobs.running import Finished, arguments_of, files_below, run_main
+from tests.places import Bucket, Folder, copy
+from tests.s3 import S3Server
 from tests.tokens.genuine import BEDROCK, items
 from tests.tokens.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
 
@@ -36,7 +38,7 @@ MAINS = {
 def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """A function that runs a token job as its `__main__` would, in the session that there is."""
 
-    def of(script: str, lake: Path, **more: object) -> Finished:
+    def of(script: str, lake: Path | str, **more: object) -> Finished:
         pairs = [text for pair in arguments_of(script, lake, more).items() for text in pair]
         return run_main(monkeypatch, capsys, *MAINS[script], [script, *pairs])
 
@@ -186,6 +188,26 @@ def test_an_ion_export_of_the_same_items_gives_the_same_bytes_however_spark_divi
     assert (lake / f"{CONSOLIDATED}.csv").read_text() == without_old
     assert list(json.loads((lake / f"{CONSOLIDATED}.json").read_text())["by_source"]) == ["new_table"]
     assert done.event("historical_missing")["uri"] == str(lake / f"{ARCHIVED}.csv")
+
+
+def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
+    spark: SparkSession, s3: S3Server, run: Any, genuine_lake: tuple[Path, Run, Run]
+) -> None:
+    s3.configure(spark)
+    bucket = Bucket(s3)
+    for folder in ("old_table", "new_table", "large_messages"):
+        copy(BEDROCK / folder, bucket, folder)
+    for script, table in (("tokens_archive", "old_table"), ("tokens_consolidate", "new_table")):
+        given = {"export_uri": f"{bucket.root}/{table}", "large_messages_uri": f"{bucket.root}/large_messages"}
+        done = run(script, f"{bucket.root}/lake", **given)
+        assert done.code == 0, done.stderr
+
+    def results(lake: dict[str, bytes]) -> dict[str, bytes]:
+        return {name: content for name, content in lake.items() if not name.startswith(("quarantine/", "runs/"))}
+
+    expected = results(Folder(genuine_lake[0]).tree())
+    assert expected.keys() > {f"{ARCHIVED}.csv", f"{CONSOLIDATED}.csv", DAILY, TABLE, DAILY_TABLE, COSTS}
+    assert results(bucket.tree("lake")) == expected
 
 
 def change(item: Item, time: str, *, gone: bool = False) -> str:
