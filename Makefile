@@ -61,8 +61,8 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.tx
 
 $(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
-	@$(PY) deploy/node.py
-	@$(PY) deploy/toolchain.py
+	@$(PY) -m deploy.node
+	@$(PY) -m deploy.toolchain
 
 # Folders too: a file that is gone changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \

@@ -1,6 +1,6 @@
 """Node, which the AWS CDK needs, and the CDK's command line: the machine's Node where it will do, else a wheel's.
 
-`python deploy/node.py` makes sure of a Node (part of `make setup`); `python deploy/node.py cdk <arguments>` runs the
+`python -m deploy.node` makes sure of a Node (part of `make setup`); `python -m deploy.node cdk <arguments>` runs the
 CDK's command line, installed in the version of deploy/package-lock.json by npm's own configuration.
 """
 
@@ -78,13 +78,13 @@ def use_node() -> None:
     os.environ["JSII_NODE"] = str(node)
 
 
-def npm(node: Path) -> list[str]:
+def npm(node: Path, environment: Mapping[str, str]) -> list[str]:
     """The command of the npm that belongs to a Node, else of the one on the PATH. Raises NodeError."""
     # Not the wheel's own script: a wheel holds no links, and it would need to be one.
     program = node.resolve().parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     if program.is_file():
         return [str(node), str(program)]
-    on_path = shutil.which("npm")
+    on_path = shutil.which("npm", path=environment.get("PATH", ""))
     if on_path is None:
         raise NodeError(f"no npm beside {node}: install Node with npm")
     return [on_path]
@@ -98,7 +98,7 @@ def command_line(node: Path) -> Path:
     for name in MANIFESTS:
         shutil.copyfile(HERE / name, VENV / name)
     install = [
-        *npm(node),
+        *npm(node, os.environ),
         "ci",
         "--ignore-scripts",
         "--no-audit",

@@ -1,6 +1,6 @@
 """The part of `make setup` that Make cannot say simply: Java 17, the jars of S3, Spark's settings, a browser for tests.
 
-Run by the Python of the virtual environment that it completes: `.venv/bin/python deploy/toolchain.py`.
+Run by the Python of the virtual environment that it completes: `.venv/bin/python -m deploy.toolchain`.
 It touches `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
 """
 
@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from deploy.node import NodeError, find_node, npm, with_node
 
 HERE = Path(__file__).resolve().parent
 VENV = Path(sys.prefix)
@@ -272,19 +274,24 @@ def install_browser(environment: Mapping[str, str], folder: Path = VENV / "brows
 
 def unpack_browser(environment: Mapping[str, str], folder: Path) -> None:
     """Unpack the Chromium of npm's package into the folder, with a script `chromium` that starts it."""
-    tools = {name: shutil.which(name, path=environment.get("PATH", "")) for name in ("npm", "node")}
-    if platform.machine() != "x86_64" or not all(tools.values()):
-        raise ToolchainError("npm's needs npm, Node and an x86-64 machine")
+    node = find_node(environment)
+    if platform.machine() != "x86_64" or node is None:
+        raise ToolchainError("npm's needs Node and an x86-64 machine")
+    try:
+        fetch = npm(node, environment)
+    except NodeError as error:
+        raise ToolchainError(str(error)) from error
+    npms = with_node(environment, node)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".browser-") as temporary:
         work, new = Path(temporary), Path(temporary, "new")
         new.mkdir()
         name = "@".join(BUNDLED_BROWSER)
-        run_tool([tools["npm"], "pack", "--silent", "--pack-destination", str(work), name], environment)
+        run_tool([*fetch, "pack", "--silent", "--pack-destination", str(work), name], npms)
         with tarfile.open(next(work.glob("*.tgz"))) as package:
             package.extractall(work, filter="data")
         for packed in ("chromium", "al2023.tar", "fonts.tar"):
             source = work / "package" / "bin" / f"{packed}.br"
-            run_tool([tools["node"], "-e", UNPACK, str(source), str(work / packed)], environment)
+            run_tool([str(node), "-e", UNPACK, str(source), str(work / packed)], npms)
         for archive in ("al2023.tar", "fonts.tar"):
             with tarfile.open(work / archive) as libraries:
                 libraries.extractall(new, filter="data")

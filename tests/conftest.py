@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 from pyspark.sql import SparkSession
 
 from deploy.toolchain import find_browser
+from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
 
 # Spark starts its Python workers by this name; the first python3 on the PATH may be another one.
@@ -48,6 +49,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         pytest.fail("no S3 server: run `make setup`")
     with s3_server(weed, tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture
+def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunScript:
+    """Runs a job's script, in the tests' session; `run(script, lake, **arguments)` gives how it ended."""
+    return script_runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

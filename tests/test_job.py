@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 
 from catlake.arguments import Argument, count
 from catlake.errors import ExportError
-from catlake.job import Run, explain
+from catlake.job import Run, explain, run_job
 from catlake.metrics import NAMESPACE
 from catlake.store import Balance
-from tests.jobs.running import Finished, files_below, run_main
+from tests.jobs.running import Finished, files_below, finished
 from tests.store.rows import NORMALIZED, normalized_rows
 
 LIVE = "reports/etl-process1/data_20251120.csv"
@@ -31,7 +31,7 @@ def job(
 
     def run(main: Callable[[Run], None], *more: str, declared: tuple[Argument, ...] = ()) -> Finished:
         argv = ["job.py", "--JOB_NAME", "a-job", "--lake_uri", str(tmp_path), "--run_date", "2025-11-20", *more]
-        return run_main(monkeypatch, capsys, main, declared, argv)
+        return finished(monkeypatch, capsys, argv, lambda: run_job(main, declared))
 
     return run
 

@@ -56,13 +56,13 @@ def test_npm_is_the_one_that_belongs_to_the_node(tmp_path):
     program = tmp_path / "bin" / "node"
     program.parent.mkdir()
     program.touch()
-    assert node.npm(program) == [str(program), str(own)]
+    assert node.npm(program, {}) == [str(program), str(own)]
 
 
 def test_without_npm_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(node.NodeError, match=r"no npm beside .*: install Node with npm"):
-        node.npm(tmp_path / "bin" / "node")
+        node.npm(tmp_path / "bin" / "node", {"PATH": ""})
 
 
 def test_an_unknown_command_is_refused(capsys):

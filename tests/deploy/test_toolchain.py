@@ -153,12 +153,13 @@ def test_a_command_that_only_tells_how_to_get_a_browser_is_none(tmp_path: Path) 
     assert toolchain.find_browser({"PATH": str(stub.parent)}, tmp_path / "none") is None
 
 
-def test_without_npm_and_rights_no_browser_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_node_and_rights_no_browser_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain.os, "geteuid", lambda: 1000)
     apt = tmp_path / "apt-get"
     apt.write_text("#!/bin/sh\n")
     apt.chmod(0o755)
-    told = r"^no Chromium \(npm's needs npm, [^\n]*; apt-get needs root\): install chromium, or Node with npm$"
+    monkeypatch.setattr(toolchain, "find_node", lambda environment: None)
+    told = r"^no Chromium \(npm's needs Node [^\n]*; apt-get needs root\): install chromium, or Node with npm$"
     with pytest.raises(toolchain.ToolchainError, match=told):
         toolchain.install_browser({"PATH": str(tmp_path)}, tmp_path / "browser")
 
@@ -168,7 +169,7 @@ def test_where_npm_cannot_reach_its_registry_debians_chromium_is_installed(tmp_p
     commands.mkdir()
     for name, does in {
         "npm": "echo 'npm error ECONNREFUSED' >&2; exit 1",
-        "node": "",
+        "node": "echo v22.1.0",
         "sudo": 'shift; "$@"',
         # What apt-get brings is on the PATH.
         "apt-get": f"[ $2 = update ] || {{ cp {fake_browser(tmp_path / 'package')} {commands}; }}",

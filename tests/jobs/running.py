@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from bench.exports import write_export
 from catlake.environment import ENVIRONMENTS
-from catlake.job import Run, run_job
+from catlake.job import Run
 from catlake.store import Lake
 from tests.places import Folder
 
@@ -57,11 +57,10 @@ def small_export(folder: Path) -> Path:
 
 def run_of(
     spark: SparkSession,
-    lake: Path | str,
+    lake: Path,
     main: Callable[[Run], None],
     environment: str = "prod",
     job: str = "a-job",
-    run_id: str = "",
     **more: Any,
 ) -> Run:
     """One run of a job's main on 20 November 2025, without the process around it."""
@@ -75,7 +74,7 @@ def run_of(
         **more,
     }
     # A quarantine is never written over, so that each run has an id of its own.
-    run_id = run_id or f"run-{len(list(Path(lake).glob('quarantine/*/*'))) + 1}"
+    run_id = f"run-{len(list(lake.glob('quarantine/*/*'))) + 1}"
     # A process of its own would not have what an earlier run kept in memory.
     spark.catalog.clearCache()
     place = Lake(spark, str(lake), job, run_id)
@@ -85,38 +84,38 @@ def run_of(
     return run
 
 
-InProcess = Callable[..., Finished]
+RunScript = Callable[..., Finished]
+"""Runs a script on a lake, with more arguments: the fixture `run` of tests/conftest.py."""
 
 
-def arguments_of(script: str, lake: Path | str, more: Mapping[str, object]) -> dict[str, str]:
-    """The arguments of a script's run on 20 November 2025; what is None is left out."""
+def arguments_of(script: str, lake: Path | str, **more: object) -> list[str]:
+    """The arguments of a script's run on 20 November 2025, flags and values; what is None is left out."""
     given: dict[str, object] = {"JOB_NAME": script, "lake_uri": lake, "run_date": "2025-11-20", **more}
-    return {f"--{name}": str(value) for name, value in given.items() if value is not None}
+    return [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
 
 
-def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
-    """A function that runs a script's job as its `__main__` would, in the session that there is."""
+def script_runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunScript:
+    """A function that runs a script as `spark-submit` would, but in the session that there is."""
 
     def run(script: str, lake: Path | str, **more: object) -> Finished:
-        pairs = [text for pair in arguments_of(script, lake, more).items() for text in pair]
-        module = import_module(f"jobs.{script}")
-        main = module.normalize if script == NORMALIZE else module.curate
-        return run_main(monkeypatch, capsys, main, getattr(module, "ARGUMENTS", ()), [script, *pairs])
+        path = ROOT / f"jobs/{script}.py"
+        argv = [path.name, *arguments_of(script, lake, **more)]
+        return finished(monkeypatch, capsys, argv, lambda: run_path(str(path), run_name="__main__"))
 
     return run
 
 
-def run_main(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], main: Any, declared: Any, argv: list[str]
+def finished(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str], start: Callable[[], object]
 ) -> Finished:
-    """Runs a main under `run_job` and tells how the process would have ended."""
+    """Starts what calls `run_job`, and tells how the process would have ended."""
     monkeypatch.setattr(sys, "argv", argv)
     # A process of its own would not have what an earlier run kept in memory.
     SparkSession.builder.getOrCreate().catalog.clearCache()
     capsys.readouterr()
     code, told = 0, ""
     try:
-        run_job(main, declared)
+        start()
     except SystemExit as end:
         # What the interpreter does with it: a text is printed to stderr, and the exit code is 1.
         code, told = (1, f"{end.code}\n") if isinstance(end.code, str) else (int(end.code or 0), "")

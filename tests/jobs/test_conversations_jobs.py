@@ -18,10 +18,9 @@ from tests.jobs.running import (
     PARQUET,
     SAMPLE,
     SMALL,
-    InProcess,
+    RunScript,
     arguments_of,
     files_below,
-    in_process,
     packaged,
     run_of,
     small_export,
@@ -29,11 +28,6 @@ from tests.jobs.running import (
 )
 from tests.places import Bucket, copy
 from tests.s3 import S3Server
-
-
-@pytest.fixture
-def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
-    return in_process(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +47,10 @@ def expected(spark: SparkSession, export: Path, tmp_path_factory: pytest.TempPat
 @pytest.mark.slow
 def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path, expected: tuple[bytes, bytes]) -> None:
     packaged()
-    normalized = arguments_of(NORMALIZE, tmp_path, {"environment": "prod", "export_uri": export})
-    first = spark_submit(NORMALIZE, *(text for pair in normalized.items() for text in pair))
+    first = spark_submit(NORMALIZE, *arguments_of(NORMALIZE, tmp_path, environment="prod", export_uri=export))
     assert first.code == 0, first.stderr
-    curated = arguments_of(CURATE, tmp_path, {"environment": "prod"})
-    second = spark_submit(CURATE, *(f"{flag}={value}" for flag, value in curated.items()))
+    curated = iter(arguments_of(CURATE, tmp_path, environment="prod"))
+    second = spark_submit(CURATE, *(f"{flag}={value}" for flag, value in zip(curated, curated, strict=True)))
     assert second.code == 0, second.stderr
 
     assert (tmp_path / CSV).read_bytes() == expected[0]
@@ -88,7 +81,7 @@ def test_a_rerun_of_curate_in_another_process_gives_the_same_bytes(
     packaged()
     (tmp_path / CSV).parent.mkdir(parents=True)
     (tmp_path / CSV).write_bytes(expected[0])
-    done = spark_submit(CURATE, *(text for pair in arguments_of(CURATE, tmp_path, {}).items() for text in pair))
+    done = spark_submit(CURATE, *arguments_of(CURATE, tmp_path))
     assert done.code == 0, done.stderr
     assert (tmp_path / PARQUET).read_bytes() == expected[1]
 
@@ -109,7 +102,7 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
     spark: SparkSession,
     s3: S3Server,
     export: Path,
-    run: InProcess,
+    run: RunScript,
     expected: tuple[bytes, bytes],
 ) -> None:
     packaged()
@@ -119,8 +112,7 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
     # On Glue s3:// is the everyday scheme.
     everyday = lake.root.replace("s3a:", "s3:")
     given = {"environment": "prod", "export_uri": source.root.replace("s3a:", "s3:")}
-    pairs = [text for pair in arguments_of(NORMALIZE, everyday, given).items() for text in pair]
-    first = spark_submit(NORMALIZE, *pairs, **lake.environment)
+    first = spark_submit(NORMALIZE, *arguments_of(NORMALIZE, everyday, **given), **lake.environment)
     assert first.code == 0, first.stderr
     second = run(CURATE, f"{lake.root}/", environment="prod")
     assert second.code == 0, second.stderr
@@ -134,7 +126,7 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
 
 
 def test_a_rerun_gives_the_same_bytes_however_spark_divides_the_work(
-    spark: SparkSession, run: InProcess, tmp_path: Path
+    spark: SparkSession, run: RunScript, tmp_path: Path
 ) -> None:
     contents = []
     for partitions in ("1", "5"):
@@ -146,7 +138,7 @@ def test_a_rerun_gives_the_same_bytes_however_spark_divides_the_work(
     assert contents[0] == contents[1]
 
 
-def test_a_stale_export_fails_the_run_with_its_age(run: InProcess, tmp_path: Path) -> None:
+def test_a_stale_export_fails_the_run_with_its_age(run: RunScript, tmp_path: Path) -> None:
     export = small_export(tmp_path / "export")
     done = run(NORMALIZE, tmp_path / "lake", export_uri=export, max_export_age_hours=23)
     assert done.code == 1
@@ -154,7 +146,7 @@ def test_a_stale_export_fails_the_run_with_its_age(run: InProcess, tmp_path: Pat
     assert run(NORMALIZE, tmp_path / "lake", export_uri=export, max_export_age_hours=24).code == 0
 
 
-def test_a_broken_export_leaves_the_old_result_whole(run: InProcess, tmp_path: Path) -> None:
+def test_a_broken_export_leaves_the_old_result_whole(run: RunScript, tmp_path: Path) -> None:
     lake, export = tmp_path / "lake", small_export(tmp_path / "export")
     assert run(NORMALIZE, lake, environment="prod", export_uri=export).code == 0
     before = (lake / CSV).read_bytes()
@@ -171,7 +163,7 @@ def test_a_broken_export_leaves_the_old_result_whole(run: InProcess, tmp_path: P
 
 
 def test_too_many_quarantined_fail_the_job_after_writing(
-    run: InProcess, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
+    run: RunScript, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
 ) -> None:
     failed = run(NORMALIZE, tmp_path, environment="prod", export_uri=export, max_quarantined=0)
     assert failed.code == 1
@@ -179,7 +171,7 @@ def test_too_many_quarantined_fail_the_job_after_writing(
     assert (tmp_path / CSV).read_bytes() == expected[0]
 
 
-def test_an_argument_goes_before_the_environments_default(run: InProcess, tmp_path: Path, export: Path) -> None:
+def test_an_argument_goes_before_the_environments_default(run: RunScript, tmp_path: Path, export: Path) -> None:
     done = run(NORMALIZE, tmp_path, environment="prod", export_uri=export, first_date="none", excluded_cities="tunja")
     assert done.code == 0, done.stderr
     # Ana's and Fabio's earliest city: Fabio's, whose too early conversation is kept now, is Cali.
@@ -196,7 +188,7 @@ def test_an_argument_goes_before_the_environments_default(run: InProcess, tmp_pa
 
 @pytest.mark.parametrize("pattern", ["cali(", ""])
 def test_a_pattern_that_cannot_be_meant_is_one_message_and_no_result(
-    run: InProcess, tmp_path: Path, export: Path, pattern: str
+    run: RunScript, tmp_path: Path, export: Path, pattern: str
 ) -> None:
     failed = run(NORMALIZE, tmp_path, export_uri=export, excluded_cities=pattern)
     assert failed.code != 0
@@ -205,7 +197,7 @@ def test_a_pattern_that_cannot_be_meant_is_one_message_and_no_result(
 
 
 def test_when_everybody_is_left_out_both_results_are_empty_and_whole(
-    spark: SparkSession, run: InProcess, tmp_path: Path, export: Path
+    spark: SparkSession, run: RunScript, tmp_path: Path, export: Path
 ) -> None:
     assert run(NORMALIZE, tmp_path, export_uri=export, excluded_cities=".").code == 0
     assert (tmp_path / CSV).read_text(encoding="utf-8").count("\n") == 1
@@ -214,7 +206,7 @@ def test_when_everybody_is_left_out_both_results_are_empty_and_whole(
     assert spark.read.parquet(str(tmp_path / PARQUET)).count() == 0
 
 
-def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: InProcess, tmp_path: Path) -> None:
+def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: RunScript, tmp_path: Path) -> None:
     text = (SMALL / "data_20251120.csv").read_text(encoding="utf-8")
     path = tmp_path / CSV
     path.parent.mkdir(parents=True)
@@ -233,14 +225,14 @@ def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: InProcess
     assert sorted(raw[:14] for raw in raws)[0] == "too,few,fields"
 
 
-def test_curate_without_a_csv_says_which_job_makes_it(run: InProcess, tmp_path: Path) -> None:
+def test_curate_without_a_csv_says_which_job_makes_it(run: RunScript, tmp_path: Path) -> None:
     failed = run(CURATE, tmp_path)
     assert failed.code == 1
     assert "no data_YYYYMMDD.csv of 2025-11-20 or before; run the normalize job first" in failed.stderr
 
 
 def test_who_reads_during_reruns_sees_the_old_file_or_the_new_one(
-    run: InProcess, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
+    run: RunScript, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
 ) -> None:
     def rerun(environment: str) -> bytes:
         assert run(NORMALIZE, tmp_path, environment=environment, export_uri=export).code == 0

@@ -1,58 +1,64 @@
-"""Runs that are killed: the old result stays whole, and the next run gives the right one (SPEC 5)."""
+"""Runs that are killed: old results stay whole, and the next run gives the right ones (SPEC 5)."""
 
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from io import BytesIO
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
-from catlake.conversations.curate import curate
-from catlake.conversations.normalize import normalize
-from catlake.store import lake as lakes_module
+from catlake.store import lake as lakes
 from tests.jobs.running import (
     CSV,
     CURATE,
     NORMALIZE,
     PARQUET,
-    SAMPLE,
+    SMALL,
+    RunScript,
     arguments_of,
     command,
     environment,
     packaged,
-    run_of,
+    small_export,
 )
-from tests.places import Bucket, Folder, Place, copy
+from tests.places import Bucket, Place
 from tests.tokens.genuine import BEDROCK
-from tests.tokens.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE, consolidated
+from tests.tokens.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
 
-# Each starts Spark three times, as a person would.
+# Each starts Spark as a person would.
 pytestmark = pytest.mark.slow
 
+CONSOLIDATE = "tokens_consolidate"
+RESULTS = {
+    NORMALIZE: [CSV],
+    CURATE: [PARQUET],
+    CONSOLIDATE: [f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, COSTS],
+}
+EXPECTED = {
+    CSV: SMALL / "data_20251120.csv",
+    f"{CONSOLIDATED}.csv": GOLDEN / "tokens_analysis_consolidated.csv",
+    DAILY: GOLDEN / "tokens_20251120.csv",
+}
+"""Results whose bytes are known. What a run killed later than its first result left is held against the next run's."""
 
-@dataclass(frozen=True)
-class Lakes:
-    """A lake with yesterday's results, and the results that today's runs must give."""
-
-    old: Path
-    new: Path
+OLD = b"yesterday's"
 
 
-@pytest.fixture(scope="module")
-def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lakes:
-    old, new = tmp_path_factory.mktemp("old"), tmp_path_factory.mktemp("new")
-    for lake, environment_name in ((old, "local"), (new, "prod")):
-        run_of(spark, lake, normalize, environment_name, export_uri=str(SAMPLE))
-        run_of(spark, lake, curate, environment_name)
-    return Lakes(old, new)
+def prepared(script: str, place: Place, work: Path) -> Mapping[str, object]:
+    """Puts a job's inputs and old results into a lake; returns its arguments."""
+    for name in RESULTS[script]:
+        place.put(name, OLD)
+    if script == NORMALIZE:
+        return {"environment": "prod", "export_uri": small_export(work / "export")}
+    if script == CURATE:
+        place.put(CSV, EXPECTED[CSV].read_bytes())
+        return {"environment": "prod"}
+    place.put(f"{ARCHIVED}.csv", (GOLDEN / "old_table.csv").read_bytes())
+    return {"export_uri": BEDROCK / "new_table", "large_messages_uri": BEDROCK / "large_messages"}
 
 
 def events(process: subprocess.Popen[str]) -> Iterator[dict[str, str]]:
@@ -69,9 +75,8 @@ def kill_when(
     script: str, place: Place, event: str, stage: str | None = None, then: Callable[[], None] = nothing, **more: object
 ) -> None:
     """Starts a job by spark-submit and kills it and all its processes at a moment."""
-    pairs = [text for pair in arguments_of(script, place.root, more).items() for text in pair]
     process = subprocess.Popen(
-        command(script, *pairs),
+        command(script, *arguments_of(script, place.root, **more)),
         env=environment(**place.environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -104,10 +109,9 @@ def until_something_is_staged(place: Place) -> Callable[[], None]:
     return wait
 
 
-def content(place: Place, file: str) -> object:
-    """The bytes of a CSV; of a Parquet file the rows, which can be read only while it is whole."""
-    found = place.tree(str(Path(file).parent))[Path(file).name]
-    return pq.read_table(BytesIO(found)).to_pylist() if file.endswith(".parquet") else found
+def results(script: str, place: Place) -> dict[str, bytes]:
+    found = place.tree()
+    return {name: found[name] for name in RESULTS[script]}
 
 
 def staged(place: Place, script: str) -> set[str]:
@@ -116,73 +120,47 @@ def staged(place: Place, script: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("script", "event", "stage", "file"),
+    ("script", "event", "stage"),
     [
-        (NORMALIZE, "stage_started", "read", CSV),
-        (NORMALIZE, "stage_started", "write", CSV),
-        (NORMALIZE, "balance", None, CSV),
-        (CURATE, "balance", None, PARQUET),
+        (NORMALIZE, "stage_started", "read"),
+        (NORMALIZE, "stage_started", "write"),
+        (NORMALIZE, "balance", None),
+        (CURATE, "balance", None),
+        (CONSOLIDATE, "published", None),
     ],
-    ids=["reading", "writing", "between writing and publishing", "curate"],
+    ids=["reading", "writing", "between writing and publishing", "curate", "between its results"],
 )
-def test_a_killed_run_leaves_the_old_result_whole_and_the_next_gives_the_right_one(
+def test_a_killed_run_leaves_whole_results_and_the_next_gives_the_right_ones(
     request: pytest.FixtureRequest,
-    spark: SparkSession,
-    lakes: Lakes,
+    run: RunScript,
     place: Place,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     script: str,
     event: str,
     stage: str | None,
-    file: str,
 ) -> None:
-    packaged()
     if isinstance(place, Bucket):
-        request.getfixturevalue("s3").configure(spark)
-    copy(lakes.old, place)
-    if script == CURATE:
-        place.put(CSV, (lakes.new / CSV).read_bytes())
-    old, new = content(Folder(lakes.old), file), content(Folder(lakes.new), file)
-    assert old != new
+        request.getfixturevalue("s3").configure(request.getfixturevalue("spark"))
+    packaged()
+    given = prepared(script, place, tmp_path_factory.mktemp("work"))
+    kill_when(script, place, event, stage, until_something_is_staged(place) if stage == "write" else nothing, **given)
+    killed, left = results(script, place), staged(place, script)
 
-    arguments = {"export_uri": str(SAMPLE)} if script == NORMALIZE else {}
-    moment = until_something_is_staged(place) if stage == "write" else nothing
-    kill_when(script, place, event, stage, moment, environment="prod", **arguments)
-    # After its balance a run may have published before the signal came: then the new file is there, whole.
-    assert content(place, file) in ([old, new] if event == "balance" else [old])
-    left = staged(place, script)
+    assert run(script, place.root, **given).code == 0
+    new = results(script, place)
+    assert OLD not in new.values()
+    assert all(new[name] == EXPECTED[name].read_bytes() for name in new.keys() & EXPECTED.keys())
+    # Before the moment of publishing all is old, and after it each result is the old one or the new one, whole.
+    assert all(killed[name] in ([OLD, new[name]] if event in ("balance", "published") else [OLD]) for name in new)
+    if event == "published":
+        assert set(killed.values()) != {OLD}
     if stage == "write":
         assert len(left) == 1
-
-    main = normalize if script == NORMALIZE else curate
-    run_of(spark, place.root, main, job=script, run_id="again", **arguments)
-    assert content(place, file) == new
     # What is young may belong to a run that is still going; a day later it cannot.
     assert staged(place, script) == left
     if left:
-        monkeypatch.setattr(lakes_module, "ABANDONED_AFTER", timedelta())
-        run_of(spark, place.root, main, job=script, run_id="a-day-later", **arguments)
+        monkeypatch.setattr(lakes, "ABANDONED_AFTER", timedelta())
+        assert run(script, place.root, **given).code == 0
         assert staged(place, script) == set()
-        assert content(place, file) == new
-
-
-def test_of_a_run_that_is_killed_between_its_results_each_is_the_old_or_the_new_one(
-    request: pytest.FixtureRequest, spark: SparkSession, place: Place
-) -> None:
-    packaged()
-    if isinstance(place, Bucket):
-        request.getfixturevalue("s3").configure(spark)
-    results = [f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, COSTS]
-    for name in results:
-        place.put(name, b"yesterday's")
-    place.put(f"{ARCHIVED}.csv", (GOLDEN / "old_table.csv").read_bytes())
-    arguments = {"export_uri": str(BEDROCK / "new_table"), "large_messages_uri": str(BEDROCK / "large_messages")}
-    kill_when("tokens_consolidate", place, "published", **arguments)
-    killed = place.tree("tokens-analysis")
-    consolidated(spark, place.root)
-    after = place.tree("tokens-analysis")
-    assert after.keys() == {name.removeprefix("tokens-analysis/") for name in results} == killed.keys()
-    assert after[Path(f"{CONSOLIDATED}.csv").name] == (GOLDEN / "tokens_analysis_consolidated.csv").read_bytes()
-    assert all(killed[name] in (b"yesterday's", after[name]) for name in after)
-    # The moment was between them, or right after.
-    assert any(killed[name] == after[name] for name in after)
+        assert results(script, place) == new

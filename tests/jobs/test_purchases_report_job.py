@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import purchases_report
-from tests.jobs.running import Finished, arguments_of, files_below, packaged, run_main, spark_submit
+from tests.jobs.running import RunScript, arguments_of, files_below, packaged, spark_submit
 from tests.places import Bucket, Folder, copy
 from tests.purchases.shops import GOLDEN, tree
 from tests.purchases.tree import event, write
@@ -18,20 +17,12 @@ SCRIPT = "purchases_report"
 REPORT = "reports/compras/tenants/t1"
 
 
-def ran(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lake: Path | str, **more: object
-) -> Finished:
-    """A run in the tests' session, as the script's `__main__` would."""
-    pairs = [text for pair in arguments_of(SCRIPT, lake, more).items() for text in pair]
-    return run_main(monkeypatch, capsys, purchases_report.report, purchases_report.ARGUMENTS, [SCRIPT, *pairs])
-
-
 @pytest.mark.slow
 def test_the_script_reports_one_shop(tmp_path: Path) -> None:
     packaged()
     lake = tree(tmp_path)
     given = {"environment": "local", "tenant_id": "t1"}
-    done = spark_submit(SCRIPT, *(text for pair in arguments_of(SCRIPT, lake, given).items() for text in pair))
+    done = spark_submit(SCRIPT, *arguments_of(SCRIPT, lake, **given))
     assert done.code == 0, done.stderr
     assert (lake / REPORT / "report.json").read_bytes() == (GOLDEN / "report_t1.json").read_bytes()
     names = [name for name in files_below(lake) if name.startswith("reports/")]
@@ -59,26 +50,22 @@ def test_the_script_reports_one_shop(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_lake_or_shop_is_one_line(
-    spark: SparkSession,
+    run: RunScript,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     lake: str,
     tenant: str | None,
     told: str,
 ) -> None:
     write(tmp_path / "shop", event("INSERT", "c1", "2025-07-13 15:30:00"))
-    done = ran(monkeypatch, capsys, tmp_path / lake, tenant_id=tenant)
+    done = run(SCRIPT, tmp_path / lake, tenant_id=tenant)
     assert done.code == 1
     assert told in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("report.*"))
 
 
-def test_too_many_broken_files_fail_the_run_after_it_published(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_many_broken_files_fail_the_run_after_it_published(run: RunScript, tmp_path: Path) -> None:
     lake = tree(tmp_path)
-    done = ran(monkeypatch, capsys, lake, max_quarantined=1)
+    done = run(SCRIPT, lake, max_quarantined=1)
     assert done.code == 1
     assert "2 records are in quarantine, more than the limit of 1" in done.stderr
     assert (lake / "reports/compras/report.html").exists()
@@ -87,15 +74,14 @@ def test_too_many_broken_files_fail_the_run_after_it_published(
 def test_on_s3_the_report_has_the_same_bytes_as_on_a_folder(
     spark: SparkSession,
     s3: S3Server,
+    run: RunScript,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     s3.configure(spark)
     folder, bucket = Folder(tree(tmp_path)), Bucket(s3)
     copy(tmp_path, bucket)
     for place in (folder, bucket):
-        done = ran(monkeypatch, capsys, place.root)
+        done = run(SCRIPT, place.root)
         assert done.code == 0, done.stderr
     expected = folder.tree("reports")
     assert len(expected) == 5

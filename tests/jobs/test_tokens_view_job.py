@@ -13,10 +13,9 @@ from pyspark.sql import SparkSession
 
 from catlake import athena
 from catlake.local_catalog import CATALOG
-from catlake.tokens.view import TABLES, create_view
-from jobs.tokens_view import ARGUMENTS
+from catlake.tokens.view import TABLES
 from tests.catalog import publish
-from tests.jobs.running import Finished, arguments_of, packaged, run_main, spark_submit
+from tests.jobs.running import Finished, arguments_of, packaged, script_runner, spark_submit
 
 VIEW = "tokens_view"
 BUCKET = "cat-local-normalize-reports"
@@ -36,8 +35,7 @@ USAGE = {
 @pytest.fixture
 def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     def start(lake: Path, **more: object) -> Finished:
-        pairs = [text for pair in arguments_of(VIEW, lake, more).items() for text in pair]
-        return run_main(monkeypatch, capsys, create_view, ARGUMENTS, [VIEW, *pairs])
+        return script_runner(monkeypatch, capsys)(VIEW, lake, **more)
 
     return start
 
@@ -135,6 +133,6 @@ def test_a_failure_of_athena_fails_the_run_in_one_line(run, tmp_path: Path, monk
 @pytest.mark.slow
 def test_the_packaged_library_brings_the_statement_along(lake: Path) -> None:
     packaged()
-    done = spark_submit(VIEW, *(text for pair in arguments_of(VIEW, lake, {}).items() for text in pair))
+    done = spark_submit(VIEW, *arguments_of(VIEW, lake))
     assert done.code == 0, done.stderr
     check_view(lake)

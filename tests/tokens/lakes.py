@@ -27,12 +27,12 @@ TABLE, DAILY_TABLE, COSTS = (
 )
 
 
-def archived(spark: SparkSession, lake: Path | str, table: str) -> Run:
+def archived(spark: SparkSession, lake: Path, table: str) -> Run:
     """A run of the archive job over a genuine table, without dates."""
     return _run(spark, lake, archive, table)
 
 
-def consolidated(spark: SparkSession, lake: Path | str) -> Run:
+def consolidated(spark: SparkSession, lake: Path) -> Run:
     """A run of the consolidate job over the genuine new table, without dates."""
     return _run(spark, lake, consolidate, "new_table")
 
@@ -47,7 +47,7 @@ def parquet_text(path: Path) -> str:
     return stream.getvalue()
 
 
-def _run(spark: SparkSession, lake: Path | str, main: Callable[[Run], None], table: str) -> Run:
+def _run(spark: SparkSession, lake: Path, main: Callable[[Run], None], table: str) -> Run:
     arguments = {
         "export_uri": str(BEDROCK / table),
         "large_messages_uri": str(BEDROCK / "large_messages"),

@@ -13,12 +13,10 @@ from bench.exports import Item, write_export
 from catlake.arguments import parse_arguments
 from catlake.errors import ArgumentError
 from catlake.job import Run
-from catlake.tokens.archive import archive
-from catlake.tokens.consolidate import consolidate
 from jobs import tokens_archive, tokens_consolidate
 from tests.dynamodb.albums import write
 from tests.dynamodb.changes import as_ion, write_changes
-from tests.jobs.running import Finished, arguments_of, files_below, run_main
+from tests.jobs.running import RunScript, files_below
 from tests.places import Bucket, Folder, copy
 from tests.s3 import S3Server
 from tests.tokens.genuine import BEDROCK, items
@@ -28,21 +26,6 @@ LARGE = BEDROCK / "large_messages"
 MIDNIGHT = 1_735_689_600_000
 """1 January 2025, in epoch milliseconds."""
 DAY = 86_400_000
-MAINS = {
-    "tokens_archive": (archive, tokens_archive.ARGUMENTS),
-    "tokens_consolidate": (consolidate, tokens_consolidate.ARGUMENTS),
-}
-
-
-@pytest.fixture
-def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """A function that runs a token job as its `__main__` would, in the session that there is."""
-
-    def of(script: str, lake: Path | str, **more: object) -> Finished:
-        pairs = [text for pair in arguments_of(script, lake, more).items() for text in pair]
-        return run_main(monkeypatch, capsys, *MAINS[script], [script, *pairs])
-
-    return of
 
 
 def talk(name: str, milliseconds: int | str = MIDNIGHT, text: str = "eight...", **more: dict[str, Any] | None) -> Item:
@@ -90,7 +73,7 @@ def test_another_word_for_historical_is_refused_with_the_two_that_there_are() ->
 
 
 def test_archive_writes_what_is_within_both_dates_and_quarantines_what_cannot_be_counted(
-    run: Any, tmp_path: Path
+    run: RunScript, tmp_path: Path
 ) -> None:
     large = tmp_path / "maps"
     (large / "ana").mkdir(parents=True)
@@ -156,7 +139,9 @@ def test_archive_writes_what_is_within_both_dates_and_quarantines_what_cannot_be
     assert (statistics["total_records"], statistics["total_cost"]) == (3, "0.000066")
 
 
-def test_without_the_historical_file_consolidate_fails_before_it_writes_anything(run: Any, tmp_path: Path) -> None:
+def test_without_the_historical_file_consolidate_fails_before_it_writes_anything(
+    run: RunScript, tmp_path: Path
+) -> None:
     lake = tmp_path / "lake"
     done = run("tokens_consolidate", lake, export_uri=BEDROCK / "new_table", large_messages_uri=LARGE)
     assert done.code == 1
@@ -165,7 +150,7 @@ def test_without_the_historical_file_consolidate_fails_before_it_writes_anything
 
 
 def test_an_ion_export_of_the_same_items_gives_the_same_bytes_however_spark_divides_the_work(
-    spark: SparkSession, run: Any, tmp_path: Path, genuine_lake: tuple[Path, Run, Run]
+    spark: SparkSession, run: RunScript, tmp_path: Path, genuine_lake: tuple[Path, Run, Run]
 ) -> None:
     as_ion(write(tmp_path / "export", *items("new_table"), time="2025-11-20T05:00:00Z"))
     lake = tmp_path / "lake"
@@ -191,7 +176,7 @@ def test_an_ion_export_of_the_same_items_gives_the_same_bytes_however_spark_divi
 
 
 def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
-    spark: SparkSession, s3: S3Server, run: Any, genuine_lake: tuple[Path, Run, Run]
+    spark: SparkSession, s3: S3Server, run: RunScript, genuine_lake: tuple[Path, Run, Run]
 ) -> None:
     s3.configure(spark)
     bucket = Bucket(s3)
@@ -222,7 +207,7 @@ def change(item: Item, time: str, *, gone: bool = False) -> str:
 
 
 def test_a_full_export_and_its_incrementals_give_the_bytes_of_a_full_export_taken_at_the_end(
-    run: Any, tmp_path: Path, genuine_lake: tuple[Path, Run, Run]
+    run: RunScript, tmp_path: Path, genuine_lake: tuple[Path, Run, Run]
 ) -> None:
     final = list(items("new_table"))
     talks = [item for item in final if "#CONV#" in item["SK"]["S"]]
@@ -278,7 +263,7 @@ def test_a_full_export_and_its_incrementals_give_the_bytes_of_a_full_export_take
 
 
 def test_what_neither_source_can_give_is_in_one_quarantine_and_too_much_of_it_fails_the_run_after_writing(
-    run: Any, tmp_path: Path
+    run: RunScript, tmp_path: Path
 ) -> None:
     lake = tmp_path / "lake"
     historical = (GOLDEN / "old_table.csv").read_text().splitlines()[:2]
@@ -315,7 +300,7 @@ def test_what_neither_source_can_give_is_in_one_quarantine_and_too_much_of_it_fa
     assert [line.split(",")[0] for line in (lake / DAILY).read_text().splitlines()[1:]] == ["both", "new"]
 
 
-def test_a_stale_export_is_refused_by_the_newest_state_of_its_chain(run: Any, tmp_path: Path) -> None:
+def test_a_stale_export_is_refused_by_the_newest_state_of_its_chain(run: RunScript, tmp_path: Path) -> None:
     export = export_of(tmp_path / "export", talk("one"))
     given = {"export_uri": export, "historical": "optional", "max_export_age_hours": 23}
     done = run("tokens_consolidate", tmp_path / "lake", **given)

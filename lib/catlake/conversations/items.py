@@ -8,6 +8,7 @@ from pyspark.sql import types as T
 
 from catlake.columns import iso_timestamp
 from catlake.dynamodb import REJECTED, attribute
+from catlake.store.outcomes import KEPT, OUTCOME, QUARANTINED
 
 _TEXT = T.StringType()
 
@@ -28,8 +29,6 @@ ITEM = T.StructType(
     ]
 )
 
-KEPT = "kept"
-QUARANTINED = "quarantined"
 CONVERSATION, FEEDBACK_ITEM = "conversation", "feedback"
 
 
@@ -72,13 +71,13 @@ def classified(items: DataFrame, first_date: date | None) -> DataFrame:
     return (
         items.withColumn("created", iso_timestamp(F.col("created_at")))
         .withColumn("kind", kind())
-        .withColumn("outcome", outcome(first_date))
+        .withColumn(OUTCOME, outcome(first_date))
     )
 
 
 def rejected(classified_items: DataFrame) -> DataFrame:
     """The quarantined items, as file, line, reason and raw text."""
-    return classified_items.where(F.col("outcome") == QUARANTINED).select(f"{REJECTED}.*")
+    return classified_items.where(F.col(OUTCOME) == QUARANTINED).select(f"{REJECTED}.*")
 
 
 def _has_feedback() -> Column:

@@ -1,6 +1,5 @@
 """ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (SPEC 2.1)."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, Observation
@@ -14,7 +13,8 @@ from catlake.dynamodb.export import export_age, refuse_stale
 from catlake.files import Files, files_for, normalized
 from catlake.job import Run
 from catlake.metrics import EXPORT_AGE_HOURS
-from catlake.store import Balance, Staged
+from catlake.store import Balance, Outcomes, Staged
+from catlake.store.outcomes import KEPT
 
 PIPELINE = "conversations"
 DATASET = "normalized_conversations"
@@ -44,8 +44,8 @@ def normalize(run: Run) -> None:
             # Parsed once: the counts, the quarantine and the dataset all come from here.
             .persist(StorageLevel.MEMORY_AND_DISK)
         )
-        outcomes = {row["outcome"]: row["count"] for row in classified.groupBy("outcome").count().collect()}
-    if outcomes.get(items.QUARANTINED):
+        outcomes = Outcomes.of(classified)
+    if outcomes.quarantined:
         run.put_in_quarantine(classified.transform(items.rejected), PIPELINE)
     with run.stage("write"):
         staged, balance = _staged(run, classified, export.item_count, outcomes, excluded_cities)
@@ -54,7 +54,7 @@ def normalize(run: Run) -> None:
 
 
 def _staged(
-    run: Run, classified: DataFrame, read: int, outcomes: Mapping[str, int], excluded_cities: str | None
+    run: Run, classified: DataFrame, read: int, outcomes: Outcomes, excluded_cities: str | None
 ) -> tuple[Staged, Balance]:
     dataset = contract(DATASET)
     observed = Observation("items")
@@ -64,7 +64,7 @@ def _staged(
         .withColumn("fate", users.fate(excluded_cities))
     )
     staged = run.lake.stage(
-        described.observe(observed, *_items_by_fate()).where(F.col("fate") == items.KEPT).select(*dataset.struct.names),
+        described.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names),
         dataset,
         run.run_date,
     )
@@ -72,13 +72,12 @@ def _staged(
     by_fate = observed.get if staged.rows else described.agg(*_items_by_fate()).collect()[0]
     # Counted in the file itself, not in what should have gone there.
     conversations = run.lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
-    filtered = {rule: count for rule, count in outcomes.items() if rule not in (items.KEPT, items.QUARANTINED)}
-    filtered |= {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
+    filtered = outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
     return staged, Balance(
         read=read,
         written={DATASET: ((conversations and conversations[0]) or 0) + by_fate["kept_feedback"]},
         filtered=filtered,
-        quarantined=outcomes.get(items.QUARANTINED, 0),
+        quarantined=outcomes.quarantined,
     )
 
 
@@ -88,6 +87,6 @@ def _items_by_fate() -> list[Column]:
 
     both = F.col("conversation_items") + F.col("feedback_items")
     return [
-        total(F.col("feedback_items"), items.KEPT).alias("kept_feedback"),
+        total(F.col("feedback_items"), KEPT).alias("kept_feedback"),
         *(total(both, rule).alias(rule) for rule in users.FILTERS),
     ]

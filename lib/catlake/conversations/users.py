@@ -5,9 +5,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catlake.columns import is_blank, trimmed
-from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, KEPT
+from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM
 from catlake.environment import Environment
 from catlake.errors import ArgumentError
+from catlake.store.outcomes import KEPT, OUTCOME
 
 SEPARATOR = " | "
 
@@ -37,7 +38,7 @@ def grouped_by_user(classified_items: DataFrame) -> DataFrame:
     )
     is_conversation = F.col("kind") == CONVERSATION
     return (
-        classified_items.where(F.col("outcome") == KEPT)
+        classified_items.where(F.col(OUTCOME) == KEPT)
         # By the id that the dataset shows, so that it can never show one twice.
         .groupBy(_user_id().alias("usuario_id"))
         .agg(

@@ -3,8 +3,9 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-CURRENT, SUPERSEDED, REMOVED, QUARANTINED = "current", "superseded", "removed", "quarantined"
-OUTCOME = "outcome"
+from catlake.store.outcomes import OUTCOME, QUARANTINED
+
+CURRENT, SUPERSEDED, REMOVED = "current", "superseded", "removed"
 
 PURCHASE = ("tenant_id", "compra_id")
 _LONGEST_SEQUENCE = 128

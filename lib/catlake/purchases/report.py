@@ -6,22 +6,13 @@ from pyspark.storagelevel import StorageLevel
 from catlake.contract import contract
 from catlake.files import joined
 from catlake.job import Run
-from catlake.purchases.current import (
-    OUTCOME,
-    QUARANTINED,
-    REMOVED,
-    SUPERSEDED,
-    current_purchases,
-    daily,
-    rejected,
-    with_outcome,
-)
+from catlake.purchases.current import CURRENT, current_purchases, daily, rejected, with_outcome
 from catlake.purchases.events import ROOT
 from catlake.purchases.figures import Figures, as_json, figures, refuse_overflow
 from catlake.purchases.page import page
 from catlake.purchases.products import PRODUCTS, products
 from catlake.purchases.tree import months, read_tree
-from catlake.store import Balance
+from catlake.store import Balance, Outcomes
 
 PIPELINE = "purchases-report"
 PURCHASES = "purchases_current"
@@ -40,8 +31,8 @@ def report(run: Run) -> None:
         run.read_from("purchase_documents", root if tenant is None else joined(root, tenant), months=len(folders))
         stored = read_tree(run.spark, run.lake.files, root, folders)
         judged = stored.transform(with_outcome).persist(StorageLevel.MEMORY_AND_DISK)
-        outcomes = {row[OUTCOME]: row["count"] for row in judged.groupBy(OUTCOME).count().collect()}
-    if quarantined := outcomes.get(QUARANTINED, 0):
+        outcomes = Outcomes.of(judged, kept=CURRENT)
+    if outcomes.quarantined:
         run.put_in_quarantine(judged.transform(rejected), PIPELINE)
     with run.stage("write"):
         purchases = judged.transform(current_purchases)
@@ -57,10 +48,10 @@ def report(run: Run) -> None:
             }.items()
         }
         balance = Balance(
-            sum(outcomes.values()),
+            outcomes.total,
             {PURCHASES: staged[PURCHASES].rows},
-            {rule: outcomes[rule] for rule in (REMOVED, SUPERSEDED) if rule in outcomes},
-            quarantined,
+            outcomes.filtered,
+            outcomes.quarantined,
         )
         # From what is written: the page, the files and the datasets cannot differ.
         written = {name: run.lake.read(each.uri, contract(name)) for name, each in staged.items()}

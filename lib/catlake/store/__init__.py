@@ -2,5 +2,6 @@
 
 from catlake.store.balance import Balance
 from catlake.store.lake import Lake, Staged
+from catlake.store.outcomes import Outcomes
 
-__all__ = ["Balance", "Lake", "Staged"]
+__all__ = ["Balance", "Lake", "Outcomes", "Staged"]

@@ -17,12 +17,12 @@ def archive(run: Run) -> None:
     count = Conversations(count_v1, run.arguments["first_date"], run.arguments["last_date"], large_messages(run))
     with run.stage("read"):
         counted = read_counted(run, count)
-    if counted.quarantined:
+    if counted.outcomes.quarantined:
         run.put_in_quarantine(counted.rejected, PIPELINE)
     with run.stage("write"):
         rows = priced(counted.kept, run.environment, "old_table").withColumn("create_date", as_text("create_date"))
         staged = run.lake.stage(rows, contract(DATASET), run.run_date)
         found = statistics(run.lake.read(staged.uri, contract(DATASET)))
-    run.settle(Balance(counted.read, {DATASET: staged.rows}, counted.filtered, counted.quarantined))
+    run.settle(Balance(counted.read, {DATASET: staged.rows}, counted.outcomes.filtered, counted.outcomes.quarantined))
     run.publish(staged)
     write_statistics(run, contract(DATASET), found)

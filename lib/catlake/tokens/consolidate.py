@@ -168,7 +168,7 @@ def consolidate(run: Run) -> None:
     with run.stage("read"):
         historical = read_historical(run)
         counted = read_counted(run, count)
-    if counted.quarantined or historical.rejected is not None:
+    if counted.outcomes.quarantined or historical.rejected is not None:
         run.put_in_quarantine(_rejected(counted, historical), PIPELINE)
     with run.stage("write"):
         new = priced(counted.kept, run.environment, "new_table").persist()
@@ -191,8 +191,8 @@ def consolidate(run: Run) -> None:
         Balance(
             counted.read + historical.read,
             {CONSOLIDATED_CSV: staged[0].rows},
-            counted.filtered | ({"duplicate": duplicates} if duplicates else {}),
-            counted.quarantined + historical.quarantined,
+            counted.outcomes.filtered | ({"duplicate": duplicates} if duplicates else {}),
+            counted.outcomes.quarantined + historical.quarantined,
         )
     )
     run.highlights += _highlights(found, both)

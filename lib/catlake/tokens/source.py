@@ -10,15 +10,16 @@ from pyspark.storagelevel import StorageLevel
 
 from catlake.dynamodb import REJECTED
 from catlake.dynamodb.export import export_age, refuse_stale
-from catlake.dynamodb.incremental import OUTCOME, find_exports, read_state
+from catlake.dynamodb.incremental import OUTCOME as STATE
+from catlake.dynamodb.incremental import find_exports, read_state
 from catlake.dynamodb.versions import CURRENT, REJECTED_OUTCOME
 from catlake.environment import Environment
 from catlake.files import Files, files_for, normalized
 from catlake.job import Run
 from catlake.metrics import EXPORT_AGE_HOURS
+from catlake.store import Outcomes
+from catlake.store.outcomes import KEPT, OUTCOME, QUARANTINED
 from catlake.tokens.items import COUNTED, ITEM, Conversations
-
-KEPT, QUARANTINED = "kept", "quarantined"
 
 
 @dataclass(frozen=True)
@@ -28,32 +29,22 @@ class Counted:
     Attributes:
         items: The columns of COUNTED, `_rejected` and `outcome`; persisted.
         read: The lines that the exports hold.
-        outcomes: Items by `outcome`.
+        outcomes: Items by `outcome`; those in quarantine could not be counted.
     """
 
     items: DataFrame
     read: int
-    outcomes: dict[str, int]
+    outcomes: Outcomes
 
     @property
     def kept(self) -> DataFrame:
         """The conversations that are counted, columns of COUNTED."""
-        return self.items.where(F.col("outcome") == KEPT).select(*COUNTED.names)
+        return self.items.where(F.col(OUTCOME) == KEPT).select(*COUNTED.names)
 
     @property
     def rejected(self) -> DataFrame:
         """The quarantined items, as file, line, reason and raw text."""
-        return self.items.where(F.col("outcome") == QUARANTINED).select(f"{REJECTED}.*")
-
-    @property
-    def filtered(self) -> dict[str, int]:
-        """Items left out, by rule."""
-        return {rule: count for rule, count in self.outcomes.items() if rule not in (KEPT, QUARANTINED)}
-
-    @property
-    def quarantined(self) -> int:
-        """Items that could not be counted."""
-        return self.outcomes.get(QUARANTINED, 0)
+        return self.items.where(F.col(OUTCOME) == QUARANTINED).select(f"{REJECTED}.*")
 
 
 def large_messages(run: Run) -> tuple[Files, str] | None:
@@ -75,16 +66,15 @@ def read_counted(run: Run, count: Conversations) -> Counted:
     refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
     items = (
         read_state(run.spark, files, chain, ITEM, each_batch=count, output=COUNTED)
-        .withColumn("outcome", outcome())
+        .withColumn(OUTCOME, outcome())
         .persist(StorageLevel.MEMORY_AND_DISK)
     )
-    outcomes = {row["outcome"]: row["count"] for row in items.groupBy("outcome").count().collect()}
-    return Counted(items, chain.item_count, outcomes)
+    return Counted(items, chain.item_count, Outcomes.of(items))
 
 
 def outcome() -> Column:
     """What becomes of an item: `kept`, `quarantined` or the rule that filters it."""
-    state = F.col(OUTCOME)
+    state = F.col(STATE)
     return (
         # An older version, or a deleted item: whatever is in it no longer counts.
         F.when(~state.isin(CURRENT, REJECTED_OUTCOME), state)

@@ -1,0 +1,44 @@
+"""What becomes of input records: one word a record, counted for the balance (SPEC 5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+OUTCOME = "outcome"
+"""The column: KEPT, QUARANTINED, or the rule that filters the record."""
+
+KEPT, QUARANTINED = "kept", "quarantined"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Records by outcome.
+
+    Attributes:
+        counts: Records of each outcome that there is.
+        kept: The word for those that go on to an output.
+    """
+
+    counts: Mapping[str, int]
+    kept: str = KEPT
+
+    @classmethod
+    def of(cls, records: DataFrame, kept: str = KEPT) -> "Outcomes":
+        """Counts records by their column OUTCOME; reads them all."""
+        return cls({row[OUTCOME]: row["count"] for row in records.groupBy(OUTCOME).count().collect()}, kept)
+
+    @property
+    def total(self) -> int:
+        """All records."""
+        return sum(self.counts.values())
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """Records left out, by rule, in the order of their names."""
+        return {rule: count for rule, count in sorted(self.counts.items()) if rule not in (self.kept, QUARANTINED)}
+
+    @property
+    def quarantined(self) -> int:
+        """Records that go to quarantine."""
+        return self.counts.get(QUARANTINED, 0)
