@@ -102,6 +102,10 @@ ARGS ?=
 synth: setup wheels ## the CloudFormation templates of ENV, into build/cdk.out; no account needed
 	@$(CDK) synth --quiet -c environment=$(ENV) $(ARGS)
 
+.PHONY: bootstrap
+bootstrap: setup wheels ## make an account and region ready for the CDK: once, before the first deployment
+	@$(CDK) bootstrap -c environment=$(ENV) $(ARGS)
+
 .PHONY: diff
 diff: setup wheels ## what a deployment of ENV would change
 	@$(CDK) diff --all -c environment=$(ENV) $(ARGS)

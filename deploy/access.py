@@ -130,6 +130,12 @@ def crawler_grants(crawler: Crawler, at: Deployment) -> tuple[Grant, ...]:
     return (
         *_reading("Table", at.bucket, [crawler.path.rstrip("/")], "the files of its one table"),
         Grant(
+            name="BucketLocation",
+            actions=("s3:GetBucketLocation",),
+            resources=(_bucket(at.bucket),),
+            why="a crawler asks in which region its files are",
+        ),
+        Grant(
             name="Catalog",
             actions=(
                 "glue:BatchCreatePartition",

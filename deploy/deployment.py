@@ -82,25 +82,30 @@ class Deployment:
 
     Attributes:
         env: The environment.
-        buckets: By the environment's own name of a bucket, the one that is used; another than that is not made.
-        existing: Names of databases, work groups and catalog tables that are not made.
+        buckets: By the environment's own name of a bucket, the one that is used instead.
+        existing: Names of buckets, databases, work groups and catalog tables that are not made.
         options: The other options, by name.
     """
 
     env: Environment
-    buckets: Mapping[str, str]
+    buckets: Mapping[str, str] = field(default_factory=dict)
     existing: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bucket(self) -> str:
         """The bucket of reports and analyses."""
-        return self.buckets[self.env.bucket]
+        return self.buckets.get(self.env.bucket, self.env.bucket)
 
     @property
     def purchases_bucket(self) -> str:
         """The bucket of the purchases."""
-        return self.buckets[self.env.purchases_bucket]
+        return self.buckets.get(self.env.purchases_bucket, self.env.purchases_bucket)
+
+    @property
+    def made_buckets(self) -> tuple[str, ...]:
+        """The buckets that are ours to make."""
+        return tuple(filter(self.makes, (self.bucket, self.purchases_bucket)))
 
     @property
     def purchases_table(self) -> str:
@@ -153,8 +158,12 @@ class Deployment:
             return self.options.get(option, self.env.resource("catia-conversations-table"))
         return self.options.get(option) if option else None
 
+    def stack(self, name: str) -> str:
+        """The name of a stack: no other application's, above all not that of a stack of the seeds (cat-{env}-…)."""
+        return f"catlake-{self.env.name}-{name}-stack"
+
     def makes(self, name: str) -> bool:
-        """Whether a database, work group or catalog table is ours to make."""
+        """Whether a bucket, database, work group or catalog table is ours to make."""
         return name not in self.existing
 
     def _placed(self, workflow: Workflow) -> Workflow:
@@ -187,12 +196,15 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
     for name, value in given.items():
         _check(name, value)
     existing = frozenset(filter(None, (part.strip() for part in given.pop("existing", "").split(","))))
-    buckets = {
-        env.bucket: given.pop("existing_bucket", env.bucket),
-        env.purchases_bucket: given.pop("existing_purchases_bucket", env.purchases_bucket),
+    # It may well have the name that we would give it.
+    there = {
+        env.bucket: given.pop("existing_bucket", None),
+        env.purchases_bucket: given.pop("existing_purchases_bucket", None),
     }
+    buckets = {name: used for name, used in there.items() if used}
     asked = Deployment(env=env, buckets=buckets, existing=existing, options=given)
     _check_existing(asked)
+    asked = replace(asked, existing=existing.union(buckets.values()))
     _check_sources(asked)
     return asked
 

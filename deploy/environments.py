@@ -14,8 +14,8 @@ from catlake.environment import environment
 NIGHTLY = "cron(30 4 * * ? *)"
 """04:30 UTC: 23:30 in Bogotá, when the day's conversations are over."""
 
-MAX_EXPORT_AGE_HOURS = 12
-"""An older export than this is not the night's own: the one of the night before is a day old."""
+MAX_EXPORT_AGE_HOURS = 24
+"""An older export than this is not the night's own: when a workflow begins, that of the night before is of 26 hours."""
 
 KINESIS_STREAM = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/"
 """Before a stream's name: its ARN in the account and region that CloudFormation deploys to, which fills it in."""

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from deploy.checks.finding import one_line
 
+SERVICES = ("s3", "glue", "athena", "kinesis", "dynamodb")
 PATIENT = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10)
 
 
@@ -30,6 +31,7 @@ class Account:
     glue: Any
     athena: Any
     kinesis: Any
+    dynamodb: Any
 
     def filled(self, text: str) -> str:
         """A text with CloudFormation's own names of an account as this account's."""
@@ -46,7 +48,7 @@ def account() -> Account:
         AccountError: No region, no credentials, or credentials that AWS does not take.
     """
     try:
-        clients = {name: boto3.client(name, config=PATIENT) for name in ("s3", "glue", "athena", "kinesis")}
+        clients = {name: boto3.client(name, config=PATIENT) for name in SERVICES}
         caller = boto3.client("sts", config=PATIENT).get_caller_identity()
     except NoRegionError:
         raise AccountError("no AWS region: set AWS_DEFAULT_REGION, or a region in your AWS profile") from None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from catlake.contract import Contract, contract, contract_names
+from catlake.contract import Contract
 from deploy.deployment import Deployment
 from deploy.environments import Environment
 from deploy.model import Job, Workflow
-from deploy.workflows import WORKFLOWS
 
 
 class Place(NamedTuple):
@@ -33,6 +32,8 @@ class Expected:
     env: Environment
     workflows: tuple[Workflow, ...]
     tables: tuple[Place, ...]
+    purchases_table: str
+    """The DynamoDB table whose changes go into the stream."""
 
     @property
     def jobs(self) -> Iterator[tuple[Workflow, Job]]:
@@ -53,21 +54,10 @@ class Expected:
 
 def expected(env: Environment) -> Expected:
     """What `deploy/workflows.py` and the contracts say of an environment."""
-    workflows = tuple(build(env) for build in WORKFLOWS.values())
-    return Expected(env, workflows, tuple(_tables(env, workflows)))
+    return deployed(Deployment(env=env))
 
 
 def deployed(at: Deployment) -> Expected:
     """What a deployment with options (`-c name=value`) makes."""
     places = (Place(each.database, each.contract, f"s3://{each.bucket}") for each in at.tables.values())
-    return Expected(at.env, tuple(at.workflows.values()), tuple(places))
-
-
-def _tables(env: Environment, workflows: Iterable[Workflow]) -> Iterator[Place]:
-    """The contracts that have a table; those that no workflow keeps itself are the analytics database's."""
-    kept = {table.contract: table for workflow in workflows for table in workflow.tables}
-    for each in map(contract, contract_names()):
-        if each.name in kept:
-            yield Place(kept[each.name].database, each, kept[each.name].lake_uri)
-        elif each.table:
-            yield Place(env.database, each, env.lake_uri)
+    return Expected(at.env, tuple(at.workflows.values()), tuple(places), at.purchases_table)

@@ -15,6 +15,7 @@ HOLDS, BROKEN, NOTE = "holds", "does not hold", "note"
 """What a finding says. A note is for a person: nothing is wrong, or not yet due."""
 
 RIGHTS: Mapping[str, str] = {
+    "DescribeKinesisStreamingDestination": "dynamodb:DescribeKinesisStreamingDestination",
     "DescribeStreamSummary": "kinesis:DescribeStreamSummary",
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",

@@ -1,4 +1,4 @@
-"""Buckets, their protection, and the stream of change events."""
+"""Buckets, their protection, the stream of change events and the table that writes into it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def checks(account: Account, expected: Expected) -> Iterator[Check]:
             yield Check(PART, f"bucket {bucket}: {name}", partial(look, account.s3, bucket))
     for stream in _streams(account, expected):
         yield Check(PART, f"stream {stream.rpartition('/')[2]}", partial(_stream, account, stream))
+        table = expected.purchases_table
+        yield Check(PART, f"table {table}: writes into it", partial(_source, account.dynamodb, table, stream))
 
 
 def _exists(s3: Any, bucket: str) -> Iterator[Said]:
@@ -97,3 +99,10 @@ def _stream(account: Account, arn: str) -> Iterator[Said]:
     found = account.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
     for difference in differences({"StreamStatus": "ACTIVE", "StreamARN": arn}, found):
         yield broken(difference)
+
+
+def _source(dynamodb: Any, table: str, stream: str) -> Iterator[Said]:
+    found = dynamodb.describe_kinesis_streaming_destination(TableName=table)["KinesisDataStreamDestinations"]
+    status = next((each["DestinationStatus"] for each in found if each["StreamArn"] == stream), "never on")
+    if status != "ACTIVE":
+        yield broken(f"is {status}: what is bought now is never ingested; deploy again, or turn it on in DynamoDB")

@@ -32,7 +32,11 @@ GRAPHS = (
 )
 """Title, metrics and period of each graph; every job has a line in each that it has values for."""
 
-LARGEST = (metrics.RUN_SECONDS, metrics.EXPORT_AGE_HOURS)
+LARGEST = (
+    *(metrics.RUN_SECONDS, metrics.EXPORT_AGE_HOURS),
+    # A run tells them of the whole day before: a second run of a day adds nothing.
+    *(metrics.INPUT_TOKENS, metrics.OUTPUT_TOKENS, metrics.COST_USD),
+)
 """Of these a period's largest value counts, of the others the sum."""
 
 
@@ -40,7 +44,7 @@ class MonitoringStack(Stack):
     """What tells a person. `topic` is where alarms go, `key` encrypts it and the logs."""
 
     def __init__(self, scope: Construct, at: Deployment) -> None:
-        super().__init__(scope, at.env.resource("monitoring-stack"), description=f"catlake {at.env.name}: monitoring")
+        super().__init__(scope, at.stack("monitoring"), description=f"catlake {at.env.name}: monitoring")
         tagged(self, at.env.tags("MONITORING"))
         self.key = self._key(at)
         self.topic = self._topic(at)

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from aws_cdk import Acknowledgment, Aws, CfnResource, Stack, Tags, Token, Validations
+from aws_cdk import Acknowledgment, Aws, CfnResource, RemovalPolicy, Stack, Tags, Token, Validations
 from aws_cdk import aws_iam as iam
 from constructs import Construct, IConstruct
 
 from deploy.access import Grant
 
 Resource = TypeVar("Resource", bound=CfnResource)
+
+KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+"""Stays when its stack goes; but what a first deployment made and then failed leaves nothing in the way of the next."""
 
 _FREE = ("Arguments", "Parameters")
 """Below these the names are data."""

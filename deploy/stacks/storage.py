@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_s3 as s3
@@ -12,7 +12,7 @@ from constructs import Construct
 
 from deploy.athena import RESULTS, named_queries, work_group
 from deploy.deployment import Deployment
-from deploy.stacks.resources import made, tagged
+from deploy.stacks.resources import KEPT, made, tagged
 from deploy.tables import table_input
 
 OLD_VERSIONS = Duration.days(30)
@@ -28,17 +28,16 @@ class StorageStack(Stack):
     def __init__(self, scope: Construct, at: Deployment) -> None:
         super().__init__(
             scope,
-            at.env.resource("storage-stack"),
+            at.stack("storage"),
             description=f"catlake {at.env.name}: storage",
             termination_protection=at.env.schedule is not None,
         )
         tagged(self, at.env.tags("STORAGE"))
-        made_here = [name for name, used in at.buckets.items() if name == used]
-        if made_here:
+        if at.made_buckets:
             logs = self._access_logs(at)
             passing = {"_staging/": ABANDONED}
             analytics = {RESULTS: OLD_VERSIONS, **{f"{each.prefix}/": EXPORTS_KEPT for each in at.exports}}
-            for name in made_here:
+            for name in at.made_buckets:
                 self._bucket(name, logs, passing | (analytics if name == at.env.bucket else {}))
         self._catalog(at)
         self._queries(at)
@@ -87,7 +86,7 @@ class StorageStack(Stack):
             described = {"Name": name, "Description": f"Datasets of {at.env.name}, made by catlake's jobs"}
             request = {"CatalogId": Aws.ACCOUNT_ID, "DatabaseInput": described}
             databases[name] = made(glue.CfnDatabase, self, f"Database-{name}", request)
-            databases[name].apply_removal_policy(RemovalPolicy.RETAIN)
+            databases[name].apply_removal_policy(KEPT)
         for name, table in at.tables.items():
             if at.makes(name):
                 request = {
@@ -104,6 +103,8 @@ class StorageStack(Stack):
         if at.makes(at.env.work_group):
             request = work_group(at.env, at.bucket, Aws.ACCOUNT_ID)
             request["WorkGroupConfiguration"] = request.pop("Configuration")
+            # Else a group with a single query behind it could not be deleted.
+            request["RecursiveDeleteOption"] = True
             group = made(athena.CfnWorkGroup, self, "WorkGroup", request)
         for request in named_queries(at.env):
             query = made(athena.CfnNamedQuery, self, f"Query-{request['Name']}", request)
@@ -117,5 +118,5 @@ _PRIVATE = {
     "encryption": s3.BucketEncryption.S3_MANAGED,
     "enforce_ssl": True,
     "minimum_tls_version": 1.2,
-    "removal_policy": RemovalPolicy.RETAIN,
+    "removal_policy": KEPT,
 }

@@ -10,7 +10,7 @@ from constructs import Construct
 
 from deploy.access import Grant
 from deploy.deployment import Deployment
-from deploy.stacks.resources import explained, explained_wildcards, made, statement
+from deploy.stacks.resources import KEPT, explained, explained_wildcards, made, statement
 
 SHARDS = 1
 """One takes 1,000 events a second; the bar is 100 a minute."""
@@ -36,7 +36,7 @@ class TableStream(Construct):
                 "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"},
             },
         )
-        stream.apply_removal_policy(RemovalPolicy.RETAIN)
+        stream.apply_removal_policy(KEPT)
         self._destination(at, stream, retention)
 
     def _destination(self, at: Deployment, stream: CfnResource, retention: logs.RetentionDays) -> None:
@@ -50,23 +50,30 @@ class TableStream(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         grants = _grants(at)
+        enable = custom.AwsSdkCall(
+            service="DynamoDB",
+            action="enableKinesisStreamingDestination",
+            parameters={
+                **called,
+                # As fine as it goes: two events of one second have an order.
+                "EnableKinesisStreamingConfiguration": {"ApproximateCreationDateTimePrecision": "MICROSECOND"},
+            },
+            # Of another table it is another resource: CloudFormation then deletes the old one.
+            physical_resource_id=custom.PhysicalResourceId.of(f"{at.purchases_table}-{at.env.purchases_stream}"),
+        )
         destination = custom.AwsCustomResource(
             self,
             "Destination",
             install_latest_aws_sdk=False,
             log_group=group,
-            on_create=custom.AwsSdkCall(
-                service="DynamoDB",
-                action="enableKinesisStreamingDestination",
-                parameters={
-                    **called,
-                    # As fine as it goes: two events of one second have an order.
-                    "EnableKinesisStreamingConfiguration": {"ApproximateCreationDateTimePrecision": "MICROSECOND"},
-                },
-                physical_resource_id=custom.PhysicalResourceId.of(f"{at.purchases_table}-{at.env.purchases_stream}"),
-            ),
+            on_create=enable,
+            on_update=enable,
             on_delete=custom.AwsSdkCall(
-                service="DynamoDB", action="disableKinesisStreamingDestination", parameters=called
+                service="DynamoDB",
+                action="disableKinesisStreamingDestination",
+                parameters=called,
+                # CloudFormation deletes what it failed to make, too: the table is not there, or does not write.
+                ignore_error_codes_matching="^(ResourceNotFoundException|ValidationException)$",
             ),
             policy=custom.AwsCustomResourcePolicy.from_statements([statement(grant) for grant in grants]),
         )

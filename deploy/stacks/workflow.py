@@ -36,7 +36,7 @@ class WorkflowStack(Stack):
     """One workflow of deploy/workflows.py. `name` is its short name."""
 
     def __init__(self, scope: Construct, at: Deployment, name: str, monitoring: MonitoringStack) -> None:
-        super().__init__(scope, at.env.resource(f"{name}-stack"), description=f"catlake {at.env.name}: {name}")
+        super().__init__(scope, at.stack(name), description=f"catlake {at.env.name}: {name}")
         workflow = at.workflows[name]
         tagged(self, workflow.tags)
         self._monitoring = monitoring

@@ -14,6 +14,7 @@ from moto.server import ThreadedMotoServer
 from catlake.contract import contract
 from catlake.tokens.view import view_name
 from deploy.api import create_requests
+from deploy.checks.account import SERVICES
 from deploy.checks.expected import Expected, expected
 from deploy.environments import ENVIRONMENTS
 from deploy.model import Job
@@ -51,7 +52,7 @@ FOUND: Mapping[str, tuple[int, ...]] = {
 
 
 def clients() -> dict[str, Any]:
-    return {name: boto3.client(name) for name in ("s3", "glue", "athena", "kinesis")}
+    return {name: boto3.client(name) for name in SERVICES}
 
 
 class Deployed:
@@ -62,7 +63,7 @@ class Deployed:
         self.empty(server)
         self.environment = environment
         self.expected: Expected = expected(ENVIRONMENTS[environment])
-        self.s3, self.glue, self.athena, self.kinesis = clients().values()
+        self.s3, self.glue, self.athena, self.kinesis, _ = clients().values()
         self._buckets()
         self._catalog()
         for workflow in self.expected.workflows:

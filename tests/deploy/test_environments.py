@@ -57,7 +57,7 @@ def test_deployed_jobs_leave_the_filters_to_their_environment():
 
 def test_a_job_that_runs_by_itself_refuses_the_export_of_the_night_before():
     for module in ("conversations_normalize", "tokens_consolidate"):
-        assert PROD.arguments(module)["--max_export_age_hours"] == "12"
+        assert PROD.arguments(module)["--max_export_age_hours"] == "24"
         # A person says which export is meant.
         assert "--max_export_age_hours" not in TEST.arguments(module)
     assert "--max_export_age_hours" not in PROD.arguments("tokens_archive")

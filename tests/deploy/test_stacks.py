@@ -1,6 +1,7 @@
 """The synthesized templates say what the workflows, environments and contracts say."""
 
 import json
+import re
 import runpy
 from collections.abc import Iterator
 
@@ -56,7 +57,7 @@ def deployed_workflow(assembly: Assembly, name: str) -> Workflow:
 
 
 def _is_of(assembly: Assembly, resource: Resource, name: str) -> bool:
-    return resource.stack == f"cat-{assembly.environment}-{name}-stack"
+    return resource.stack == f"catlake-{assembly.environment}-{name}-stack"
 
 
 def _trigger(given: dict) -> Trigger:
@@ -115,8 +116,10 @@ def order(workflow: Workflow, failing: str | None = None) -> list[str]:
 
 
 def test_there_is_one_stack_for_storage_one_for_monitoring_and_one_for_each_workflow(assembly):
-    prefix = f"cat-{assembly.environment}"
+    prefix = f"catlake-{assembly.environment}"
     assert set(assembly.templates) == {f"{prefix}-{name}-stack" for name in ("storage", "monitoring", *WORKFLOWS)}
+    # A stack of the seeds would be overwritten: CloudFormation knows stacks by nothing but their names.
+    assert set(assembly.templates).isdisjoint(f"cat-prod-{name}-stack" for name in ("normalize", "etl2", "tokens"))
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -258,7 +261,7 @@ def test_the_buckets_are_private_encrypted_versioned_and_forget_old_versions_aft
         assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
         encryption = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert encryption[0]["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-        assert assembly.templates[bucket.stack]["Resources"][bucket.id]["DeletionPolicy"] == "Retain"
+        assert assembly.templates[bucket.stack]["Resources"][bucket.id]["DeletionPolicy"] == "RetainExceptOnCreate"
         if name != env.resource("access-logs"):
             assert bucket.properties["VersioningConfiguration"] == {"Status": "Enabled"}
             rules = bucket.properties["LifecycleConfiguration"]["Rules"]
@@ -326,6 +329,12 @@ def test_the_purchases_table_writes_into_the_stream_that_the_ingest_reads(assemb
     called = json.loads(destination.properties["Create"])
     assert (called["service"], called["action"]) == ("DynamoDB", "enableKinesisStreamingDestination")
     assert called["parameters"]["TableName"] == f"{env.stage}-t_MS3_compras"
+    # Another table is another resource, so that the old one is told to stop.
+    again = json.loads(destination.properties["Update"])
+    assert again == called and called["physicalResourceId"]["id"] == f"{env.stage}-t_MS3_compras-{env.purchases_stream}"
+    # Else a table that is not there would leave a first deployment stuck in its rollback.
+    undone = json.loads(destination.properties["Delete"])
+    assert re.fullmatch(undone["ignoreErrorCodesMatching"], "ResourceNotFoundException")
 
 
 def test_an_export_goes_where_its_job_looks(assemblies):
@@ -349,7 +358,8 @@ def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there
     options = {
         "environment": "test",
         "existing_bucket": "cat-legacy-reports",
-        "existing_purchases_bucket": "compras-legacy",
+        # As the seeds call it, and as we would.
+        "existing_purchases_bucket": "dev-compras-backup-s3-bucket",
         "existing": "cat_test_analytics_db, wg-cat-test-analytics,data",
     }
     done = synthesize(options, tmp_path)
@@ -362,9 +372,9 @@ def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there
     tables = {each.properties["TableInput"]["Name"] for each in beside.resources("AWS::Glue::Table")}
     assert tables == set(deployment(OPTIONS["test"]).tables) - {"data"}
     text = json.dumps(beside.templates)
-    assert "cat-test-normalize-reports" not in text and "dev-compras-backup-s3-bucket" not in text
+    assert "cat-test-normalize-reports" not in text
     for job, properties in job_templates(beside):
-        own = "compras-legacy" if job.module.startswith("purchases_") else "cat-legacy-reports"
+        own = "dev-compras-backup-s3-bucket" if job.module.startswith("purchases_") else "cat-legacy-reports"
         assert properties["DefaultArguments"]["--lake_uri"] == f"s3://{own}"
 
 

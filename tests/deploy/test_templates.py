@@ -54,6 +54,7 @@ def test_dynamodb_takes_what_the_custom_resource_asks_of_it(assembly):
     (destination,) = assembly.resources("Custom::AWS")
     for event, operation in (
         ("Create", "EnableKinesisStreamingDestination"),
+        ("Update", "EnableKinesisStreamingDestination"),
         ("Delete", "DisableKinesisStreamingDestination"),
     ):
         called = json.loads(destination.properties[event])
@@ -86,7 +87,7 @@ def test_cfn_lint_finds_nothing(assembly):
 
 
 def test_cfn_lint_sees_what_it_is_asked_for(assemblies):
-    text = json.dumps(assemblies["test"].templates["cat-test-storage-stack"])
+    text = json.dumps(assemblies["test"].templates["catlake-test-storage-stack"])
     wrong = text.replace('{"Status": "Enabled"}', '{"Status": "On"}')
     assert wrong != text
     assert {match.rule.id for match in lint(wrong, config=ManualArgs(regions=["us-east-1"]))} == {"E3030"}

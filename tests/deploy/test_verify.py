@@ -43,6 +43,7 @@ def server() -> Iterator[str]:
 def _session() -> boto3.session.Session:
     session = boto3.session.Session()
     session.events.register("after-call.glue.GetJob", _with_its_window)
+    session.events.register("before-send.dynamodb.DescribeKinesisStreamingDestination", _destinations)
     return session
 
 
@@ -50,6 +51,28 @@ def _with_its_window(parsed: dict[str, Any], **_: Any) -> None:
     # The server forgets what Glue keeps.
     if parsed.get("Job", {}).get("Command", {}).get("Name") == "gluestreaming":
         parsed["Job"]["MaintenanceWindow"] = TEST.maintenance_window
+
+
+WRITING: dict[str, dict[str, str]] = {}
+"""Of each table of purchases, the streams it was told to write into, and how that stands: the server lacks the call."""
+
+
+def _destinations(request: Any, **_: Any) -> AWSResponse:
+    table = json.loads(request.body)["TableName"]
+    found = [{"StreamArn": arn, "DestinationStatus": status} for arn, status in WRITING.get(table, {}).items()]
+    answer: dict[str, Any] = {"TableName": table, "KinesisDataStreamDestinations": found}
+    if table not in WRITING:
+        answer = {"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "message": "no such table"}
+    body = json.dumps(answer).encode()
+    raw = SimpleNamespace(stream=lambda **_: iter([body]))
+    return AWSResponse(request.url, 200 if table in WRITING else 400, {}, raw)
+
+
+@pytest.fixture(autouse=True)
+def _writing() -> None:
+    for stage in ("dev", "prod"):
+        stream = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stage}-compras-stream"
+        WRITING[f"{stage}-t_MS3_compras"] = {"arn:aws:kinesis:eu-west-1:0:stream/other": "DISABLED", stream: "ACTIVE"}
 
 
 def checks(deployed: Deployed, queries: bool = True) -> list[Check]:
@@ -79,7 +102,7 @@ def test_what_was_just_deployed_and_run_holds(
     assert verify.main([environment]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{environment}: account {ACCOUNT}, region {REGION}, as arn:aws:sts::{ACCOUNT}:user/moto\n")
-    assert "✗" not in told and told.endswith("65 hold, 0 do not, 1 notes\n")
+    assert "✗" not in told and told.endswith("66 hold, 0 do not, 1 notes\n")
     # Purchases too, by the name of their stage.
     stage = deployed.expected.env.stage
     assert f"table {stage}-compras-datacatalog.compras_json" in told
@@ -100,6 +123,7 @@ def test_an_empty_account_lacks_everything_by_name_and_every_check_runs(server: 
     deployed = Deployed(server, "prod")
     every = checks(deployed)
     Deployed.empty(server)
+    WRITING.clear()
     missing = wrong(found(every))
     whole = {check.what for check in every}
     # There is no trigger too many; all else is missing, and what hangs on it cannot be seen.
@@ -134,6 +158,7 @@ def _storage(deployed: Deployed) -> dict[str, list[str]]:
     deployed.expire(lake, 90)
     s3.delete_bucket_lifecycle(Bucket=shop)
     deployed.kinesis.delete_stream(StreamName="prod-compras-stream")
+    WRITING["prod-t_MS3_compras"] = {f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/prod-compras-stream": "DISABLED"}
     opened = "could be opened to the public: {} off; turn it on"
     return {
         f"bucket {lake}: versions": [
@@ -147,6 +172,9 @@ def _storage(deployed: Deployed) -> dict[str, list[str]]:
         f"bucket {lake}: old versions": ["old versions expire after 90 days, not after 30 days"],
         f"bucket {shop}: old versions": ["old versions expire never, not after 30 days"],
         "stream prod-compras-stream": ["does not exist: deploy the environment (docs/deploying.md)"],
+        "table prod-t_MS3_compras: writes into it": [
+            "is DISABLED: what is bought now is never ingested; deploy again, or turn it on in DynamoDB"
+        ],
     }
 
 
@@ -572,7 +600,7 @@ def test_what_the_templates_of_the_deployment_make_would_hold(assembly: Assembly
     )
     # The assets are uploaded with the deployment.
     s3 = SimpleNamespace(head_object=lambda Bucket, Key: {})
-    there = Account(PSEUDO["AWS::AccountId"], REGION, "aws", "", s3, glue, None, None)
+    there = Account(PSEUDO["AWS::AccountId"], REGION, "aws", "", s3, glue, None, None, None)
     at = deployed(deployment(OPTIONS[assembly.environment]))
     looked = [
         check

@@ -196,7 +196,9 @@ def consolidate(run: Run) -> None:
         )
     )
     run.highlights += _highlights(found, both)
-    run.measures |= day_before(both, run.run_date)
+    if run.run_date == run.started.date():
+        # A metric stands at the time of its run, so that of a back-fill would be of the wrong day.
+        run.measures |= day_before(both, run.run_date)
     run.publish(*staged)
     write_statistics(run, contract(CONSOLIDATED_CSV), found)
 
