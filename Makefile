@@ -38,7 +38,7 @@ setup: $(VENV)/.configured package ## .venv with all that is needed, and dist/ca
 .PHONY: package
 package: dist/catlake.zip ## dist/catlake.zip: the library as Glue takes it (--extra-py-files)
 
-# Commands that may be the Python: those of the PATH, then what pyenv keeps.
+# Commands that may be the Python: those of the PATH, then what pyenv keeps; and the head of a loop over them.
 PYTHONS = python$(PYTHON) python3 $(wildcard $(HOME)/.pyenv/versions/$(PYTHON).*/bin/python)
 FIND_PYTHON = for python in $(PYTHONS); do \
 	  if [ "$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $(PYTHON) ]
@@ -98,20 +98,25 @@ bench: setup ## measure against the peers (long)
 CDK = $(PY) -m deploy.node cdk
 ARGS ?=
 
+.PHONY: check-env
+check-env:
+	@case "$(ENV)" in test | prod) ;; \
+	  *) echo "make: ENV is '$(ENV)'; write ENV=test or ENV=prod" >&2; exit 1 ;; esac
+
 .PHONY: synth
-synth: setup wheels ## the CloudFormation templates of ENV, into build/cdk.out; no account needed
+synth: check-env setup wheels ## the CloudFormation templates of ENV, into build/cdk.out; no account needed
 	@$(CDK) synth --quiet -c environment=$(ENV) $(ARGS)
 
 .PHONY: bootstrap
-bootstrap: setup wheels ## make an account and region ready for the CDK: once, before the first deployment
+bootstrap: check-env setup wheels ## make an account and region ready for the CDK: once, before the first deployment
 	@$(CDK) bootstrap -c environment=$(ENV) $(ARGS)
 
 .PHONY: diff
-diff: setup wheels ## what a deployment of ENV would change
-	@$(CDK) diff --all -c environment=$(ENV) $(ARGS)
+diff: check-env setup wheels ## what a deployment of ENV would change
+	@$(CDK) diff -c environment=$(ENV) $(ARGS)
 
 .PHONY: deploy
-deploy: setup wheels ## deploy ENV with the caller's AWS credentials
+deploy: check-env setup wheels ## deploy ENV with the caller's AWS credentials
 	@$(CDK) deploy --all -c environment=$(ENV) $(ARGS)
 
 ##### Check
@@ -160,7 +165,7 @@ lint: setup ## ruff, mypy, import-linter, the README's tables
 	@$(PY) -m deploy.dataset_tables --check
 
 .PHONY: verify
-verify: setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
+verify: check-env setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
 	@$(PY) -m deploy.verify $(ENV) $(ARGS)
 
 .PHONY: format

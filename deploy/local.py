@@ -112,6 +112,9 @@ def _run(options: argparse.Namespace) -> int:
 def _run_one(name: str, options: argparse.Namespace) -> int:
     workflow, lake = WORKFLOWS[name](LOCAL), _lake(options.lake)
     _check_built(workflow)
+    for option in ("export", "source"):
+        if getattr(options, option) and not any(f"--{option}_uri" in job.arguments for job in workflow.jobs):
+            raise UsageError(f"--{option}: no job of {name} reads such; leave it out")
     override = _overrides(lake, options.export, options.source, options.run_date)
     for job in workflow.jobs:
         _check_folders({**job.arguments, **override(job)})

@@ -287,19 +287,26 @@ def unpack_browser(environment: Mapping[str, str], folder: Path) -> None:
         new.mkdir()
         name = "@".join(BUNDLED_BROWSER)
         run_tool([*fetch, "pack", "--silent", "--pack-destination", str(work), name], npms)
-        with tarfile.open(next(work.glob("*.tgz"))) as package:
-            package.extractall(work, filter="data")
+        unpack(next(work.glob("*.tgz")), work)
         for packed in ("chromium", "al2023.tar", "fonts.tar"):
             source = work / "package" / "bin" / f"{packed}.br"
             run_tool([str(node), "-e", UNPACK, str(source), str(work / packed)], npms)
         for archive in ("al2023.tar", "fonts.tar"):
-            with tarfile.open(work / archive) as libraries:
-                libraries.extractall(new, filter="data")
+            unpack(work / archive, new)
         (work / "chromium").replace(new / "headless")
         (new / "headless").chmod(0o755)
         write_browser_script(new, folder)
         shutil.rmtree(folder, ignore_errors=True)
         new.replace(folder)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar file; nothing of it may lie outside the folder, where Python can tell (3.11.4 and later)."""
+    with tarfile.open(archive) as packed:
+        if hasattr(tarfile, "data_filter"):
+            packed.extractall(folder, filter="data")
+        else:
+            packed.extractall(folder)
 
 
 def write_browser_script(new: Path, folder: Path) -> None:
@@ -380,7 +387,7 @@ def main() -> int:
         missing.append(f"s3:// will not work, folders will: {error}")
     try:
         find_browser(os.environ) or install_browser(os.environ)
-    except ToolchainError as error:
+    except (ToolchainError, OSError, tarfile.TarError) as error:
         missing.append(f"the tests of pages will fail: {error}")
     for each in missing:
         print(f"toolchain: {each}; `make setup` tries again", file=sys.stderr)

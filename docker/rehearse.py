@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from catlake.contract import contract
 from catlake.tokens.view import view_statement
@@ -34,7 +35,12 @@ S3 = Config(s3={"addressing_style": "path"})
 def main() -> None:
     """Raises SystemExit with one line when something is not as it should be."""
     s3, glue, athena = boto3.client("s3", config=S3), boto3.client("glue"), boto3.client("athena")
-    deploy(s3, glue, athena)
+    try:
+        deploy(s3, glue, athena)
+    except BotoCoreError as error:
+        raise SystemExit(f"rehearse: {error}; start `make s3-server` and `make aws-server` beside it") from None
+    except ClientError as error:
+        raise SystemExit(f"rehearse: {error}; start both servers anew, they must be empty") from None
     lake = f"s3a://{TEST.purchases_bucket}"
     (ingest,), (report,), (_, view) = (build(TEST).jobs for build in (purchases, purchases_report, tokens))
     ingested = run(s3, ingest, {"--source_uri": f"{lake}/{LANDING}", "--trigger": "available_now"})

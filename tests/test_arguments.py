@@ -70,6 +70,8 @@ def test_a_missing_argument_names_itself_and_what_to_add(missing: str) -> None:
     [
         (["--lake_url", "x"], "--lake_url is no argument of this job; did you mean --lake_uri?"),
         (["--zzz=x"], "--zzz is no argument of this job; it takes --JOB_NAME, --lake_uri, "),
+        (["--lake-uri", "x"], "--lake-uri is no argument of this job; did you mean --lake_uri?"),
+        (["--First-Date", "2025-01-01"], "--First-Date is no argument of this job; did you mean --first_date?"),
         (["--first_dat", "2025-01-01"], "--first_dat is no argument of this job; did you mean --first_date?"),
         (["--export=x"], "--export is no argument of this job; did you mean --export_uri?"),
         (["--lake_uri", "y"], "--lake_uri is given 2 times; give it once"),

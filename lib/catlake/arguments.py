@@ -146,10 +146,11 @@ def _given(argv: Sequence[str]) -> list[str]:
 
 
 def _refuse_unknown(given: Sequence[str], known: Mapping[str, Argument]) -> None:
-    """Glue adds arguments of its own (`--enable-metrics`, `--TempDir`): only snake_case names are ours."""
+    """Glue adds arguments of its own (`--enable-metrics`, `--TempDir`): ours are snake_case, rightly spelt or not."""
     for name in given:
-        if name not in known and re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
-            close = difflib.get_close_matches(name, known, n=1)
+        ours = name.lower().replace("-", "_")
+        if name not in known and (ours in known or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name)):
+            close = difflib.get_close_matches(ours, known, n=1)
             hint = f"; did you mean --{close[0]}?" if close else f"; it takes --{', --'.join(known)}"
             raise ArgumentError(f"--{name} is no argument of this job{hint}")
 

@@ -87,6 +87,10 @@ class Files(Protocol):
         """Removes a folder with all below it, if it is there."""
         ...
 
+    def refuse_unwritable(self, folder: str) -> None:
+        """Raises StoreError where no file can be written below a folder, which need not be there yet."""
+        ...
+
 
 def files_for(spark: SparkSession, uri: str) -> Files:
     """The files of the place where a URI lies.
@@ -198,6 +202,16 @@ class LocalFiles:
         """See `Files.remove`."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
+
+    def refuse_unwritable(self, folder: str) -> None:
+        """See `Files.refuse_unwritable`."""
+        there = Path(folder)
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise StoreError(f"{folder}: {there} is a file; give a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise StoreError(f"{folder}: {there} may not be written to; give a folder that you may write to")
 
 
 def _linked(folder: str, uri: str, content: bytes) -> bool:
@@ -392,6 +406,9 @@ class S3Files:
         with _told_plainly(source):
             self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
             self.client.delete_object(Bucket=bucket, Key=key)
+
+    def refuse_unwritable(self, folder: str) -> None:
+        """See `Files.refuse_unwritable`: S3 tells with the first object that is written."""
 
     def remove(self, folder: str) -> None:
         """See `Files.remove`."""

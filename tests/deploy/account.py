@@ -3,13 +3,11 @@
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from catlake.contract import contract
 from catlake.tokens.view import view_name
@@ -19,6 +17,7 @@ from deploy.checks.expected import Expected, expected
 from deploy.environments import ENVIRONMENTS
 from deploy.model import Job
 from deploy.tables import table_input
+from tests.aws import empty
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 CODE = "code-of-tests"
@@ -60,7 +59,7 @@ class Deployed:
 
     def __init__(self, server: str, environment: str) -> None:
         self._server = server
-        self.empty(server)
+        empty(server)
         self.environment = environment
         self.expected: Expected = expected(ENVIRONMENTS[environment])
         self.s3, self.glue, self.athena, self.kinesis, _ = clients().values()
@@ -120,11 +119,6 @@ class Deployed:
         results = [{"rows": [_row("count"), _row(*numbers)], "column_info": []} for numbers in found.values()]
         _post(f"{self._server}/moto-api/static/athena/query-results", {"results": results})
 
-    @staticmethod
-    def empty(server: str) -> None:
-        """Leaves nothing in any account."""
-        _post(f"{server}/moto-api/reset", {})
-
     def _buckets(self) -> None:
         for bucket in (*self.expected.buckets, CODE):
             self.s3.create_bucket(Bucket=bucket)
@@ -175,15 +169,6 @@ def summary(job: str, published: Mapping[str, int], balance: Mapping[str, Any], 
         "error": None,
         **more,
     }
-
-
-@contextmanager
-def moto_server() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def _post(url: str, body: Any) -> None:

@@ -25,12 +25,17 @@ ROOT = Path(__file__).parents[2]
 
 # A whole run with the project's own workflow; only the jobs are others.
 DRIVER = """
+import signal
 import sys
 from pathlib import Path
 from deploy.environments import LOCAL
 from deploy.local import run_workflow
 from deploy.processes import ProcessRunner
 from deploy.workflows import WORKFLOWS
+
+# A shell lets what it starts in the background ignore it, and who tests may be one of those.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 lake, script = Path(sys.argv[1]), sys.argv[2]
 
@@ -198,6 +203,13 @@ def test_a_folder_of_events_that_does_not_exist_is_one_clear_message(tmp_path, c
     assert capsys.readouterr().err == (
         f"error: --source {tmp_path / 'nowhere'}: no such folder; give a folder of events\n"
     )
+
+
+@pytest.mark.parametrize(("workflow", "option"), [("purchases", "--export"), ("conversations", "--source")])
+def test_a_place_that_no_job_of_the_workflow_reads_is_refused(workflow, option, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "_check_built", lambda _: None)
+    assert main(["run", workflow, "--lake", str(tmp_path / "lake"), option, str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {option}: no job of {workflow} reads such; leave it out\n"
 
 
 @pytest.mark.parametrize("option", ["--export", "--source"])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pyspark
@@ -180,6 +181,16 @@ def test_where_npm_cannot_reach_its_registry_debians_chromium_is_installed(tmp_p
     if toolchain.find_browser(environment, tmp_path / "none"):
         pytest.skip("this machine has a Chromium of its own in /bin")
     assert toolchain.install_browser(environment, tmp_path / "browser") == commands / "chromium"
+
+
+def test_a_python_without_filters_unpacks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Debian 12's is 3.11.2.
+    monkeypatch.delattr(toolchain.tarfile, "data_filter")
+    (tmp_path / "a").write_text("a")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "a", "a")
+    toolchain.unpack(tmp_path / "a.tar", tmp_path / "new")
+    assert (tmp_path / "new/a").read_text() == "a"
 
 
 def test_the_script_of_an_unpacked_browser_stands_a_folder_with_spaces(tmp_path: Path) -> None:

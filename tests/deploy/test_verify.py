@@ -23,7 +23,8 @@ from deploy.checks.finding import BROKEN, HOLDS, NOTE, RIGHTS, Check, Finding, d
 from deploy.deployment import deployment
 from deploy.environments import PROD, TEST
 from deploy.workflows import conversations, purchases
-from tests.deploy.account import ACCOUNT, BALANCE, CODE, FOUND, REGION, Deployed, moto_server, summary
+from tests.aws import empty, moto_server
+from tests.deploy.account import ACCOUNT, BALANCE, CODE, FOUND, REGION, Deployed, summary
 from tests.deploy.assembly import OPTIONS, PSEUDO, Assembly
 
 NOW = datetime(2025, 11, 21, 9, 0, tzinfo=UTC)
@@ -122,7 +123,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_an_empty_account_lacks_everything_by_name_and_every_check_runs(server: str) -> None:
     deployed = Deployed(server, "prod")
     every = checks(deployed)
-    Deployed.empty(server)
+    empty(server)
     WRITING.clear()
     missing = wrong(found(every))
     whole = {check.what for check in every}

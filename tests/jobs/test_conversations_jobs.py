@@ -28,6 +28,7 @@ from tests.jobs.running import (
 )
 from tests.places import Bucket, copy
 from tests.s3 import S3Server
+from tests.tokens.genuine import BEDROCK
 
 
 @pytest.fixture(scope="module")
@@ -258,3 +259,17 @@ def test_who_reads_during_reruns_sees_the_old_file_or_the_new_one(
     reader.join()
     assert reads > 100
     assert seen == whole
+
+
+def test_the_export_of_another_table_takes_no_result_away(run: RunScript, tmp_path: Path) -> None:
+    done = run(NORMALIZE, tmp_path, environment="prod", export_uri=BEDROCK / "new_table")
+    assert done.code == 1
+    assert "none of its 32 items is one of this job's table" in done.last["error"]
+    assert {name.split("/")[0] for name in files_below(tmp_path)} == {"runs"}
+
+
+def test_a_lake_that_is_a_file_is_one_line(run: RunScript, tmp_path: Path) -> None:
+    lake = tmp_path / "file"
+    lake.touch()
+    done = run(CURATE, lake / "below")
+    assert (done.code, done.stderr) == (1, f"{lake}/below: {lake} is a file; give a folder\n")

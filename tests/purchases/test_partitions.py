@@ -7,13 +7,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from moto.server import ThreadedMotoServer
 
 from catlake.contract import contract
 from catlake.environment import environment
 from catlake.errors import CatalogError
 from catlake.purchases.partitions import NoRegistry, Partition, Partitions, partition_of, registry
 from deploy.tables import table_input
+from tests.aws import moto_server
 
 DATABASE, TABLE = "dev-compras-datacatalog", "compras_json"
 LAKE = "s3://dev-compras-backup-s3-bucket"
@@ -28,11 +28,8 @@ def client(endpoint: str | None = None) -> Any:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -307,3 +307,23 @@ def test_a_stale_export_is_refused_by_the_newest_state_of_its_chain(run: RunScri
     assert done.code == 1
     assert "of 2025-11-20 00:00 UTC, 24 hours old, and the limit is 23" in done.last["error"]
     assert run("tokens_consolidate", tmp_path / "lake", **given | {"max_export_age_hours": "none"}).code == 0
+
+
+@pytest.mark.parametrize("script", ["tokens_archive", "tokens_consolidate"])
+def test_the_export_of_another_table_takes_no_result_away(run: RunScript, tmp_path: Path, script: str) -> None:
+    others = [{"PK": {"S": "USER#1"}, "SK": {"S": sk}} for sk in ("CONVERSATION#1", "FEEDBACK#1", "REGISTER")]
+    export = export_of(tmp_path / "export", *others, {"id": {"S": "no key of ours"}})
+    lake = tmp_path / "lake"
+    historical = "optional" if script == "tokens_consolidate" else None
+    done = run(script, lake, export_uri=export, historical=historical)
+    assert done.code == 1
+    assert "none of its 3 items is one of this job's table, it is an export of arn:table" in done.last["error"]
+    assert {name.split("/")[0] for name in files_below(lake)} == {"runs"}
+
+
+def test_a_folder_of_large_messages_that_is_not_there_is_told_before_anything_is_read(
+    run: RunScript, tmp_path: Path
+) -> None:
+    export = export_of(tmp_path / "export", talk("one"))
+    done = run("tokens_archive", tmp_path / "lake", export_uri=export, large_messages_uri=tmp_path / "none")
+    assert (done.code, done.last["error"]) == (1, f"{tmp_path}/none: no such folder; mend --large_messages_uri")

@@ -8,7 +8,7 @@ from pyspark.sql import types as T
 
 from catlake.columns import iso_timestamp
 from catlake.dynamodb import REJECTED, attribute
-from catlake.store.outcomes import KEPT, OUTCOME, QUARANTINED
+from catlake.store.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
 
 _TEXT = T.StringType()
 
@@ -39,7 +39,7 @@ def kind() -> Column:
         F.when(key.contains("REGISTER"), "register")
         .when(key.contains("FEEDBACK"), FEEDBACK_ITEM)
         .when(key.contains("CONVERSATION"), CONVERSATION)
-        .otherwise("other")
+        .otherwise(OTHER)
     )
 
 
@@ -53,7 +53,7 @@ def outcome(first_date: date | None) -> Column:
     return (
         F.when(F.col("sk").isNull(), QUARANTINED)
         # A filtered item's content is never looked at, so it cannot be broken.
-        .when(F.col("kind").isin("register", "other"), F.col("kind"))
+        .when(F.col("kind").isin("register", OTHER), F.col("kind"))
         .when((F.col("kind") == CONVERSATION) & early, "before_first_date")
         .when(F.col(REJECTED).isNotNull(), QUARANTINED)
         .when((F.col("kind") == FEEDBACK_ITEM) & ~_has_feedback(), "empty_feedback")

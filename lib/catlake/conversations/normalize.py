@@ -9,7 +9,7 @@ from pyspark.storagelevel import StorageLevel
 from catlake.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import Export, find_export, read_items
-from catlake.dynamodb.export import export_age, refuse_stale
+from catlake.dynamodb.export import export_age, refuse_foreign, refuse_stale
 from catlake.files import Files, files_for, normalized
 from catlake.job import Run
 from catlake.metrics import EXPORT_AGE_HOURS
@@ -45,6 +45,7 @@ def normalize(run: Run) -> None:
             .persist(StorageLevel.MEMORY_AND_DISK)
         )
         outcomes = Outcomes.of(classified)
+        refuse_foreign(export, outcomes.known(), outcomes.unknown)
     if outcomes.quarantined:
         run.put_in_quarantine(classified.transform(items.rejected), PIPELINE)
     with run.stage("write"):

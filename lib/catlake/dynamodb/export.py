@@ -73,6 +73,24 @@ def refuse_stale(uri: str, exported: datetime, limit_hours: int | None, run_date
         )
 
 
+def refuse_foreign(export: Export, recognised: int, unknown: int) -> None:
+    """Refuses the export of another table, whose results would be empty and take the place of good ones.
+
+    Args:
+        export: What was read.
+        recognised: Its items that are of some kind that the table has.
+        unknown: Those of no such kind.
+
+    Raises:
+        ExportError: None of its items is known.
+    """
+    if unknown and not recognised:
+        raise ExportError(
+            f"{export.uri}: none of its {unknown} items is one of this job's table, it is an export of "
+            f"{export.table_arn}; give the right table's as --export_uri; nothing is published"
+        )
+
+
 def find_export(files: Files, uri: str) -> Export:
     """The newest finished full export at or below a URI.
 

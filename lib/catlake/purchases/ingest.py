@@ -5,6 +5,7 @@ run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +41,12 @@ def ingest(run: Run) -> None:
         query = _started(run, source_of(run), total)
         try:
             _wait(run, query, total)
-        finally:
-            query.stop()
+        except BaseException:
+            # What ended it is told. After a Ctrl-C the JVM may be gone already, and has nothing to say.
+            with suppress(Exception):
+                query.stop()
+            raise
+        query.stop()
     run.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
     run.published(DATASET, run.lake.path(ROOT), rows=total.written, size=total.bytes)
     if total.replayed:

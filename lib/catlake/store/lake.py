@@ -123,6 +123,7 @@ class Lake:
     @contextmanager
     def staging(self) -> Iterator[None]:
         """Removes what was staged, whatever happens within, and first what killed runs of the job left."""
+        self.files.refuse_unwritable(self.uri)
         self._remove_abandoned()
         try:
             yield

@@ -10,6 +10,9 @@ OUTCOME = "outcome"
 
 KEPT, QUARANTINED = "kept", "quarantined"
 
+OTHER = "other"
+"""The rule that filters an item of no kind that its table has."""
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -37,6 +40,15 @@ class Outcomes:
     def filtered(self) -> dict[str, int]:
         """Records left out, by rule, in the order of their names."""
         return {rule: count for rule, count in sorted(self.counts.items()) if rule not in (self.kept, QUARANTINED)}
+
+    @property
+    def unknown(self) -> int:
+        """Records of no known kind."""
+        return self.counts.get(OTHER, 0)
+
+    def known(self, *unsaid: str) -> int:
+        """Records of a known kind: all but the unknown, the quarantined, and those whose outcome does not say it."""
+        return self.total - sum(self.counts.get(each, 0) for each in (OTHER, QUARANTINED, *unsaid))
 
     @property
     def quarantined(self) -> int:

@@ -1,5 +1,6 @@
 """The conversations of a Bedrock table, counted: what the archive and the consolidate job have in common."""
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -9,12 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.dynamodb import REJECTED
-from catlake.dynamodb.export import export_age, refuse_stale
+from catlake.dynamodb.export import export_age, refuse_foreign, refuse_stale
 from catlake.dynamodb.incremental import OUTCOME as STATE
 from catlake.dynamodb.incremental import find_exports, read_state
-from catlake.dynamodb.versions import CURRENT, REJECTED_OUTCOME
+from catlake.dynamodb.versions import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
 from catlake.environment import Environment
-from catlake.files import Files, files_for, normalized
+from catlake.errors import StoreError
+from catlake.files import Files, LocalFiles, files_for, normalized
 from catlake.job import Run
 from catlake.metrics import EXPORT_AGE_HOURS
 from catlake.store import Outcomes
@@ -50,7 +52,12 @@ class Counted:
 def large_messages(run: Run) -> tuple[Files, str] | None:
     """Where `--large_messages_uri` says that offloaded message maps lie."""
     given = run.arguments["large_messages_uri"]
-    return None if given is None else (files_for(run.spark, given), normalized(given))
+    if given is None:
+        return None
+    files, folder = files_for(run.spark, given), normalized(given)
+    if isinstance(files, LocalFiles) and not os.path.isdir(folder):
+        raise StoreError(f"{folder}: no such folder; mend --large_messages_uri")
+    return files, folder
 
 
 def read_counted(run: Run, count: Conversations) -> Counted:
@@ -69,7 +76,10 @@ def read_counted(run: Run, count: Conversations) -> Counted:
         .withColumn(OUTCOME, outcome())
         .persist(StorageLevel.MEMORY_AND_DISK)
     )
-    return Counted(items, chain.item_count, Outcomes.of(items))
+    outcomes = Outcomes.of(items)
+    # What was replaced or deleted meanwhile is of whatever kind.
+    refuse_foreign(chain.exports[-1], outcomes.known(SUPERSEDED, DELETED), outcomes.unknown)
+    return Counted(items, chain.item_count, outcomes)
 
 
 def outcome() -> Column:
