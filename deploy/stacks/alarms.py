@@ -114,7 +114,7 @@ def _late(stack: Stack, at: Deployment, job: Job) -> cloudwatch.Alarm:
 
 
 def _behind(stack: Stack, at: Deployment, job: Job) -> cloudwatch.Alarm:
-    """Where nobody reads, Kinesis tells no age; where runs begin by themselves that is an alarm too."""
+    """Batches that fall behind. Where nobody reads, Kinesis tells no age."""
     age = cloudwatch.Metric(
         namespace="AWS/Kinesis",
         metric_name="GetRecords.IteratorAgeMilliseconds",

@@ -3,19 +3,19 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import boto3
 import duckdb
 import pytest
 from moto import mock_aws
-from pyspark.sql import SparkSession
 
 from catlake import athena
 from catlake.local_catalog import CATALOG
 from catlake.tokens.view import TABLES
 from tests.catalog import publish
-from tests.jobs.running import Finished, arguments_of, packaged, script_runner, spark_submit
+from tests.jobs.running import RunScript, arguments_of, packaged, spark_submit
 
 VIEW = "tokens_view"
 BUCKET = "cat-local-normalize-reports"
@@ -33,11 +33,9 @@ USAGE = {
 
 
 @pytest.fixture
-def run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def start(lake: Path, **more: object) -> Finished:
-        return script_runner(monkeypatch, capsys)(VIEW, lake, **more)
-
-    return start
+def run(run: RunScript) -> RunScript:
+    """The fixture of tests/conftest.py, for this one script."""
+    return partial(run, VIEW)
 
 
 @pytest.fixture
