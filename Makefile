@@ -22,6 +22,10 @@ PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
 WORKERS ?= 2
 PYTEST = $(PY) -m pytest -n $(WORKERS)
+# ORDER=random: files in a random order, and the tests within each; the seed is shown (pytest's --random-order-seed).
+ifeq ($(ORDER),random)
+PYTEST += --random-order
+endif
 
 # A Spark or a Python of the user's shell must not stand in for the one that is tested.
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON

@@ -70,8 +70,9 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, and run the fast ones first."""
+    """Mark tests by what they use, and run the fast ones first (unless a random order is asked for)."""
     costs = ("s3", "browser", "spark")
     for item in items:
         for fixture in costs:
