@@ -47,19 +47,37 @@ FIND_PYTHON = for python in $(PYTHONS); do \
 has-python: # whether this machine has the Python of GLUE
 	@$(FIND_PYTHON); then exit; fi; done; exit 1
 
-$(VENV)/bin/python:
+# An environment holds the name of its place, and the home of the Java that set-up found. Where either is no longer true,
+# set-up does its part again.
+MADE_AT := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
+ifneq ($(MADE_AT),)
+ifneq ($(MADE_AT),$(CURDIR)/$(VENV))
+MOVED := moved
+endif
+endif
+JAVA_GONE := $(shell [ ! -s $(VENV)/.configured ] || [ -x "$$(cat $(VENV)/.configured)/bin/java" ] || echo java-gone)
+
+.PHONY: moved java-gone
+moved:
+	@rm -rf $(VENV) $(info $(VENV) was made at $(MADE_AT); it is made again here)
+
+java-gone:
+	@echo "Java is no longer in $$(cat $(VENV)/.configured)"
+
+$(VENV)/bin/python: $(MOVED)
 	@$(FIND_PYTHON); then $$python -m venv $(VENV); exit; fi; done; \
 	echo "make: no Python $(PYTHON) on the PATH; Glue $(GLUE) runs $(PYTHON), please install it" >&2; exit 1
 
 # Which packages come from where is the user's own pip configuration; this file names no index.
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt deploy/catlake.pth $(MOVED) \
+                    | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
 	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
 	  -r requirements-deploy.txt
-	@echo "$(CURDIR)/lib" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/catlake.pth"
+	@cp deploy/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*)
+$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*) $(JAVA_GONE)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
 	@$(PY) -m deploy.node
 	@$(PY) -m deploy.toolchain
