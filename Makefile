@@ -20,6 +20,8 @@ endif
 PY := $(VENV)/bin/python
 PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
+# By the environment, so that the shell does not take a name apart.
+export LAKE
 WORKERS ?= 2
 PYTEST = $(PY) -m pytest -n $(WORKERS)
 
@@ -101,11 +103,11 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/
-	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake $(LAKE)
+	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/
-	@$(PY) -m deploy.local sql --lake $(LAKE)
+	@$(PY) -m deploy.local sql --lake="$$LAKE"
 
 .PHONY: bench
 bench: setup ## measure against the peers (long)
@@ -171,6 +173,10 @@ COMPOSE = docker compose --file docker/compose.yaml
 
 .PHONY: docker-test
 docker-test: ## the tests and the rehearsal within AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
+	@missing() { echo "make: docker-test needs Docker with Compose: $$1; without, \`make test\` runs the tests here" >&2; exit 1; }; \
+	command -v docker >/dev/null || missing "there is no docker on the PATH"; \
+	docker compose version >/dev/null 2>&1 || missing "this docker has no command 'compose' (its plugin)"; \
+	docker info >/dev/null 2>&1 || missing "docker does not answer (does its daemon run, and may you use it?)"
 	@trap '$(COMPOSE) down --volumes' EXIT; \
 	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 

@@ -156,6 +156,8 @@ def _absolute(uri: str, base: Path) -> str:
 
 
 def _lake(text: str) -> Path:
+    if not text:
+        raise UsageError("--lake: is empty; give the folder that holds the buckets")
     if "://" in text:
         raise UsageError(f"--lake {text}: must be a folder of this machine; on AWS the deployed workflow runs")
     lake = Path(text).expanduser().resolve()

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,6 +238,27 @@ def test_a_lake_must_be_a_folder_of_this_machine(tmp_path, capsys):
     assert main(["run", "conversations", "--lake", "s3://bucket"]) == 2
     assert main(["run", "conversations", "--lake", str(file)]) == 2
     assert "--lake s3://bucket: must be a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lake", ["my lake", 'it\'s "my" lake; echo no', "-lake", "`lake`"])
+@pytest.mark.parametrize("target", ["run", "sql"])
+def test_make_hands_over_the_lake_as_it_was_given(target, lake, tmp_path):
+    for name in ("Makefile", "deploy/catlake.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "deploy/__init__.py").touch()
+    (tmp_path / "deploy/local.py").write_text("import sys; print(sys.argv[-1])")
+    variables = [f"LAKE={lake}", f"PY={sys.executable}"]
+    # Nothing but the recipe: what is set up is not of this test.
+    done = subprocess.run(
+        ["make", "--silent", "--old-file=setup", target, *variables], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == f"--lake={lake}\n", done.stderr
+
+
+def test_an_empty_lake_is_refused(capsys):
+    assert main(["sql", "--lake", ""]) == 2
+    assert capsys.readouterr().err == "error: --lake: is empty; give the folder that holds the buckets\n"
 
 
 def test_a_project_that_is_not_set_up_says_what_to_do(tmp_path, capsys, monkeypatch):
