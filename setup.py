@@ -5,6 +5,7 @@ to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and s
 """
 
 import json
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -49,6 +50,14 @@ def write_zip(folder: Path, target: Path) -> None:
     partial.replace(target)
 
 
+def write_sources(target: Path) -> None:
+    """Write what the build is made of, so that it can be told from one of other files (catlake.package)."""
+    sys.path.insert(0, str(ROOT / "lib"))
+    from catlake.package import sources
+
+    target.write_text(json.dumps(sources(ROOT), indent=0), encoding="utf-8")
+
+
 class BuildWithContracts(build_py):
     """The usual build of Python files, with the compiled contracts and the views."""
 
@@ -57,6 +66,7 @@ class BuildWithContracts(build_py):
         super().run()
         compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
         copy_views(Path(self.build_lib, "catlake", "_sql"))
+        write_sources(Path(self.build_lib, "catlake", "_sources.json"))
 
     def byte_compile(self, files: list[str]) -> None:
         """Nothing: the Python that imports a module compiles it."""

@@ -16,7 +16,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
+from catlake.errors import CatlakeError
 from catlake.local_catalog import placed, quoted
+from catlake.package import check_package
 from deploy import catalog
 from deploy.display import display, summary
 from deploy.environments import LOCAL
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except (UsageError, catalog.CatalogError) as error:
+    except (UsageError, CatlakeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
 
@@ -177,6 +179,7 @@ def _check_built(workflow: Workflow) -> None:
     for path in (PYTHON.parent / "spark-submit", ROOT / "dist" / "catlake.zip"):
         if not path.is_file():
             raise UsageError(f"{path} does not exist; run `make setup`, then .venv/bin/python -m deploy.local …")
+    check_package(ROOT / "dist" / "catlake.zip", ROOT)
     for job in workflow.jobs:
         if not (ROOT / job.script).is_file():
             raise UsageError(f"job {job.name}: its script {job.script} does not exist")

@@ -38,6 +38,7 @@ from catlake.metrics import (
     RUN_SUCCEEDED,
     embedded,
 )
+from catlake.package import check_own_package
 from catlake.store import Balance, Lake, Staged
 
 __all__ = ["Argument", "Run", "run_job"]
@@ -189,6 +190,7 @@ def run_job(main: Callable[[Run], None], arguments: Sequence[Argument] = ()) -> 
     """
     run: Run | None = None
     try:
+        check_own_package()
         values = parse_arguments(arguments, command_line())
         run = _start(values)
         _quiet_py4j()

@@ -267,6 +267,17 @@ def test_a_project_that_is_not_set_up_says_what_to_do(tmp_path, capsys, monkeypa
     assert "run `make setup`" in capsys.readouterr().err
 
 
+def test_a_library_that_was_built_of_other_sources_says_what_to_do(tmp_path, capsys, monkeypatch):
+    (tmp_path / "dist").mkdir()
+    shutil.copy(ROOT / "dist/catlake.zip", tmp_path / "dist")
+    monkeypatch.setattr(local, "ROOT", tmp_path)
+    assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip is not of this checkout: ") and said.count("\n") == 1
+    assert said.endswith("; run `make package`\n")
+    assert not (tmp_path / "lake").exists()
+
+
 def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     override = local._overrides(tmp_path / "lake", "exports", None, "2025-09-01")
