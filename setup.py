@@ -21,6 +21,12 @@ ZIP = ROOT / "dist" / "catlake.zip"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+def required(file: str) -> list[str]:
+    """The packages that a requirements file names; their versions are for constraints to say."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def compile_contracts(target: Path) -> None:
     """Write each schemas/<name>.odcs.yaml as <target>/<name>.json."""
     target.mkdir(parents=True, exist_ok=True)
@@ -99,6 +105,8 @@ setup(
     description="AWS Glue jobs: conversations, token usage and purchases, from DynamoDB to a data lake",
     license="Apache-2.0",
     python_requires=">=3.11",
+    install_requires=required("requirements.txt"),
+    extras_require={"ion": ["amazon.ion"], "local": ["duckdb", "sqlglot"]},
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     package_data={"catlake": ["py.typed"], "catlake.tokens": ["price_book.json"]},

@@ -1,5 +1,6 @@
 """What is shipped: dist/catlake.zip, and the versions that it is tested with."""
 
+import ast
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zip, built from a copy of the sources."""
     copy = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "setup.py", copy)
+    for file in ("setup.py", "pyproject.toml", "requirements.txt"):
+        shutil.copy(ROOT / file, copy)
     for folder in ("lib", "schemas", "deploy/sql"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     build(copy)
@@ -66,6 +69,56 @@ def test_the_job_finds_its_statement_in_the_zip(library: Path) -> None:
     module, statement = done.stdout.split("\n", 1)
     assert module.startswith(str(library))
     assert statement.startswith("CREATE OR REPLACE VIEW cat_prod_token_usage_analysis AS")
+
+
+def declared(checkout: Path, folder: Path) -> set[str]:
+    """The distributions that the package asks for, its extras among them."""
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "dist_info", "--output-dir", folder], cwd=checkout, check=True
+    )
+    (metadata,) = folder.glob("*.dist-info/METADATA")
+    return {plain(name) for name in re.findall(r"^Requires-Dist: ([\w.-]+)", metadata.read_text("utf-8"), re.MULTILINE)}
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported() -> set[str]:
+    """The modules that the library imports, anywhere in its code, of those that Python does not bring."""
+    found = set()
+    for path in (ROOT / "lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {each.name for each in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module or "")
+    tops = {name.partition(".")[0] for name in found}
+    return tops - set(sys.stdlib_module_names) - {"catlake"}
+
+
+def test_the_package_declares_whatever_it_imports(library: Path, tmp_path: Path) -> None:
+    asked, distributions = declared(library.parents[1], tmp_path), packages_distributions()
+    assert {"pyspark", "pyarrow", "orjson", "boto3", "duckdb"} <= imported()
+    # Py4J comes with PySpark, in the version that it needs, botocore so with boto3; YAML is read in a checkout only.
+    undeclared = {
+        module
+        for module in imported() - {"py4j", "botocore", "yaml"}
+        if not {plain(name) for name in distributions[module]} & asked
+    }
+    assert undeclared == set()
+
+
+@pytest.mark.slow
+def test_pip_installs_a_package_that_knows_its_contracts_and_views(library: Path, tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path]
+    subprocess.run([*pip, library.parents[1]], check=True)
+    asked = "from catlake import contract; from catlake.tokens import view; print(contract.__file__); "
+    asked += "contract.contract('compras_json'); view.view_statement('prod')"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, encoding="utf-8", cwd="/"
+    )
+    assert done.stdout == f"{tmp_path}/catlake/contract.py\n", done.stderr
 
 
 def started(library: Path, script: str) -> "subprocess.CompletedProcess[str]":
