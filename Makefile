@@ -147,7 +147,7 @@ test: setup wheels ## all tests but the slow ones, the fast first (under 5 minut
 
 .PHONY: test-core
 test-core: setup ## of these, the tests of the library and the jobs; GLUE=6.0: on Spark 4.1 and Python 3.13
-	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/bench --ignore=tests/test_house.py
+	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/bench --ignore=tests/test_house.py --ignore=tests/test_docs.py
 
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
