@@ -71,8 +71,8 @@ $(VENV)/bin/python: $(MOVED)
 	echo "make: no Python $(PYTHON) on the PATH; Glue $(GLUE) runs $(PYTHON), please install it" >&2; exit 1
 
 # Which packages come from where is the user's own pip configuration; this file names no index.
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt deploy/catlake.pth $(MOVED) \
-                    | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt \
+                    deploy/catlake.pth $(MOVED) | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
 	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
 	  -r requirements-deploy.txt

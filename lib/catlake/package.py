@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sys
-import zipfile
 from pathlib import Path
 from types import TracebackType
 
@@ -35,7 +34,7 @@ def check_package(package: Path, checkout: Path) -> None:
         PackageError: It was made of other files.
     """
     now, then = sources(checkout), _made_of(package)
-    changed = sorted({name for name, _ in now.items() ^ then.items()})
+    changed = sorted({name for name, _digest in now.items() ^ then.items()})
     if changed:
         raise PackageError(
             f"{package} is not of this checkout: {changed[0]} differs, {len(changed)} in all; run `make package`"
@@ -74,6 +73,8 @@ def _explained(kind: type[BaseException], error: BaseException, trace: Traceback
 
 
 def _made_of(package: Path) -> dict[str, str]:
+    import zipfile  # which the workers, who import this module too, do without
+
     try:
         with zipfile.ZipFile(package) as found:
             made: dict[str, str] = json.loads(found.read(SOURCES))

@@ -48,8 +48,9 @@ _NEW_CHECKPOINT = (
 def ingest(run: Run) -> None:
     """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
     total = Written()
+    source = source_of(run)
     with run.stage("stream"), _checkpoint_explained(run.arguments["checkpoint_uri"]):
-        query = _started(run, source_of(run), total)
+        query = _started(run, source, total)
         try:
             _wait(run, query, total)
         except Exception:
