@@ -20,6 +20,8 @@ endif
 PY := $(VENV)/bin/python
 PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
+# By the environment, so that the shell does not take a name apart.
+export LAKE
 WORKERS ?= 2
 PYTEST = $(PY) -m pytest -n $(WORKERS)
 # ORDER=random: files in a random order, and the tests within each; the seed is shown (pytest's --random-order-seed).
@@ -51,19 +53,37 @@ FIND_PYTHON = for python in $(PYTHONS); do \
 has-python: # whether this machine has the Python of GLUE
 	@$(FIND_PYTHON); then exit; fi; done; exit 1
 
-$(VENV)/bin/python:
+# An environment holds the name of its place, and the home of the Java that set-up found. Where either is no longer true,
+# set-up does its part again.
+MADE_AT := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
+ifneq ($(MADE_AT),)
+ifneq ($(MADE_AT),$(CURDIR)/$(VENV))
+MOVED := moved
+endif
+endif
+JAVA_GONE := $(shell [ ! -s $(VENV)/.configured ] || [ -x "$$(cat $(VENV)/.configured)/bin/java" ] || echo java-gone)
+
+.PHONY: moved java-gone
+moved:
+	@rm -rf $(VENV) $(info $(VENV) was made at $(MADE_AT); it is made again here)
+
+java-gone:
+	@echo "Java is no longer in $$(cat $(VENV)/.configured)"
+
+$(VENV)/bin/python: $(MOVED)
 	@$(FIND_PYTHON); then $$python -m venv $(VENV); exit; fi; done; \
 	echo "make: no Python $(PYTHON) on the PATH; Glue $(GLUE) runs $(PYTHON), please install it" >&2; exit 1
 
 # Which packages come from where is the user's own pip configuration; this file names no index.
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt \
+                    deploy/catlake.pth $(MOVED) | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
 	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
 	  -r requirements-deploy.txt
-	@echo "$(CURDIR)/lib" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/catlake.pth"
+	@cp deploy/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*)
+$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*) $(JAVA_GONE)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
 	@$(PY) -m deploy.node
 	@$(PY) -m deploy.toolchain
@@ -87,11 +107,11 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/
-	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake $(LAKE)
+	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/
-	@$(PY) -m deploy.local sql --lake $(LAKE)
+	@$(PY) -m deploy.local sql --lake="$$LAKE"
 
 .PHONY: bench
 bench: setup ## measure against the peers (long)
@@ -131,7 +151,7 @@ test: setup wheels ## all tests but the slow ones, the fast first (under 5 minut
 
 .PHONY: test-core
 test-core: setup ## of these, the tests of the library and the jobs; GLUE=6.0: on Spark 4.1 and Python 3.13
-	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/bench --ignore=tests/test_house.py
+	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/bench --ignore=tests/test_house.py --ignore=tests/test_docs.py
 
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
@@ -157,6 +177,10 @@ COMPOSE = docker compose --file docker/compose.yaml
 
 .PHONY: docker-test
 docker-test: ## the tests and the rehearsal within AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
+	@missing() { echo "make: docker-test needs Docker with Compose: $$1; without, \`make test\` runs the tests here" >&2; exit 1; }; \
+	command -v docker >/dev/null || missing "there is no docker on the PATH"; \
+	docker compose version >/dev/null 2>&1 || missing "this docker has no command 'compose' (its plugin)"; \
+	docker info >/dev/null 2>&1 || missing "docker does not answer (does its daemon run, and may you use it?)"
 	@trap '$(COMPOSE) down --volumes' EXIT; \
 	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 

@@ -5,6 +5,7 @@ to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and s
 """
 
 import json
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -18,6 +19,12 @@ ROOT = Path(__file__).parent
 ZIP = ROOT / "dist" / "catlake.zip"
 # The earliest moment that a zip can tell: with it, the same sources always give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def required(file: str) -> list[str]:
+    """The packages that a requirements file names; their versions are for constraints to say."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def compile_contracts(target: Path) -> None:
@@ -49,6 +56,14 @@ def write_zip(folder: Path, target: Path) -> None:
     partial.replace(target)
 
 
+def write_sources(target: Path) -> None:
+    """Write what the build is made of, so that it can be told from one of other files (catlake.package)."""
+    sys.path.insert(0, str(ROOT / "lib"))
+    from catlake.package import sources
+
+    target.write_text(json.dumps(sources(ROOT), indent=0), encoding="utf-8")
+
+
 class BuildWithContracts(build_py):
     """The usual build of Python files, with the compiled contracts and the views."""
 
@@ -57,6 +72,7 @@ class BuildWithContracts(build_py):
         super().run()
         compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
         copy_views(Path(self.build_lib, "catlake", "_sql"))
+        write_sources(Path(self.build_lib, "catlake", "_sources.json"))
 
     def byte_compile(self, files: list[str]) -> None:
         """Nothing: the Python that imports a module compiles it."""
@@ -89,6 +105,8 @@ setup(
     description="AWS Glue jobs: conversations, token usage and purchases, from DynamoDB to a data lake",
     license="Apache-2.0",
     python_requires=">=3.11",
+    install_requires=required("requirements.txt"),
+    extras_require={"ion": ["amazon.ion"], "local": ["duckdb", "sqlglot"]},
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     package_data={"catlake": ["py.typed"], "catlake.tokens": ["price_book.json"]},

@@ -16,7 +16,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
-from catlake.local_catalog import quoted
+from catlake.errors import CatlakeError
+from catlake.local_catalog import placed, quoted
+from catlake.package import check_package
 from deploy import catalog
 from deploy.display import display, summary
 from deploy.environments import LOCAL
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except UsageError as error:
+    except (UsageError, CatlakeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
 
@@ -156,6 +158,8 @@ def _absolute(uri: str, base: Path) -> str:
 
 
 def _lake(text: str) -> Path:
+    if not text:
+        raise UsageError("--lake: is empty; give the folder that holds the buckets")
     if "://" in text:
         raise UsageError(f"--lake {text}: must be a folder of this machine; on AWS the deployed workflow runs")
     lake = Path(text).expanduser().resolve()
@@ -175,6 +179,7 @@ def _check_built(workflow: Workflow) -> None:
     for path in (PYTHON.parent / "spark-submit", ROOT / "dist" / "catlake.zip"):
         if not path.is_file():
             raise UsageError(f"{path} does not exist; run `make setup`, then .venv/bin/python -m deploy.local …")
+    check_package(ROOT / "dist" / "catlake.zip", ROOT)
     for job in workflow.jobs:
         if not (ROOT / job.script).is_file():
             raise UsageError(f"job {job.name}: its script {job.script} does not exist")
@@ -226,7 +231,7 @@ def _sql(options: argparse.Namespace) -> int:
     )
     schemas = ",".join(dict.fromkeys(quoted(database) for database, _ in found))
     # Read-only, as Athena is; the search path lets `FROM data` do.
-    os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"SET search_path = '{schemas}'", str(file)])
+    os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"{placed(file)}; SET search_path = '{schemas}'", str(file)])
 
 
 def _name(name: str) -> str:

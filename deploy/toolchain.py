@@ -1,7 +1,7 @@
 """The part of `make setup` that Make cannot say simply: Java 17, the jars of S3, Spark's settings, a browser for tests.
 
 Run by the Python of the virtual environment that it completes: `.venv/bin/python -m deploy.toolchain`.
-It touches `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
+It writes Java's home to `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
 """
 
 from __future__ import annotations
@@ -364,8 +364,13 @@ def write_settings(spark: Path, values: Mapping[str, object], templates: Iterabl
 def bind_scripts(binaries: Path, spark: Path) -> None:
     """Let the environment's spark-submit find its Spark: pip's script asks the first python3 on the PATH."""
     script = binaries / "find-spark-home"
-    script.write_text(f'# Written by `make setup`\nexport SPARK_HOME="{spark}"\n', encoding="utf-8")
+    # Relative, so that a copied environment takes its own Spark, whose spark-env.sh says what is wrong.
+    home = f'$(cd "$(dirname "${{BASH_SOURCE[0]}}")/{os.path.relpath(spark, binaries)}" && pwd -P)'
+    script.write_text(f'# Written by `make setup`\nexport SPARK_HOME="{home}"\n', encoding="utf-8")
     script.chmod(0o755)
+    # Spark's own script forgets that its folder may have a space in its name.
+    loading = spark / "bin" / "load-spark-env.sh"
+    loading.write_text(loading.read_text(encoding="utf-8").replace(". ${SPARK_ENV_SH}\n", '. "${SPARK_ENV_SH}"\n'))
 
 
 def main() -> int:
@@ -377,7 +382,13 @@ def main() -> int:
     except ToolchainError as error:
         print(f"toolchain: {error}", file=sys.stderr)
         return 1
-    values = {"JAVA_HOME": java, "PYTHON": Path(sys.executable), "JARS": jars, "CREDENTIALS": credentials}
+    values = {
+        "JAVA_HOME": java,
+        "PYTHON": Path(sys.executable),
+        "SPARK": spark.resolve(),
+        "JARS": jars,
+        "CREDENTIALS": credentials,
+    }
     write_settings(spark, values, sorted((HERE / "spark").iterdir()))
     bind_scripts(VENV / "bin", spark)
     missing = []
@@ -392,7 +403,7 @@ def main() -> int:
     for each in missing:
         print(f"toolchain: {each}; `make setup` tries again", file=sys.stderr)
     if not missing:
-        (VENV / ".configured").touch()
+        (VENV / ".configured").write_text(f"{java}\n", encoding="utf-8")
     return 0
 
 

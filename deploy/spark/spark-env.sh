@@ -3,6 +3,15 @@
 # Glue 5.1 runs Java 17: a JAVA_HOME of some other version in the user's shell must not win.
 JAVA_HOME="@JAVA_HOME@"
 
+# Both may change after `make setup`, and what would follow says less.
+if [ "$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)" != "@SPARK@" ]; then
+  echo "spark: this environment was made as @SPARK@ and then moved; run \`make setup\`" >&2
+  exit 1
+elif [ ! -x "$JAVA_HOME/bin/java" ]; then
+  echo "spark: the Java that \`make setup\` found is no longer in $JAVA_HOME; run \`make setup\` again" >&2
+  exit 1
+fi
+
 # Jobs started by spark-submit run in the project's Python, whatever python3 the shell finds.
 PYSPARK_PYTHON="${PYSPARK_PYTHON:-@PYTHON@}"
 

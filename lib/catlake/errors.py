@@ -14,6 +14,10 @@ class CatlakeError(Exception):
     """Base of all errors whose message is written for the person who runs the job."""
 
 
+class PackageError(CatlakeError):
+    """The library's zip does not fit the checkout that the job's script is in."""
+
+
 class ArgumentError(CatlakeError):
     """A job argument is missing, unknown or malformed."""
 

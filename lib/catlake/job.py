@@ -9,7 +9,9 @@ import json
 import logging
 import re
 import secrets
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +38,7 @@ from catlake.metrics import (
     RUN_SUCCEEDED,
     embedded,
 )
+from catlake.package import check_own_package
 from catlake.store import Balance, Lake, Staged
 
 __all__ = ["Argument", "Run", "run_job"]
@@ -187,10 +190,10 @@ def run_job(main: Callable[[Run], None], arguments: Sequence[Argument] = ()) -> 
     """
     run: Run | None = None
     try:
+        check_own_package()
         values = parse_arguments(arguments, command_line())
         run = _start(values)
-        # Py4J logs a stack trace of its own for every error that reaches us anyway.
-        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        _quiet_py4j()
         with _glue_job(run), run.lake.staging():
             run.log("run_started", arguments=dict(run.arguments), environment=run.environment.name)
             main(run)
@@ -229,6 +232,19 @@ def _start(values: Mapping[str, Any]) -> Run:
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     lake = Lake(spark, values["lake_uri"], job, run_id)
     return Run(spark, values, environment(values["environment"]), job, run_id, lake)
+
+
+def _quiet_py4j() -> None:
+    # It logs a stack trace of its own, some as the root, for every error that reaches us anyway.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_py4js)
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's handler of Ctrl-C asks the JVM, which the same Ctrl-C ends.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_not_py4js(record: logging.LogRecord) -> bool:
+    return "py4j" not in record.pathname
 
 
 def _run_id() -> str:

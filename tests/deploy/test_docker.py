@@ -65,6 +65,26 @@ def test_every_command_of_the_image_is_a_make_target_too(command: str) -> None:
     assert ("-m pytest -n 2" if command == "tests" else f"docker/run {command}") in recipe
 
 
+@pytest.mark.parametrize(
+    ("docker", "reason"),
+    [
+        (None, "there is no docker on the PATH"),
+        ("[ $1 != compose ]", "this docker has no command 'compose' (its plugin)"),
+        ("[ $1 != info ]", "docker does not answer (does its daemon run, and may you use it?)"),
+    ],
+)
+def test_what_docker_lacks_is_one_line(docker: str | None, reason: str, tmp_path: Path) -> None:
+    if docker:
+        (tmp_path / "docker").write_text(f"#!/bin/sh\necho unknown command >&2\n{docker}\n", encoding="utf-8")
+        (tmp_path / "docker").chmod(0o755)
+    for command in ("make", "bash", "sed", "find", "cat", "head"):
+        (tmp_path / command).symlink_to(str(shutil.which(command)))
+    done = ran("make", "docker-test", env={"PATH": str(tmp_path)})
+    said = f"make: docker-test needs Docker with Compose: {reason}; without, `make test` runs the tests here"
+    assert done.returncode != 0 and done.stdout == ""
+    assert [line for line in done.stderr.splitlines() if not line.startswith("make: ***")] == [said]
+
+
 def test_services_and_image_know_no_other_commands() -> None:
     assert {service["command"][0] for service in SERVICES.values()} == commands_of_the_image()
     assert (DOCKER / "Dockerfile").read_text(encoding="utf-8").rstrip().endswith('CMD ["tests"]')

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,10 +240,42 @@ def test_a_lake_must_be_a_folder_of_this_machine(tmp_path, capsys):
     assert "--lake s3://bucket: must be a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lake", ["my lake", 'it\'s "my" lake; echo no', "-lake", "`lake`"])
+@pytest.mark.parametrize("target", ["run", "sql"])
+def test_make_hands_over_the_lake_as_it_was_given(target, lake, tmp_path):
+    for name in ("Makefile", "deploy/catlake.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "deploy/__init__.py").touch()
+    (tmp_path / "deploy/local.py").write_text("import sys; print(sys.argv[-1])")
+    variables = [f"LAKE={lake}", f"PY={sys.executable}"]
+    # Nothing but the recipe: what is set up is not of this test.
+    done = subprocess.run(
+        ["make", "--silent", "--old-file=setup", target, *variables], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == f"--lake={lake}\n", done.stderr
+
+
+def test_an_empty_lake_is_refused(capsys):
+    assert main(["sql", "--lake", ""]) == 2
+    assert capsys.readouterr().err == "error: --lake: is empty; give the folder that holds the buckets\n"
+
+
 def test_a_project_that_is_not_set_up_says_what_to_do(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(local, "ROOT", tmp_path)
     assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
     assert "run `make setup`" in capsys.readouterr().err
+
+
+def test_a_library_that_was_built_of_other_sources_says_what_to_do(tmp_path, capsys, monkeypatch):
+    (tmp_path / "dist").mkdir()
+    shutil.copy(ROOT / "dist/catlake.zip", tmp_path / "dist")
+    monkeypatch.setattr(local, "ROOT", tmp_path)
+    assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip is not of this checkout: ") and said.count("\n") == 1
+    assert said.endswith("; run `make package`\n")
+    assert not (tmp_path / "lake").exists()
 
 
 def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
@@ -299,6 +332,29 @@ def test_the_prompt_names_the_tables_and_finds_them_by_their_short_names(lake):
     assert done.returncode == 0, done.stderr
     assert done.stderr == "tables: cat_local_analytics_db.data\n"
     assert "users" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["my lake", "it's a lake?", "[lake]"])
+def test_the_prompt_reads_a_lake_that_was_moved(lake, name):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    done = sql(lake.rename(lake.with_name(name)), "SELECT count(*) AS users FROM data;")
+    assert done.returncode == 0 and "users" in done.stdout, done.stderr
+
+
+def test_the_prompt_on_a_damaged_catalog_says_what_to_do_in_one_line(lake):
+    (lake / CATALOG).write_bytes(b"x" * 5000)
+    done = sql(lake, "")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"error: {lake / CATALOG} is damaged, or not a DuckDB database (")
+    assert done.stderr.endswith("delete it, and `make run` makes it again\n")
+
+
+def test_a_damaged_catalog_fails_the_crawl_in_one_line_and_stays_as_it_is(lake):
+    (lake / CATALOG).write_bytes(b"x" * 5000)
+    code, out = finish(start(lake, SUMMARY))
+    assert code == 1
+    assert re.search(r"cat-local-curated-crawler: \S+/catalog.duckdb is damaged, .*`make run` makes it again\n", out)
+    assert (lake / CATALOG).read_bytes() == b"x" * 5000
 
 
 def test_the_prompt_only_reads(lake):

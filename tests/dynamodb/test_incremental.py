@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -390,15 +389,6 @@ def test_incremental_exports_in_ion_give_the_same_state(spark: SparkSession, tmp
         "superseded": 2,
         "deleted": 1,
     }
-
-
-def test_the_example_of_the_page_runs(spark: SparkSession, tmp_path: Path) -> None:
-    full(tmp_path, album(Year=year(1)))
-    page = Path("docs/reading-exports.md").read_text(encoding="utf-8")
-    example = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[1]
-    names: dict[str, Any] = {"spark": spark, "files": LocalFiles(), "uri": str(tmp_path), "schema": ALBUMS}
-    exec(compile(example, "docs/reading-exports.md", "exec"), names)
-    assert [row.Year for row in names["albums"].collect()] == [1]
 
 
 # Genuine exports

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -499,19 +500,34 @@ def test_without_isal_broken_files_are_told_alike() -> None:
 # The page
 
 
-def test_the_example_of_the_page_runs_and_shows_what_the_page_shows(
-    tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def page(language: str) -> str:
+    """What docs/reading-exports.md shows in a language, in order."""
+    text = (ROOT / "docs" / "reading-exports.md").read_text(encoding="utf-8")
+    return "".join(re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+
+
+def shown(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line]
+
+
+def test_the_examples_of_the_page_run_and_show_what_the_page_shows(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (ROOT / "docs" / "reading-exports.md").read_text(encoding="utf-8")
-    example = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
-    shown = re.findall(r"^```text\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
-    assert len(example.splitlines()) <= 10
-    write(
-        tmp_path / "exports" / "music",
-        album(Price={"N": "19.90"}),
-        album(Artist={"S": "Petrona Martínez"}, Title={"S": "Bonito que canta"}, Price=None, Tracks={"L": []}),
-        album(Artist={"S": "Systema Solar"}, Title={"S": "Rumbo a tierra"}, Price={"S": "free"}, Tracks=None),
-    )
-    monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/reading-exports.md", "exec"), {})
-    assert capsys.readouterr().out.strip() == shown.strip()
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(compile(page("python"), "docs/reading-exports.md", "exec"), names)
+    assert shown(capsys.readouterr().out) == shown(page("text"))
+    assert sorted(row.Title for row in names["albums"].collect()) == ["La Candela Viva", "Rumbo a tierra"]
+
+
+@pytest.mark.slow
+def test_the_page_runs_as_a_person_runs_it_whatever_python3_the_shell_finds(tmp_path: Path) -> None:
+    other = tmp_path / "python3"
+    other.write_text("#!/bin/sh\necho 'another Python' >&2\nexit 1\n", encoding="utf-8")
+    other.chmod(0o755)
+    script = tmp_path / "read.py"
+    script.write_text(page("python"), encoding="utf-8")
+    shell = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": os.environ["HOME"]}
+    done = subprocess.run([sys.executable, script], cwd=ROOT, env=shell, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert shown(done.stdout) == shown(page("text"))

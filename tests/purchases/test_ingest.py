@@ -230,6 +230,68 @@ def test_an_error_within_a_batch_is_told_in_its_own_words(
     assert explain(caught.value) == "s3://bucket/x: no rights; check the credentials"
 
 
+def told(caught: pytest.ExceptionInfo[StoreError]) -> str:
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+DAMAGES = {
+    "an empty metadata": ("metadata", b""),
+    "a cut off offset": ("offsets/1", b"v1\n"),
+    "a missing list of files": ("sources/0/1", None),
+}
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=[pytest.mark.slow] if "missing" in name else []) for name in DAMAGES]
+)
+def test_a_damaged_checkpoint_is_one_line_and_a_new_one_loses_nothing(run: Ingest, tmp_path: Path, damage: str) -> None:
+    for number in range(2):
+        land(tmp_path / "in", f"{number}.jsonl", purchase(number))
+        run()
+    name, content = DAMAGES[damage]
+    file = tmp_path / "checkpoint" / name
+    file.unlink() if content is None else file.write_bytes(content)
+    land(tmp_path / "in", "2.jsonl", purchase(2))
+    with pytest.raises(StoreError) as caught:
+        run()
+    assert told(caught).startswith(f"{tmp_path}/checkpoint: the checkpoint cannot be used (")
+    assert "give a new --checkpoint_uri, or delete it: " in told(caught)
+    run(checkpoint_uri=str(tmp_path / "new"))
+    assert len(Folder(tmp_path / "lake/compras").tree()) == 3
+
+
+def test_a_checkpoint_that_is_a_file_is_one_line(run: Ingest, tmp_path: Path) -> None:
+    land(tmp_path / "in", "a.jsonl", purchase(1))
+    (tmp_path / "checkpoint").touch()
+    with pytest.raises(StoreError) as caught:
+        run()
+    assert told(caught).startswith(f"{tmp_path}/checkpoint: the checkpoint cannot be used (")
+
+
+def test_of_two_that_share_a_checkpoint_the_later_says_so_and_nothing_is_lost(
+    run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = module.write_events
+
+    def while_another_does_the_same_batch(*arguments: Any) -> Any:
+        written = write(*arguments)
+        (tmp_path / "checkpoint/commits/0").write_text('v1\n{"nextBatchWatermarkMs":0}')
+        return written
+
+    land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage")
+    with monkeypatch.context() as patched, pytest.raises(StoreError) as caught:
+        patched.setattr(module, "write_events", while_another_does_the_same_batch)
+        run()
+    assert told(caught).startswith(f"{tmp_path}/checkpoint: another ingest uses this checkpoint, or ")
+    assert "let the other end and run this one again: no event is lost" in told(caught)
+    land(tmp_path / "in", "b.jsonl", purchase(2))
+    run()
+    assert len(Folder(tmp_path / "lake/compras").tree()) == 2
+    assert len(quarantined(tmp_path / "lake")) == 1
+
+
 def test_a_bucket_gets_the_same_bytes_as_a_folder(
     run: Ingest, spark: SparkSession, s3: S3Server, tmp_path: Path
 ) -> None:

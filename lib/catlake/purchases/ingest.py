@@ -4,17 +4,21 @@ A streaming query hands over batches of events; each batch is written before the
 run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
+import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
 from catlake.dynamodb.values import Mismatch
+from catlake.errors import StoreError, one_line
 from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
@@ -33,16 +37,24 @@ TRIGGERS: dict[str, dict[str, Any]] = {
 LOOK_EVERY = 1
 """Seconds between two looks at whether the stream must be stopped."""
 
+_SHARED = re.compile("CONCURRENT_STREAM_LOG_UPDATE|queries are concurrently using")
+_DAMAGED = re.compile(r"Failed to read log file|batch \d+ doesn't exist|next on empty iterator")
+_NEW_CHECKPOINT = (
+    "give a new --checkpoint_uri, or delete it: all that the source still has is read again, and documents that are "
+    "there already stay as they are"
+)
+
 
 def ingest(run: Run) -> None:
     """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
     total = Written()
-    with run.stage("stream"):
-        query = _started(run, source_of(run), total)
+    source = source_of(run)
+    with run.stage("stream"), _checkpoint_explained(run.arguments["checkpoint_uri"]):
+        query = _started(run, source, total)
         try:
             _wait(run, query, total)
-        except BaseException:
-            # What ended it is told. After a Ctrl-C the JVM may be gone already, and has nothing to say.
+        except Exception:
+            # What ended it is told. A Ctrl-C ends the JVM too, which must not be waited for: it prints what we say.
             with suppress(Exception):
                 query.stop()
             raise
@@ -86,6 +98,28 @@ def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]
         except Exception as error:  # one event must not stop all that come after it
             reason = f"unexpected {type(error).__name__}: {error}; a defect of catlake: report it with this event"
     return {**at, "reason": reason, "raw": row["raw"].decode("utf-8", "backslashreplace")}
+
+
+@contextmanager
+def _checkpoint_explained(checkpoint: str) -> Iterator[None]:
+    """Says in one line what Spark found wrong with a checkpoint.
+
+    Raises:
+        StoreError: Another ingest uses it, or it is damaged, or it is none.
+    """
+    try:
+        yield
+    except (Py4JJavaError, PySparkException) as error:
+        said = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
+        reason = one_line(said.rpartition("terminated with exception: ")[2].partition("\n")[0])
+        if _SHARED.search(reason):
+            raise StoreError(
+                f"{checkpoint}: another ingest uses this checkpoint, or a file of it is missing ({reason}); let the "
+                f"other end and run this one again: no event is lost. If there is none, {_NEW_CHECKPOINT}"
+            ) from error
+        if _DAMAGED.search(reason) or isinstance(error, Py4JJavaError):
+            raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({reason}); {_NEW_CHECKPOINT}") from error
+        raise
 
 
 def _started(run: Run, source: Source, total: Written) -> StreamingQuery:
