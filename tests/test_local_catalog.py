@@ -178,7 +178,7 @@ def test_a_catalog_that_someone_writes_to_is_not_called_damaged(tmp_path: Path) 
         [sys.executable, "-c", writer, catalog], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout and other.stdout.readline() == "open\n"
-        with pytest.raises(CatalogError, match="is open for writing .*; end that process$"), opened(catalog):
+        with pytest.raises(CatalogError, match=r"is open for writing .*; end that process$"), opened(catalog):
             pass
         other.communicate("\n")
 
