@@ -44,7 +44,8 @@ __all__ = ["Argument", "Run", "run_job"]
 WORKER_ERROR = re.compile(
     r"^(?:(?P<module>[\w.]+)\.)?(?P<name>\w+): "
     # Looked ahead, not consumed: Java's own line before it has the same form.
-    r"(?=(?P<message>.*?)\s*(?:\Z|\n\s*(?:at [\w.$]+\(|Caused by: |Driver stacktrace:|During handling|The above)))",
+    r"(?=(?P<message>.*?)\s*(?:\Z|\n\s*"
+    r"(?:at [\w.$]+\(|Caused by: |Driver stacktrace:|SQLSTATE: |During handling|The above)))",
     re.MULTILINE | re.DOTALL,
 )
 """How an error raised within a task looks in the text that reaches the driver; a stack ends its message."""

@@ -270,6 +270,14 @@ def test_a_broken_export_that_may_be_the_newest_stops_the_run(how: str, tmp_path
         find_export(LocalFiles(), str(tmp_path))
 
 
+def test_an_altered_time_that_its_folders_name_belies_stops_nobody(tmp_path: Path) -> None:
+    altered = shutil.copytree("tests/data/real_world/md5-named-checksums/md5", tmp_path / "old")
+    assert '"exportTime":"2029-' in next(altered.rglob("manifest-summary.json")).read_text().replace(" ", "")
+    good = write(tmp_path, *titled("Good"), time=LATE)
+    export = find_export(LocalFiles(), str(tmp_path))
+    assert (export.uri, len(export.left_out)) == (str(good), 1)
+
+
 def test_a_broken_export_of_no_known_time_is_named_and_stops_nobody(tmp_path: Path) -> None:
     good = write(tmp_path, *titled("Good"), time=EARLY, seed=1)
     broken = write(tmp_path, *titled("?"), time=LATE, seed=2).rename(tmp_path / "a copy")

@@ -234,10 +234,11 @@ class FinishedExports:
         return sorted(begun - self.summaries.keys() - {each.uri for each in self.broken})
 
     def _may_be_newer(self, broken: BrokenExport, newest: str) -> bool:
+        """Whether something says how old a broken export is, and nothing says that it is older."""
         exported = self.time(newest, "exportTime")
-        if broken.time:
-            return broken.time > exported
-        return broken.began is not None and broken.began > (_began(newest) or exported)
+        newer = [broken.time > exported] if broken.time else []
+        newer += [broken.began > (_began(newest) or exported)] if broken.began else []
+        return bool(newer) and all(newer)
 
     def _refuse_several_tables(self) -> None:
         """By ARN: the exports of a table that was deleted and made again are told apart by its id, later."""
