@@ -220,4 +220,4 @@ def _summary(settings: ExportSettings, written: Sequence[DataFile]) -> dict[str,
 def _write_with_checksum(export: Path, name: str, text: str) -> None:
     (export / f"{name}.json").write_text(text, encoding="utf-8", newline="")
     digest = hashlib.md5(text.encode()).digest()
-    (export / f"{name}.checksum").write_bytes(base64.b64encode(digest))
+    (export / f"{name}.md5").write_bytes(base64.b64encode(digest))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from catlake.contract import contract
+from catlake.store.checksums import RECORDS
 from deploy.deployment import Deployment
 from deploy.model import Crawler, Job
 
@@ -190,7 +191,8 @@ def dataset_keys(name: str) -> str:
 
 def _lake_grants(job: Job, access: Access, bucket: str) -> Iterable[Grant]:
     for name in access.reads:
-        yield from _reading(_camel(name), bucket, [contract(name).root], f"the dataset {name}, whatever its date")
+        folders = [contract(name).root, f"{RECORDS}/{contract(name).root}"]
+        yield from _reading(_camel(name), bucket, folders, f"the dataset {name}, whatever its date, and its records")
     written = [*map(dataset_keys, access.writes), *access.files, f"runs/{job.name}/*"]
     yield Grant(
         name="Results",
@@ -205,6 +207,22 @@ def _lake_grants(job: Job, access: Access, bucket: str) -> Iterable[Grant]:
         why="only where it publishes",
         conditions=_prefixes(f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written),
     )
+    # Events are files of their own, which have no records.
+    datasets = [name for name in access.writes if contract(name).format != "json"]
+    if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
+        yield Grant(
+            name="Records",
+            actions=OWN,
+            resources=tuple(_object(bucket, key) for key in recorded),
+            why="a record is named by the checksum of what the job publishes",
+        )
+        yield Grant(
+            name="RecordsList",
+            actions=("s3:ListBucket",),
+            resources=(_bucket(bucket),),
+            why="only the records of what it publishes",
+            conditions=_prefixes(recorded),
+        )
     folders = [f"_staging/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
     yield from _owning("Work", bucket, folders)
 

@@ -1,6 +1,7 @@
 """Arguments of the jobs: given in either form, checked, and refused with one clear message (DESIGN)."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from importlib import import_module
 
 import pytest
@@ -35,8 +36,10 @@ def test_arguments_are_given_with_a_space_or_an_equals_sign() -> None:
         "environment": "prod",
         "run_date": date(2025, 11, 20),
         "max_quarantined": 100,
+        "max_shrink": Decimal("0.5"),
         "export_uri": "export",
         "max_export_age_hours": None,
+        "allow_filtered_export": False,
         "first_date": date(2025, 1, 31),
         "excluded_cities": "mexico|medell|cali|barranquilla|cartagena|potosí|valle|antioquia",
     }
@@ -50,8 +53,19 @@ def test_what_is_not_given_has_the_environments_default_and_today_in_utc() -> No
 
 
 def test_none_stands_for_no_limit_whatever_the_environment_says() -> None:
-    values = parse_arguments(NORMALIZE, argv("--environment", "prod", "--first_date", "none", "--excluded_cities=none"))
-    assert (values["first_date"], values["excluded_cities"]) == (None, None)
+    free = ("--first_date", "none", "--excluded_cities=none", "--max_shrink", "none")
+    values = parse_arguments(NORMALIZE, argv("--environment", "prod", *free))
+    assert (values["first_date"], values["excluded_cities"], values["max_shrink"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("text", ["0", "0.25", "1", "1.0"])
+def test_a_fraction_is_exact(text: str) -> None:
+    assert parse_arguments(NORMALIZE, argv("--max_shrink", text))["max_shrink"] == Decimal(text)
+
+
+def test_a_flag_is_true_or_false() -> None:
+    for text, value in (("true", True), ("false", False)):
+        assert parse_arguments(NORMALIZE, argv("--allow_filtered_export", text))["allow_filtered_export"] is value
 
 
 def test_a_value_may_hold_spaces_equals_signs_and_accents() -> None:
@@ -84,6 +98,9 @@ def test_a_missing_argument_names_itself_and_what_to_add(missing: str) -> None:
         (["--first_date", "None"], "--first_date 'None': must be a date, YYYY-MM-DD"),
         (["--max_quarantined", "many"], "--max_quarantined 'many': must be a whole number, 0 or more"),
         (["--max_quarantined=-1"], "--max_quarantined '-1': must be a whole number, 0 or more"),
+        (["--max_shrink", "50"], "--max_shrink '50': must be a number from 0 to 1, like 0.5"),
+        (["--max_shrink=-0.5"], "--max_shrink '-0.5': must be a number from 0 to 1, like 0.5"),
+        (["--allow_filtered_export", "yes"], "--allow_filtered_export 'yes': must be true or false"),
         (["--environment", "dev"], "--environment 'dev': must be one of local, test, prod"),
     ],
 )

@@ -82,6 +82,13 @@ def test_where_nothing_is_nothing_is_listed_and_removed(place: Place) -> None:
     assert place.names() == ["x.txt"]
 
 
+def test_one_file_is_deleted_if_it_is_there(place: Place) -> None:
+    place.write("a/x.txt", "a/x.txt.bak", "a/x/y.txt")
+    for _ in range(2):
+        place.files.delete(place.uri("a/x.txt"))
+        assert place.names() == ["a/x.txt.bak", "a/x/y.txt"]
+
+
 def test_the_folders_directly_in_a_folder_are_named_in_order(place: Place) -> None:
     place.write("music.txt", "b/x.txt", "a/deep/x.txt", "_c/x.txt", ".d/x.txt")
     assert list(place.files.folders(place.root)) == [".d", "_c", "a", "b"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catlake.arguments import Argument, count
-from catlake.errors import ExportError
+from catlake.conversations.encoding import EncodingError
+from catlake.errors import CatlakeError, ExportError
 from catlake.job import Run, explain, run_job
 from catlake.metrics import NAMESPACE
 from catlake.store import Balance
@@ -60,7 +62,9 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
     finished = job(write_one)
     run = finished.last["run"]
     assert finished.code == 0
-    assert files_below(tmp_path) == [LIVE, f"runs/a-job/{run}.json"]
+    (record,) = (tmp_path / "_checksums" / LIVE).iterdir()
+    assert files_below(tmp_path) == [str(record.relative_to(tmp_path)), LIVE, f"runs/a-job/{run}.json"]
+    assert json.loads(record.read_text())["run"] == run
     summary = summary_of(tmp_path)
     size = (tmp_path / LIVE).stat().st_size
     output = {"dataset": "normalized_conversations", "uri": str(tmp_path / LIVE), "rows": 1, "bytes": size}
@@ -77,6 +81,7 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
             "environment": "local",
             "run_date": "2025-11-20",
             "max_quarantined": 1000,
+            "max_shrink": "0.5",
         },
         "inputs": [{"kind": "test", "uri": "nowhere", "items": 1}],
         "outputs": [output],
@@ -217,18 +222,79 @@ def test_an_error_that_was_foreseen_is_one_line_without_a_stack_trace(job: Runne
     assert files_below(tmp_path) == [f"runs/a-job/{finished.last['run']}.json"]
 
 
-def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(job: Runner) -> None:
+class OfATest(CatlakeError):
+    """An error that is defined outside the library."""
+
+
+@pytest.mark.parametrize("kind", [ExportError, EncodingError, OfATest])
+@pytest.mark.parametrize(
+    "message", ["f.json.gz: the rule; the remedy", "f.json.gz: the rule\n\n (of  two) ;\nthe remedy"]
+)
+def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(
+    kind: type[CatlakeError], message: str, job: Runner
+) -> None:
     def main(run: Run) -> None:
         def fail(rows: Any) -> Any:
-            from catlake.errors import ExportError
-
-            raise ExportError("f.json.gz: the rule; the remedy")
+            raise kind(message)
 
         run.spark.range(1).mapInArrow(fail, "id long").collect()
 
     finished = job(main)
-    assert finished.stderr.splitlines()[-1] == "f.json.gz: the rule; the remedy"
-    assert finished.last["error"] == "f.json.gz: the rule; the remedy"
+    assert finished.last["error"] == " ".join(message.split())
+    assert finished.stderr == f"{finished.last['error']}\n"
+
+
+def test_an_error_of_a_task_that_is_not_catlakes_keeps_its_stack_trace(job: Runner) -> None:
+    def main(run: Run) -> None:
+        def fail(rows: Any) -> Any:
+            raise ValueError("catlake.errors.ExportError is but a word here")
+
+        run.spark.range(1).mapInArrow(fail, "id long").collect()
+
+    assert "(unexpected; the stack trace is above)" in job(main).last["error"]
+
+
+def write_rows(run: Run, rows: int, also: str | None = None) -> None:
+    """A job that publishes so many rows, before that perhaps as another dataset, too."""
+    found = normalized_rows(run.spark, *({"usuario_id": f"u{number}"} for number in range(rows)))
+    staged = run.lake.stage(found, NORMALIZED, run.run_date)
+    run.settle(Balance(read=rows, written={"normalized_conversations": rows}))
+    more = [replace(staged, target=run.lake.path(also), replaces=None)] if also else []
+    run.publish(*more, staged)
+
+
+def test_a_result_of_fewer_than_half_of_the_rows_published_last_is_not_published(job: Runner, tmp_path: Path) -> None:
+    assert job(lambda run: write_rows(run, 5)).code == 0
+    before = (tmp_path / LIVE).read_bytes()
+    failed = job(lambda run: write_rows(run, 2))
+    assert failed.last["error"] == (
+        f"normalized_conversations: 2 rows would replace the 5 of {tmp_path / LIVE}, fewer than --max_shrink 0.5 "
+        "allows; nothing is published; look for an emptied, filtered or wrong input, or give --max_shrink none if it "
+        "is right"
+    )
+    assert (tmp_path / LIVE).read_bytes() == before
+    assert job(lambda run: write_rows(run, 2), "--max_shrink", "0.6").code == 0
+
+
+def test_the_file_of_another_day_is_what_was_published_last(job: Runner, tmp_path: Path) -> None:
+    def of_day(day: int, rows: int) -> Finished:
+        def main(run: Run) -> None:
+            run.arguments = {**run.arguments, "run_date": date(2025, 11, day)}
+            write_rows(run, rows)
+
+        return job(main)
+
+    assert of_day(20, 3).code == 0
+    assert f"1 rows would replace the 3 of {tmp_path / LIVE}" in of_day(21, 1).last["error"]
+    # What is newer is not replaced by an older day's.
+    assert of_day(19, 1).code == 0
+
+
+def test_when_one_result_has_shrunk_none_of_the_run_is_published(job: Runner, tmp_path: Path) -> None:
+    assert job(lambda run: write_rows(run, 3)).code == 0
+    failed = job(lambda run: write_rows(run, 1, also="reports/other.csv"))
+    assert "1 rows would replace the 3" in failed.last["error"]
+    assert [name for name in files_below(tmp_path) if name.startswith("reports/")] == [LIVE]
 
 
 def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> None:

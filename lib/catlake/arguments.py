@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from awsglue.utils import getResolvedOptions
@@ -66,6 +67,20 @@ def count(text: str) -> int:
     return int(text)
 
 
+def fraction(text: str) -> Decimal:
+    """A number from 0 to 1."""
+    if not re.fullmatch(r"0(\.[0-9]{1,9})?|1(\.0{1,9})?", text):
+        raise ValueError("must be a number from 0 to 1, like 0.5")
+    return Decimal(text)
+
+
+def flag(text: str) -> bool:
+    """The word `true` or `false`."""
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def name(text: str) -> str:
     """A name that may stand in a path."""
     if not is_safe_name(text):
@@ -112,6 +127,7 @@ COMMON = (
     Argument("environment", lambda text: environment(text).name, "local"),
     Argument("run_date", iso_date, today),
     Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
+    Argument("max_shrink", optional(fraction), Decimal("0.5")),
 )
 """What every job takes (DESIGN, "Arguments: a contract")."""
 

@@ -42,6 +42,10 @@ class BalanceError(CatlakeError):
     """The records of a run do not add up: read is not written + filtered + quarantined."""
 
 
+class ShrinkError(CatlakeError):
+    """A dataset would have far fewer rows than the one that it replaces."""
+
+
 class QuarantineLimitError(CatlakeError):
     """More records were quarantined than the environment allows."""
 

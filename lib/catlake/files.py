@@ -87,6 +87,10 @@ class Files(Protocol):
         """Removes a folder with all below it, if it is there."""
         ...
 
+    def delete(self, uri: str) -> None:
+        """Removes a file, if it is there."""
+        ...
+
     def refuse_unwritable(self, folder: str) -> None:
         """Raises StoreError where no file can be written below a folder, which need not be there yet."""
         ...
@@ -202,6 +206,10 @@ class LocalFiles:
         """See `Files.remove`."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
+
+    def delete(self, uri: str) -> None:
+        """See `Files.delete`."""
+        Path(uri).unlink(missing_ok=True)
 
     def refuse_unwritable(self, folder: str) -> None:
         """See `Files.refuse_unwritable`."""
@@ -405,6 +413,12 @@ class S3Files:
         target_bucket, target_key = _bucket_and_key(target)
         with _told_plainly(source):
             self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
+            self.client.delete_object(Bucket=bucket, Key=key)
+
+    def delete(self, uri: str) -> None:
+        """See `Files.delete`."""
+        bucket, key = _bucket_and_key(uri)
+        with _told_plainly(uri):
             self.client.delete_object(Bucket=bucket, Key=key)
 
     def refuse_unwritable(self, folder: str) -> None:

@@ -5,6 +5,7 @@ wrong, the process ends with a non-zero code and one line that says what to do; 
 only after success.
 """
 
+import importlib
 import json
 import logging
 import re
@@ -15,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -27,7 +28,7 @@ from pyspark.sql import functions as F
 
 from catlake.arguments import Argument, command_line, parse_arguments
 from catlake.environment import Environment, environment
-from catlake.errors import CatlakeError, QuarantineLimitError
+from catlake.errors import CatlakeError, QuarantineLimitError, ShrinkError, one_line
 from catlake.metrics import (
     ROWS_FILTERED,
     ROWS_QUARANTINED,
@@ -39,12 +40,18 @@ from catlake.metrics import (
     embedded,
 )
 from catlake.package import check_own_package
-from catlake.store import Balance, Lake, Staged
+from catlake.store import Balance, Lake, Record, Staged
 
 __all__ = ["Argument", "Run", "run_job"]
 
-WORKER_ERROR = re.compile(r"^catlake\.errors\.\w+: (.*)$", re.MULTILINE)
-"""How an error raised within a task looks in the text that reaches the driver."""
+WORKER_ERROR = re.compile(
+    r"^(?:(?P<module>[\w.]+)\.)?(?P<name>\w+): "
+    # Looked ahead, not consumed: Java's own line before it has the same form.
+    r"(?=(?P<message>.*?)\s*(?:\Z|\n\s*"
+    r"(?:at [\w.$]+\(|Caused by: |Driver stacktrace:|SQLSTATE: |During handling|The above)))",
+    re.MULTILINE | re.DOTALL,
+)
+"""How an error raised within a task looks in the text that reaches the driver; a stack ends its message."""
 
 
 @dataclass
@@ -106,6 +113,15 @@ class Run:
         self.inputs.append({"kind": kind, "uri": uri, **facts})
         self.log("input_selected", kind=kind, uri=uri, **facts)
 
+    def verify(self, uri: str, remedy: str) -> Record | None:
+        """Holds a file that another job published against its record, and logs the answer; see `Lake.verified`."""
+        record = self.lake.verified(uri, remedy)
+        if record:
+            self.log("input_verified", uri=uri, rows=record.rows, md5=record.md5, published_by=record.run)
+        else:
+            self.log("input_unverified", uri=uri, reason="it has no record: made by an older version, or by hand")
+        return record
+
     def log_batch(self, balance: Balance, **fields: Any) -> None:
         """Logs a batch of a stream, whose rows are metrics at once: a stream has no end to count them at."""
         self.batches += 1
@@ -124,12 +140,28 @@ class Run:
         balance.enforce()
 
     def publish(self, *staged: Staged) -> None:
-        """Publishes staged datasets, each in one step."""
+        """Publishes staged datasets, each in one step; none of them when one has shrunk too much (ShrinkError)."""
         if self.balance is None:
             raise RuntimeError("a run publishes only after it has settled its balance")
         for each in staged:
+            self._refuse_shrunk(each)
+        for each in staged:
             self.lake.publish(each)
             self.published(each.contract.name, each.target, each.rows, each.size)
+
+    def _refuse_shrunk(self, staged: Staged) -> None:
+        limit: Decimal | None = self.arguments["max_shrink"]
+        if limit is None or staged.replaces is None:
+            return
+        last = self.lake.rows_of(staged.replaces, staged.contract)
+        if last is None:
+            self.log("rows_published_last_unknown", uri=staged.replaces.uri)
+        elif staged.rows < last * (1 - limit):
+            raise ShrinkError(
+                f"{staged.contract.name}: {staged.rows} rows would replace the {last} of {staged.replaces.uri}, fewer "
+                f"than --max_shrink {limit} allows; nothing is published; look for an emptied, filtered or wrong "
+                "input, or give --max_shrink none if it is right"
+            )
 
     def published(self, dataset: str, uri: str, rows: int, size: int) -> None:
         """Notes an output, in the log and for the summary; `size` is in bytes."""
@@ -214,11 +246,26 @@ def run_job(main: Callable[[Run], None], arguments: Sequence[Argument] = ()) -> 
 def explain(error: BaseException) -> str | None:
     """The one line that tells a person what to do; None for an error that catlake did not foresee."""
     if isinstance(error, CatlakeError):
-        return str(error)
+        return _on_one_line(str(error))
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing more is published; run the job again"
-    in_worker = WORKER_ERROR.findall(str(error))
-    return str(in_worker[-1]) if in_worker else None
+    in_worker = [
+        found for found in WORKER_ERROR.finditer(str(error)) if _is_ours(found["module"] or "__main__", found["name"])
+    ]
+    return _on_one_line(in_worker[-1]["message"]) if in_worker else None
+
+
+def _is_ours(module: str, name: str) -> bool:
+    """Whether a class named in a task's text is an error of catlake, wherever it is defined."""
+    if module.partition(".")[0] == "catlake":
+        with suppress(ImportError):
+            importlib.import_module(module)
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and issubclass(found, CatlakeError)
+
+
+def _on_one_line(message: str) -> str:
+    return one_line(message) if "\n" in message else message
 
 
 def _start(values: Mapping[str, Any]) -> Run:

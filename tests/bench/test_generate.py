@@ -90,7 +90,7 @@ def test_the_manifests_agree_with_the_files(tmp_path: Path) -> None:
         assert file["md5Checksum"] == base64_md5(data)
         assert len(gzip.decompress(data).splitlines()) == file["itemCount"]
     for name in ("manifest-summary", "manifest-files"):
-        assert (export / f"{name}.checksum").read_text() == base64_md5((export / f"{name}.json").read_bytes())
+        assert (export / f"{name}.md5").read_text() == base64_md5((export / f"{name}.json").read_bytes())
 
 
 def test_every_item_is_written_once(tmp_path: Path) -> None:

@@ -102,10 +102,12 @@ def edit_entries(export: Path, change: Callable[[dict[str, Any]], dict[str, Any]
 
 
 def write_sealed(path: Path, text: str) -> None:
-    """Writes a manifest and the checksum that belongs to it."""
+    """Writes a manifest and the checksums that belong to it: those that are there, or the `.md5`."""
     path.write_text(text)
     digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
-    path.with_suffix(".checksum").write_bytes(base64.b64encode(digest))
+    there = [path.with_suffix(suffix) for suffix in (".md5", ".checksum") if path.with_suffix(suffix).exists()]
+    for checksum in there or [path.with_suffix(".md5")]:
+        checksum.write_bytes(base64.b64encode(digest))
 
 
 def replace_data(export: Path, content: bytes, item_count: int) -> None:

@@ -24,6 +24,7 @@ from tests.dynamodb.albums import (
     write_sealed,
 )
 
+REAL_WORLD = Path("tests/data/real_world")
 NEW = "take a new"
 COPY = "copy the export again or take a new one"
 WHOLE = "copy the whole export"
@@ -93,17 +94,44 @@ def test_a_missing_list_of_files_is_named(export: Path) -> None:
     assert_told(error_of(export), "manifest-files.json is missing", WHOLE)
 
 
+def name_checksums(export: Path, *suffixes: str) -> None:
+    """Gives an export its checksum files under these names alone."""
+    for old in export.glob("*.md5"):
+        content = old.read_bytes()
+        old.unlink()
+        for suffix in suffixes:
+            old.with_suffix(suffix).write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", [".md5", ".checksum"])
 @pytest.mark.parametrize("name", ["manifest-summary", "manifest-files"])
-def test_a_manifest_that_was_changed_does_not_match_its_checksum(name: str, export: Path) -> None:
+def test_a_manifest_that_was_changed_does_not_match_its_checksum(name: str, suffix: str, export: Path) -> None:
+    name_checksums(export, suffix)
     path = export / f"{name}.json"
     path.write_text(path.read_text().replace('"itemCount":3', '"itemCount":2'))
     actual = hashlib.md5(path.read_bytes(), usedforsecurity=False).digest()
     assert len(actual) == 16
-    assert_told(error_of(export), f"{name}.json: does not match its checksum", f"{name}.checksum says", COPY)
+    assert_told(error_of(export), f"{name}.json: does not match its checksum", f"{name}{suffix} says", COPY)
+
+
+@pytest.mark.parametrize("wrong", [".md5", ".checksum"])
+@pytest.mark.parametrize("name", ["manifest-summary", "manifest-files"])
+def test_of_two_checksum_files_both_must_match(name: str, wrong: str, export: Path) -> None:
+    name_checksums(export, ".md5", ".checksum")
+    assert len(rows(export)) == 3
+    (export / f"{name}{wrong}").write_text("AAAAAAAAAAAAAAAAAAAAAA==")
+    assert_told(error_of(export), f"{name}.json: does not match its checksum", f"{name}{wrong} says", COPY)
+
+
+@pytest.mark.parametrize("twin", ["md5", "checksum"])
+def test_the_altered_summary_of_a_real_layout_is_refused_under_either_name(twin: str) -> None:
+    folder = REAL_WORLD / "md5-named-checksums" / twin
+    with pytest.raises(ExportError, match=rf"manifest-summary\.json: does not match .*manifest-summary\.{twin} says"):
+        find_export(LocalFiles(), str(folder))
 
 
 def test_a_checksum_file_that_is_no_checksum_is_named(export: Path) -> None:
-    (export / "manifest-files.checksum").write_bytes(b"\xff\x00 nonsense\n")
+    (export / "manifest-files.md5").write_bytes(b"\xff\x00 nonsense\n")
     assert_told(error_of(export), "manifest-files.json: does not match its checksum", COPY)
 
 

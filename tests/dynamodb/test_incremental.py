@@ -28,7 +28,7 @@ from catlake.dynamodb import (
 from catlake.dynamodb.reader import REASON
 from catlake.errors import ExportError
 from catlake.files import LocalFiles
-from tests.dynamodb.albums import album, edit_summary, titled, write
+from tests.dynamodb.albums import TABLE, album, edit_entries, edit_summary, titled, write
 from tests.dynamodb.changes import KEY, change, micros, write_changes
 
 AT_5, AT_6, AT_7, AT_8 = (f"2025-08-04T0{hour}:00:00.000Z" for hour in (5, 6, 7, 8))
@@ -139,14 +139,62 @@ def test_a_window_before_the_full_export_is_left_out_and_named(tmp_path: Path) -
     ]
 
 
-@pytest.mark.parametrize("told", [{"tableArn": "arn:aws:dynamodb:us-east-1:1:table/other"}, {"tableId": "other"}])
-def test_the_changes_of_another_table_are_left_out_and_named(told: dict[str, str], tmp_path: Path) -> None:
+def test_the_changes_of_another_table_are_refused_with_both_tables(tmp_path: Path) -> None:
+    whole = full(tmp_path)
+    other = write_changes(tmp_path, start=AT_5, end=AT_6, tableArn="arn:aws:dynamodb:us-east-1:1:table/other")
+    with pytest.raises(ExportError) as error:
+        chain(tmp_path)
+    assert explained(error) == (
+        f"{tmp_path}: exports of 2 tables lie there ({TABLE} in {whole}; "
+        f"arn:aws:dynamodb:us-east-1:1:table/other in {other}); give the folder of one table's"
+    )
+
+
+def test_changes_of_a_table_that_was_made_again_after_the_full_export_ask_for_a_new_one(tmp_path: Path) -> None:
     full(tmp_path)
-    other = write_changes(tmp_path, start=AT_5, end=AT_6, **told)
-    found = chain(tmp_path)
-    assert found.increments == ()
-    assert [Path(each.uri) for each in found.left_out] == [other]
-    assert "another table" in found.left_out[0].reason
+    other = write_changes(tmp_path, start=AT_5, end=AT_6, tableId="other")
+    with pytest.raises(ExportError, match=f"^{other}: .* the table was made again; export it in full"):
+        chain(tmp_path)
+
+
+def test_changes_of_a_table_that_was_made_again_before_the_full_export_are_left_out(tmp_path: Path) -> None:
+    full(tmp_path, time=AT_7)
+    write_changes(tmp_path, start=AT_5, end=AT_6, tableId="other")
+    assert (chain(tmp_path).increments, len(chain(tmp_path).left_out)) == ((), 1)
+
+
+def test_a_filtered_incremental_export_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+    full(tmp_path)
+    part = write_changes(tmp_path, start=AT_5, end=AT_6, filterSpecification={"filterExpression": "#p = :a"})
+    with pytest.raises(ExportError, match=rf"^{part}: a filtered export \(filterSpecification: filterExpression: #p"):
+        chain(tmp_path)
+    assert len(find_exports(LocalFiles(), str(tmp_path), allow_filtered=True).increments) == 1
+
+
+def test_a_filtered_incremental_export_of_a_real_layout_is_refused() -> None:
+    folder = Path("tests/data/real_world/filtered-export/filtered-incremental")
+    with pytest.raises(ExportError, match=r"02-i: a filtered export \(filterSpecification: filterExpression: #p = :a"):
+        chain(folder)
+
+
+def test_a_broken_window_of_before_the_full_export_is_named_and_a_later_one_stops_the_run(tmp_path: Path) -> None:
+    full(tmp_path, time=AT_6)
+    old = write_changes(tmp_path, start=AT_5, end=AT_6)
+    (old / "manifest-summary.md5").write_text("AAAAAAAAAAAAAAAAAAAAAA==")
+    assert [Path(each.uri) for each in chain(tmp_path).left_out] == [old]
+    later = write_changes(tmp_path, start=AT_6, end=AT_7, seed=3)
+    (later / "manifest-summary.md5").write_text("AAAAAAAAAAAAAAAAAAAAAA==")
+    with pytest.raises(ExportError, match=f"^{later}/manifest-summary.json: does not match .*; it may be newer than"):
+        chain(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["/{}", "exports//{}"])
+def test_empty_segments_of_the_shared_datas_keys_are_none_on_disk(form: str, tmp_path: Path) -> None:
+    full(tmp_path)
+    export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
+    edit_entries(export, lambda entry: {**entry, "dataFileS3Key": form.format(entry["dataFileS3Key"])})
+    (increment,) = chain(tmp_path).increments
+    assert [Path(file.uri).parent for file in increment.export.files] == [tmp_path / "AWSDynamoDB" / "data"]
 
 
 def test_a_newer_full_export_begins_a_new_chain(tmp_path: Path) -> None:
@@ -169,7 +217,7 @@ def test_incremental_exports_alone_ask_for_a_full_one(tmp_path: Path) -> None:
     ("told", "message"),
     [
         ({"outputView": "OLD_IMAGE"}, "outputView OLD_IMAGE is not supported"),
-        ({"exportToTime": "2025-08-04T04:00:00Z"}, "is not before exportToTime"),
+        ({"exportFromTime": AT_6}, "is not before exportToTime"),
         ({"exportFromTime": None}, "exportFromTime is None, not an ISO-8601 time"),
         ({"itemCount": 7}, "counts 7 items but manifest-files.json lists 0"),
     ],
@@ -211,7 +259,7 @@ def test_every_line_has_an_outcome_and_the_current_ones_are_the_table_at_the_end
         change("Deleted", PAST_5, gone=True),
         change("Reborn", PAST_5, gone=True),
         change("New", PAST_5, Year=year(2)),
-        change("Early", AT_5, Year=year(2)),
+        change("Early", "2025-08-04T04:59:59.999999Z", Year=year(2)),
         change("Gone again", PAST_5, Year=year(2)),
         start="2025-08-04T04:00:00Z",
         end=AT_6,
@@ -233,6 +281,20 @@ def test_every_line_has_an_outcome_and_the_current_ones_are_the_table_at_the_end
         ("Same", 1, "current"),
     ]
     assert chain(tmp_path).item_count == 13
+
+
+def test_what_was_written_at_the_full_exports_very_time_holds(spark: SparkSession, tmp_path: Path) -> None:
+    full(tmp_path, *(album(Title={"S": title}, Year=year(1)) for title in ("Changed", "Deleted", "Same")))
+    write_changes(
+        tmp_path,
+        change("Changed", AT_5, Year=year(2)),
+        change("Deleted", AT_5, gone=True),
+        change("New", AT_5, Year=year(2)),
+        start=AT_5,
+        end=AT_6,
+    )
+    current = [(title, value) for title, value, outcome in state(spark, tmp_path) if outcome == "current"]
+    assert current == [("Changed", 2), ("New", 2), ("Same", 1)]
 
 
 def test_a_window_that_came_twice_changes_nothing(spark: SparkSession, tmp_path: Path) -> None:
@@ -361,7 +423,7 @@ def test_a_chain_of_the_full_export_alone_is_read_without_a_shuffle(spark: Spark
     assert "Window" not in plan
     items = read_items(spark, LocalFiles(), find_export(LocalFiles(), str(export)), ALBUMS)
     assert rows.drop(VERSION, OUTCOME).collect() == items.collect()
-    assert {row[VERSION] for row in rows.collect()} == {micros(AT_5)}
+    assert {row[VERSION] for row in rows.collect()} == {micros(AT_5) - 1}
     assert state(spark, tmp_path) == [
         ("Dos", 1993, "current"),
         ("La Candela Viva", 0, "rejected"),
@@ -417,11 +479,11 @@ def test_genuine_changes_from_before_the_full_export_are_left_out(spark: SparkSe
 def test_genuine_changes_after_the_full_export_are_applied(spark: SparkSession, tmp_path: Path) -> None:
     folder = genuine(tmp_path, "2025-11-20T04:00:00.000Z")
     rows = read(spark, folder, CONVERSATIONS, key=("PK", "SK")).collect()
-    # 13 changes of 32 items: one was written at 04:00 sharp, and one is a deletion.
-    assert Counter(row[OUTCOME] for row in rows) == {"current": 31, "superseded": 12, "deleted": 1, "too_early": 1}
+    # 13 changes of 32 items: one was written at 04:00 sharp, the full export's own time, and one is a deletion.
+    assert Counter(row[OUTCOME] for row in rows) == {"current": 31, "superseded": 13, "deleted": 1}
     data = [gzip.decompress(path.read_bytes()) for path in (folder / "changes").rglob("*.gz")]
     lines = [json.loads(line) for line in b"".join(data).splitlines()]
-    for line in lines[1:]:
+    for line in lines:
         (row,) = [row for row in rows if str(row[VERSION]) == line["Metadata"]["WriteTimestampMicros"]["N"]]
         assert line["Keys"]["SK"]["S"] == row.SK
         assert row[OUTCOME] == ("current" if "NewImage" in line else "deleted")

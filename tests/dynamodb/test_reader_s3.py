@@ -8,9 +8,10 @@ from pyspark.sql import Row, SparkSession
 
 from catlake.dynamodb import find_export, read_items
 from catlake.errors import ExportError
-from catlake.files import files_for
+from catlake.files import S3Files, S3Settings, files_for
 from catlake.job import explain
-from tests.dynamodb.albums import TITLES, data_file, titled, write
+from tests.aws import empty, moto_server
+from tests.dynamodb.albums import TITLES, data_file, edit_entries, titled, write
 from tests.s3 import KEY, S3Server
 
 TITLES_WRITTEN = ["Cuatro", "Dos", "Tres", "Uno"]
@@ -98,6 +99,56 @@ def test_keys_may_repeat_the_prefix_or_omit_it(
     uri = f"s3://{bucket}/exports"
     (file,) = find_export(files_for(configured, uri), uri).files
     assert file.uri == f"s3://{bucket}/{folder}/data/{data_file(export).name}"
+
+
+@pytest.mark.parametrize("form", ["/{}", "exports//{}"])
+def test_empty_segments_of_a_key_are_read(form: str, configured: SparkSession, s3: S3Server, export: Path) -> None:
+    edit_entries(export, lambda entry: {**entry, "dataFileS3Key": form.format(entry["dataFileS3Key"])})
+    bucket = s3.bucket()
+    upload(s3, export, bucket, form.format("").strip("/"))
+    assert titles(configured, f"s3a://{bucket}") == TITLES_WRITTEN
+    # Beside the manifest, too.
+    other = s3.bucket()
+    upload(s3, export, other, "copies")
+    assert titles(configured, f"s3a://{other}/copies") == TITLES_WRITTEN
+
+
+@pytest.fixture
+def exact_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Files]:
+    """A bucket of a server that keeps empty segments of keys, as S3 itself does (the one of the other tests joins
+    what stands around them)."""
+    with moto_server() as endpoint:
+        files = S3Files(S3Settings(endpoint=endpoint, access_key="a", secret_key="s", path_style=True))
+        files.client.create_bucket(Bucket="bucket")
+        yield files
+        empty(endpoint)
+
+
+@pytest.mark.parametrize("on_s3", ["exports//", "exports/", "/", "/exports/", "elsewhere/"])
+@pytest.mark.parametrize("in_key", ["exports//{}", "/exports/{}", "/{}", "{}"])
+def test_empty_segments_are_names_on_s3_or_lost_on_the_way(
+    on_s3: str, in_key: str, exact_s3: S3Files, tmp_path: Path
+) -> None:
+    export = write(tmp_path, *titled("Uno"))
+    key = data_file(export).relative_to(tmp_path).as_posix()
+    edit_entries(export, lambda entry: {**entry, "dataFileS3Key": in_key.format(key)})
+    for path in (path for path in export.rglob("*.*") if path.is_file()):
+        exact_s3.write(f"s3://bucket/{on_s3}{path.relative_to(tmp_path).as_posix()}", path.read_bytes())
+    for uri in ("s3://bucket", f"s3://bucket/{on_s3}AWSDynamoDB/{export.name}"):
+        (file,) = find_export(exact_s3, uri).files
+        assert file.uri == f"s3://bucket/{on_s3}{key}"
+        assert exact_s3.read(file.uri) == data_file(export).read_bytes()
+
+
+def test_the_key_as_it_stands_goes_before_the_one_without_empty_segments(exact_s3: S3Files, tmp_path: Path) -> None:
+    export = write(tmp_path, *titled("Uno"))
+    key = f"exports//{data_file(export).relative_to(tmp_path).as_posix()}"
+    edit_entries(export, lambda entry: {**entry, "dataFileS3Key": key})
+    for name in ("manifest-summary.json", "manifest-files.json"):
+        exact_s3.write(f"s3://bucket/copy/{name}", (export / name).read_bytes())
+    for at in (key, key.replace("//", "/"), f"copy/data/{data_file(export).name}"):
+        exact_s3.write(f"s3://bucket/{at}", b"")
+    assert [file.uri for file in find_export(exact_s3, "s3://bucket").files] == [f"s3://bucket/{key}"]
 
 
 def test_a_key_leads_to_the_original_where_a_copy_is_of_manifests_alone(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -71,6 +72,8 @@ def run_of(
         "first_date": of.first_conversation_date,
         "excluded_cities": of.excluded_cities,
         "max_quarantined": of.max_quarantined,
+        "max_shrink": Decimal("0.5"),
+        "allow_filtered_export": False,
         **more,
     }
     # A quarantine is never written over, so that each run has an id of its own.

@@ -16,6 +16,7 @@ from tests.jobs.running import (
     CURATE,
     NORMALIZE,
     PARQUET,
+    ROOT,
     SAMPLE,
     SMALL,
     RunScript,
@@ -29,6 +30,8 @@ from tests.jobs.running import (
 from tests.places import Bucket, copy
 from tests.s3 import S3Server
 from tests.tokens.genuine import BEDROCK
+
+REAL_WORLD = ROOT / "tests/data/real_world"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,8 @@ def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path,
     assert pq.read_table(tmp_path / PARQUET).equals(pq.read_table(pa.BufferReader(expected[1])))
     runs = [f"runs/{job}/{done.last['run']}.json" for job, done in ((NORMALIZE, first), (CURATE, second))]
     found = files_below(tmp_path)
-    assert [name for name in found if not name.startswith("quarantine/")] == sorted([CSV, PARQUET, *runs])
+    beside = ("quarantine/", "_checksums/")
+    assert [name for name in found if not name.startswith(beside)] == sorted([CSV, PARQUET, *runs])
     for done in (first, second):
         assert done.last["event"] == "run_finished"
         assert [each["event"] for each in done.events].count("balance") == 1
@@ -120,8 +124,9 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
 
     found = lake.tree()
     assert (found[CSV], found[PARQUET]) == expected
-    others = [key for key in found if not key.startswith(("quarantine/", "runs/"))]
+    others = [key for key in found if not key.startswith(("quarantine/", "runs/", "_checksums/"))]
     assert sorted(others) == [CSV, PARQUET]
+    assert second.event("input_verified")["uri"] == f"{lake.root}/{CSV}"
     summary = json.loads(found[f"runs/{NORMALIZE}/{first.last['run']}.json"])
     assert summary["outputs"][0]["uri"] == f"{everyday}/{CSV}"
 
@@ -224,6 +229,47 @@ def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: RunScript
     parts = (tmp_path / "quarantine/conversations" / done.last["run"]).glob("part-*")
     raws = [json.loads(line)["raw"] for part in parts for line in part.read_text("utf-8").splitlines()]
     assert sorted(raw[:14] for raw in raws)[0] == "too,few,fields"
+
+
+def test_half_of_what_normalize_published_is_refused_by_curate(run: RunScript, tmp_path: Path, export: Path) -> None:
+    assert run(NORMALIZE, tmp_path, environment="prod", export_uri=export).code == 0
+    assert run(CURATE, tmp_path).event("input_verified")["rows"] == 4
+    path, before = tmp_path / CSV, (tmp_path / PARQUET).read_bytes()
+    whole = path.read_bytes()
+    # Cut at the end of a row: each row that is left is whole.
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
+    failed = run(CURATE, tmp_path)
+    assert failed.code == 1
+    assert failed.stderr == f"{failed.last['error']}\n"
+    assert failed.last["error"].startswith(f"{path}: it was cut off or changed after it was published (MD5 ")
+    assert f"published were 4 rows, {len(whole)} bytes" in failed.last["error"]
+    assert "; normalize again, or remove " in failed.last["error"]
+    assert (tmp_path / PARQUET).read_bytes() == before
+    path.write_bytes(whole)
+    assert run(CURATE, tmp_path).code == 0
+
+
+def test_a_filtered_export_of_a_real_layout_does_not_replace_the_whole_table(run: RunScript, tmp_path: Path) -> None:
+    folder, lake = REAL_WORLD / "filtered-export/full/AWSDynamoDB", tmp_path / "lake"
+    refused = run(NORMALIZE, lake, export_uri=folder)
+    assert refused.code == 1
+    assert refused.stderr.startswith(f"{folder}/02-filtered: a filtered export (filterSpecification: keyCondition")
+    assert run(NORMALIZE, lake, export_uri=folder / "01-full").event("published")["rows"] == 50
+    shrunk = run(NORMALIZE, lake, export_uri=folder, allow_filtered_export="true")
+    assert f"1 rows would replace the 50 of {lake / CSV}, fewer than --max_shrink 0.5" in shrunk.last["error"]
+    assert (lake / CSV).read_text(encoding="utf-8").count("\n") == 51
+    done = run(NORMALIZE, lake, export_uri=folder, allow_filtered_export="true", max_shrink="none")
+    assert (done.code, done.event("published")["rows"]) == (0, 1)
+    assert "filterSpecification" in done.event("input_selected")["filtered"]
+
+
+def test_an_old_broken_export_is_named_in_the_log(run: RunScript, tmp_path: Path) -> None:
+    small_export(tmp_path / "exports")
+    old = tmp_path / "exports/AWSDynamoDB/01700000000000-0123abcd"
+    old.mkdir()
+    (old / "manifest-summary.json").write_text("<html>")
+    done = run(NORMALIZE, tmp_path / "lake", export_uri=tmp_path / "exports")
+    assert (done.code, done.event("export_left_out")["uri"]) == (0, str(old))
 
 
 def test_curate_without_a_csv_says_which_job_makes_it(run: RunScript, tmp_path: Path) -> None:

@@ -2,19 +2,22 @@
 
 import json
 import os
+import shutil
 import time
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from catlake.errors import ContractError, StoreError
-from catlake.store import Lake
+from catlake.store import Lake, Record
 from catlake.store.lake import ABANDONED_AFTER
 from tests.s3 import S3Server
-from tests.store.rows import NORMALIZED, normalized_rows
+from tests.store.rows import CURATED, NORMALIZED, normalized_rows
 
 DAY = date(2025, 11, 20)
 LIVE = "reports/etl-process1/data_20251120.csv"
@@ -37,8 +40,10 @@ def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, t
         assert staged.size == Path(staged.uri).stat().st_size
         assert not (tmp_path / LIVE).exists()
         lake.publish(staged)
-    # Nothing but the file: no marker, no checksum, no staging.
-    assert files_below(tmp_path) == [LIVE]
+    # Nothing but the file and its record: no marker, no checksum of Spark's, no staging.
+    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{staged.md5}.json", LIVE]
+    record = lake.verified(str(tmp_path / LIVE), "")
+    assert record == Record(rows=2, bytes=staged.size, md5=staged.md5, job="job", run="run-1")
     assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["usuario_id", "a", "b"]
 
 
@@ -154,7 +159,58 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
     for uri in (f"{scheme}://{bucket}/lake/", str(tmp_path)):
         lake = lake_at(spark, uri)
         with lake.staging():
-            lake.publish(lake.stage(rows, NORMALIZED, DAY))
+            staged = lake.stage(rows, NORMALIZED, DAY)
+            lake.publish(staged)
         contents.append(lake.files.read(lake.path(LIVE)))
+        assert lake.verified(lake.path(LIVE), "") is not None
     assert contents[0] == contents[1]
-    assert s3.keys(bucket) == [f"lake/{LIVE}"]
+    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.md5}.json", f"lake/{LIVE}"]
+
+
+def test_the_record_is_there_before_the_file(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_at(spark, tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with lake.staging():
+        lake.publish(lake.stage(normalized_rows(spark, {}), NORMALIZED, DAY))
+        staged = lake.stage(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
+        monkeypatch.setattr(lake.files, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lake.publish(staged)
+    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.md5}.json").exists()
+    # The old file still has its own.
+    record = lake.verified(str(tmp_path / LIVE), "")
+    assert record is not None and record.rows == 1
+
+
+def test_rows_of_a_published_file_are_those_of_its_record_else_counted(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    with lake.staging():
+        for rows in ({"pregunta_conversacion": 'a\n"b"\n'}, {"usuario_id": "b"}):
+            lake.publish(lake.stage(normalized_rows(spark, {}, rows), NORMALIZED, DAY))
+    for folder in (None, tmp_path / "_checksums"):
+        if folder:
+            shutil.rmtree(folder)
+        found = lake.newest(NORMALIZED, DAY)
+        assert found is not None
+        assert lake.rows_of(found, NORMALIZED) == 2
+    # Of a contract with other columns.
+    (tmp_path / LIVE).write_text('a,b\n1,"2\n3"\n4,5\n6,7\n')
+    found = lake.newest(NORMALIZED, DAY)
+    assert found is not None and lake.rows_of(found, NORMALIZED) == 3
+
+
+def test_rows_of_parquet_are_counted_and_those_of_what_is_none_are_unknown(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    file = tmp_path / CURATED.path(DAY)
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"other": [1, 2, 3]}), file)
+    found = lake.newest(CURATED, DAY)
+    assert found is not None and lake.rows_of(found, CURATED) == 3
+    file.write_bytes(b"PAR1 cut off")
+    found = lake.newest(CURATED, DAY)
+    assert found is not None and lake.rows_of(found, CURATED) is None

@@ -23,6 +23,9 @@ from tests.tokens.genuine import BEDROCK, items
 from tests.tokens.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
 
 LARGE = BEDROCK / "large_messages"
+OTHERS = ("quarantine/", "runs/", "_checksums/")
+"""What a lake holds besides results."""
+
 MIDNIGHT = 1_735_689_600_000
 """1 January 2025, in epoch milliseconds."""
 DAY = 86_400_000
@@ -149,6 +152,20 @@ def test_without_the_historical_file_consolidate_fails_before_it_writes_anything
     assert [name.split("/")[0] for name in files_below(lake)] == ["runs"]
 
 
+def test_half_of_what_the_archive_job_published_is_refused_by_consolidate(run: RunScript, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    export = export_of(tmp_path / "export", *(talk(f"t{number}") for number in range(4)))
+    assert run("tokens_archive", lake, export_uri=export).code == 0
+    path = lake / f"{ARCHIVED}.csv"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    failed = run("tokens_consolidate", lake, export_uri=export)
+    assert failed.code == 1
+    assert failed.last["error"].startswith(f"{path}: it was cut off or changed after it was published (MD5 ")
+    assert "published were 4 rows" in failed.last["error"]
+    assert "; run the archive job again, or remove " in failed.last["error"]
+    assert not (lake / f"{CONSOLIDATED}.csv").exists()
+
+
 def test_an_ion_export_of_the_same_items_gives_the_same_bytes_however_spark_divides_the_work(
     spark: SparkSession, run: RunScript, tmp_path: Path, genuine_lake: tuple[Path, Run, Run]
 ) -> None:
@@ -188,7 +205,7 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
         assert done.code == 0, done.stderr
 
     def results(lake: dict[str, bytes]) -> dict[str, bytes]:
-        return {name: content for name, content in lake.items() if not name.startswith(("quarantine/", "runs/"))}
+        return {name: content for name, content in lake.items() if not name.startswith(OTHERS)}
 
     expected = results(Folder(genuine_lake[0]).tree())
     assert expected.keys() > {f"{ARCHIVED}.csv", f"{CONSOLIDATED}.csv", DAILY, TABLE, DAILY_TABLE, COSTS}

@@ -1,8 +1,5 @@
 """ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (SPEC 2.2)."""
 
-import re
-from datetime import date, datetime
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
@@ -20,6 +17,7 @@ PIPELINE = "conversations"
 SOURCE = "normalized_conversations"
 DATASET = "curated_conversations"
 
+REMEDY = "normalize again"
 _MESSAGES = "array<struct<`from`:string,text:string>>"
 
 
@@ -29,19 +27,12 @@ def newest_normalized(run: Run) -> str:
     Raises:
         StoreError: There is none.
     """
-    folder, pattern = run.lake.path(contract(SOURCE).path(run.run_date)).rsplit("/", 1)
-    name = re.compile(re.escape(pattern).replace(run.run_date.strftime("%Y%m%d"), r"(\d{8})"))
-    dated = {
-        day: info
-        for info in run.lake.files.list(folder)
-        if (match := name.fullmatch(info.uri[len(folder) + 1 :])) and (day := _day(match[1])) <= run.run_date
-    }
-    if not dated:
+    newest = run.lake.newest(contract(SOURCE), run.run_date)
+    if newest is None:
         raise StoreError(
-            f"{folder}: no data_YYYYMMDD.csv of {run.run_date} or before; run the normalize job first, "
-            "or give a later --run_date"
+            f"{run.lake.path(contract(SOURCE).root)}: no data_YYYYMMDD.csv of {run.run_date} or before; "
+            "run the normalize job first, or give a later --run_date"
         )
-    newest = dated[max(dated)]
     run.read_from("normalized_csv", newest.uri, bytes=newest.size)
     return newest.uri
 
@@ -52,7 +43,7 @@ def read(run: Run, uri: str) -> DataFrame:
     Raises:
         ContractError: The header is not the contract's.
     """
-    return read_rows(run.spark, run.lake, uri, contract(SOURCE), remedy="normalize again")
+    return read_rows(run.spark, run.lake, uri, contract(SOURCE), remedy=REMEDY)
 
 
 def judged(rows: DataFrame) -> DataFrame:
@@ -107,9 +98,12 @@ def curate(run: Run) -> None:
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.stage("read"):
         uri = newest_normalized(run)
+        record = run.verify(uri, REMEDY)
         rows = read(run, uri).transform(judged).persist(StorageLevel.MEMORY_AND_DISK)
         counts = rows.agg(F.count(F.lit(1)), F.count(REASON)).first()
         read_count, quarantined = (counts[0], counts[1]) if counts else (0, 0)
+        if record:
+            record.refuse_other_rows(uri, read_count, REMEDY)
     if quarantined:
         run.put_in_quarantine(rows.transform(rejected, uri), PIPELINE)
     with run.stage("write"):
@@ -126,11 +120,3 @@ def _first_day() -> Column:
 
 def _day_is_missing() -> Column:
     return F.col("fecha_primera_conversacion").isNotNull() & _first_day().isNull()
-
-
-def _day(digits: str) -> date:
-    try:
-        return datetime.strptime(digits, "%Y%m%d").date()
-    except ValueError:
-        # No date of the calendar: never chosen.
-        return date.max

@@ -24,10 +24,17 @@ def select_export(run: Run) -> tuple[Files, Export]:
     """The newest finished export at `--export_uri`."""
     uri = normalized(run.arguments["export_uri"])
     files = files_for(run.spark, uri)
-    export = find_export(files, uri)
+    export = find_export(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
     run.read_from(
-        "dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, table=export.table_arn
+        "dynamodb_export",
+        export.uri,
+        exported=export.export_time,
+        items=export.item_count,
+        table=export.table_arn,
+        **({"filtered": export.part} if export.part else {}),
     )
+    for left_out in export.left_out:
+        run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
     run.measures[EXPORT_AGE_HOURS] = export_age(export.export_time, run.run_date) / timedelta(hours=1)
     refuse_stale(export.uri, export.export_time, run.arguments["max_export_age_hours"], run.run_date)
     return files, export

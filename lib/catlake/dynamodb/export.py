@@ -7,18 +7,32 @@ the tasks that read them (`catlake.dynamodb.reader`).
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Set
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from catlake.errors import ExportError
+from catlake.errors import ExportError, one_line
 from catlake.files import Files, joined, normalized
 from catlake.jsontext import parse
 
 SUMMARY = "manifest-summary.json"
 FILE_LIST = "manifest-files.json"
 STARTED = "_started"
+
+CHECKSUM_SUFFIXES = (".md5", ".checksum")
+"""DynamoDB writes `manifest-*.md5`; its documentation says `manifest-*.checksum`. Whichever is there must match."""
+
+EXPORT_ID = re.compile(r"\d{14}-[0-9a-f]{8}")
+"""How DynamoDB names an export's folder: the milliseconds at which it began, and a random part."""
+
+PARTIAL = re.compile("filter|projection|keycondition", re.IGNORECASE)
+"""Members of a summary that say that the export holds a part of its table only."""
+
+MOST_NAMED = 3
+"""How many folders of a table a message names."""
 
 DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
 
@@ -35,8 +49,19 @@ class DataFile:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """An export that is there and not read, and why."""
+
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Export:
-    """A finished export: its folder, the time of the state that it holds (UTC), and its data files."""
+    """A finished export: its folder, the time of the state that it holds (UTC), and its data files.
+
+    `left_out` are the broken exports beside it, which are older; `part` is what its summary says of a filter.
+    """
 
     uri: str
     export_time: datetime
@@ -44,6 +69,8 @@ class Export:
     table_arn: str
     files: tuple[DataFile, ...]
     output_format: str = DYNAMODB_JSON
+    left_out: tuple[LeftOut, ...] = ()
+    part: str | None = None
 
 
 def export_age(exported: datetime, run_date: date) -> timedelta:
@@ -91,51 +118,100 @@ def refuse_foreign(export: Export, recognised: int, unknown: int) -> None:
         )
 
 
-def find_export(files: Files, uri: str) -> Export:
+def find_export(files: Files, uri: str, *, allow_filtered: bool = False) -> Export:
     """The newest finished full export at or below a URI.
 
     Args:
         files: Where the URI lies.
-        uri: An export's own folder, or any folder above exports.
+        uri: An export's own folder, or any folder above exports of one table.
+        allow_filtered: Whether an export that holds a part of its table only will do.
 
     Returns:
         The export, its manifests verified (checksums, counts, every data file present).
 
     Raises:
-        ExportError: No finished full export, or its manifests do not hold.
+        ExportError: No finished full export, exports of several tables, a filtered one, one that is broken and
+            may be newer than the newest sound one, or manifests that do not hold.
     """
     uri = normalized(uri)  # tasks run in another working directory
     found = FinishedExports.below(files, uri)
-    folder = found.newest_full()
-    return found.export(folder, "exportTime")
+    folder = found.newest_full(broken=[each for each in found.broken if each.may_be_full])
+    return found.export(folder, "exportTime", allow_filtered)
+
+
+@dataclass(frozen=True)
+class BrokenExport:
+    """A finished export whose summary does not hold.
+
+    `time` is the one that the summary claims all the same, if it can be read; `began` is told by the folder's name,
+    where DynamoDB chose it. An export begins after the time of the state that it holds.
+    """
+
+    uri: str
+    message: str
+    may_be_full: bool = True
+    time: datetime | None = None
+
+    @property
+    def began(self) -> datetime | None:
+        """When the export began."""
+        return _began(self.uri)
 
 
 @dataclass(frozen=True)
 class FinishedExports:
-    """The finished exports at or below a URI, by their summaries (whose checksums hold)."""
+    """The finished exports at or below a URI, by their summaries (whose checksums hold), and the broken ones."""
 
     files: Files
     uri: str
     listed: frozenset[str]
     summaries: Mapping[str, Summary]
+    broken: tuple[BrokenExport, ...] = ()
 
     @classmethod
     def below(cls, files: Files, uri: str) -> "FinishedExports":
-        """All that are there. Raises ExportError for a summary that does not hold."""
+        """All that are there. Raises ExportError when they are of several tables."""
         listed = frozenset(info.uri for info in files.list(uri))
-        folders = sorted(name.removesuffix("/" + SUMMARY) for name in listed if name.endswith("/" + SUMMARY))
-        return cls(files, uri, listed, {folder: _summary(files, folder, listed) for folder in folders})
+        summaries: dict[str, Summary] = {}
+        broken: list[BrokenExport] = []
+        for folder in sorted(name.removesuffix("/" + SUMMARY) for name in listed if name.endswith("/" + SUMMARY)):
+            content = files.read(joined(folder, SUMMARY))
+            try:
+                summaries[folder] = _summary(files, folder, content, listed)
+            except ExportError as error:
+                broken.append(_broken(folder, content, str(error)))
+        found = cls(files, uri, listed, summaries, tuple(broken))
+        found._refuse_several_tables()
+        return found
 
-    def newest_full(self) -> str:
-        """The folder of the newest full export. Raises ExportError, saying why, when there is none."""
+    def newest_full(self, broken: Iterable[BrokenExport]) -> str:
+        """The folder of the newest full export.
+
+        Args:
+            broken: Those of the broken ones that matter: none of them may be newer.
+
+        Raises:
+            ExportError: There is none, or a broken one may be newer. One that is older, or that does not say how old
+                it is, must not stop the good ones for ever: it is named in `left_out`.
+        """
         full = [folder for folder, summary in self.summaries.items() if is_full(summary)]
         if not full:
-            raise ExportError(f"{self.uri}: {self._why_none()}")
-        return max(full, key=lambda folder: (self.time(folder, "exportTime"), folder))
+            raise ExportError(self.broken[-1].message if self.broken else f"{self.uri}: {self._why_none()}")
+        newest = max(full, key=lambda folder: (self.time(folder, "exportTime"), folder))
+        for each in broken:
+            if self._may_be_newer(each, newest):
+                raise ExportError(f"{each.message}; it may be newer than {newest}, which is not read in its place")
+        return newest
 
-    def export(self, folder: str, time_field: str) -> Export:
+    def export(self, folder: str, time_field: str, allow_filtered: bool) -> Export:
         """An export whole, its manifests verified; its time is the given field of its summary."""
         summary = self.summaries[folder]
+        part = next(_parts(summary), None)
+        if part and not allow_filtered:
+            raise ExportError(
+                f"{folder}: a filtered export ({part}), it holds a part of its table only; export the table without a "
+                "filter, name another export, or give --allow_filtered_export true"
+            )
         data_files, item_count = _verified_files(self.files, self.uri, folder, summary, self.listed)
         return Export(
             folder,
@@ -144,6 +220,8 @@ class FinishedExports:
             str(summary.get("tableArn")),
             data_files,
             summary["outputFormat"],
+            tuple(LeftOut(each.uri, f"broken: {each.message}") for each in self.broken),
+            part,
         )
 
     def time(self, folder: str, field: str) -> datetime:
@@ -153,7 +231,25 @@ class FinishedExports:
     def unfinished(self) -> list[str]:
         """The folders of exports that have begun and have no summary."""
         begun = {name.rpartition("/")[0] for name in self.listed if name.endswith(("/" + STARTED, "/" + FILE_LIST))}
-        return sorted(begun - self.summaries.keys())
+        return sorted(begun - self.summaries.keys() - {each.uri for each in self.broken})
+
+    def _may_be_newer(self, broken: BrokenExport, newest: str) -> bool:
+        """Whether something says how old a broken export is, and nothing says that it is older."""
+        exported = self.time(newest, "exportTime")
+        newer = [broken.time > exported] if broken.time else []
+        newer += [broken.began > (_began(newest) or exported)] if broken.began else []
+        return bool(newer) and all(newer)
+
+    def _refuse_several_tables(self) -> None:
+        """By ARN: the exports of a table that was deleted and made again are told apart by its id, later."""
+        folders: dict[str, list[str]] = {}
+        for folder, summary in self.summaries.items():
+            folders.setdefault(str(summary.get("tableArn")), []).append(folder)
+        if len(folders) > 1:
+            tables = "; ".join(f"{arn} in {_shortened(of)}" for arn, of in sorted(folders.items()))
+            raise ExportError(
+                f"{self.uri}: exports of {len(folders)} tables lie there ({tables}); give the folder of one table's"
+            )
 
     def _why_none(self) -> str:
         if self.summaries:
@@ -170,11 +266,47 @@ def is_full(summary: Summary) -> bool:
     return summary.get("exportType") in (None, "FULL_EXPORT")
 
 
-def _summary(files: Files, folder: str, listed: Set[str]) -> Summary:
+def _summary(files: Files, folder: str, content: bytes, listed: Set[str]) -> Summary:
     uri = joined(folder, SUMMARY)
-    content = _verified(files, uri, joined(folder, "manifest-summary.checksum"), listed)
+    _verify(files, uri, content, listed)
     summary = _parsed(uri, content)
+    if is_full(summary):
+        _time(folder, summary, "exportTime")
     return summary
+
+
+def _broken(folder: str, content: bytes, message: str) -> BrokenExport:
+    try:
+        summary = _parsed(folder, content)
+    except ExportError:
+        return BrokenExport(folder, message)
+    time: datetime | None = None
+    for field in ("exportTime", "exportToTime"):
+        with suppress(ExportError):
+            time = _time(folder, summary, field)
+    return BrokenExport(folder, message, is_full(summary), time)
+
+
+def _began(folder: str) -> datetime | None:
+    name = folder.rpartition("/")[2]
+    if not EXPORT_ID.fullmatch(name):
+        return None
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(name.partition("-")[0]))
+
+
+def _parts(value: Any, inside: bool = False) -> Iterator[str]:
+    """What a summary says of a filter, however deep it stands, as texts; absent and empty members say nothing."""
+    for name, each in value.items():
+        named = inside or PARTIAL.search(name) is not None
+        if isinstance(each, dict):
+            yield from (f"{name}: {part}" for part in _parts(each, named))
+        elif named and each:
+            yield one_line(f"{name}: {each}")
+
+
+def _shortened(folders: list[str]) -> str:
+    more = len(folders) - MOST_NAMED
+    return ", ".join(folders[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _verified_files(
@@ -188,7 +320,8 @@ def _verified_files(
     uri = joined(folder, FILE_LIST)
     if uri not in listed:
         raise ExportError(f"{folder}: {FILE_LIST} is missing; copy the whole export")
-    content = _verified(files, uri, joined(folder, "manifest-files.checksum"), listed)
+    content = files.read(uri)
+    _verify(files, uri, content, listed)
     entries = [_parsed(uri, line) for line in content.splitlines() if line.strip()]
     data_files = tuple(_data_file(files, root, folder, summary, entry, listed) for entry in entries)
     item_count = _count(joined(folder, SUMMARY), summary)
@@ -206,7 +339,7 @@ def _data_file(
 ) -> DataFile:
     manifest = joined(folder, FILE_LIST)
     key = str(entry.get("dataFileS3Key", ""))
-    places = list(_places(root, folder, summary, key))
+    places = list(dict.fromkeys(_places(root, folder, summary, key)))
     # What the listing shows needs no look-up: for a copy on S3 that saves two requests a file.
     found = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
     if found is None:
@@ -226,14 +359,17 @@ def _places(root: str, folder: str, summary: Summary, key: str) -> Iterable[str]
     The key comes from outside: it is only ever looked up inside the export's own bucket or the given
     folder, and never through `..`.
     """
-    segments = key.split("/")
-    if any(segment in ("", ".", "..") for segment in segments):
+    segments = [segment for segment in key.split("/") if segment]
+    if not segments or "." in segments or ".." in segments:
         return
     if "://" in folder:
         bucket = "/".join(folder.split("/")[:3])
-        yield joined(bucket, key)
-        if prefix := str(summary.get("s3Prefix") or "").strip("/"):
-            yield joined(bucket, prefix, key)
+        prefix = str(summary.get("s3Prefix") or "")
+        # In S3 an empty segment is a name like any other, so that the key is tried as it stands first; a copy may have
+        # lost them.
+        for path in (key, f"{prefix}/{key}") if prefix else (key,):
+            yield joined(bucket, path)
+            yield joined(bucket, *filter(None, path.split("/")))
     else:
         # A folder stands for a bucket, or for any part of one: the key may start at any level.
         for start in range(len(segments) - 1):
@@ -242,10 +378,12 @@ def _places(root: str, folder: str, summary: Summary, key: str) -> Iterable[str]
     yield joined(folder.rpartition("/")[0], "data", segments[-1])
 
 
-def _verified(files: Files, uri: str, checksum_uri: str, listed: Set[str]) -> bytes:
-    content = files.read(uri)
-    # A copy may lack the checksum files; the data files carry their own in the manifest.
-    if checksum_uri in listed:
+def _verify(files: Files, uri: str, content: bytes, listed: Set[str]) -> None:
+    """Holds a manifest against its checksum files. A copy may lack them: the manifest has those of the data files."""
+    for suffix in CHECKSUM_SUFFIXES:
+        checksum_uri = uri.removesuffix(".json") + suffix
+        if checksum_uri not in listed:
+            continue
         expected = files.read(checksum_uri).decode("ascii", "replace").strip()
         actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         if actual != expected:
@@ -253,7 +391,6 @@ def _verified(files: Files, uri: str, checksum_uri: str, listed: Set[str]) -> by
                 f"{uri}: does not match its checksum (MD5 {actual}, {checksum_uri.rpartition('/')[2]} says "
                 f"{expected}); copy the export again or take a new one"
             )
-    return content
 
 
 def _parsed(uri: str, content: bytes) -> dict[str, Any]:

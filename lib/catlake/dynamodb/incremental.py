@@ -3,20 +3,19 @@
 Which version of an item holds, and what overlapping windows make of it: `catlake.dynamodb.versions`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from catlake.dynamodb.export import DataFile, Export, FinishedExports, is_full
+from catlake.dynamodb.export import DataFile, Export, FinishedExports, LeftOut, Summary, is_full
 from catlake.dynamodb.lines import ItemLines, LineParser, format_of
 from catlake.dynamodb.reader import REJECTED, EachBatch, read_files, read_items
 from catlake.dynamodb.version_lines import OWN_COLUMNS, ChangeLines, FullLines
-from catlake.dynamodb.versions import CURRENT, FATE, KEY, REJECTED_OUTCOME, VERSION, Span, outcome
+from catlake.dynamodb.versions import CURRENT, FATE, KEY, REJECTED_OUTCOME, VERSION, Span, just_before, outcome
 from catlake.errors import ExportError
 from catlake.files import Files, normalized
 
@@ -44,14 +43,6 @@ class Increment:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """An incremental export that is there and not read, and why."""
-
-    uri: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class ExportChain:
     """A full export, the incremental ones that continue it without a gap, and those that do not belong."""
 
@@ -75,45 +66,48 @@ class ExportChain:
         return max(export.export_time for export in self.exports)
 
 
-def find_exports(files: Files, uri: str) -> ExportChain:
+def find_exports(files: Files, uri: str, *, allow_filtered: bool = False) -> ExportChain:
     """The newest finished full export at or below a URI, and the finished incremental ones after it.
 
-    Incremental exports of other tables, and those whose windows end before the full export, are left out
-    and named in the chain. An unfinished one is as if it were not there.
+    Those whose windows end before the full export, and broken ones that are older than it, are left out and named in
+    the chain. An unfinished one is as if it were not there.
 
     Args:
         files: Where the URI lies.
-        uri: A folder above the exports; their names and order do not matter.
+        uri: A folder above the exports of one table; their names and order do not matter.
+        allow_filtered: Whether exports that hold a part of their table only will do.
 
     Returns:
         The chain, its incremental exports by their windows; all manifests verified as by `find_export`.
 
     Raises:
-        ExportError: No finished full export, manifests that do not hold, or a time between the full export
-            and the last window that no window covers.
+        ExportError: As `find_export`; or a time between the full export and the last window that no window covers,
+            or a window of another table of the same name, made after the full export.
     """
     found = FinishedExports.below(files, normalized(uri))
-    full_folder = found.newest_full()
+    full_folder = found.newest_full(broken=found.broken)
     exported = found.time(full_folder, "exportTime")
     windows: list[tuple[datetime, datetime, str]] = []
     left_out: list[LeftOut] = []
     for folder, summary in found.summaries.items():
         if is_full(summary):
             continue
-        if not _same_table(summary, found.summaries[full_folder]):
-            left_out.append(LeftOut(folder, f"another table ({summary.get('tableArn')}, id {summary.get('tableId')})"))
+        start, end = found.time(folder, "exportFromTime"), found.time(folder, "exportToTime")
+        if end <= exported:
+            left_out.append(LeftOut(folder, f"ends at {end.isoformat()}, not after the full export"))
             continue
-        window = _window(found, folder)
-        if window[1] <= exported:
-            left_out.append(LeftOut(folder, f"ends at {window[1].isoformat()}, not after the full export"))
-            continue
-        windows.append((*window, folder))
+        _check_window(folder, summary, found.summaries[full_folder], start, end)
+        windows.append((start, end, folder))
     windows.sort()
     _check_no_gap(found, full_folder, exported, windows)
+    full = found.export(full_folder, "exportTime", allow_filtered)
     return ExportChain(
-        found.export(full_folder, "exportTime"),
-        tuple(Increment(found.export(folder, "exportToTime"), start, end) for start, end, folder in windows),
-        tuple(left_out),
+        full,
+        tuple(
+            Increment(found.export(folder, "exportToTime", allow_filtered), start, end)
+            for start, end, folder in windows
+        ),
+        (*full.left_out, *left_out),
     )
 
 
@@ -141,10 +135,10 @@ def read_state(
 
     Returns:
         The columns of `read_items` and two more. `_version`: when the row was written, in microseconds; the
-        full export's rows have its time. `_outcome`, whose counts add up to the lines read: `current` (the
-        rows that a full export taken at the end would hold), `superseded`, `deleted`, `too_early` (written
-        not later than the full export) and `rejected`. `_rejected` is set on the last alone: a broken
-        version that a later one replaced is superseded like any other.
+        full export's rows have the last microsecond before its time (see `versions`). `_outcome`, whose counts add
+        up to the lines read: `current` (the rows that a full export taken at the end would hold), `superseded`,
+        `deleted`, `too_early` (written before the full export's time) and `rejected`. `_rejected` is set on the last
+        alone: a broken version that a later one replaced is superseded like any other.
 
         Without incremental exports nothing is shuffled, and `key` is not looked at.
 
@@ -155,10 +149,10 @@ def read_state(
     if not chain.increments:
         rejected = F.when(F.col(REJECTED).isNotNull(), REJECTED_OUTCOME)
         return read_items(spark, files, chain.full, schema, each_batch=each_batch, output=output).withColumns(
-            {VERSION: F.lit(exported).cast("long"), OUTCOME: rejected.otherwise(CURRENT)}
+            {VERSION: F.lit(just_before(exported)).cast("long"), OUTCOME: rejected.otherwise(CURRENT)}
         )
     spans = [each.span for each in chain.increments]
-    full = FullLines(ItemLines(format_of(chain.full)), tuple(key), exported)
+    full = FullLines(ItemLines(format_of(chain.full)), tuple(key), just_before(exported))
     lines: list[tuple[DataFile, LineParser]] = [(file, full) for file in chain.full.files]
     for increment in chain.increments:
         span = increment.span
@@ -172,23 +166,24 @@ def read_state(
     )
 
 
-def _same_table(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    # The id tells a table from one of the same name that was deleted before it.
-    ids = {summary["tableId"] for summary in (one, other) if summary.get("tableId")}
-    return one.get("tableArn") == other.get("tableArn") and len(ids) < 2
-
-
-def _window(found: FinishedExports, folder: str) -> tuple[datetime, datetime]:
-    view = found.summaries[folder].get("outputView")
+def _check_window(folder: str, summary: Summary, full: Summary, start: datetime, end: datetime) -> None:
+    """Refuses a window that cannot continue a full export."""
+    # A table that was deleted and made again has the same ARN and another id. The windows of the old one end before the
+    # new one's full export, so that one which ends later is of a table that no full export here holds.
+    ids = [each["tableId"] for each in (full, summary) if each.get("tableId")]
+    if len(set(ids)) > 1:
+        raise ExportError(
+            f"{folder}: is of the table {summary.get('tableArn')} with the id {ids[1]}, but the newest full export is "
+            f"of one with the id {ids[0]}: the table was made again; export it in full"
+        )
+    view = summary.get("outputView")
     if view not in OUTPUT_VIEWS:
         raise ExportError(f"{folder}: outputView {view} is not supported; export with NEW_IMAGE or NEW_AND_OLD_IMAGES")
-    start, end = found.time(folder, "exportFromTime"), found.time(folder, "exportToTime")
     if start >= end:
         raise ExportError(
             f"{folder}: exportFromTime {start.isoformat()} is not before exportToTime {end.isoformat()}; "
             "export the window again"
         )
-    return start, end
 
 
 def _check_no_gap(

@@ -27,11 +27,11 @@ OWN_COLUMNS = T.StructType(
 
 @dataclass(frozen=True)
 class FullLines:
-    """The lines of the full export as versions, all written at its time."""
+    """The lines of the full export as versions, all written at one time: see `versions.just_before`."""
 
     lines: ItemLines
     key: tuple[str, ...]
-    exported: int
+    written: int
 
     def __call__(self, lines: Sequence[bytes]) -> Parsed:
         """See `LineParser`."""
@@ -43,7 +43,7 @@ class FullLines:
             except Mismatch as mismatch:
                 keys.append(None)
                 parsed.reasons[row] = str(mismatch)
-        times = [self.exported] * len(keys)
+        times = [self.written] * len(keys)
         return Parsed(parsed.items, parsed.reasons, _own(keys, times, [Fate.THERE] * len(keys)))
 
 

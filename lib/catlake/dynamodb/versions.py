@@ -1,9 +1,14 @@
 """Versions of items, and which of them are the state at the end (SPEC 1.2).
 
 Every line of a full export and of the incremental ones after it is a version of an item: its key, when it was
-written, and what it says. The rows of the full export are versions too, written at its `exportTime`. An
+written, and what it says. The rows of the full export are versions too, written just before its `exportTime`. An
 item's newest version tells what it is at the end: `outcomes` says so in plain Python and `outcome` in Spark,
 and tests hold the two together.
+
+A write at exactly the full export's `exportTime` counts as after it. As AWS documents them, a window includes its start
+and excludes its end, where it holds the state just before; a full export holds the state at its time, and whether a
+write of that very moment is in it is left open. Applying the write is right in both cases, because the window lists the
+item as its last write left it. Ignoring it would lose it in one.
 
 Two facts about incremental exports make this more than "the newest wins":
 
@@ -47,7 +52,7 @@ class Fate(IntEnum):
     """What a version says by itself. Of versions written in the same microsecond the higher one holds."""
 
     TOO_EARLY = 0
-    """Not later than the full export, which knows better."""
+    """Before the full export's time: that export knows better."""
     PROVISIONAL = 1
     """A window that ends later covers its time too, and repeats it unless the item was gone by then."""
     GONE = 2
@@ -67,6 +72,11 @@ class Span(NamedTuple):
         return min([self.end, *(span.start for span in spans if span.end > self.end)])
 
 
+def just_before(exported: int) -> int:
+    """When the rows of a full export count as written: in the last microsecond before its time."""
+    return exported - 1
+
+
 def fate(written: int, deleted: bool, *, exported: int, provisional_from: int, end: int) -> Fate:
     """The fate of a line of an incremental export.
 
@@ -77,7 +87,7 @@ def fate(written: int, deleted: bool, *, exported: int, provisional_from: int, e
         provisional_from: See `Span.provisional_from`.
         end: The end of the line's window.
     """
-    if written <= exported:
+    if written < exported:
         return Fate.TOO_EARLY
     if provisional_from <= written < end:
         return Fate.PROVISIONAL
@@ -128,7 +138,7 @@ class Changes(Generic[K, V]):
 def merge(full: Mapping[K, V], exported: int, changes: Sequence[Changes[K, V]]) -> dict[K, V]:
     """The state after a full export and the changes since, in whatever order they come."""
     spans = [each.span for each in changes]
-    versions = [Version(key, exported, Fate.THERE) for key in full]
+    versions = [Version(key, just_before(exported), Fate.THERE) for key in full]
     images: list[V | None] = list(full.values())
     for each in changes:
         since = each.span.provisional_from(spans)

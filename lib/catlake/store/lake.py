@@ -6,21 +6,27 @@ new one, whole, at every moment and after a crash anywhere.
 """
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contract import Contract
 from catlake.errors import ContractError, StoreError
-from catlake.files import FileInfo, Files, files_for, joined, normalized
+from catlake.files import FileInfo, Files, LocalFiles, files_for, joined, normalized
 from catlake.store import csv, parquet
+from catlake.store.checksums import Record, Records, md5_of
 
 STAGING = "_staging"
 """The leading underscore hides it from Spark and from crawlers."""
@@ -38,6 +44,8 @@ class Staged:
         target: Where it will be published.
         rows: Its rows, counted in the file.
         size: Its bytes.
+        md5: Their MD5 (hex).
+        replaces: What it replaces: the newest file of the dataset up to the run's date.
     """
 
     contract: Contract
@@ -45,6 +53,8 @@ class Staged:
     target: str
     rows: int
     size: int
+    md5: str
+    replaces: FileInfo | None
 
 
 class Lake:
@@ -55,7 +65,8 @@ class Lake:
         self.uri = normalized(uri)
         self.files: Files = files_for(spark, uri)
         self._staging = joined(self.uri, STAGING, job, run_id)
-        self._run_id = run_id
+        self._job, self._run_id = job, run_id
+        self._records = Records(self.files, self.uri)
 
     def path(self, relative: str) -> str:
         """The URI of a path below the lake."""
@@ -79,23 +90,64 @@ class Lake:
         if contract.format == "csv":
             ordered.write.options(**csv.WRITE_OPTIONS).csv(folder)
             file = self._only_file(folder)
+            digest = partial(md5_of, self.files, file.uri)
         else:
             # Spark's default, INT96, is a type that Parquet itself has given up.
             self._spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
             ordered.write.parquet(folder)
-            file = self._rewritten(self._only_file(folder), contract)
-        violations = contract.check(self.read(file.uri, contract))
+            file, md5 = self._rewritten(self._only_file(folder), contract)
+            digest = partial(str, md5)
+        with ThreadPoolExecutor(1) as pool:
+            # While Spark checks the file, which takes longer.
+            digested = pool.submit(digest)
+            violations = contract.check(self.read(file.uri, contract))
         if violations:
             broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
             raise ContractError(
                 f"{contract.name} would break its contract ({broken}); nothing is published; "
                 "this is a defect of catlake or of the contract: report it with this line"
             )
-        return Staged(contract, file.uri, self.path(contract.path(run_date, scope)), violations.rows, file.size)
+        target = self.path(contract.path(run_date, scope))
+        replaces = self.newest(contract, run_date, scope)
+        return Staged(contract, file.uri, target, violations.rows, file.size, digested.result(), replaces)
 
     def publish(self, staged: Staged) -> None:
-        """Moves a staged dataset over the live one, in one step."""
+        """Records a staged dataset, and moves it over the live one in one step."""
+        record = Record(staged.rows, staged.size, staged.md5, self._job, self._run_id)
+        self._records.write(staged.target, record)
         self.files.replace(staged.uri, staged.target)
+        self._records.remove_old(staged.target, current=staged.md5)
+
+    def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
+        """The newest file of a dataset that is not after a date; of a dataset without dates its one file."""
+        folder = self.path(contract.path(run_date, scope)).rpartition("/")[0]
+        template = re.escape(contract.path_template.rpartition("/")[2])
+        name = re.compile(template.replace(re.escape("{run_date}"), r"(\d{8})"))
+        dated = {
+            day: info
+            for info in self.files.list(folder)
+            if (match := name.fullmatch(info.uri[len(folder) + 1 :]))
+            and (day := _day(match[1]) if name.groups else run_date) <= run_date
+        }
+        return dated[max(dated)] if dated else None
+
+    def verified(self, uri: str, remedy: str) -> Record | None:
+        """See `Records.verified`."""
+        return self._records.verified(uri, remedy)
+
+    def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
+        """The rows of a published dataset: as recorded, else counted; None where it cannot be read."""
+        recorded = {record.rows for record in self._records.of(file.uri) if record.bytes == file.size}
+        if len(recorded) == 1:
+            return recorded.pop()
+        try:
+            if contract.format == "csv":
+                # As text, whatever its columns are: an older contract may have had others.
+                options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "enforceSchema": True}
+                return self._spark.read.options(**options).schema(contract.text_struct).csv(file.uri).count()
+            return self._spark.read.parquet(file.uri).count()
+        except (PySparkException, Py4JJavaError):
+            return None
 
     def read(self, uri: str, contract: Contract) -> DataFrame:
         """A dataset's file with the schema of its contract."""
@@ -141,7 +193,7 @@ class Lake:
             if datetime.now(UTC) - modified > ABANDONED_AFTER:
                 self.files.remove(run)
 
-    def _rewritten(self, file: FileInfo, contract: Contract) -> FileInfo:
+    def _rewritten(self, file: FileInfo, contract: Contract) -> tuple[FileInfo, str]:
         with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
             old, new = Path(folder, "old.parquet"), Path(folder, "new.parquet")
             with closing(self.files.open(file.uri)) as stream, old.open("wb") as copy:
@@ -149,11 +201,20 @@ class Lake:
             parquet.rewrite(old, new, contract.struct)
             # A name of its own: beside the old one Spark keeps a checksum of what it wrote.
             rewritten = replace(file, uri=joined(self._staging, contract.name + ".parquet"), size=new.stat().st_size)
+            md5 = md5_of(LocalFiles(), str(new))
             self.files.upload(new, rewritten.uri)
-        return rewritten
+        return rewritten, md5
 
     def _only_file(self, folder: str) -> FileInfo:
         parts = [info for info in self.files.list(folder) if info.uri.rpartition("/")[2].startswith("part-")]
         if len(parts) != 1:
             raise StoreError(f"{folder}: {len(parts)} part files were written instead of one; run the job again")
         return parts[0]
+
+
+def _day(digits: str) -> date:
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date()
+    except ValueError:
+        # No date of the calendar: never chosen.
+        return date.max

@@ -29,6 +29,7 @@ DAILY_CSV = "tokens_daily"
 DAILY = "tokens_analysis"
 COSTS = "token_costs"
 
+REMEDY = "run the archive job again"
 COST = "decimal(20,12)"
 PLACE = "_place"
 TOP = 10
@@ -51,7 +52,7 @@ def read_historical(run: Run) -> Historical:
     """The conversations of the old table, as the archive job wrote them.
 
     Raises:
-        StoreError: There is no such file, and `--historical` is `required`.
+        StoreError: There is no such file, and `--historical` is `required`; or it is not as it was published.
     """
     dataset = contract(HISTORICAL)
     uri = run.lake.path(dataset.path(run.run_date))
@@ -64,9 +65,12 @@ def read_historical(run: Run) -> Historical:
         run.log("historical_missing", uri=uri)
         return Historical(run.spark.createDataFrame([], contract(CONSOLIDATED).struct))
     run.read_from("historical_csv", uri)
-    rows = read_rows(run.spark, run.lake, uri, dataset, remedy="run the archive job again")
+    record = run.verify(uri, REMEDY)
+    rows = read_rows(run.spark, run.lake, uri, dataset, REMEDY)
     judged = rows.withColumn(REASON, F.coalesce(reason(dataset), _no_moment())).persist()
     read, quarantined = judged.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
+    if record:
+        record.refuse_other_rows(uri, read, REMEDY)
     return Historical(
         typed_rows(judged, dataset).withColumn("create_date", _moment()),
         read,

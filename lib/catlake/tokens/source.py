@@ -64,9 +64,10 @@ def read_counted(run: Run, count: Conversations) -> Counted:
     """The table's state at the end of the exports at `--export_uri`, each conversation counted as it is read."""
     uri = normalized(run.arguments["export_uri"])
     files = files_for(run.spark, uri)
-    chain = find_exports(files, uri)
+    chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
     for export in chain.exports:
-        run.read_from("dynamodb_export", export.uri, exported=export.export_time, items=export.item_count)
+        filtered = {"filtered": export.part} if export.part else {}
+        run.read_from("dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, **filtered)
     for left_out in chain.left_out:
         run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
     run.measures[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
