@@ -188,6 +188,16 @@ def test_a_broken_window_of_before_the_full_export_is_named_and_a_later_one_stop
         chain(tmp_path)
 
 
+def test_an_old_window_without_readable_times_stops_nobody(tmp_path: Path) -> None:
+    full(tmp_path, time=AT_7)
+    old = write_changes(tmp_path, start=AT_5, end=AT_6, exportFromTime=None, exportToTime=None)
+    (left_out,) = chain(tmp_path).left_out
+    assert (Path(left_out.uri), left_out.reason) == (
+        old,
+        f"broken: {old}: exportFromTime is None, not an ISO-8601 time; take a new export",
+    )
+
+
 @pytest.mark.parametrize("form", ["/{}", "exports//{}"])
 def test_empty_segments_of_the_shared_datas_keys_are_none_on_disk(form: str, tmp_path: Path) -> None:
     full(tmp_path)

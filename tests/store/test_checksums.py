@@ -39,7 +39,7 @@ def test_a_file_that_is_as_it_was_published_has_its_record(tmp_path: Path) -> No
     record = published(tmp_path, b"a\n1\n2\n")
     assert verified(tmp_path) == record
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")] == [
-        f"_checksums/d/data.csv/{record.md5}.json"
+        f"_checksums/d/data.csv/{record.md5}.run-1.json"
     ]
 
 
@@ -90,8 +90,8 @@ def test_records_of_replaced_files_go_after_a_day(tmp_path: Path) -> None:
     olds = [published(tmp_path, b"old"), published(tmp_path, b"live"), published(tmp_path, b"young")]
     long_ago = time.time() - (KEPT_FOR + timedelta(minutes=1)).total_seconds()
     for record in olds[:2]:
-        os.utime(tmp_path / f"_checksums/d/data.csv/{record.md5}.json", (long_ago, long_ago))
-    records_of(tmp_path).remove_old(str(tmp_path / "d/data.csv"), current=olds[1].md5)
+        os.utime(tmp_path / f"_checksums/d/data.csv/{record.name}", (long_ago, long_ago))
+    records_of(tmp_path).remove_old(str(tmp_path / "d/data.csv"), current=olds[1])
     assert {record.md5 for record in records_of(tmp_path).of(str(tmp_path / "d/data.csv"))} == {
         olds[1].md5,
         olds[2].md5,
@@ -107,7 +107,7 @@ def test_other_rows_than_were_published_are_refused_with_both_numbers() -> None:
 
 def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
     record = published(tmp_path, b"a\n")
-    broken = tmp_path / f"_checksums/d/data.csv/{record.md5}.json"
+    broken = tmp_path / f"_checksums/d/data.csv/{record.name}"
     broken.write_text('{"rows": 1}')
     with pytest.raises(StoreError, match=f"^{broken}: no record of a published file; remove it$"):
         verified(tmp_path)

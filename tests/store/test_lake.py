@@ -41,7 +41,7 @@ def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, t
         assert not (tmp_path / LIVE).exists()
         lake.publish(staged)
     # Nothing but the file and its record: no marker, no checksum of Spark's, no staging.
-    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{staged.md5}.json", LIVE]
+    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{staged.md5}.run-1.json", LIVE]
     record = lake.verified(str(tmp_path / LIVE), "")
     assert record == Record(rows=2, bytes=staged.size, md5=staged.md5, job="job", run="run-1")
     assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["usuario_id", "a", "b"]
@@ -164,24 +164,29 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
         contents.append(lake.files.read(lake.path(LIVE)))
         assert lake.verified(lake.path(LIVE), "") is not None
     assert contents[0] == contents[1]
-    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.md5}.json", f"lake/{LIVE}"]
+    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.md5}.run-1.json", f"lake/{LIVE}"]
 
 
 def test_the_record_is_there_before_the_file(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = lake_at(spark, tmp_path)
+    replace = lake.files.replace
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    def killed(source: str, target: str) -> None:
+        if target == str(tmp_path / LIVE):
+            raise KeyboardInterrupt
+        replace(source, target)
 
     with lake.staging():
         lake.publish(lake.stage(normalized_rows(spark, {}), NORMALIZED, DAY))
-        staged = lake.stage(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
-        monkeypatch.setattr(lake.files, "replace", killed)
+    again = lake_at(spark, tmp_path, "run-2")
+    with again.staging():
+        staged = again.stage(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
+        monkeypatch.setattr(again.files, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            lake.publish(staged)
-    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.md5}.json").exists()
+            again.publish(staged)
+    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.md5}.run-2.json").exists()
     # The old file still has its own.
     record = lake.verified(str(tmp_path / LIVE), "")
     assert record is not None and record.rows == 1
@@ -190,8 +195,8 @@ def test_the_record_is_there_before_the_file(
 def test_rows_of_a_published_file_are_those_of_its_record_else_counted(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with lake.staging():
-        for rows in ({"pregunta_conversacion": 'a\n"b"\n'}, {"usuario_id": "b"}):
-            lake.publish(lake.stage(normalized_rows(spark, {}, rows), NORMALIZED, DAY))
+        rows = normalized_rows(spark, {"pregunta_conversacion": 'a\n"b"\n'}, {"usuario_id": "b"})
+        lake.publish(lake.stage(rows, NORMALIZED, DAY))
     for folder in (None, tmp_path / "_checksums"):
         if folder:
             shutil.rmtree(folder)

@@ -196,7 +196,8 @@ class FinishedExports:
         """
         full = [folder for folder, summary in self.summaries.items() if is_full(summary)]
         if not full:
-            raise ExportError(self.broken[-1].message if self.broken else f"{self.uri}: {self._why_none()}")
+            instead = [each.message for each in self.broken if each.may_be_full]
+            raise ExportError(instead[-1] if instead else f"{self.uri}: {self._why_none()}")
         newest = max(full, key=lambda folder: (self.time(folder, "exportTime"), folder))
         for each in broken:
             if self._may_be_newer(each, newest):
@@ -252,7 +253,7 @@ class FinishedExports:
             )
 
     def _why_none(self) -> str:
-        if self.summaries:
+        if self.summaries or self.broken:
             return "holds only incremental exports, and a full export is needed; export the table in full"
         if started := self.unfinished():
             return f"the export {started[0]} is not finished (it has no {SUMMARY}); wait for it or name another"
@@ -270,8 +271,8 @@ def _summary(files: Files, folder: str, content: bytes, listed: Set[str]) -> Sum
     uri = joined(folder, SUMMARY)
     _verify(files, uri, content, listed)
     summary = _parsed(uri, content)
-    if is_full(summary):
-        _time(folder, summary, "exportTime")
+    for field in ("exportTime",) if is_full(summary) else ("exportFromTime", "exportToTime"):
+        _time(folder, summary, field)
     return summary
 
 

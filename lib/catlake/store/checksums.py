@@ -1,8 +1,8 @@
 """Records of published files: rows, bytes and MD5, by which the next job tells a whole file from a part of one.
 
-A record lies below `_checksums/`, at the path of its file, and is named by the file's MD5. It is written before the
-file is published. So a crash, or a second run at the same time, never leaves a good file without its record: at worst
-there is a record of a file that was not published, which harms nobody.
+A record lies below `_checksums/`, at the path of its file, and is named by the file's MD5 and the run. It is written
+before the file is published. So a crash, or a second run at the same time, never leaves a good file without its record:
+at worst there is a record of a file that was not published, which harms nobody.
 """
 
 import hashlib
@@ -30,6 +30,11 @@ class Record:
     md5: str
     job: str
     run: str
+
+    @property
+    def name(self) -> str:
+        """The record's own name. No other run ever writes it, so that what is old enough to be removed stays old."""
+        return f"{self.md5}.{self.run}.json"
 
     def refuse_other_rows(self, uri: str, rows: int, remedy: str) -> None:
         """Raises StoreError when a reader found another number of rows in the file."""
@@ -64,12 +69,12 @@ class Records:
     def write(self, uri: str, record: Record) -> None:
         """Records what is about to be published as a file."""
         text = json.dumps(asdict(record), indent=2)
-        self._files.write(joined(self.folder(uri), f"{record.md5}.json"), f"{text}\n".encode())
+        self._files.write(joined(self.folder(uri), record.name), f"{text}\n".encode())
 
-    def remove_old(self, uri: str, current: str) -> None:
-        """Removes the records of a file that have long been replaced; `current` is the MD5 of the live one."""
+    def remove_old(self, uri: str, current: Record) -> None:
+        """Removes the records of a file that have long been replaced; `current` is that of the live one."""
         for info in self._listed(uri):
-            if not info.uri.endswith(f"/{current}.json") and datetime.now(UTC) - info.modified > KEPT_FOR:
+            if not info.uri.endswith(f"/{current.name}") and datetime.now(UTC) - info.modified > KEPT_FOR:
                 self._files.delete(info.uri)
 
     def verified(self, uri: str, remedy: str) -> Record | None:

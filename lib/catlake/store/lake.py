@@ -116,7 +116,7 @@ class Lake:
         record = Record(staged.rows, staged.size, staged.md5, self._job, self._run_id)
         self._records.write(staged.target, record)
         self.files.replace(staged.uri, staged.target)
-        self._records.remove_old(staged.target, current=staged.md5)
+        self._records.remove_old(staged.target, current=record)
 
     def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
         """The newest file of a dataset that is not after a date; of a dataset without dates its one file."""
