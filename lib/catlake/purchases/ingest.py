@@ -18,9 +18,10 @@ from catlake.dynamodb.values import Mismatch
 from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
+from catlake.purchases.kinesis import is_kinesis, kinesis_stream
 from catlake.purchases.partitions import DATASET, partition_of, registry
 from catlake.purchases.progress import Counts, StreamProgress
-from catlake.purchases.sources import Source, is_kinesis, kinesis_stream, landing_files
+from catlake.purchases.sources import Source, landing_files
 from catlake.store import Balance
 from catlake.store.event_files import EVENTS, BatchFunction, Written, write_events
 
