@@ -59,7 +59,7 @@ def source_of(run: Run) -> Source:
     source = run.arguments["source_uri"]
     run.read_from("change events", source)
     if is_kinesis(source):
-        return kinesis_stream(run.spark, source)
+        return kinesis_stream(run.spark, source, run.arguments["trigger"])
     return landing_files(run.spark, files_for(run.spark, source), normalized(source))
 
 

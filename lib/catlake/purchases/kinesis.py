@@ -1,4 +1,7 @@
-"""Change events from a Kinesis stream, by Glue's own connector."""
+"""Change events from a Kinesis stream: by Glue's own connector, and elsewhere by one that does as Glue's does.
+
+Both give a record's payload as one column, and nothing reads it before `records_as_lines` has made a line of it.
+"""
 
 import re
 from typing import Any
@@ -13,8 +16,31 @@ from catlake.purchases.sources import Source
 
 KINESIS_STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}")
 
-# Glue's connector calls the record's bytes `data`; under this name it hands over what it takes for JSON.
-_KINESIS_COLUMNS = ("data", "$json$data_infer_schema$_temporary$")
+CONNECTOR = "com.qubole.spark:spark-sql-kinesis_2.12:1.2.0_spark-3.0"
+"""Of a Spark that is not Glue's: the connector whose jar must be there."""
+
+READING = {
+    # The oldest record that the stream still has; after the first start, the checkpoint decides.
+    "startingPosition": "earliest",
+    # What the stream dropped before it was read is told. Both connectors would go on without a word.
+    "failOnDataLoss": "true",
+    "avoidEmptyBatches": "true",
+    # How long a batch gathers records before it is handed over: most of the latency.
+    "maxFetchTimeInMs": "500",
+    # Kinesis answers each shard five times a second, to all its readers together.
+    "addIdleTimeBetweenReads": "true",
+    "idleTimeBetweenReadsInMs": "250",
+}
+"""How a stream is read, in Glue's words."""
+
+_CONNECTORS_WORDS = {
+    "startingPosition": "startingPosition",
+    "failOnDataLoss": "failOnDataLoss",
+    "avoidEmptyBatches": "kinesis.client.avoidEmptyBatches",
+    "maxFetchTimeInMs": "kinesis.executor.maxFetchTimeInMs",
+    "addIdleTimeBetweenReads": "kinesis.executor.addIdleTimeBetweenReads",
+    "idleTimeBetweenReadsInMs": "kinesis.executor.idleTimeBetweenReadsInMs",
+}
 
 
 def stream_source(text: str) -> str:
@@ -31,50 +57,73 @@ def is_kinesis(source_uri: str) -> bool:
     return source_uri.startswith("arn:")
 
 
-def kinesis_options(arn: str) -> dict[str, str]:
-    """What Glue's Kinesis connector is told."""
+def glue_options(arn: str) -> dict[str, str]:
+    """What Glue's connector is told: all that AWS requires of who reads, and how."""
     return {
         "typeOfData": "kinesis",
         "streamARN": arn,
-        # The oldest record that the stream still has; after the first start, the checkpoint decides.
-        "startingPosition": "earliest",
-        # The bytes as they came: what cannot be decoded must reach the quarantine.
-        "inferSchema": "false",
-        "avoidEmptyBatches": "true",
-        # How long a batch gathers records before it is handed over: most of the latency.
-        "maxFetchTimeInMs": "500",
+        "classification": "json",
+        # Not what it sounds like: Glue infers within its own `forEachBatch`, which is not called here, and until then
+        # the payload is one column, as it came. `false` demands a schema, and then what does not fit it is lost.
+        "inferSchema": "true",
+        **READING,
     }
 
 
-def kinesis_stream(spark: SparkSession, arn: str) -> Source:
-    """The records of a Kinesis stream, by Glue's own connector.
+def connector_options(arn: str) -> dict[str, str]:
+    """What the connector outside Glue is told. Credentials it finds where AWS's tools do."""
+    import boto3
+
+    region, name = arn.split(":")[3], arn.rpartition("/")[2]
+    return {
+        "streamName": name,
+        "regionName": region,
+        # AWS_ENDPOINT_URL_KINESIS, or the region's own.
+        "endpointUrl": boto3.client("kinesis", region_name=region).meta.endpoint_url,
+        **{_CONNECTORS_WORDS[name]: value for name, value in READING.items()},
+    }
+
+
+def kinesis_stream(spark: SparkSession, arn: str, trigger: str) -> Source:
+    """The records of a Kinesis stream, by the connector that there is.
 
     Raises:
-        ArgumentError: This is not Glue.
+        ArgumentError: There is none, or it cannot stop by itself.
     """
     jvm: Any = spark.sparkContext._jvm
-    if not isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass):
-        raise ArgumentError(
-            f"--source_uri {arn!r}: Kinesis is read by a connector that only Glue has; give a folder of JSON lines here"
-        )
-    from awsglue.context import GlueContext
+    if isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass):
+        from awsglue.context import GlueContext
 
-    context = GlueContext(spark.sparkContext)
-    records = context.create_data_frame_from_options(connection_type="kinesis", connection_options=kinesis_options(arn))
+        records = GlueContext(spark.sparkContext).create_data_frame_from_options(
+            connection_type="kinesis", connection_options=glue_options(arn)
+        )
+    elif not isinstance(jvm.org.apache.spark.sql.kinesis.KinesisSourceProvider, JavaClass):
+        raise ArgumentError(
+            f"--source_uri {arn!r}: Kinesis is read by Glue's own connector, elsewhere by {CONNECTOR}; give its jar "
+            "to spark-submit (--jars), or a folder of JSON lines here"
+        )
+    elif trigger != "continuous":
+        raise ArgumentError(f"--trigger {trigger}: with {CONNECTOR}, only --trigger continuous")
+    else:
+        records = spark.readStream.format("kinesis").options(**connector_options(arn)).load()
     return Source(records_as_lines(records, arn), lambda batches: batches)
 
 
 def records_as_lines(records: DataFrame, arn: str) -> DataFrame:
     """The connector's records as LINES.
 
+    Glue names the payload's column in different ways; but for names of the record's own, it stands alone.
+
     Raises:
-        StoreError: The connector gives other columns than those that are known.
+        StoreError: Which column is the payload cannot be told.
     """
-    column = next((name for name in _KINESIS_COLUMNS if name in records.columns), None)
+    texts = [name for name, kind in records.dtypes if kind in ("binary", "string")]
+    column = "data" if "data" in texts else texts[0] if len(texts) == 1 else None
     if column is None:
+        columns = ", ".join(f"{name} {kind:.40}" for name, kind in records.dtypes)
         raise StoreError(
-            f"{arn}: Glue's connector gives columns {', '.join(records.columns)}, none of them a record's bytes "
-            f"({' or '.join(_KINESIS_COLUMNS)}); check the Glue version of the job"
+            f"{arn}: the connector gives columns {columns}; a record's payload must be `data`, or the only one of type "
+            "binary or string; check the Glue version of the job"
         )
     return records.select(
         F.lit(arn).alias("file"),
