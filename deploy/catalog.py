@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from catlake import local_catalog
 from catlake.errors import CatalogError
-from catlake.local_catalog import CATALOG, changed, register, register_documents
+from catlake.local_catalog import CATALOG, changed, opened, register, register_documents
 from deploy.model import Crawler, Table
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def register_table(
 
 
 def tables(catalog: Path) -> tuple[tuple[str, str], ...]:
-    """The (database, table) pairs of a catalog file, in order."""
-    with duckdb.connect(str(catalog), read_only=True) as db:
+    """The (database, table) pairs of a catalog file, in order. Raises CatalogError for a damaged one."""
+    with opened(catalog) as db:
         found = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
         return tuple((database, table) for database, table in found.fetchall())

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
-from catlake.local_catalog import quoted
+from catlake.local_catalog import placed, quoted
 from deploy import catalog
 from deploy.display import display, summary
 from deploy.environments import LOCAL
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except UsageError as error:
+    except (UsageError, catalog.CatalogError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
 
@@ -226,7 +226,7 @@ def _sql(options: argparse.Namespace) -> int:
     )
     schemas = ",".join(dict.fromkeys(quoted(database) for database, _ in found))
     # Read-only, as Athena is; the search path lets `FROM data` do.
-    os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"SET search_path = '{schemas}'", str(file)])
+    os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"{placed(file)}; SET search_path = '{schemas}'", str(file)])
 
 
 def _name(name: str) -> str:

@@ -16,10 +16,11 @@ import sys
 import tarfile
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy.node import NodeError, find_node, npm, with_node
 
@@ -40,6 +41,20 @@ AWS_SDK_V2_MODULES = (
 )
 
 
+class Artifact(NamedTuple):
+    """A file of Maven Central."""
+
+    group: str
+    name: str
+    version: str
+    kind: str = "jar"
+
+    @property
+    def file(self) -> str:
+        """Its name as it is fetched."""
+        return f"{self.name}-{self.version}.{self.kind}"
+
+
 @dataclass(frozen=True)
 class S3Client:
     """Hadoop's S3 client, and the modules of the AWS SDK that it calls in the version it was built with.
@@ -48,8 +63,7 @@ class S3Client:
     is in pyspark/jars already, so nothing is resolved transitively.
     """
 
-    jars: tuple[tuple[str, str, str], ...]
-    """Group, artifact and version in Maven Central."""
+    jars: tuple[Artifact, ...]
     credentials: str
     """The SDK's class that looks for credentials where boto3 looks too."""
 
@@ -58,23 +72,23 @@ S3_CLIENTS = {
     # Spark 3.5 (Glue 5)
     "3.3.4": S3Client(
         (
-            ("org.apache.hadoop", "hadoop-aws", "3.3.4"),
-            ("com.amazonaws", "aws-java-sdk-core", "1.12.262"),
-            ("com.amazonaws", "aws-java-sdk-s3", "1.12.262"),
-            ("com.amazonaws", "aws-java-sdk-kms", "1.12.262"),
-            ("com.amazonaws", "aws-java-sdk-sts", "1.12.262"),
-            ("com.amazonaws", "aws-java-sdk-dynamodb", "1.12.262"),
-            ("com.amazonaws", "jmespath-java", "1.12.262"),
+            Artifact("org.apache.hadoop", "hadoop-aws", "3.3.4"),
+            Artifact("com.amazonaws", "aws-java-sdk-core", "1.12.262"),
+            Artifact("com.amazonaws", "aws-java-sdk-s3", "1.12.262"),
+            Artifact("com.amazonaws", "aws-java-sdk-kms", "1.12.262"),
+            Artifact("com.amazonaws", "aws-java-sdk-sts", "1.12.262"),
+            Artifact("com.amazonaws", "aws-java-sdk-dynamodb", "1.12.262"),
+            Artifact("com.amazonaws", "jmespath-java", "1.12.262"),
         ),
         "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
     ),
     # Spark 4.1 (Glue 6)
     "3.4.2": S3Client(
         (
-            ("org.apache.hadoop", "hadoop-aws", "3.4.2"),
-            *(("software.amazon.awssdk", module, AWS_SDK_V2) for module in AWS_SDK_V2_MODULES),
-            ("software.amazon.eventstream", "eventstream", "1.0.1"),
-            ("org.reactivestreams", "reactive-streams", "1.0.4"),
+            Artifact("org.apache.hadoop", "hadoop-aws", "3.4.2"),
+            *(Artifact("software.amazon.awssdk", module, AWS_SDK_V2) for module in AWS_SDK_V2_MODULES),
+            Artifact("software.amazon.eventstream", "eventstream", "1.0.1"),
+            Artifact("org.reactivestreams", "reactive-streams", "1.0.4"),
         ),
         "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
     ),
@@ -152,23 +166,22 @@ def s3_client(spark: Path) -> S3Client:
         raise ToolchainError(f"{spark} is built on Hadoop {version}; S3 clients are known for {known}") from None
 
 
-def missing_jars(folder: Path, client: S3Client) -> list[str]:
-    """File names of a client's jars that the folder lacks."""
-    names = [f"{artifact}-{version}.jar" for _, artifact, version in client.jars]
-    return [name for name in names if not (folder / name).is_file()]
+def missing(folder: Path, artifacts: Iterable[Artifact]) -> list[str]:
+    """File names of the artifacts that the folder lacks."""
+    return [each.file for each in artifacts if not (folder / each.file).is_file()]
 
 
-def maven_command(client: S3Client, folder: Path, work: Path) -> list[str]:
-    """Maven copying a client's jars into the folder; it honours the user's settings.xml as a whole."""
+def maven_command(artifacts: Iterable[Artifact], folder: Path, work: Path) -> list[str]:
+    """Maven copying artifacts into the folder; it honours the user's settings.xml as a whole."""
     dependency = (
-        "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version>"
+        "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version><type>{}</type>"
         "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>"
     )
     pom = work / "pom.xml"
     pom.write_text(
         "<project><modelVersion>4.0.0</modelVersion><groupId>catlake</groupId><artifactId>jars</artifactId>"
         "<version>1</version><packaging>pom</packaging><dependencies>"
-        + "".join(dependency.format(*jar) for jar in client.jars)
+        + "".join(dependency.format(*each) for each in artifacts)
         + "</dependencies></project>"
     )
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
@@ -186,7 +199,9 @@ def maven_mirror(settings: Path) -> str | None:
     return None
 
 
-def ivy_command(client: S3Client, folder: Path, work: Path, java: Path, ivy: Path, mirror: str | None) -> list[str]:
+def ivy_command(
+    artifacts: Iterable[Artifact], folder: Path, work: Path, java: Path, ivy: Path, mirror: str | None
+) -> list[str]:
     """Ivy, which PySpark brings, doing the same from its built-in Maven Central or the user's mirror."""
     root = f' root="{mirror}"' if mirror else ""
     settings, module = work / "ivysettings.xml", work / "ivy.xml"
@@ -194,15 +209,16 @@ def ivy_command(client: S3Client, folder: Path, work: Path, java: Path, ivy: Pat
         '<ivysettings><settings defaultResolver="central"/>'
         f'<resolvers><ibiblio name="central" m2compatible="true"{root}/></resolvers></ivysettings>'
     )
+    dependency = (
+        '<dependency org="{0}" name="{1}" rev="{2}" transitive="false" conf="*->master">'
+        '<artifact name="{1}" type="{3}" ext="{3}"/></dependency>'
+    )
     module.write_text(
         '<ivy-module version="2.0"><info organisation="catlake" module="jars"/><dependencies>'
-        + "".join(
-            f'<dependency org="{org}" name="{name}" rev="{version}" transitive="false" conf="*->master"/>'
-            for org, name, version in client.jars
-        )
+        + "".join(dependency.format(*each) for each in artifacts)
         + "</dependencies></ivy-module>"
     )
-    retrieve = ["-retrieve", f"{folder}/[artifact]-[revision].[ext]", "-types", "jar", "bundle"]
+    retrieve = ["-retrieve", f"{folder}/[artifact]-[revision].[ext]"]
     run = [str(java / "bin" / "java"), "-cp", str(ivy), "org.apache.ivy.Main", "-warn"]
     return [*run, "-settings", str(settings), "-ivy", str(module), *retrieve]
 
@@ -216,25 +232,24 @@ def client_environment(java: Path) -> dict[str, str]:
     return environment
 
 
-def fetch_jars(folder: Path, java: Path, spark: Path) -> None:
-    """Put the S3 client's jars into the folder by the machine's own client of Maven Central: Maven, else Ivy."""
-    client = s3_client(spark)
-    if not missing_jars(folder, client):
+def fetch(artifacts: Sequence[Artifact], folder: Path, java: Path, spark: Path) -> None:
+    """Put artifacts into the folder by the machine's own client of Maven Central: Maven, else Ivy."""
+    if not missing(folder, artifacts):
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         if shutil.which("mvn"):
-            command = maven_command(client, folder, work)
+            command = maven_command(artifacts, folder, work)
         else:
             ivy = next(spark.glob("jars/ivy-*.jar"))
             mirror = maven_mirror(Path.home() / ".m2" / "settings.xml")
-            command = ivy_command(client, folder, work, java, ivy, mirror)
+            command = ivy_command(artifacts, folder, work, java, ivy, mirror)
         ran = subprocess.run(command, capture_output=True, text=True, env=client_environment(java))
-    if missing := missing_jars(folder, client):
+    if absent := missing(folder, artifacts):
         said = re.search(r"(\[ERROR\]|Server access error).*", ran.stdout + ran.stderr)
         reason = said[0][:200] if said else f"exit status {ran.returncode}"
-        raise ToolchainError(f"{Path(command[0]).name} did not bring {missing[0]} ({reason})")
+        raise ToolchainError(f"{Path(command[0]).name} did not bring {absent[0]} ({reason})")
 
 
 # The browser of the tests
@@ -380,18 +395,18 @@ def main() -> int:
     values = {"JAVA_HOME": java, "PYTHON": Path(sys.executable), "JARS": jars, "CREDENTIALS": credentials}
     write_settings(spark, values, sorted((HERE / "spark").iterdir()))
     bind_scripts(VENV / "bin", spark)
-    missing = []
+    lacking = []
     try:
-        fetch_jars(jars, java, spark)
+        fetch(s3_client(spark).jars, jars, java, spark)
     except ToolchainError as error:
-        missing.append(f"s3:// will not work, folders will: {error}")
+        lacking.append(f"s3:// will not work, folders will: {error}")
     try:
         find_browser(os.environ) or install_browser(os.environ)
     except (ToolchainError, OSError, tarfile.TarError) as error:
-        missing.append(f"the tests of pages will fail: {error}")
-    for each in missing:
+        lacking.append(f"the tests of pages will fail: {error}")
+    for each in lacking:
         print(f"toolchain: {each}; `make setup` tries again", file=sys.stderr)
-    if not missing:
+    if not lacking:
         (VENV / ".configured").touch()
     return 0
 

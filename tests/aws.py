@@ -10,7 +10,8 @@ from moto.server import ThreadedMotoServer
 @contextmanager
 def moto_server() -> Iterator[str]:
     """The URL of a server whose accounts are empty."""
-    server = ThreadedMotoServer(port=0)
+    # Of its own accord it listens on all devices.
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"

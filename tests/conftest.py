@@ -1,4 +1,4 @@
-"""What all tests share: a Spark session, an S3 server and a browser, each started by the first test that asks."""
+"""What all tests share: a Spark session, an S3 server, Trino, a browser, each started by the first test that asks."""
 
 import os
 import sys
@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, sync_playwright
 from pyspark.sql import SparkSession
 
 from deploy.toolchain import find_browser
+from tests.aws import moto_server
+from tests.engines.trino import Trino, trino_server
 from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
 
@@ -48,6 +50,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     if not weed.exists():
         pytest.fail("no S3 server: run `make setup`")
     with s3_server(weed, tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def trino(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trino]:
+    """Trino over the S3 server and over a Glue: `trino.ask(statement, database)`; for slow tests, it takes 20 s.
+
+    The tables are the test's to create at `trino.glue`; whoever starts a moto_server empties that too.
+    """
+    with moto_server() as glue, trino_server(glue, s3, tmp_path_factory.mktemp("trino")) as server:
         yield server
 
 

@@ -1,5 +1,8 @@
 """The local catalog, beyond what the crawler's stand-in shows (tests/deploy/test_catalog.py)."""
 
+import os
+import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +13,15 @@ import duckdb
 import pytest
 
 from catlake.errors import CatalogError
-from catlake.local_catalog import CATALOG, catalog_beside, changed, execute_athena, register, register_documents
+from catlake.local_catalog import (
+    CATALOG,
+    catalog_beside,
+    changed,
+    execute_athena,
+    opened,
+    register,
+    register_documents,
+)
 from tests.catalog import publish
 from tests.purchases.tree import DATABASE, event, table, write
 
@@ -74,6 +85,114 @@ def test_a_package_that_only_a_laptop_has_is_named_where_it_is_missing(
     assert not (tmp_path / CATALOG).exists()
 
 
+# --- a lake that is moved or damaged
+
+
+def lake_of_two_tables(folder: Path) -> Path:
+    """A lake with a table of Parquet and one of documents; gives its catalog."""
+    conversations = publish(folder / "bucket", "tokens_analysis", [CONVERSATION])
+    write(folder / "compras", event("INSERT", "c1", "2025-07-13T10:30:00"))
+    with changed(folder / CATALOG) as db:
+        register(db, conversations)
+        register_documents(db, table(folder / "compras"))
+    return folder / CATALOG
+
+
+def rows_in(catalog: Path | str, *before: str, prefix: str = "") -> list[int]:
+    """The rows of the two tables, as whoever has a DuckDB counts them."""
+    with duckdb.connect(str(catalog), read_only=str(catalog) != ":memory:") as db:
+        for statement in before:
+            db.execute(statement)
+        names = ("cat_local_analytics_db.tokens_analysis", f'"{DATABASE}".compras_json')
+        return [db.execute(f"SELECT count(*) FROM {prefix}{name}").fetchall()[0][0] for name in names]
+
+
+@pytest.mark.parametrize("name", ["copy", "a copy", "it's {a} [co]py*, $HOME", "day=1"])
+def test_a_copied_lake_reads_the_copy_and_never_the_original(tmp_path: Path, name: str) -> None:
+    original, copy = tmp_path / "original", tmp_path / name / "lake"
+    lake_of_two_tables(original)
+    shutil.copytree(original, copy)
+    write(original / "compras", event("INSERT", "c2", "2025-07-13T10:30:00"))
+    assert rows_in(copy / CATALOG) == [1, 1]
+    shutil.rmtree(original)
+    assert rows_in(copy / CATALOG) == [1, 1]
+    # Registering there again changes nothing.
+    assert rows_in(lake_of_two_tables(copy)) == [1, 1]
+
+
+@pytest.mark.parametrize("working", [".", "copy", "copy/bucket"])
+def test_from_any_folder_a_catalog_reads_the_files_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, working: str
+) -> None:
+    lake_of_two_tables(tmp_path / "original").parent.rename(tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / working)
+    assert rows_in(os.path.relpath(tmp_path / "copy" / CATALOG)) == [1, 1]
+
+
+def test_a_catalog_that_is_attached_is_told_where_it_is_or_says_so(tmp_path: Path) -> None:
+    attach = f"ATTACH '{lake_of_two_tables(tmp_path)}' AS lake (READ_ONLY)"
+    with pytest.raises(duckdb.Error, match="open it by itself, or before a query SET VARIABLE lake = '<its folder>'"):
+        rows_in(":memory:", attach, prefix="lake.")
+    assert rows_in(":memory:", attach, f"SET VARIABLE lake = '{tmp_path}'", prefix="lake.") == [1, 1]
+
+
+def test_the_view_of_a_moved_lake_reads_its_tables(tmp_path: Path) -> None:
+    catalog = lake_of_two_tables(tmp_path / "original")
+    with changed(catalog) as db:
+        execute_athena(
+            db, "cat_local_analytics_db", "CREATE VIEW v AS SELECT conversation_id AS id FROM tokens_analysis"
+        )
+    catalog.parent.rename(tmp_path / "moved")
+    with opened(tmp_path / "moved" / CATALOG) as db:
+        assert db.execute("SELECT id FROM cat_local_analytics_db.v").fetchall() == [("c1",)]
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut off": lambda content: content[: len(content) // 2],
+    "text": lambda content: b"not a database\n" * 1000,
+    "overwritten": lambda content: content[:4000] + b"x" * 200 + content[4200:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_catalog_is_one_line_with_its_remedy_for_readers_and_for_writers(tmp_path: Path, damage: str) -> None:
+    catalog = lake_of_two_tables(tmp_path)
+    catalog.write_bytes(DAMAGES[damage](catalog.read_bytes()))
+    left = catalog.read_bytes()
+    for way in (opened, changed):
+        with pytest.raises(CatalogError) as caught, way(catalog):
+            pass
+        said = str(caught.value)
+        assert said.startswith(f"{catalog} is damaged, or not a DuckDB database (") and said.isprintable()
+        assert said.endswith("delete it, and `make run` makes it again")
+    assert catalog.read_bytes() == left
+    catalog.unlink()
+    assert rows_in(lake_of_two_tables(tmp_path)) == [1, 1]
+
+
+def test_a_catalog_that_someone_writes_to_is_not_called_damaged(tmp_path: Path) -> None:
+    catalog = lake_of_two_tables(tmp_path)
+    writer = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", writer, catalog], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout and other.stdout.readline() == "open\n"
+        with pytest.raises(CatalogError, match="is open for writing .*; end that process$"), opened(catalog):
+            pass
+        other.communicate("\n")
+
+
+def test_a_damaged_parquet_file_is_one_line(tmp_path: Path) -> None:
+    of = publish(tmp_path, "tokens_analysis", [CONVERSATION])
+    (file,) = of.folder.glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-20])
+    with changed(tmp_path / CATALOG) as db, pytest.raises(CatalogError) as caught:
+        register(db, of)
+    assert str(caught.value).startswith(f"a Parquet file of {of.folder} cannot be read: ")
+    assert str(caught.value).isprintable()
+
+
 # --- documents
 
 DIGITS = "12345678901234567890123456789012345678"
@@ -85,7 +204,7 @@ def bucket(tmp_path: Path) -> Path:
 
 
 def documents(bucket: Path, select: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect() as db:
+    with changed(bucket.parent / CATALOG) as db:
         register_documents(db, table(bucket))
         return db.execute(f'SELECT {select} FROM "{DATABASE}".compras_json').fetchall()
 
@@ -141,7 +260,7 @@ def test_the_file_of_a_row_is_athenas_own_column(bucket: Path) -> None:
 
 def test_columns_have_the_contracts_types_and_descriptions_those_of_partitions_too(bucket: Path) -> None:
     write(bucket, event("INSERT", "c1", "2025-07-13T10:30:00"))
-    with duckdb.connect() as db:
+    with changed(bucket.parent / CATALOG) as db:
         register_documents(db, table(bucket))
         found = db.execute("SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal").fetchall()
     types = {name: kind for name, kind, _ in found}
@@ -164,7 +283,10 @@ def test_a_folder_without_documents_is_told_in_one_line(bucket: Path) -> None:
 def test_a_document_that_is_broken_is_never_left_out_in_silence(bucket: Path) -> None:
     (path,) = write(bucket, event("INSERT", "c1", "2025-07-13T10:30:00"))
     path.with_name("modify_c1.json").write_bytes(path.read_bytes()[:-20])
-    with duckdb.connect() as db, pytest.raises(CatalogError, match=r"cannot be read: .*/modify_c1\.json"):
+    with (
+        changed(bucket.parent / CATALOG) as db,
+        pytest.raises(CatalogError, match=r"cannot be read: .*/modify_c1\.json"),
+    ):
         register_documents(db, table(bucket))
 
 
@@ -177,7 +299,7 @@ def test_structs_are_unnested_into_a_column_a_field_as_athena_does(bucket: Path)
         CROSS JOIN UNNEST(ARRAY[1]) AS u (x)
         ORDER BY codigo
     """
-    with duckdb.connect() as db:
+    with changed(bucket.parent / CATALOG) as db:
         register_documents(db, table(bucket))
         found = execute_athena(db, DATABASE, query).fetchall()
     assert found == [("c1", "P1", Decimal(2), 1), ("c1", "P2", Decimal(4), 1)]

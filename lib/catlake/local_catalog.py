@@ -3,6 +3,8 @@
 A database is a schema, a table is a view over the published files with the contract's descriptions as comments,
 and a view is Athena's own statement, transpiled. DuckDB and sqlglot are on a laptop only: whoever asks for them
 elsewhere is told so.
+
+A catalog names files relative to its own folder, so that a lake that was moved or copied reads its own files.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catlake.errors import CatalogError
+from catlake.errors import CatalogError, one_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,6 +45,24 @@ _TYPES = {
 }
 _INSTANT = " WITH TIME ZONE"
 _PATH_COLUMN, _PATH_COMMENT = "$path", "The file of the row: a hidden column of every table in Athena."
+
+_LAKE = "lake"
+"""The variable that holds the catalog's folder, where a catalog is changed or attached to another database."""
+
+# DuckDB has no function for the folder of an open file, but its temporary folder is by default `<file>.tmp`.
+_MACROS = rf"""
+CREATE OR REPLACE MACRO main.lake_folder() AS CASE
+    WHEN getvariable('{_LAKE}') IS NOT NULL THEN getvariable('{_LAKE}')
+    WHEN regexp_matches(current_setting('temp_directory'), '/[^/]+\.tmp$')
+        THEN regexp_replace(current_setting('temp_directory'), '/[^/]*$', '')
+    WHEN regexp_matches(current_setting('temp_directory'), '^[^/]+\.tmp$') THEN '.'
+    ELSE error('the tables are files beside {CATALOG}, and where that is cannot be known here: open it by itself, '
+        || 'or before a query SET VARIABLE {_LAKE} = ''<its folder>''')
+END;
+-- A folder is read literally, whatever characters its name has.
+CREATE OR REPLACE MACRO main.files_in(folder, pattern) AS
+    regexp_replace(main.lake_folder() || '/' || folder, '[\[*?]', '[\0]', 'g') || '/' || pattern;
+"""
 
 
 @dataclass(frozen=True)
@@ -88,12 +108,8 @@ def changed(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     ever sees half of it; the lock keeps two writers from losing each other's tables.
 
     Raises:
-        CatalogError: DuckDB is not installed.
+        CatalogError: DuckDB is not installed, or the catalog is damaged.
     """
-    try:
-        import duckdb
-    except ImportError:
-        raise CatalogError(_not_installed("duckdb")) from None
     catalog.parent.mkdir(parents=True, exist_ok=True)
     draft = catalog.with_name(f".{catalog.name}.draft")
     with catalog.with_name(f".{catalog.name}.lock").open("w") as lock:
@@ -102,27 +118,71 @@ def changed(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         if catalog.exists():
             shutil.copyfile(catalog, draft)
         try:
-            with duckdb.connect(str(draft)) as db:
+            with _connected(draft, catalog) as db:
                 yield db
             os.replace(draft, catalog)
         finally:
             draft.unlink(missing_ok=True)
 
 
+@contextmanager
+def opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The catalog, to read.
+
+    Raises:
+        CatalogError: DuckDB is not installed, or the catalog is damaged or open for writing.
+    """
+    with _connected(catalog, catalog, read_only=True) as db:
+        yield db
+
+
+def _connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    try:
+        import duckdb
+    except ImportError:
+        raise CatalogError(_not_installed("duckdb")) from None
+    try:
+        db = duckdb.connect(str(file), read_only=read_only)
+    except duckdb.Error as error:
+        if "lock on file" in str(error):
+            raise CatalogError(f"{catalog} is open for writing ({one_line(str(error))}); end that process") from error
+        # Not made anew by itself: it may hold tables of other workflows, and views of a person's own.
+        raise CatalogError(
+            f"{catalog} is damaged, or not a DuckDB database ({one_line(str(error))}); it holds no data: delete it, "
+            "and `make run` makes it again"
+        ) from error
+    db.execute(placed(catalog))
+    return db
+
+
+def placed(catalog: Path) -> str:
+    """The statement that says where a catalog is, for what cannot know it of itself."""
+    return f"SET VARIABLE {_LAKE} = {_text(os.path.abspath(catalog.parent))}"
+
+
 def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Makes a table of its Parquet files; gives the number of its rows.
 
     Raises:
-        CatalogError: There is no file, or its columns or their types are not the contract's.
+        CatalogError: There is no file, one cannot be read, or its columns or their types are not the contract's.
     """
-    files = f"{table.folder}/*.parquet"
-    if not any(table.folder.glob("*.parquet")):
+    import duckdb
+
+    pattern = "*.parquet"
+    if not any(table.folder.glob(pattern)):
         raise CatalogError(f"no Parquet file in {table.folder}; run the job that publishes it")
-    described = db.execute(f"DESCRIBE SELECT * FROM read_parquet({_text(files)})").fetchall()
-    found = [(str(row[0]), str(row[1])) for row in described]
-    _check(found, files, table)
-    columns = ", ".join(_selected(*column) for column in found)
-    return _define(db, table, f"SELECT {columns} FROM read_parquet({_text(files)})")
+    # A folder `a=b` above the lake is no partition.
+    files = f"read_parquet({_files(db, table.folder, pattern)}, hive_partitioning = false)"
+    try:
+        described = db.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()
+        found = [(str(row[0]), str(row[1])) for row in described]
+        _check(found, f"{table.folder}/{pattern}", table)
+        columns = ", ".join(_selected(*column) for column in found)
+        return _define(db, table, f"SELECT {columns} FROM {files}")
+    except duckdb.Error as error:
+        raise CatalogError(
+            f"a Parquet file of {table.folder} cannot be read: {one_line(str(error))}; run the job that publishes it"
+        ) from error
 
 
 def register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
@@ -140,18 +200,20 @@ def register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     if not any(table.folder.glob(pattern)):
         raise CatalogError(f"no document in {table.folder}; run the job that writes them")
     columns = [f"document.{quoted(column.name)}" for column in table.columns]
-    columns += [f"folders[{at}] AS {quoted(column.name)}" for at, column in enumerate(table.partitions, 1)]
+    # Counted from the file's name back: the lake may be anywhere.
+    outermost = -len(table.partitions) - 1
+    columns += [f"folders[{at}] AS {quoted(column.name)}" for at, column in enumerate(table.partitions, outermost)]
     documents = (
         f"SELECT json_transform({_with_exact_numbers(table.columns)}, {_text(json.dumps(_structure(table.columns)))}) "
-        f"AS document, string_split(substr(filename, {len(str(table.folder)) + 2}), '/') AS folders, filename "
-        f"FROM read_ndjson_objects({_text(f'{table.folder}/{pattern}')}, filename = true)"
+        "AS document, string_split(filename, '/') AS folders, filename "
+        f"FROM read_ndjson_objects({_files(db, table.folder, pattern)}, filename = true)"
     )
     path = quoted(_PATH_COLUMN)
     try:
         rows = _define(db, table, f"SELECT {', '.join(columns)}, filename AS {path} FROM ({documents})")
     except duckdb.Error as error:
         raise CatalogError(
-            f"a document of {table.folder} cannot be read: {' '.join(str(error).split())}; look at that file"
+            f"a document of {table.folder} cannot be read: {one_line(str(error))}; look at that file"
         ) from error
     name = f"{quoted(table.database)}.{quoted(table.name)}"
     db.execute(f"COMMENT ON COLUMN {name}.{path} IS {_text(_PATH_COMMENT)}")
@@ -196,6 +258,14 @@ def _with_fields_unnested(statement: exp.Expr) -> exp.Expr:
             fields = parse_one(f"SELECT UNNEST({structs}, max_depth := 2)", read="duckdb")
             unnest.replace(exp.Subquery(this=fields, alias=alias))
     return statement
+
+
+def _files(db: duckdb.DuckDBPyConnection, folder: Path, pattern: str) -> str:
+    """Files of a folder of the lake, in SQL: wherever the lake is when it is read."""
+    db.execute(_MACROS)
+    lake = db.execute("SELECT main.lake_folder()").fetchone()
+    assert lake  # a row always
+    return f"main.files_in({_text(os.path.relpath(folder, lake[0]))}, {_text(pattern)})"
 
 
 def _define(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> int:

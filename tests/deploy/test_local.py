@@ -301,6 +301,29 @@ def test_the_prompt_names_the_tables_and_finds_them_by_their_short_names(lake):
     assert "users" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["my lake", "it's a lake?", "[lake]"])
+def test_the_prompt_reads_a_lake_that_was_moved(lake, name):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    done = sql(lake.rename(lake.with_name(name)), "SELECT count(*) AS users FROM data;")
+    assert done.returncode == 0 and "users" in done.stdout, done.stderr
+
+
+def test_the_prompt_on_a_damaged_catalog_says_what_to_do_in_one_line(lake):
+    (lake / CATALOG).write_bytes(b"x" * 5000)
+    done = sql(lake, "")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"error: {lake / CATALOG} is damaged, or not a DuckDB database (")
+    assert done.stderr.endswith("delete it, and `make run` makes it again\n")
+
+
+def test_a_damaged_catalog_fails_the_crawl_in_one_line_and_stays_as_it_is(lake):
+    (lake / CATALOG).write_bytes(b"x" * 5000)
+    code, out = finish(start(lake, SUMMARY))
+    assert code == 1
+    assert re.search(r"cat-local-curated-crawler: \S+/catalog.duckdb is damaged, .*`make run` makes it again\n", out)
+    assert (lake / CATALOG).read_bytes() == b"x" * 5000
+
+
 def test_the_prompt_only_reads(lake):
     assert finish(start(lake, SUMMARY))[0] == 0
     assert "read-only" in sql(lake, "CREATE TABLE x (a INT);").stderr

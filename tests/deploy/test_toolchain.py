@@ -30,7 +30,7 @@ BARE = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
 SPARK = Path(pyspark.__file__).parent
 
 needs_jars = pytest.mark.skipif(
-    bool(toolchain.missing_jars(toolchain.VENV / "jars", toolchain.s3_client(SPARK))),
+    bool(toolchain.missing(toolchain.VENV / "jars", toolchain.s3_client(SPARK).jars)),
     reason="`make setup` could not reach Maven Central",
 )
 
@@ -92,9 +92,10 @@ def test_a_mirror_of_something_else_is_not_one_of_maven_central(tmp_path: Path, 
 
 
 def test_jars_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
-    for name in toolchain.missing_jars(tmp_path, toolchain.s3_client(SPARK)):
+    jars = toolchain.s3_client(SPARK).jars
+    for name in toolchain.missing(tmp_path, jars):
         (tmp_path / name).touch()
-    toolchain.fetch_jars(tmp_path, java=tmp_path / "none", spark=SPARK)
+    toolchain.fetch(jars, tmp_path, java=tmp_path / "none", spark=SPARK)
 
 
 def test_a_spark_on_a_hadoop_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_an_unreachable_repository_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     told = r"^mvn did not bring hadoop-aws.*Could not transfer artifact\)$"
     with pytest.raises(toolchain.ToolchainError, match=told):
-        toolchain.fetch_jars(tmp_path / "jars", java=tmp_path, spark=SPARK)
+        toolchain.fetch(toolchain.s3_client(SPARK).jars, tmp_path / "jars", java=tmp_path, spark=SPARK)
 
 
 def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Divy.default.ivy.user.dir={tmp_path / 'ivy'}")
     with pytest.raises(toolchain.ToolchainError, match=r"^java did not bring hadoop-aws[^\n]*127\.0\.0\.1:1"):
-        toolchain.fetch_jars(tmp_path / "jars", java, SPARK)
+        toolchain.fetch(toolchain.s3_client(SPARK).jars, tmp_path / "jars", java, SPARK)
 
 
 # Browser
