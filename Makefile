@@ -86,8 +86,8 @@ run: setup ## all workflows on the samples, into lake/
 	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake $(LAKE)
 
 .PHONY: sql
-sql: setup ## SQL prompt (DuckDB) on the catalog of lake/
-	@$(PY) -m deploy.local sql --lake $(LAKE)
+sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone
+	@$(PY) -m deploy.local sql --lake $(LAKE) $(if $(FILE),--file "$(FILE)")
 
 .PHONY: bench
 bench: setup ## measure against the peers (long)

@@ -44,16 +44,16 @@ def crawl(
 def register_table(
     lake: Path, lake_uri: Path, table: Table, contracts: Callable[[str], Contract] = registered_contract
 ) -> int:
-    """Register a table of documents that a job keeps up to date; give the number of its rows.
+    """Register a table that a job keeps up to date itself; give the number of its rows.
 
     `lake_uri` is the bucket's folder. Raises CatalogError, and leaves the catalog as it was, when there is no
-    document, or a broken one.
+    file, or it is not what its contract says.
     """
     of = contracts(table.contract)
-    name = of.table or of.name
-    found = local_catalog.Table(table.database, name, lake_uri / of.root, of.name, of.columns, of.partitions)
+    folder = lake_uri / of.table_folder
+    found = local_catalog.Table(table.database, of.table or of.name, folder, of.name, of.columns, of.partitions)
     with changed(lake / CATALOG) as db:
-        return register_documents(db, found)
+        return (register_documents if of.partitions else register)(db, found)
 
 
 def tables(catalog: Path) -> tuple[tuple[str, str], ...]:
@@ -61,3 +61,8 @@ def tables(catalog: Path) -> tuple[tuple[str, str], ...]:
     with opened(catalog) as db:
         found = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
         return tuple((database, table) for database, table in found.fetchall())
+
+
+def databases(catalog: Path) -> tuple[str, ...]:
+    """The databases of a catalog file, in order. Raises CatalogError for a damaged one."""
+    return tuple(dict.fromkeys(database for database, _ in tables(catalog)))

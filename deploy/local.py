@@ -16,8 +16,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
-from catlake.local_catalog import placed, quoted
-from deploy import catalog
+from catlake.local_catalog import opened, placed, quoted
+from deploy import catalog, prompt
+from deploy.athena import SQL
 from deploy.display import display, summary
 from deploy.environments import LOCAL
 from deploy.model import Crawler, Job, Workflow
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, the day the jobs take for today (default: today, UTC)")
     run.set_defaults(command=_run)
     sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
+    sql.add_argument("--file", help="a file of deploy/sql, to run as it is and leave")
     sql.set_defaults(command=_sql)
     for command in (run, sql):
         command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
@@ -203,7 +205,7 @@ def _register(workflow: Workflow, run: WorkflowRun, lake: Path, details: dict[st
             said = f"{table.database}.{table.contract}: {rows} rows, in {lake / catalog.CATALOG}"
         except catalog.CatalogError as error:
             said, code = f"table {table.database}.{table.contract} is not registered: {error}", SOMETHING_FAILED
-        details[table.job_name] = said
+        details[table.job_name] = "\n".join(filter(None, (details.get(table.job_name), said)))
     return code
 
 
@@ -213,25 +215,23 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 def _sql(options: argparse.Namespace) -> int:
     file = _lake(options.lake) / catalog.CATALOG
-    prompt = PYTHON.parent / "duckdb"
+    duckdb = PYTHON.parent / "duckdb"
     if not file.is_file():
         raise UsageError(f"{file} does not exist yet; `make run` makes the lake and its catalog")
-    if not prompt.is_file():
-        raise UsageError(f"{prompt} does not exist; run `make setup`, or open {file} with a duckdb of your own")
-    found = catalog.tables(file)
-    print(
-        "tables: " + ", ".join(f"{_name(database)}.{_name(table)}" for database, table in found),
-        file=sys.stderr,
-        flush=True,
-    )
-    schemas = ",".join(dict.fromkeys(quoted(database) for database, _ in found))
+    if not duckdb.is_file():
+        raise UsageError(f"{duckdb} does not exist; run `make setup`, or open {file} with a duckdb of your own")
+    asked = Path(options.file) if options.file else None
+    if asked and not asked.is_file():
+        raise UsageError(f"--file {asked}: no such file; give one of {SQL.relative_to(ROOT)}")
     # Read-only, as Athena is; the search path lets `FROM data` do.
-    os.execv(prompt, [str(prompt), "-readonly", "-cmd", f"{placed(file)}; SET search_path = '{schemas}'", str(file)])
-
-
-def _name(name: str) -> str:
-    """A name as a person may write it at the prompt."""
-    return name if name.isidentifier() else quoted(name)
+    begin = [placed(file), f"SET search_path = '{','.join(map(quoted, catalog.databases(file)))}'"]
+    with opened(file) as db:
+        db.execute(begin[-1])
+        begin += prompt.additions(file.parent, db)
+        if not asked:
+            print(prompt.overview(db), file=sys.stderr, flush=True)
+    question = ["-c", prompt.athena_query(asked)] if asked else []
+    os.execv(duckdb, [str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(file), *question])
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A catalog table of which a job keeps the partitions as it writes: it needs no crawler.
+    """A catalog table that a job keeps up to date as it writes, partitions and all: it needs no crawler.
 
     `lake_uri` is the bucket that it lies in, `contract` says where below it.
     """

@@ -36,7 +36,6 @@ def table_input(contract: Contract, lake_uri: str) -> dict[str, Any]:
     if contract.table is None or contract.format not in FORMATS:
         raise ValueError(f"contract {contract.name}: no catalog table, or its format {contract.format} makes none")
     parts = FORMATS[contract.format]
-    folder = contract.root if contract.partitions else contract.path_template.rpartition("/")[0]
     return {
         "Name": contract.table,
         "Description": contract.description,
@@ -45,7 +44,7 @@ def table_input(contract: Contract, lake_uri: str) -> dict[str, Any]:
         "PartitionKeys": contract.catalog_partitions,
         "StorageDescriptor": {
             "Columns": contract.catalog_columns,
-            "Location": f"{lake_uri.rstrip('/')}/{folder}/",
+            "Location": f"{lake_uri.rstrip('/')}/{contract.table_folder}/",
             "InputFormat": parts["InputFormat"],
             "OutputFormat": parts["OutputFormat"],
             "SerdeInfo": {

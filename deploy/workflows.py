@@ -125,17 +125,12 @@ def purchases(env: Environment) -> Workflow:
         "COMPRAS-INGEST",
         "Change events of the purchases table to one JSON document an event",
     )
-    table = Table(
-        database=env.purchases_database,
-        contract="compras_json",
-        job_name=ingest.name,
-        lake_uri=env.purchases_lake_uri,
-    )
+    table = _purchases_table(env, "compras_json", ingest)
     return _by_hand(env, ingest.name, "COMPRAS-INGEST", purchases.__doc__, ingest, table)
 
 
 def purchases_report(env: Environment) -> Workflow:
-    """The report over all tenants' purchases: a person starts it, in every environment."""
+    """The purchases as they are now → page, and tables of purchases, days and products: a person starts it."""
     report = _batch(
         env,
         env.purchases_resource("report"),
@@ -143,7 +138,9 @@ def purchases_report(env: Environment) -> Workflow:
         "COMPRAS-REPORT",
         "Totals, best-selling products and daily trend of the purchases as they are now",
     )
-    return _by_hand(env, report.name, "COMPRAS-REPORT", purchases_report.__doc__, report)
+    names = ("purchases_current", "purchases_daily", "purchases_products")
+    tables = (_purchases_table(env, name, report) for name in names)
+    return _by_hand(env, report.name, "COMPRAS-REPORT", purchases_report.__doc__, report, *tables)
 
 
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
@@ -185,6 +182,11 @@ def _by_hand(
     """A workflow of one job that a person starts."""
     start = Trigger(name=f"{name}-start", type="ON_DEMAND", actions=(Action(job_name=job.name),))
     return _workflow(env, name, component, description, start, jobs=(job,), tables=tables)
+
+
+def _purchases_table(env: Environment, contract: str, job: Job) -> Table:
+    """A table of the purchases' database, which a job keeps."""
+    return Table(database=env.purchases_database, contract=contract, job_name=job.name, lake_uri=env.purchases_lake_uri)
 
 
 def _start(env: Environment, name: str, *actions: Action) -> Trigger:

@@ -9,6 +9,7 @@ from typing import Any
 
 from catlake import athena
 from catlake.tokens.view import view_name
+from deploy.access import ACCESS
 from deploy.checks.account import Account
 from deploy.checks.expected import Expected, Place
 from deploy.checks.finding import Check, Said, broken, holds, note
@@ -25,9 +26,8 @@ PURCHASES_READ = "purchases_report"
 
 def checks(account: Account, expected: Expected, summaries: Summaries) -> Iterator[Check]:
     """A check a table, and one of the view. Each is a query: it costs what it scans."""
-    kept = {table.contract for workflow in expected.workflows for table in workflow.tables}
     for place in expected.tables:
-        look = _documents if place.contract.name in kept else _rows
+        look = _documents if place.contract.partitions else _rows
         yield Check(PART, f"rows of {place.name}", partial(look, account, expected, summaries, place))
     yield Check(PART, f"rows of {view_name(expected.env.name)}", partial(_view, account, expected, summaries))
 
@@ -70,7 +70,9 @@ def _view(account: Account, expected: Expected, summaries: Summaries) -> Iterato
 
 
 def _published(expected: Expected, summaries: Summaries, dataset: str) -> int | None:
-    found = (summaries.published(job, dataset) for _, job in expected.jobs if not job.streaming)
+    # Of the jobs that publish it alone: what another left may be no summary.
+    jobs = (job for _, job in expected.jobs if dataset in ACCESS[job.module].writes)
+    found = (summaries.published(job, dataset) for job in jobs)
     return next((rows for rows in found if rows is not None), None)
 
 

@@ -19,7 +19,7 @@ ordenados AS (
         ROW_NUMBER() OVER (
             PARTITION BY tenant_id, compra_id
             ORDER BY
-                metadata.processed_at DESC,
+                REPLACE(metadata.processed_at, 'Z', '') DESC,
                 CASE WHEN con_secuencia THEN LPAD(secuencia, 128, '0') END DESC,
                 metadata.event_name DESC,
                 archivo DESC
@@ -27,7 +27,10 @@ ordenados AS (
     FROM momentos
 ),
 actuales AS (
-    SELECT *
+    SELECT
+        *,
+        TRY_CAST(resumen.total_cantidad AS DECIMAL(38, 6)) AS total_cantidad,
+        TRY_CAST(resumen.total_precio AS DECIMAL(38, 2)) AS total_precio
     FROM ordenados
     WHERE lugar = 1 AND metadata.event_name <> 'REMOVE'
 ),
@@ -37,10 +40,10 @@ dias AS (
         DATE(CONCAT(year, '-', month, '-', day)) AS dia,
         COUNT(*) AS compras,
         COUNT(DISTINCT user_id) AS compradores,
-        SUM(resumen.total_cantidad) AS unidades,
-        SUM(resumen.total_precio) AS ingresos,
-        CAST(AVG(resumen.total_precio) AS DECIMAL(38, 2)) AS ticket_promedio,
-        COUNT(*) - COUNT(resumen.total_precio) AS sin_total
+        SUM(total_cantidad) AS unidades,
+        SUM(total_precio) AS ingresos,
+        CAST(AVG(total_precio) AS DECIMAL(38, 2)) AS ticket_promedio,
+        COUNT(*) - COUNT(total_precio) AS sin_total
     FROM actuales
     GROUP BY tenant_id, DATE(CONCAT(year, '-', month, '-', day))
 )

@@ -19,7 +19,7 @@ ordenados AS (
         ROW_NUMBER() OVER (
             PARTITION BY tenant_id, compra_id
             ORDER BY
-                metadata.processed_at DESC,
+                REPLACE(metadata.processed_at, 'Z', '') DESC,
                 CASE WHEN con_secuencia THEN LPAD(secuencia, 128, '0') END DESC,
                 metadata.event_name DESC,
                 archivo DESC
@@ -27,7 +27,10 @@ ordenados AS (
     FROM momentos
 ),
 actuales AS (
-    SELECT *
+    SELECT
+        *,
+        TRY_CAST(resumen.total_cantidad AS DECIMAL(38, 6)) AS total_cantidad,
+        TRY_CAST(resumen.total_precio AS DECIMAL(38, 2)) AS total_precio
     FROM ordenados
     WHERE lugar = 1 AND metadata.event_name <> 'REMOVE'
 ),
@@ -38,21 +41,27 @@ lineas AS (
         metadata.processed_at AS momento,
         codigo,
         nombre,
-        cantidad,
-        TRY(precio_unitario * cantidad) AS importe
+        TRY_CAST(precio AS DECIMAL(38, 12)) AS precio_unitario,
+        TRY_CAST(unidades AS DECIMAL(38, 6)) AS cantidad
     FROM actuales
-    CROSS JOIN UNNEST(productos) AS producto (codigo, nombre, precio_unitario, cantidad)
+    CROSS JOIN UNNEST(productos) AS producto (codigo, nombre, precio, unidades)
+),
+importes AS (
+    SELECT
+        *,
+        TRY(precio_unitario * cantidad) AS importe
+    FROM lineas
 ),
 vendidos AS (
     SELECT
         tenant_id,
         codigo,
-        MAX_BY(nombre, momento) FILTER (WHERE nombre <> '') AS nombre,
+        MAX_BY(nombre, REPLACE(momento, 'Z', '')) FILTER (WHERE nombre <> '') AS nombre,
         COUNT(DISTINCT compra_id) AS compras,
         SUM(cantidad) AS cantidad,
         CAST(SUM(importe) AS DECIMAL(38, 2)) AS ingresos,
         COUNT(*) - COUNT(importe) AS sin_importe
-    FROM lineas
+    FROM importes
     GROUP BY tenant_id, codigo, CASE WHEN codigo IS NULL THEN nombre END
 ),
 puestos AS (

@@ -19,7 +19,7 @@ ordenados AS (
         ROW_NUMBER() OVER (
             PARTITION BY tenant_id, compra_id
             ORDER BY
-                metadata.processed_at DESC,
+                REPLACE(metadata.processed_at, 'Z', '') DESC,
                 CASE WHEN con_secuencia THEN LPAD(secuencia, 128, '0') END DESC,
                 metadata.event_name DESC,
                 archivo DESC
@@ -27,7 +27,10 @@ ordenados AS (
     FROM momentos
 ),
 actuales AS (
-    SELECT *
+    SELECT
+        *,
+        TRY_CAST(resumen.total_cantidad AS DECIMAL(38, 6)) AS total_cantidad,
+        TRY_CAST(resumen.total_precio AS DECIMAL(38, 2)) AS total_precio
     FROM ordenados
     WHERE lugar = 1 AND metadata.event_name <> 'REMOVE'
 )
@@ -38,8 +41,8 @@ SELECT
     fecha,
     productos,
     resumen.total_productos,
-    resumen.total_cantidad,
-    resumen.total_precio,
+    total_cantidad,
+    total_precio,
     resumen.moneda,
     metadata.event_name AS ultimo_evento,
     metadata.processed_at AS actualizada

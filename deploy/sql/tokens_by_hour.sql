@@ -3,7 +3,7 @@ SELECT
     HOUR(create_date) AS hour,
     AVG(input_token) AS avg_input,
     AVG(output_token) AS avg_output,
-    AVG(total_price) AS avg_cost
+    CAST(AVG(total_price) AS DECIMAL(10, 6)) AS avg_cost
 FROM tokens_table_consolidated
 GROUP BY HOUR(create_date)
 ORDER BY hour

@@ -147,6 +147,11 @@ class Contract:
         """The folder, relative to the lake, below which all of the dataset lies."""
         return self.path_template.partition("{")[0].rpartition("/")[0]
 
+    @property
+    def table_folder(self) -> str:
+        """The folder, relative to the lake, of the catalog's table: of the whole dataset, not of a `{scope}`."""
+        return self.root if self.partitions else self.path(date.min).rpartition("/")[0]
+
     def path(self, run_date: date, scope: str = "") -> str:
         """Where a run's data lies, relative to the lake; `scope` is the folder of a part of it, none for the whole."""
         path = self.path_template.replace("{scope}/", f"{scope}/" if scope else "")

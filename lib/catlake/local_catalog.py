@@ -229,22 +229,37 @@ def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str)
     Raises:
         CatalogError: sqlglot is not installed, or the statement is refused.
     """
+    import duckdb
+
+    try:
+        translated = from_athena(statement)
+        db.execute(f"SET schema = {_text(quoted(database))}")
+        return db.execute(translated)
+    except duckdb.Error as error:
+        raise CatalogError(_refused(str(error))) from error
+
+
+def from_athena(statement: str, selected: bool = False) -> str:
+    """One statement of Athena's SQL as DuckDB's; of a view with `selected` what it selects.
+
+    Raises:
+        CatalogError: sqlglot is not installed, or the statement is none or several.
+    """
     try:
         import sqlglot
     except ImportError:
         raise CatalogError(_not_installed("sqlglot")) from None
-    import duckdb
-
     try:
         parsed = sqlglot.parse(statement, read="athena")
-        if len(parsed) != 1 or parsed[0] is None:
-            # As Athena does.
-            raise CatalogError(_refused(f"it must be one statement, and holds {len(parsed)}"))
-        translated = _with_fields_unnested(parsed[0]).sql("duckdb")
-        db.execute(f"SET schema = {_text(quoted(database))}")
-        return db.execute(translated)
-    except (sqlglot.ParseError, duckdb.Error) as error:
+    except sqlglot.ParseError as error:
         raise CatalogError(_refused(str(error))) from error
+    if len(parsed) != 1 or parsed[0] is None:
+        # As Athena does.
+        raise CatalogError(_refused(f"it must be one statement, and holds {len(parsed)}"))
+    found = parsed[0]
+    if selected and isinstance(found, sqlglot.exp.Create) and found.expression:
+        found = found.expression
+    return _with_exact_averages(_with_fields_unnested(found)).sql("duckdb")
 
 
 def _with_fields_unnested(statement: exp.Expr) -> exp.Expr:
@@ -266,6 +281,25 @@ def _files(db: duckdb.DuckDBPyConnection, folder: Path, pattern: str) -> str:
     lake = db.execute("SELECT main.lake_folder()").fetchone()
     assert lake  # a row always
     return f"main.files_in({_text(os.path.relpath(folder, lake[0]))}, {_text(pattern)})"
+
+
+def _with_exact_averages(statement: exp.Expr) -> exp.Expr:
+    """`CAST(AVG(x) AS DECIMAL(p, s))`: Athena divides a decimal's digits, half-up; DuckDB's AVG is a double.
+
+    So 68.585 is 68.59. The sum's digits are divided as a whole number; `x` has no more than `s` decimals.
+    """
+    from sqlglot import exp, parse_one
+
+    for cast in list(statement.find_all(exp.Cast)):
+        if isinstance(cast.this, exp.Avg) and cast.to.is_type(exp.DataType.Type.DECIMAL) and cast.to.expressions:
+            value = cast.this.this.sql("duckdb")
+            scale = int(cast.to.expressions[-1].name)
+            digits = f"CAST(REPLACE(CAST(CAST(SUM({value}) AS DECIMAL(38, {scale})) AS TEXT), '.', '') AS HUGEINT)"
+            half_up = f"(ABS({digits}) + COUNT({value}) // 2) // NULLIF(COUNT({value}), 0) * SIGN({digits})"
+            unit = f"0.{'1'.zfill(scale)}" if scale else "1"
+            quotient = f"CAST({half_up} AS DECIMAL(38, 0)) * {unit}"
+            cast.replace(parse_one(f"CAST({quotient} AS {cast.to.sql('duckdb')})", read="duckdb"))
+    return statement
 
 
 def _define(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> int:
@@ -296,15 +330,15 @@ def _with_exact_numbers(columns: Sequence[Column]) -> str:
     DuckDB reads a JSON number of more digits than a double has as a double; of a text it keeps every digit. No
     text within the document can look like one of these numbers: there a quotation mark has a backslash before it.
     """
-    names = "|".join(dict.fromkeys(map(re.escape, _decimals(columns))))
+    names = "|".join(dict.fromkeys(map(re.escape, _numbers(columns))))
     number = rf'"({names})"\s*:\s*(-?[0-9][0-9.eE+-]*)'
     return rf"""regexp_replace(json::VARCHAR, {_text(number)}, '"\1":"\2"', 'g')"""
 
 
-def _decimals(columns: Sequence[Column]) -> Iterator[str]:
+def _numbers(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
-        yield from _decimals(column.fields)
-        if column.catalog_type.startswith("decimal("):
+        yield from _numbers(column.fields)
+        if column.logical_type == "number":
             yield column.name
 
 

@@ -42,6 +42,9 @@ BALANCE = {"read": 50, "written": {"rows": 40}, "filtered": {"register": 9}, "qu
 FOUND: Mapping[str, tuple[int, ...]] = {
     "compras_json": (98,),
     "data": (40,),
+    "purchases_current": (60,),
+    "purchases_daily": (14,),
+    "purchases_products": (20,),
     "token_costs": (9,),
     "tokens_analysis": (5,),
     "tokens_table_consolidated": (12,),

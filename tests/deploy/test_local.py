@@ -52,7 +52,7 @@ job, lake = sys.argv[1], pathlib.Path(sys.argv[2])
 runs = lake / "runs" / job
 runs.mkdir(parents=True)
 balance = {"read": 3, "written": {"users": 2}, "filtered": {"register": 1}, "quarantined": 0}
-(runs / "r1.json").write_text(json.dumps({"outputs": [], "balance": balance, "quarantine": None}))
+(runs / "r1.json").write_text(json.dumps({"job": job, "run": "r1", "outputs": [], "balance": balance}))
 print(json.dumps({"event": "run_finished", "job": job, "run": "r1"}))
 """
 
@@ -135,7 +135,6 @@ def test_a_table_that_a_job_keeps_itself_is_registered_when_the_job_has_succeede
     assert "read 3 = written 2 + filtered 1 (register 1) + quarantined 0" in out
     done = sql(lake, "SELECT tenant_id FROM compras_json;")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == 'tables: "local-compras-datacatalog".compras_json\n'
     assert "_demo" in done.stdout
 
 
@@ -280,48 +279,68 @@ def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_ow
     assert asked["--source_uri"] == str(tmp_path / "events")
 
 
-def sql(lake, statement):
+def sql(lake, statement="", *options):
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}"}
     return subprocess.run(
-        [sys.executable, "-m", "deploy.local", "sql", "--lake", str(lake)],
+        [sys.executable, "-m", "deploy.local", "sql", "--lake", str(lake), *options],
         input=statement,
         env=environment,
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 
-def test_the_prompt_names_the_tables_and_finds_them_by_their_short_names(lake):
+def test_the_prompt_says_what_there_is_and_finds_it_by_short_names(lake):
     assert finish(start(lake, SUMMARY))[0] == 0
-    done = sql(lake, "SELECT count(*) AS users FROM data;")
+    done = sql(lake, "SELECT count(*) AS users FROM data; FROM conversations_kpis; FROM columns_of('data') LIMIT 1;")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "tables: cat_local_analytics_db.data\n"
-    assert "users" in done.stdout
+    assert re.findall("^  (\\w+)  +[A-Z]", done.stderr, re.MULTILINE) == ["data", "quarantine", "runs"]
+    # Those whose tables no run has made are left out, and so are examples that would not run.
+    assert "Queries of deploy/sql, each a view: catalog_columns, conversations_kpis, conversations_val" in done.stderr
+    assert "  SELECT pipeline, reason, count(*) FROM quarantine" in done.stderr
+    assert "purchases_current" not in done.stderr
+    assert re.search("users.*Total Usuarios.*usuario_id .* Id of the user", done.stdout, re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["my lake", "it's a lake?", "[lake]"])
-def test_the_prompt_reads_a_lake_that_was_moved(lake, name):
+def test_the_prompt_has_the_runs_and_the_quarantine_as_tables(lake):
     assert finish(start(lake, SUMMARY))[0] == 0
-    done = sql(lake.rename(lake.with_name(name)), "SELECT count(*) AS users FROM data;")
-    assert done.returncode == 0 and "users" in done.stdout, done.stderr
+    assert "0" in sql(lake, ".mode csv\nSELECT count(*) FROM quarantine;").stdout
+    kept = lake / LOCAL.bucket / "quarantine" / "purchases" / "stream" / "batch-0"
+    kept.mkdir(parents=True)
+    (kept / "part.json").write_text('{"file": "f", "line": 3, "reason": "no JSON", "raw": "{"}\n', encoding="utf-8")
+    asked = "SELECT job, run, read, written, filtered, quarantined FROM runs ORDER BY job; FROM quarantine;"
+    assert sql(lake, f".mode csv\n.headers off\n{asked}").stdout.splitlines() == [
+        "cat-local-etl1-normalize,r1,3,2,1,0",
+        "cat-local-etl2-parquet,r1,3,2,1,0",
+        "purchases,stream/batch-0,f,3,no JSON,{",
+    ]
 
 
-def test_the_prompt_on_a_damaged_catalog_says_what_to_do_in_one_line(lake):
-    (lake / CATALOG).write_bytes(b"x" * 5000)
-    done = sql(lake, "")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"error: {lake / CATALOG} is damaged, or not a DuckDB database (")
-    assert done.stderr.endswith("delete it, and `make run` makes it again\n")
+def test_a_file_of_athenas_sql_is_answered_as_it_is_a_views_too(lake, tmp_path):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    view = tmp_path / "a.view.sql"
+    view.write_text("-- Words.\nCREATE OR REPLACE VIEW cat_{env}_x AS SELECT '{env}' AS e FROM data", encoding="utf-8")
+    done = sql(lake, "", "--file", str(view))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "e" in done.stdout
+    query = ROOT / "deploy/sql/conversations_kpis.sql"
+    assert "Total Conversaciones" in sql(lake, "", "--file", str(query)).stdout
 
 
-def test_a_damaged_catalog_fails_the_crawl_in_one_line_and_stays_as_it_is(lake):
-    (lake / CATALOG).write_bytes(b"x" * 5000)
-    code, out = finish(start(lake, SUMMARY))
-    assert code == 1
-    assert re.search(r"cat-local-curated-crawler: \S+/catalog.duckdb is damaged, .*`make run` makes it again\n", out)
-    assert (lake / CATALOG).read_bytes() == b"x" * 5000
+def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake, tmp_path):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    done = sql(lake, "", "--file", str(tmp_path / "none.sql"))
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: --file {tmp_path}/none.sql: no such file; give one of deploy/sql\n",
+    )
+    assert sql(lake, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
+    (tmp_path / "two.sql").write_text("SELECT 1; SELECT 2", encoding="utf-8")
+    done = sql(lake, "", "--file", str(tmp_path / "two.sql"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the local catalog refuses a statement: it must be one statement")
 
 
 def test_the_prompt_only_reads(lake):

@@ -8,8 +8,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from pyspark.sql import SparkSession
 
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
+from catlake.purchases.current import current_purchases, with_outcome
+from catlake.purchases.stored import STORED, judged
 from tests.purchases.tree import DATABASE, event, table, write
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
@@ -114,8 +117,8 @@ def test_the_newest_purchases_come_first_with_all_their_details(db: duckdb.DuckD
     assert {record.pop("moneda") for record in records} == {"USD"}
     assert [tuple(record.values()) for record in records] == RECENT
     assert products[4] == [
-        {"codigo": "P1", "nombre": "Café", "precio_unitario": money("10"), "cantidad": money("2")},
-        {"codigo": "P2", "nombre": "Pan", "precio_unitario": money("2.5"), "cantidad": money("4")},
+        {"codigo": "P1", "nombre": "Café", "precio_unitario": "10.00", "cantidad": "2"},
+        {"codigo": "P2", "nombre": "Pan", "precio_unitario": "2.50", "cantidad": "4"},
     ]
     assert products[2] == []
 
@@ -128,6 +131,37 @@ def test_all_queries_tell_the_current_state_by_the_same_rule() -> None:
     begin, end = "WITH eventos AS (", "metadata.event_name <> 'REMOVE'\n)"
     rules = {path.read_text(encoding="utf-8").split(begin)[1].split(end)[0] for path in SQL.glob("compras_*.sql")}
     assert len(rules) == 1
+
+
+def test_the_report_and_the_queries_take_the_same_event_for_the_latest(spark: SparkSession, tmp_path: Path) -> None:
+    second = "2025-07-14T20:53:21"
+    written = write(
+        tmp_path / "bucket",
+        event("INSERT", "c1", second, ("P1", "Café", "1", "1"), sequence="1"),
+        # Its moment has microseconds (below), and is later for all its smaller number.
+        event("MODIFY", "c1", second, ("P1", "Café", "2", "1"), sequence="0"),
+        event("INSERT", "c2", second, ("P1", "Café", "3", "1"), sequence="10"),
+        event("MODIFY", "c2", second, ("P1", "Café", "4", "1"), sequence="9"),
+        event("REMOVE", "c3", second, ("P1", "Café", "5", "1"), sequence="10"),
+        event("MODIFY", "c3", second, ("P1", "Café", "6", "1"), sequence="9"),
+    )
+    for path, moment in zip(written, (".000Z", ".000123Z", ".000Z", ".000Z", ".123Z", ".123456Z"), strict=True):
+        path.write_text(path.read_text(encoding="utf-8").replace(f"{second}.000Z", second + moment), encoding="utf-8")
+    root = table(tmp_path / "bucket").folder
+    files = [judged(str(path), path.relative_to(root).as_posix(), path.read_bytes()) for path in written]
+    rows = [tuple(file.get(name) for name in STORED.names) for file in files]
+    report = current_purchases(with_outcome(spark.createDataFrame(rows, STORED)))
+    with changed(tmp_path / CATALOG) as db:
+        register_documents(db, table(tmp_path / "bucket"))
+        recent = execute_athena(db, DATABASE, (SQL / "compras_recientes.sql").read_text(encoding="utf-8")).fetchall()
+    by_report = {row["compra_id"]: (row["event_name"], row["revenue"]) for row in report.collect()}
+    by_query = {row[1]: (row[-2], row[-4]) for row in recent}
+    assert (
+        by_report
+        == by_query
+        == {name: ("MODIFY", money(total)) for name, total in (("c1", "2"), ("c3", "6"))}
+        | {"c2": ("INSERT", money("3"))}
+    )
 
 
 def test_partition_columns_are_the_folders_names(db: duckdb.DuckDBPyConnection) -> None:

@@ -15,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.stub import ANY, Stubber
 
+from catlake.contract import contract
 from deploy import verify
 from deploy.checks import catalog, jobs, runs, workflows
 from deploy.checks.account import Account, AccountError, account
@@ -103,7 +104,7 @@ def test_what_was_just_deployed_and_run_holds(
     assert verify.main([environment]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{environment}: account {ACCOUNT}, region {REGION}, as arn:aws:sts::{ACCOUNT}:user/moto\n")
-    assert "✗" not in told and told.endswith("66 hold, 0 do not, 1 notes\n")
+    assert "✗" not in told and told.endswith("72 hold, 0 do not, 1 notes\n")
     # Purchases too, by the name of their stage.
     stage = deployed.expected.env.stage
     assert f"table {stage}-compras-datacatalog.compras_json" in told
@@ -209,7 +210,7 @@ def _catalog(deployed: Deployed) -> dict[str, list[str]]:
     deployed.remake("Crawler", "cat-prod-curated-crawler", lambda crawler: crawler.update(Targets=folder))
     deployed.athena.delete_work_group(WorkGroup="wg-cat-prod-analytics")
     deployed.athena.create_work_group(Name="wg-cat-prod-analytics", Configuration={})
-    given = [column.name for column in deployed.expected.tables[3].contract.columns]
+    given = [column.name for column in contract("tokens_analysis").columns]
     parquet = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
     return {
         f"table {database}.data": [

@@ -34,5 +34,5 @@ def test_trino_reads_a_table_of_glue_and_tells_what_it_refuses(trino: Trino, tab
     columns, rows = trino.ask(f"SELECT conversation_id, tokens_total FROM {table}", DATABASE)
     assert columns == [("conversation_id", "varchar"), ("tokens_total", "bigint")]
     assert rows == [["c1", 7]]
-    with pytest.raises(TrinoError, match="COLUMN_NOT_FOUND: .*Column 'nowhere' cannot be resolved"):
+    with pytest.raises(TrinoError, match=r"COLUMN_NOT_FOUND: .*Column 'nowhere' cannot be resolved"):
         trino.ask(f"SELECT nowhere FROM {table}", DATABASE)

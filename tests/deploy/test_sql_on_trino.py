@@ -1,0 +1,107 @@
+"""Every statement of deploy/sql on Trino, over what `make run` makes: its answers are DuckDB's, row by row."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import duckdb
+import pytest
+
+from catlake.local_catalog import CATALOG, execute_athena, opened
+from catlake.purchases.partitions import Partitions, partition_of
+from catlake.tokens.view import view_name, view_statement
+from deploy.athena import PURCHASES, SQL
+from deploy.deployment import Deployment
+from deploy.environments import LOCAL
+from deploy.tables import table_input
+from tests.engines.trino import Trino
+from tests.jobs.running import ROOT, environment, packaged
+from tests.s3 import S3Server
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+QUERIES = sorted(path.name for path in SQL.glob("*.sql") if not path.name.endswith(".view.sql"))
+WORKFLOWS = ("conversations", "tokens-archival", "tokens", "purchases", "purchases-report")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make run` makes."""
+    packaged()
+    lake = tmp_path_factory.mktemp("samples") / "lake"
+    run = [sys.executable, "-m", "deploy.local", "run", *WORKFLOWS, "--lake", str(lake), "--run_date", "2025-11-20"]
+    done = subprocess.run(run, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    return lake
+
+
+@pytest.fixture(scope="module")
+def duck(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with opened(lake / CATALOG) as db:
+        yield db
+
+
+@pytest.fixture(scope="module")
+def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
+    """Trino over the same files in buckets, and over tables as the deployment declares them."""
+    at = Deployment(env=LOCAL)
+    for bucket in at.made_buckets:
+        s3.client.create_bucket(Bucket=bucket)
+        for path in (each for each in (lake / bucket).rglob("*") if each.is_file() and "_staging" not in each.parts):
+            s3.client.upload_file(str(path), bucket, path.relative_to(lake / bucket).as_posix())
+    glue = boto3.client(
+        "glue", "us-east-1", endpoint_url=trino.glue, aws_access_key_id=s3.key, aws_secret_access_key=s3.secret
+    )
+    for database in at.databases:
+        glue.create_database(DatabaseInput={"Name": database})
+    for table in at.tables.values():
+        declared = table_input(table.contract, f"s3://{table.bucket}")
+        glue.create_table(DatabaseName=table.database, TableInput=declared)
+        if table.contract.partitions:
+            bucket = lake / table.bucket
+            folders = {
+                path.parent.relative_to(bucket).as_posix() for path in (bucket / table.contract.root).rglob("*.json")
+            }
+            registry = Partitions(glue, table.database, table.contract, f"s3://{table.bucket}")
+            assert registry.register(map(partition_of, folders)) == len(folders) > 10
+    trino.ask(view_statement(LOCAL.name), LOCAL.database)
+    return trino
+
+
+def database(name: str) -> str:
+    return LOCAL.purchases_database if name.startswith(PURCHASES) else LOCAL.database
+
+
+@pytest.mark.parametrize("name", [*QUERIES, "the view"])
+def test_trino_answers_as_duckdb_does(athena: Trino, duck: duckdb.DuckDBPyConnection, name: str) -> None:
+    statement = f"SELECT * FROM {view_name(LOCAL.name)}"
+    if name in QUERIES:
+        statement = (SQL / name).read_text(encoding="utf-8").replace("{env}", LOCAL.name)
+    columns, rows = athena.ask(statement, database(name))
+    answer = execute_athena(duck, database(name), statement)
+    assert [column for column, _ in columns] == [column[0] for column in answer.description]
+    found, wanted = rows, [[as_json(value) for value in row] for row in answer.fetchall()]
+    if name == "catalog_columns.sql":
+        # A type has another name in each engine.
+        found = [[table, column, kind.upper().removesuffix("(3)"), null] for table, column, kind, null in rows]
+    if "ORDER BY" not in statement:
+        # Athena may drop a view's own.
+        found, wanted = sorted(found, key=repr), sorted(wanted, key=repr)
+    assert found == wanted
+    assert found
+
+
+def as_json(value: Any) -> Any:
+    """A value of DuckDB's as Trino's JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "milliseconds")
+    if isinstance(value, date | Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return [as_json(each) for each in value.values()]
+    return [as_json(each) for each in value] if isinstance(value, list) else value
