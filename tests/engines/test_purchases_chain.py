@@ -26,12 +26,13 @@ import pytest
 from catlake.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.events import document
+from deploy.athena import PURCHASES, SQL
 from deploy.environments import PROD
 from deploy.tables import table_input
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
-from tests.engines.trino import Trino
-from tests.jobs.running import ROOT, command, environment, packaged, spark_submit
+from tests.engines.trino import Trino, as_json
+from tests.jobs.running import command, environment, packaged, spark_submit
 from tests.places import Bucket, Place
 from tests.purchases.tree import table
 from tests.s3 import S3Server
@@ -44,7 +45,7 @@ SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
 PATIENCE = 120
 """Seconds that anything may take before the test gives up."""
 DOCUMENTS = contract("compras_json")
-SQL = sorted((ROOT / "deploy/sql").glob("compras_*.sql"))
+STATEMENTS = sorted(SQL.glob(f"{PURCHASES}*.sql"))
 
 
 class Parts:
@@ -156,7 +157,7 @@ def documents_of(records: list[bytes]) -> dict[str, bytes]:
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
 
-def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[str | None]]]:
+def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[Any]]]:
     """The answers of the local catalog to the statements over documents."""
     for name, content in documents.items():
         file = lake / "bucket" / DOCUMENTS.root / name
@@ -165,16 +166,7 @@ def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[
     of = table(lake / "bucket")
     with changed(lake / CATALOG) as db:
         register_documents(db, of)
-        return {file.name: texts(execute_athena(db, of.database, file.read_text()).fetchall()) for file in SQL}
-
-
-def texts(value: Any) -> Any:
-    """A result's values as Trino tells them: numbers and days as their text, structs as lists."""
-    if isinstance(value, dict):
-        return texts(list(value.values()))
-    if isinstance(value, list | tuple):
-        return [texts(each) for each in value]
-    return None if value is None else str(value)
+        return {file.name: as_json(execute_athena(db, of.database, file.read_text()).fetchall()) for file in STATEMENTS}
 
 
 def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
@@ -233,9 +225,9 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert partitions(glue) == {name.rpartition("/")[0] for name in found}
     parts.end("documents and partitions compared")
 
-    answers = {file.name: trino.ask(file.read_text(), PROD.purchases_database)[1] for file in SQL}
-    parts.end(f"{len(SQL)} statements of deploy/sql on Trino")
-    assert {name: texts(rows) for name, rows in answers.items()} == duckdb_rows(tmp_path, found)
+    answers = {file.name: trino.ask(file.read_text(), PROD.purchases_database)[1] for file in STATEMENTS}
+    parts.end(f"{len(STATEMENTS)} statements of deploy/sql on Trino")
+    assert answers == duckdb_rows(tmp_path, found)
     purchases: Counter[str] = Counter()
     revenue: dict[str, Decimal] = defaultdict(Decimal)
     for tenant, _, number, _, _, income, *_ in answers["compras_por_dia.sql"]:

@@ -18,6 +18,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -70,6 +72,17 @@ class Trino:
             if "nextUri" not in answer:
                 return columns, rows
             request = Request(answer["nextUri"], headers=headers)
+
+
+def as_json(value: Any) -> Any:
+    """A value of DuckDB's answer as Trino's JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "milliseconds")
+    if isinstance(value, date | Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return [as_json(each) for each in value.values()]
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager
