@@ -31,16 +31,15 @@ READING = {
     "addIdleTimeBetweenReads": "true",
     "idleTimeBetweenReadsInMs": "250",
 }
-"""How a stream is read, in Glue's words."""
+"""How a stream is read, by Glue's names."""
 
-_CONNECTORS_WORDS = {
-    "startingPosition": "startingPosition",
-    "failOnDataLoss": "failOnDataLoss",
-    "avoidEmptyBatches": "kinesis.client.avoidEmptyBatches",
-    "maxFetchTimeInMs": "kinesis.executor.maxFetchTimeInMs",
-    "addIdleTimeBetweenReads": "kinesis.executor.addIdleTimeBetweenReads",
-    "idleTimeBetweenReadsInMs": "kinesis.executor.idleTimeBetweenReadsInMs",
+_BEFORE_A_NAME = {
+    "avoidEmptyBatches": "kinesis.client.",
+    "maxFetchTimeInMs": "kinesis.executor.",
+    "addIdleTimeBetweenReads": "kinesis.executor.",
+    "idleTimeBetweenReadsInMs": "kinesis.executor.",
 }
+"""What the connector outside Glue writes before Glue's name of an option."""
 
 
 def stream_source(text: str) -> str:
@@ -82,7 +81,7 @@ def connector_options(arn: str) -> dict[str, str]:
         "endpointUrl": boto3.client("kinesis", region_name=region).meta.endpoint_url,
         # But for this it asks the machine's role only; so it looks for credentials where AWS's tools look.
         "awsUseInstanceProfile": "false",
-        **{_CONNECTORS_WORDS[name]: value for name, value in READING.items()},
+        **{_BEFORE_A_NAME.get(name, "") + name: value for name, value in READING.items()},
     }
 
 
