@@ -10,10 +10,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from bench.purchases import Stream, for_kinesis, ordinary
+from catlake.files import LocalFiles
 from catlake.job import Run
 from catlake.purchases import ingest as module
+from catlake.purchases.current import current_purchases, with_outcome
 from catlake.purchases.ingest import ingest
-from catlake.purchases.report import report
+from catlake.purchases.tree import months, read_tree
 from tests.jobs.running import run_of
 from tests.places import Folder
 
@@ -72,8 +74,9 @@ def test_of_two_changes_within_a_millisecond_the_later_is_current(
     read: Any, spark: SparkSession, tmp_path: Path
 ) -> None:
     read(DATA / "microsecond-order/in")
-    run_of(spark, tmp_path / "lake", report, "local", "report", tenant_id=None)
-    rows = spark.read.parquet(str(tmp_path / "lake/reports/compras/*/purchases_current.parquet")).collect()
+    root = str(tmp_path / "lake/compras")
+    stored = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, None))
+    rows = stored.transform(with_outcome).transform(current_purchases).collect()
     assert {row["compra_id"]: str(row["revenue"]) for row in rows} == {"A": "4.00", "B": "4.00", "D": "4.00"}
 
 

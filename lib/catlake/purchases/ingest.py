@@ -4,10 +4,10 @@ A folder's files, or a streaming query of Kinesis, make batches of events; each 
 says so. A killed run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic, sleep
 from typing import Any
 
 import pyarrow as pa
@@ -92,7 +92,7 @@ def _read_files(run: Run, landing: Landing, total: Written) -> None:
     batches = _Batches(run, landing.reader, read.stream, total)
     endless = run.arguments["trigger"] == "continuous"
     while True:
-        began = time.monotonic()
+        began = monotonic()
         for planned in read.batches(landing.files(), MOST_FILES_A_BATCH):
             batches.process(landing.rows(run.spark, planned), planned.number)
             read.finish(planned)
@@ -102,7 +102,7 @@ def _read_files(run: Run, landing: Landing, total: Written) -> None:
             _tell_changed(run, read.changed)
         if not endless:
             return
-        time.sleep(max(0.0, began + LOOK_FOR_FILES_EVERY - time.monotonic()))
+        sleep(max(0.0, began + LOOK_FOR_FILES_EVERY - monotonic()))
 
 
 def _tell_changed(run: Run, files: list[str]) -> None:
