@@ -1,12 +1,13 @@
 """ingest: change events of the purchases table → one document an event, as they come (SPEC 4.1).
 
-A streaming query hands over batches of events; each batch is written before the checkpoint says so. A killed
-run therefore repeats at most one batch, and repeating a batch changes nothing.
+A folder's files, or a streaming query of Kinesis, make batches of events; each batch is written before the checkpoint
+says so. A killed run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic, sleep
 from typing import Any
 
 import pyarrow as pa
@@ -18,10 +19,12 @@ from catlake.dynamodb.values import Mismatch
 from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
+from catlake.purchases.files_read import FilesRead
 from catlake.purchases.kinesis import is_kinesis, kinesis_stream
+from catlake.purchases.landing import MOST_FILES_A_BATCH, Landing
 from catlake.purchases.partitions import DATASET, partition_of, registry
 from catlake.purchases.progress import Counts, StreamProgress
-from catlake.purchases.sources import Source, landing_files
+from catlake.purchases.sources import Source
 from catlake.store import Balance
 from catlake.store.event_files import EVENTS, BatchFunction, Written, write_events
 
@@ -34,33 +37,26 @@ TRIGGERS: dict[str, dict[str, Any]] = {
 LOOK_EVERY = 1
 """Seconds between two looks at whether the stream must be stopped."""
 
+LOOK_FOR_FILES_EVERY = 0.5
+"""Seconds between two looks at a folder, as many as between two batches of a stream."""
+
+MOST_NAMES = 20
+"""Files that are named in one line."""
+
 
 def ingest(run: Run) -> None:
     """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
-    total = Written()
+    total, source = Written(), run.arguments["source_uri"]
+    run.read_from("change events", source)
     with run.stage("stream"):
-        query = _started(run, source_of(run), total)
-        try:
-            _wait(run, query, total)
-        except BaseException:
-            # What ended it is told. After a Ctrl-C the JVM may be gone already, and has nothing to say.
-            with suppress(Exception):
-                query.stop()
-            raise
-        query.stop()
+        if is_kinesis(source):
+            _read_stream(run, kinesis_stream(run.spark, source, run.arguments["trigger"]), total)
+        else:
+            _read_files(run, Landing(files_for(run.spark, source), normalized(source)), total)
     run.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
     run.published(DATASET, run.lake.path(ROOT), rows=total.written, size=total.bytes)
     if total.replayed:
         run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
-
-
-def source_of(run: Run) -> Source:
-    """Where the run's events come from."""
-    source = run.arguments["source_uri"]
-    run.read_from("change events", source)
-    if is_kinesis(source):
-        return kinesis_stream(run.spark, source, run.arguments["trigger"])
-    return landing_files(run.spark, files_for(run.spark, source), normalized(source))
 
 
 def decoder(processed_by: str, stage: str) -> BatchFunction:
@@ -87,6 +83,49 @@ def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]
         except Exception as error:  # one event must not stop all that come after it
             reason = f"unexpected {type(error).__name__}: {error}; a defect of catlake: report it with this event"
     return {**at, "reason": reason, "raw": row["raw"].decode("utf-8", "backslashreplace")}
+
+
+def _read_files(run: Run, landing: Landing, total: Written) -> None:
+    """Reads what has landed; if the stream is endless, until too much is in quarantine."""
+    checkpoint = normalized(run.arguments["checkpoint_uri"])
+    read = FilesRead(files_for(run.spark, checkpoint), checkpoint)
+    batches = _Batches(run, landing.reader, read.stream, total)
+    endless = run.arguments["trigger"] == "continuous"
+    while True:
+        began = monotonic()
+        for planned in read.batches(landing.files(), MOST_FILES_A_BATCH):
+            batches.process(landing.rows(run.spark, planned), planned.number)
+            read.finish(planned)
+            if endless and total.quarantined > run.arguments["max_quarantined"]:
+                return
+        if read.changed:
+            _tell_changed(run, read.changed)
+        if not endless:
+            return
+        sleep(max(0.0, began + LOOK_FOR_FILES_EVERY - monotonic()))
+
+
+def _tell_changed(run: Run, files: list[str]) -> None:
+    names = files[:MOST_NAMES] + ["…"] * (len(files) > MOST_NAMES)
+    run.log("files_read_again", count=len(files), files=names)
+    # A stream that runs for months must not remember all that it told.
+    if len(run.highlights) < MOST_NAMES:
+        run.highlights.append(
+            f"{len(files)} files are other than when they were read, and were read again: {', '.join(names)}"
+        )
+
+
+def _read_stream(run: Run, source: Source, total: Written) -> None:
+    """Reads a stream until there is no more, or until too much is in quarantine."""
+    query = _started(run, source, total)
+    try:
+        _wait(run, query, total)
+    except BaseException:
+        # What ended it is told. After a Ctrl-C the JVM may be gone already, and has nothing to say.
+        with suppress(Exception):
+            query.stop()
+        raise
+    query.stop()
 
 
 def _started(run: Run, source: Source, total: Written) -> StreamingQuery:

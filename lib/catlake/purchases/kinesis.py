@@ -22,7 +22,7 @@ CONNECTOR = "com.qubole.spark:spark-sql-kinesis_2.12:1.2.0_spark-3.0"
 READING = {
     # The oldest record that the stream still has; after the first start, the checkpoint decides.
     "startingPosition": "earliest",
-    # What the stream dropped before it was read is told. Both connectors would go on without a word.
+    # Shards that were dropped before they were read: both connectors would go on without a word.
     "failOnDataLoss": "true",
     "avoidEmptyBatches": "true",
     # How long a batch gathers records before it is handed over: most of the latency.

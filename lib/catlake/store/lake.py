@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contract import Contract
 from catlake.errors import ContractError, StoreError
-from catlake.files import FileInfo, Files, files_for, joined, normalized
+from catlake.files import FileInfo, Files, files_for, joined, literal, normalized
 from catlake.store import csv, parquet
 
 STAGING = "_staging"
@@ -100,8 +100,8 @@ class Lake:
     def read(self, uri: str, contract: Contract) -> DataFrame:
         """A dataset's file with the schema of its contract."""
         if contract.format == "csv":
-            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(uri)
-        return self._spark.read.schema(contract.struct).parquet(uri)
+            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(literal(uri))
+        return self._spark.read.schema(contract.struct).parquet(literal(uri))
 
     def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
         """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.
