@@ -223,13 +223,12 @@ def _rehearsal() -> dict[str, dict[str, str]]:
         "--excluded_cities": prod.excluded_cities,
     }
     options = {name: value for name, value in given.items() if value}
-    bedrock = "tests/data/bedrock"
-    large = {"--large_messages_uri": f"{bedrock}/large_messages"}
+    old, new = "tests/data/bedrock", "tests/data/samples/bedrock"
     return {
         "conversations_normalize": {"--export_uri": "tests/data/samples/catia", **options},
         # Not prod's dates: the genuine items are older than the migration.
-        "tokens_archive": {"--export_uri": f"{bedrock}/old_table", **large},
-        "tokens_consolidate": {"--export_uri": f"{bedrock}/new_table", **large},
+        "tokens_archive": {"--export_uri": f"{old}/old_table", "--large_messages_uri": f"{old}/large_messages"},
+        "tokens_consolidate": {"--export_uri": f"{new}/new_table", "--large_messages_uri": f"{new}/large_messages"},
         # All that is there, then stop: the sample does not grow.
         "purchases_ingest": _stream("local")["purchases_ingest"]
         | {"--source_uri": "tests/data/samples/purchases", "--trigger": "available_now"},

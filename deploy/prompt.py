@@ -75,8 +75,8 @@ def additions(lake: Path, db: duckdb.DuckDBPyConnection) -> Iterator[str]:
     for name, statement in _queries().items():
         try:
             yield _added(db, f"CREATE TEMP VIEW {name} AS {statement}")
-        except duckdb.CatalogException:
-            continue  # no run has made its tables yet
+        except duckdb.Error:
+            continue  # no run has made its tables yet, or one of long ago; asked as a file it says so
 
 
 def athena_query(file: Path) -> str:

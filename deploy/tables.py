@@ -13,7 +13,7 @@ FORMATS: Mapping[str, Mapping[str, str]] = {
         "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
         "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
     },
-    # Hive's own SerDe, not OpenX's: it makes a decimal of a number's digits, and a line that is broken fails the
+    # Hive's own SerDe, not OpenX's: a string column has a number's own digits, and a line that is broken fails the
     # query. AWS itself sends those to it whom OpenX's gives too few rows, too many, or nulls.
     "json": {
         "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",

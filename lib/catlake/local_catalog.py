@@ -188,8 +188,8 @@ def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
 def register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Makes a table of its JSON documents, one object a line, in folders by partition; gives the number of its rows.
 
-    A decimal is exact, as in Athena: its last digit is rounded half-up, and it is null where it is too large. New
-    documents and new folders are seen at once, also those whose names begin with `_` or `.`.
+    A number whose column is a text has all its digits, as in Athena. New documents and new folders are seen at once,
+    also those whose names begin with `_` or `.`.
 
     Raises:
         CatalogError: There is no document, or one of them is broken.
@@ -325,7 +325,7 @@ def _shape(column: Column) -> Any:
 
 
 def _with_exact_numbers(columns: Sequence[Column]) -> str:
-    """The document's text with its decimals as texts.
+    """The document's text with its numbers as texts.
 
     DuckDB reads a JSON number of more digits than a double has as a double; of a text it keeps every digit. No
     text within the document can look like one of these numbers: there a quotation mark has a backslash before it.

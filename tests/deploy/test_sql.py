@@ -113,7 +113,7 @@ COST = {
 COSTS = [
     COST,
     {**COST, "sk": "c2", "calls": 3, "total_cost": usd("0.000000000001")},
-    {**COST, "model": "unheard-of", "price_state": "unpriced", "total_cost": None},
+    {**COST, "model": "unheard-of", "price_state": "unpriced", "unpriced_because": "so", "total_cost": None},
 ]
 USER = {
     "usuario_id": "1",
@@ -183,8 +183,8 @@ RESULTS: dict[str, list[tuple[Any, ...]]] = {
         (date(2025, 12, 1), 2, 1201, usd("0.012"), "claude"),
     ],
     "token_costs_by_model.sql": [
-        ("claude-v3-haiku", "priced", 2, 5, 2000, 400, usd("0.500000000001")),
-        ("unheard-of", "unpriced", 1, 2, 1000, 200, None),
+        ("claude-v3-haiku", "priced", None, 2, 5, 2000, 400, usd("0.500000000001")),
+        ("unheard-of", "unpriced", "so", 1, 2, 1000, 200, None),
     ],
     "conversations_validation.sql": [(3, date(2025, 8, 4), date(2025, 9, 30), 7 / 3)],
     "conversations_kpis.sql": [("Total Usuarios", 3), ("Total Conversaciones", 7)],

@@ -20,7 +20,7 @@ from tests.engines.trino import Trino, as_json
 from tests.jobs.running import ROOT, environment, packaged
 from tests.s3 import S3Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 QUERIES = sorted(path.name for path in SQL.glob("*.sql") if not path.name.endswith(".view.sql"))
 WORKFLOWS = ("conversations", "tokens-archival", "tokens", "purchases", "purchases-report")

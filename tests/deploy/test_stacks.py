@@ -249,6 +249,10 @@ def test_every_contract_with_a_table_has_one_in_the_catalog_with_its_columns_and
         where = (tables[name]["DatabaseName"], storage["Location"])
         if name == "compras_json":
             assert where == (env.purchases_database, f"s3://{env.purchases_bucket}/compras/")
+        elif name.startswith("purchases_"):
+            # The report over all tenants, not one tenant's.
+            folder = f"s3://{env.purchases_bucket}/reports/compras/{name}.parquet/"
+            assert where == (env.purchases_database, folder)
         else:
             assert where == (env.database, f"s3://{env.bucket}/{of.path_template.rpartition('/')[0]}/")
 

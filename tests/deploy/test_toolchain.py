@@ -98,6 +98,17 @@ def test_jars_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
     toolchain.fetch(jars, tmp_path, java=tmp_path / "none", spark=SPARK)
 
 
+def test_what_is_no_jar_is_asked_for_by_its_kind_of_maven_and_of_ivy(tmp_path: Path) -> None:
+    plugin = toolchain.Artifact("org.example", "engine", "1.0", "zip")
+    toolchain.maven_command([plugin], tmp_path, tmp_path)
+    toolchain.ivy_command([plugin], tmp_path, tmp_path, tmp_path, tmp_path, None)
+    assert "<version>1.0</version><type>zip</type>" in (tmp_path / "pom.xml").read_text()
+    assert '<artifact name="engine" type="zip" ext="zip"/>' in (tmp_path / "ivy.xml").read_text()
+    assert toolchain.missing(tmp_path, [plugin]) == ["engine-1.0.zip"]
+    (tmp_path / "engine-1.0.zip").touch()
+    assert toolchain.missing(tmp_path, [plugin]) == []
+
+
 def test_a_spark_on_a_hadoop_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
     (tmp_path / "jars").mkdir()
     (tmp_path / "jars/hadoop-client-api-3.5.0.jar").touch()

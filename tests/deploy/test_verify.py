@@ -385,6 +385,15 @@ def test_every_damage_is_found_and_named_and_nothing_else_is(server: str, capsys
     assert f" hold, {sum(map(len, expected_wrong.values()))} do not" in capsys.readouterr().out
 
 
+def test_one_tenants_report_does_not_stand_for_that_of_all(server: str) -> None:
+    deployed = Deployed(server, "prod")
+    report = deployed.job("purchases_report")
+    of_one = summary(report.name, {"purchases_current": 3}, BALANCE, arguments={"tenant_id": "t1"})
+    deployed.put(report, "r2", of_one)
+    deployed.athena_finds()
+    assert wrong(found(checks(deployed))) == {}
+
+
 def test_a_right_that_is_missing_is_named_and_stops_no_other_check(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,8 +110,8 @@ def test_the_daily_row_has_the_id_after_the_last_hash_and_the_environments_const
     )
 
 
-SONNET = ("anthropic.sonnet", Decimal("0.003"), Decimal("0.015"), date(2024, 6, 20), "the list")
-UNPRICED = (None, None, None, None, None)
+SONNET = ("anthropic.sonnet", Decimal("0.003"), Decimal("0.015"), date(2024, 6, 20), "the list", None)
+UNPRICED = (None, None, None, None, None, "it is so")
 TOTAL = Decimal("0.0014579999999999999")
 
 
@@ -132,6 +132,7 @@ def test_each_model_of_a_conversation_is_a_row_at_its_own_price_and_an_unpriced_
         ("", 1, 0, 0, 0, *UNPRICED),
     )
     fields = ("model", "model_id", "calls", "input_tokens", "output_tokens", "image_tokens", "price_state")
+    assert [row["unpriced_because"] for row in found.collect()] == [None, "it is so", "it is so"]
     assert [tuple(row[name] for name in fields) for row in found.collect()] == [
         ("sonnet", "anthropic.sonnet", 2, 1_501, 333, 1_500, "priced"),
         ("model-x", "model-x", 1, 10, 20, 0, "unpriced"),
@@ -154,7 +155,7 @@ def test_a_priced_model_that_was_sent_nothing_costs_zero(spark: SparkSession) ->
 
 def test_costs_keep_twelve_decimals_rounded_half_up_once(spark: SparkSession) -> None:
     def at(input_price: str, output_price: str) -> tuple[Any, ...]:
-        return ("id", Decimal(input_price), Decimal(output_price), date(2024, 1, 1), "the list")
+        return ("id", Decimal(input_price), Decimal(output_price), date(2024, 1, 1), "the list", None)
 
     found = cost_rows(
         spark,

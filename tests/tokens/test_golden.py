@@ -174,6 +174,10 @@ def test_the_golden_costs_have_the_calls_that_were_truly_made_and_cost_what_thei
         if row["price_state"] == "unpriced":
             assert {row[name] for name in row if name.startswith("price_") and name != "price_state"} == {""}
             assert (row["input_cost"], row["output_cost"], row["total_cost"]) == ("", "", "")
+            # The genuine items' dates are made up.
+            assert row["unpriced_because"].startswith(
+                f"the conversation is older than the first price of {row['model']}, "
+            )
             continue
         costs = [Decimal(row[f"{side}_tokens"]) * Decimal(row[f"price_{side}"]) / 1000 for side in ("input", "output")]
         assert [Decimal(row["input_cost"]), Decimal(row["output_cost"])] == costs

@@ -330,6 +330,7 @@ def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
         Decimal("0.015"),
     )
     assert usage["price_valid_from"] == date(2024, 6, 20) and usage["price_source"]
+    assert usage["unpriced_because"] is None
 
 
 @pytest.mark.parametrize(
@@ -356,3 +357,4 @@ def test_a_model_day_or_region_without_a_price_is_unpriced_not_free(
     (usage,) = row_of({"priced_in": "us-east-1", **options}, **differing)["usage"]
     prices = {usage[name] for name in ("price_input", "price_output", "price_valid_from", "price_source")}
     assert (usage["model_id"], prices, usage["calls"]) == (model_id, {None}, 1)
+    assert usage["unpriced_because"]

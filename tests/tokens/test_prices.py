@@ -1,10 +1,11 @@
 """The price book: which price holds, and that each of its figures can be answered for."""
 
+import gzip
 import json
 import subprocess
 import sys
 import zipfile
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -139,18 +140,29 @@ def test_prices_that_a_person_can_look_up(model: str, region: str, day: date, in
 
 
 @pytest.mark.parametrize(
-    ("model", "region", "day"),
+    ("model", "region", "day", "why"),
     [
-        ("claude-v9", REGION, TODAY),
-        ("", REGION, TODAY),
-        ("amazon-nova-pro", "eu-west-1", TODAY),
-        ("claude-v4-sonnet", REGION, date(2025, 5, 13)),
-        ("claude-v2", REGION, date(2023, 9, 29)),
+        ("claude-v9", REGION, TODAY, "the price book has no model claude-v9"),
+        ("", REGION, TODAY, "no model is named"),
+        ("amazon-nova-pro", "eu-west-1", TODAY, "the price book has no price of amazon-nova-pro in eu-west-1"),
+        (
+            "claude-v4-sonnet",
+            REGION,
+            date(2025, 5, 13),
+            "the conversation is older than the first price of claude-v4-sonnet, of 2025-05-14",
+        ),
+        (
+            "claude-v2",
+            REGION,
+            date(2023, 9, 29),
+            "the conversation is older than the first price of claude-v2, of 2023-11-21",
+        ),
     ],
     ids=["unknown model", "no model", "unknown region", "before the model", "before the model's version"],
 )
-def test_what_the_book_lacks_is_unpriced(model: str, region: str, day: date) -> None:
+def test_what_the_book_lacks_is_unpriced_and_says_why(model: str, region: str, day: date, why: str) -> None:
     assert BOOK.price(model, region, day) is None
+    assert BOOK.why_unpriced(model, region, day) == why
 
 
 def test_no_price_is_zero_or_negative() -> None:
@@ -201,6 +213,20 @@ def test_every_genuine_conversations_model_is_in_the_book() -> None:
     models = {node["model"] for each in conversations() for node in each.nodes.values()}
     assert len(models) == 12
     assert all(BOOK.price(model, REGION, TODAY) for model in models)
+
+
+def test_every_model_of_the_sample_is_priced_on_its_day() -> None:
+    sample = BEDROCK.parent / "samples" / "bedrock"
+    lines = [line for file in sample.rglob("*.json.gz") for line in gzip.decompress(file.read_bytes()).splitlines()]
+    items = [item for item in (json.loads(line)["Item"] for line in lines) if "MessageMap" in item]
+    used = set()
+    for item in items:
+        large = sample / "large_messages" / item.get("LargeMessagePath", {}).get("S", "")
+        text = large.read_text(encoding="utf-8") if large.is_file() else item["MessageMap"]["S"]
+        day = datetime.fromtimestamp(int(item["CreateTime"]["N"]) / 1000, UTC).date()
+        used |= {(node["model"], day) for node in json.loads(text).values() if node["role"] == "assistant"}
+    assert (len(items), len({model for model, _ in used})) == (20, 15)
+    assert [each for each in used if BOOK.price(each[0], REGION, each[1]) is None] == []
 
 
 def test_the_book_is_read_from_the_packaged_library(tmp_path: Path) -> None:

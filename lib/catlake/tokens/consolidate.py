@@ -117,6 +117,7 @@ def costs(conversations: DataFrame, environment: Environment) -> DataFrame:
         F.col("of.output").alias("output_tokens"),
         F.col("of.images").alias("image_tokens"),
         F.when(F.col("of.price_input").isNull(), "unpriced").otherwise("priced").alias("price_state"),
+        "of.unpriced_because",
         "of.price_input",
         "of.price_output",
         "of.price_valid_from",

@@ -56,6 +56,7 @@ USAGE = T.StructType(
         T.StructField("price_output", PRICE),
         T.StructField("price_valid_from", T.DateType()),
         T.StructField("price_source", _TEXT),
+        T.StructField("unpriced_because", _TEXT),
     ]
 )
 """What one model was sent and wrote, and the price that held; the price's fields are null when it is unpriced."""
@@ -193,14 +194,15 @@ def _check_key(item: dict[str, Any], pk: str | None, sk: str | None) -> None:
 def _priced(usage: Usage, region: str, day: date) -> dict[str, Any]:
     book = price_book()
     priced = {**usage._asdict(), "model_id": book.model_id(usage.model) or None}
-    if (price := book.price(usage.model, region, day)) is not None:
-        priced |= {
-            "price_input": price.input,
-            "price_output": price.output,
-            "price_valid_from": price.valid_from,
-            "price_source": price.source,
-        }
-    return priced
+    price = book.price(usage.model, region, day)
+    if price is None:
+        return priced | {"unpriced_because": book.why_unpriced(usage.model, region, day)}
+    return priced | {
+        "price_input": price.input,
+        "price_output": price.output,
+        "price_valid_from": price.valid_from,
+        "price_source": price.source,
+    }
 
 
 def _created(text: str | None) -> datetime:

@@ -63,11 +63,24 @@ class PriceBook:
             region: An AWS region.
             day: The day of use.
         """
-        for model_id in _with_base(self.model_id(model)):
-            for place in (region, ANY_REGION):
-                if prices := self._by_key.get((model_id, place)):
-                    return _held(prices, day)
-        return None
+        return _held(self._listed(model, region), day)
+
+    def why_unpriced(self, model: str, region: str, day: date) -> str:
+        """Why `price` gives None for the same, in words."""
+        if not model:
+            return "no model is named"
+        ids = _with_base(self.model_id(model))
+        if not any(price.model in ids for price in self.prices):
+            return f"the price book has no model {model}"
+        listed = self._listed(model, region)
+        if not listed:
+            return f"the price book has no price of {model} in {region}"
+        return f"the conversation is older than the first price of {model}, of {listed[0].valid_from}"
+
+    def _listed(self, model: str, region: str) -> list[Price]:
+        """The prices of a model in a region, in order; none where the book has none."""
+        places = ((each, place) for each in _with_base(self.model_id(model)) for place in (region, ANY_REGION))
+        return next((self._by_key[key] for key in places if key in self._by_key), [])
 
 
 @functools.cache
