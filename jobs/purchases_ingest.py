@@ -3,7 +3,7 @@
 from catlake.arguments import Argument, choice, uri
 from catlake.job import run_job
 from catlake.purchases.ingest import TRIGGERS, ingest
-from catlake.purchases.sources import stream_source
+from catlake.purchases.kinesis import stream_source
 
 ARGUMENTS = (
     Argument("source_uri", stream_source),

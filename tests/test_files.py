@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,6 +67,17 @@ def test_a_file_is_listed_with_its_size_and_time(place: Place) -> None:
     (info,) = place.files.list(place.root)
     assert (info.uri, info.size) == (place.uri("ñ.txt"), 6)
     assert abs(datetime.now(UTC) - info.modified) < timedelta(minutes=5)
+
+
+def test_a_file_that_is_written_anew_has_another_version(place: Place) -> None:
+    place.write("a")
+    (before,) = place.files.list(place.root)
+    assert before == next(place.files.list(place.root))
+    time.sleep(0.02)  # a file system counts in some milliseconds
+    place.files.write(place.uri("a"), b"b")
+    (after,) = place.files.list(place.root)
+    assert (after.uri, after.size) == (before.uri, before.size)
+    assert after.version != before.version
 
 
 def test_a_folder_whose_name_begins_alike_is_another(place: Place) -> None:
@@ -427,3 +439,22 @@ def test_without_settings_the_sdks_own_chain_decides(monkeypatch: pytest.MonkeyP
     url = S3Settings(path_style=True).client().generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "x"})
     assert url.startswith("http://environment:9000/b/x?")
     assert "of-the-environment" in url
+
+
+def test_a_linked_folder_is_listed_and_what_is_gone_in_the_meantime_is_not(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/x").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/gone").symlink_to(tmp_path / "nothing")
+    assert [info.uri for info in LocalFiles().list(str(tmp_path / "in"))] == [str(tmp_path / "in/link/x")]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> Any:
+        raise PermissionError(13, "Permission denied", "/in/secret")
+
+    # Root may list everything.
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(StoreError, match=r"/in/secret: it cannot be listed \(Permission denied\); check the rights"):
+        list(LocalFiles().list(str(tmp_path)))

@@ -37,11 +37,12 @@ MOST_KEYS_A_DELETE = 1000
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A file: its URI, its size in bytes and when it was last written (UTC)."""
+    """A file: its URI, its size in bytes, when it was last written (UTC), and what changes when it is written anew."""
 
     uri: str
     size: int
     modified: datetime
+    version: str = ""
 
 
 class Files(Protocol):
@@ -134,14 +135,24 @@ def joined(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/"), *names])
 
 
+def literal(uri: str) -> str:
+    """A URI for Spark's readers, which would take `[ ] { } * ?` in it for a pattern."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
+
+
 class LocalFiles:
     """Files of this machine's file system."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
         """See `Files.list`."""
-        for path in sorted(os.path.join(root, name) for root, _, names in os.walk(folder) for name in names):
-            status = os.stat(path)
-            yield FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        walked = os.walk(folder, onerror=_refuse_unreadable, followlinks=True)
+        for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:  # removed in the meantime
+                continue
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
         """See `Files.folders`."""
@@ -220,6 +231,11 @@ class LocalFiles:
             raise StoreError(f"{folder}: {there} is a file; give a folder")
         if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(f"{folder}: {there} may not be written to; give a folder that you may write to")
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
 
 
 def _linked(folder: str, uri: str, content: bytes) -> bool:
@@ -344,7 +360,9 @@ class S3Files:
         with _told_plainly(folder):
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    yield FileInfo(root + entry["Key"], entry["Size"], entry["LastModified"])
+                    yield FileInfo(
+                        root + entry["Key"], entry["Size"], entry["LastModified"], f"{entry['Size']}-{entry['ETag']}"
+                    )
 
     def folders(self, folder: str) -> Iterator[str]:
         """See `Files.folders`."""

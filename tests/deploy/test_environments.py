@@ -7,7 +7,7 @@ import pytest
 
 from catlake.environment import ENVIRONMENTS as JOB_ENVIRONMENTS
 from catlake.environment import environment
-from catlake.purchases.sources import stream_source
+from catlake.purchases.kinesis import stream_source
 from deploy.environments import COMPONENTS, ENVIRONMENTS, LOCAL, PROD, TEST
 
 FILLED = {"Partition": "aws", "Region": "us-east-1", "AccountId": "0" * 12}

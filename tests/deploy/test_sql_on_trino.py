@@ -3,10 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import boto3
 import duckdb
@@ -19,7 +16,7 @@ from deploy.athena import PURCHASES, SQL
 from deploy.deployment import Deployment
 from deploy.environments import LOCAL
 from deploy.tables import table_input
-from tests.engines.trino import Trino
+from tests.engines.trino import Trino, as_json
 from tests.jobs.running import ROOT, environment, packaged
 from tests.s3 import S3Server
 
@@ -85,7 +82,7 @@ def test_trino_answers_as_duckdb_does(athena: Trino, duck: duckdb.DuckDBPyConnec
     columns, rows = athena.ask(statement, database(name))
     answer = execute_athena(duck, database(name), statement)
     assert [column for column, _ in columns] == [column[0] for column in answer.description]
-    found, wanted = rows, [[as_json(value) for value in row] for row in answer.fetchall()]
+    found, wanted = rows, as_json(answer.fetchall())
     if name == "catalog_columns.sql":
         # A type has another name in each engine.
         found = [[table, column, kind.upper().removesuffix("(3)"), null] for table, column, kind, null in rows]
@@ -94,14 +91,3 @@ def test_trino_answers_as_duckdb_does(athena: Trino, duck: duckdb.DuckDBPyConnec
         found, wanted = sorted(found, key=repr), sorted(wanted, key=repr)
     assert found == wanted
     assert found
-
-
-def as_json(value: Any) -> Any:
-    """A value of DuckDB's as Trino's JSON has it."""
-    if isinstance(value, datetime):
-        return value.isoformat(" ", "milliseconds")
-    if isinstance(value, date | Decimal):
-        return str(value)
-    if isinstance(value, dict):
-        return [as_json(each) for each in value.values()]
-    return [as_json(each) for each in value] if isinstance(value, list) else value

@@ -47,6 +47,48 @@ def test_the_time_is_in_the_unit_that_the_record_names(time: Any, unit: str | No
     assert found.sequence_number is None
 
 
+KINESIS = {"recordFormat": "application/json", "tableName": "dev-t_MS3_compras"}
+UNNUMBERED = {"SequenceNumber": None}
+
+
+@pytest.mark.parametrize(
+    ("time", "change", "more", "microsecond"),
+    [
+        (1752526401123, UNNUMBERED, KINESIS, 123000),
+        (1752526401123, UNNUMBERED, {"tableName": "t"}, 123000),
+        (1752526401123, UNNUMBERED, {"recordFormat": "application/json"}, 123000),
+        ("1.752526401123E12", UNNUMBERED, KINESIS, 123000),
+        # What it says itself comes first, whatever way it came.
+        (1752526401, {**UNNUMBERED, "ApproximateCreationDateTimePrecision": "SECOND"}, KINESIS, 0),
+        (1752526401123456, {"ApproximateCreationDateTimePrecision": "MICROSECOND"}, {}, 123456),
+        # With a number of its own it came by DynamoDB Streams; and so where nothing speaks of Kinesis.
+        (1752526401, {}, KINESIS, 0),
+        (1752526401, UNNUMBERED, {"recordFormat": None}, 0),
+    ],
+)
+def test_without_a_named_unit_the_form_of_the_record_tells_it(
+    time: Any, change: dict[str, Any], more: dict[str, Any], microsecond: int
+) -> None:
+    found = parse_record(line(None, {"ApproximateCreationDateTime": time, **change}, **more))
+    assert found.created == datetime(2025, 7, 14, 20, 53, 21, microsecond, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2025-07-14T20:53:21Z", 0),
+        ("2025-07-14T20:53:21.123Z", 123000),
+        ("2025-07-14T20:53:21.123456789+00:00", 123456),
+        ("2025-07-14 15:53:21,5-0500", 500000),
+        (" 2025-07-14t20:53:21 ", 0),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, KINESIS], ids=["streams", "kinesis"])
+def test_the_time_may_be_iso_8601(text: str, microsecond: int, more: dict[str, Any]) -> None:
+    found = parse_record(line(None, {"ApproximateCreationDateTime": text}, **more))
+    assert found.created == datetime(2025, 7, 14, 20, 53, 21, microsecond, tzinfo=UTC)
+
+
 def test_what_was_removed_is_the_old_image() -> None:
     old, new = image(user_id={"S": "old"}), image(user_id={"S": "new"})
     removed = line(old, {"NewImage": new}, eventName="REMOVE")
@@ -76,8 +118,13 @@ def test_what_was_removed_is_the_old_image() -> None:
         (line(None, {"SequenceNumber": 5}), "SequenceNumber must be a text, not 5"),
         (line(None, {"ApproximateCreationDateTime": None}), "ApproximateCreationDateTime: missing"),
         (line(None, {"ApproximateCreationDateTime": True}), "ApproximateCreationDateTime: missing"),
-        (line(None, {"ApproximateCreationDateTime": "2025-07-14"}), "is no number"),
-        (line(None, {"ApproximateCreationDateTime": "NaN"}), "is no number"),
+        (line(None, {"ApproximateCreationDateTime": "2025-07-14"}), "is neither a number nor ISO-8601"),
+        (line(None, {"ApproximateCreationDateTime": "NaN"}), "is neither a number nor ISO-8601"),
+        (line(None, {"ApproximateCreationDateTime": "2025-02-30T10:00:00Z"}), "is not in the calendar"),
+        (line(None, {"ApproximateCreationDateTime": "0001-01-01T00:00:00+23:00"}), "is not in the calendar"),
+        (line(None, {"ApproximateCreationDateTime": "1969-12-31T23:59:59Z"}), "is before 1970"),
+        (line(None, {"ApproximateCreationDateTime": "1E999999999"}), "is neither a number"),
+        (line(None, {"ApproximateCreationDateTime": 10**400}), "is no time in seconds"),
         (line(None, {"ApproximateCreationDateTime": -1}), "is no time in seconds since 1970"),
         (line(None, {"ApproximateCreationDateTime": 1752526401123}), "is no time in seconds since 1970"),
         (line(None, {"ApproximateCreationDateTime": "Infinity"}), "is no time"),

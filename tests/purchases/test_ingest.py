@@ -15,7 +15,9 @@ from catlake.environment import ENVIRONMENTS
 from catlake.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError
 from catlake.job import Run, explain
 from catlake.purchases import ingest as module
+from catlake.purchases.files_read import Planned
 from catlake.purchases.ingest import decoder, ingest
+from catlake.purchases.landing import Landing
 from catlake.purchases.partitions import Partition
 from catlake.purchases.sources import LINES
 from catlake.store import Lake
@@ -152,8 +154,7 @@ def test_a_batch_whose_run_was_killed_is_counted_once(run: Ingest, tmp_path: Pat
     run()
     before = Folder(lake / "compras").tree(), progress(lake), quarantined(lake)
     # As if it had been killed after everything but the checkpoint, and in the middle of another cut.
-    for file in ("1", ".1.crc"):
-        (tmp_path / "checkpoint/commits" / file).unlink(missing_ok=True)
+    (tmp_path / "checkpoint/landing/000000/01-read.jsonl").unlink()
     (left,) = lake.glob("quarantine/purchases/*/batch-000000001")
     (left / "00099-00000.json").write_text('{"file": "x", "line": 1, "reason": "x", "raw": "rubbish"}\n')
     assert str(run().balance) == "2 read = 1 written to compras_json + 1 quarantined"
@@ -202,7 +203,7 @@ def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_pa
 def test_what_has_an_end_is_read_to_its_end_before_the_limit_counts(
     run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catlake.purchases.sources.MOST_FILES_A_BATCH", 1)
+    monkeypatch.setattr("catlake.purchases.ingest.MOST_FILES_A_BATCH", 1)
     for number in range(3):
         land(tmp_path / "in", f"{number}.jsonl", purchase(number), b"garbage")
     done = run(max_quarantined=0)
@@ -216,18 +217,42 @@ def test_a_source_that_is_not_there_is_told(run: Ingest) -> None:
         run()
 
 
-def test_an_error_within_a_batch_is_told_in_its_own_words(
+def test_an_error_within_a_task_is_told_in_its_own_words(
     run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> Any:
-        raise StoreError("s3://bucket/x: no rights; check the credentials")
+    def rows(self: Landing, spark: SparkSession, planned: Planned) -> Any:
+        (tmp_path / "in/a.jsonl").unlink()
+        return plain(self, spark, planned)
 
-    monkeypatch.setattr(module, "write_events", fail)
+    plain = Landing.rows
+    monkeypatch.setattr(Landing, "rows", rows)
     land(tmp_path / "in", "a.jsonl", purchase(1))
-    with pytest.raises(Exception, match="no rights") as caught:
+    with pytest.raises(Exception, match="removed before it was read") as caught:
         run()
     assert not isinstance(caught.value, CatlakeError)  # it comes through the JVM
-    assert explain(caught.value) == "s3://bucket/x: no rights; check the credentials"
+    assert str(explain(caught.value)).startswith(
+        f"{tmp_path}/in/a.jsonl: it landed, and was removed before it was read"
+    )
+
+
+def test_a_stream_reads_on_what_lands_and_what_changes(
+    run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends, as an endless stream does, when too much is in quarantine."""
+    looks = iter(
+        [
+            lambda: land(tmp_path / "in", "b.jsonl", purchase(2)),
+            lambda: None,
+            lambda: land(tmp_path / "in", "a.jsonl", purchase(1), purchase(3)),
+            lambda: land(tmp_path / "in", "c.jsonl", b"garbage"),
+        ]
+    )
+    monkeypatch.setattr(module, "sleep", lambda _: next(looks)())
+    land(tmp_path / "in", "a.jsonl", purchase(1))
+    done = run(trigger="continuous", max_quarantined=0)
+    assert str(done.balance) == "5 read = 4 written to compras_json + 1 quarantined"
+    assert len(Folder(tmp_path / "lake/compras").tree()) == 3
+    assert done.highlights[0].endswith(f"were read again: {tmp_path}/in/a.jsonl")
 
 
 def told(caught: pytest.ExceptionInfo[StoreError]) -> str:

@@ -122,6 +122,26 @@ def test_a_conflict_is_settled_in_a_bucket_too(s3: S3Server, spark: SparkSession
     assert (done.read, done.written, done.quarantined) == (3, 2, 1)
 
 
+def test_a_conflict_is_settled_by_what_was_read_the_first_time(spark: SparkSession, tmp_path: Path) -> None:
+    """As Kinesis may, the source gives other records when it is read again."""
+    mark = tmp_path / "read"
+
+    def once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.slice(1) if mark.exists() else batch
+            mark.touch()
+
+    rows = spark.createDataFrame([event("a/x.json", "3"), event("a/x.json", "1"), event("a/x.json", "3")], EVENTS)
+    root = str(tmp_path)
+    done = write_events(
+        rows.coalesce(1), once, unchanged, LocalFiles(), f"{root}/lake", f"{root}/quarantine", "batch-0"
+    )
+    assert (tmp_path / "lake/a/x.json").read_text() == "1"
+    assert (done.read, done.written, done.quarantined) == (3, 1, 2)
+    (lost,) = (tmp_path / "quarantine").rglob("*.json")
+    assert json.loads(lost.read_text())["raw"] == "3"
+
+
 def test_only_the_commonest_reasons_are_told_and_all_are_counted(tree: Tree) -> None:
     many = [rejected(f"reason {number}", f"{number:03}", number) for number in range(50)]
     done = tree.write(*many)

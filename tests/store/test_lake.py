@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from catlake.contract import Contract
 from catlake.errors import ContractError, StoreError
 from catlake.store import Lake, Record
 from catlake.store.lake import ABANDONED_AFTER
@@ -60,6 +61,16 @@ def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkS
     assert contents[0] == contents[1]
     found = [line.split(",")[0] for line in contents[0].decode().splitlines()[1:]]
     assert found == sorted(ids)
+
+
+@pytest.mark.parametrize("contract", [NORMALIZED, CURATED], ids=["csv", "parquet"])
+def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contract: Contract) -> None:
+    lake = lake_at(spark, tmp_path / "my [lake] {1,2}*?")
+    rows = spark.createDataFrame([], contract.struct)
+    with lake.staging():
+        staged = lake.stage(rows, contract, DAY)
+        lake.publish(staged)
+    assert lake.read(staged.target, contract).count() == 0
 
 
 def test_no_rows_give_a_file_with_a_header(spark: SparkSession, tmp_path: Path) -> None:

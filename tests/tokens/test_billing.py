@@ -1,5 +1,7 @@
 """What a conversation really sent: the rules one by one, then the error against genuine calls."""
 
+import json
+import re
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -121,6 +123,14 @@ def test_rounds_as_nodes_of_their_own_are_calls_too() -> None:
         "a2": answer("r"),
     }
     assert billed(nodes) == [usage(2, QUESTION + QUESTION + TOOL_USED + RESULTED, TOOL_USED + ANSWER)]
+
+
+def test_roles_and_types_are_compared_without_regard_to_case_and_spaces() -> None:
+    plain = SYSTEM | {"q": question(), "a": answer("q", TOOL_USE, TOOL_RESULT, text(ANSWER))}
+    words = re.compile(r'("(?:role|content_type)": )"(\w+)"')
+    shouted = json.loads(words.sub(lambda found: f'{found[1]}" {found[2].upper()} "', json.dumps(plain)))
+    assert shouted != plain
+    assert billed(shouted) == billed(plain) != []
 
 
 def test_a_later_turn_sends_the_rounds_of_the_earlier() -> None:

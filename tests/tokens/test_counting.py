@@ -61,7 +61,13 @@ V1_ROLES = {
     "assistant": Count(0, USED),
     "bot": Count(0, USED),
     "tool": Count(0, 0),
-    "User": Count(0, 0),
+    "User": Count(USED, 0),
+    " SYSTEM\n": Count(USED, 0),
+    "Assistant": Count(0, USED),
+    "\tBot ": Count(0, USED),
+    "users": Count(0, 0),
+    "": Count(0, 0),
+    ("user",): Count(0, 0),
     None: Count(0, 0),
     7: Count(0, 0),
 }
@@ -94,7 +100,7 @@ def test_v1_counts_neither_chunks_nor_logs() -> None:
 
 # --- v2
 
-V2_ROLES = V1_ROLES | {"instruction": Count(USED, 0)}
+V2_ROLES = V1_ROLES | {"instruction": Count(USED, 0), "Instruction ": Count(USED, 0)}
 
 
 @pytest.mark.parametrize(("role", "expected"), V2_ROLES.items(), ids=str)
@@ -208,6 +214,13 @@ V2_TOOL_RESULTS: dict[str, tuple[Any, int]] = {
 @pytest.mark.parametrize("role", ["assistant", "user", "tool", None])
 def test_v2_counts_a_tool_result_as_input_whoever_has_it(role: Any, content: Any, expected: int) -> None:
     assert count_v2(node(role, [tool_result(content)])) == Count(expected, 0)
+
+
+def test_v2_compares_types_as_it_compares_roles() -> None:
+    content = [text(content_type=" Text"), tool_use({"q": TEXT}) | {"content_type": "TOOLUSE "}, item("IMAGE")]
+    results = [tool_result([{"text": TEXT}]) | {"content_type": "toolresult"}]
+    used = len(json.dumps({"q": TEXT})) // 4
+    assert count_v2(node("user", content + results)) == Count(2 * USED, used)
 
 
 @pytest.mark.parametrize("body", [None, TEXT, [TEXT], 7, {}])

@@ -74,7 +74,7 @@ def document(line: bytes, processed_by: str, stage: str) -> Document:
             "aws_region": record.aws_region,
             "event_id": record.event_id,
             # The event's own time, not the clock's: a replay must give the same bytes.
-            "processed_at": record.created.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
+            "processed_at": _moment(record.created),
             "processed_by": processed_by,
             "stage": stage,
         },
@@ -109,6 +109,12 @@ def _path(record: StreamRecord, tenant: str, purchase: str, day: date) -> str:
     if len(name) > LONGEST_NAME:
         raise Mismatch(f"compra_id and {kind} make a file name of {len(name)} characters; {LONGEST_NAME} is the most")
     return f"{ROOT}/{parts[0]}/{day.year:04}/{day.month:02}/{day.day:02}/{name}"
+
+
+def _moment(created: datetime) -> str:
+    """Milliseconds as ever; microseconds where there are some: they tell which of two changes is the later."""
+    digits = "microseconds" if created.microsecond % 1000 else "milliseconds"
+    return created.isoformat(timespec=digits).removesuffix("+00:00") + "Z"
 
 
 def _name_of(moment: datetime) -> str:

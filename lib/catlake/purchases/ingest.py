@@ -1,13 +1,14 @@
 """ingest: change events of the purchases table → one document an event, as they come (SPEC 4.1).
 
-A streaming query hands over batches of events; each batch is written before the checkpoint says so. A killed
-run therefore repeats at most one batch, and repeating a batch changes nothing.
+A folder's files, or a streaming query of Kinesis, make batches of events; each batch is written before the checkpoint
+says so. A killed run therefore repeats at most one batch, and repeating a batch changes nothing.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from time import monotonic, sleep
 from typing import Any
 
 import pyarrow as pa
@@ -22,9 +23,12 @@ from catlake.errors import StoreError, one_line
 from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
+from catlake.purchases.files_read import FilesRead
+from catlake.purchases.kinesis import is_kinesis, kinesis_stream
+from catlake.purchases.landing import MOST_FILES_A_BATCH, Landing
 from catlake.purchases.partitions import DATASET, partition_of, registry
 from catlake.purchases.progress import Counts, StreamProgress
-from catlake.purchases.sources import Source, is_kinesis, kinesis_stream, landing_files
+from catlake.purchases.sources import Source
 from catlake.store import Balance
 from catlake.store.event_files import EVENTS, BatchFunction, Written, write_events
 
@@ -44,34 +48,26 @@ _NEW_CHECKPOINT = (
     "there already stay as they are"
 )
 
+LOOK_FOR_FILES_EVERY = 0.5
+"""Seconds between two looks at a folder, as many as between two batches of a stream."""
+
+MOST_NAMES = 20
+"""Files that are named in one line."""
+
 
 def ingest(run: Run) -> None:
     """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
-    total = Written()
-    source = source_of(run)
-    with run.stage("stream"), _checkpoint_explained(run.arguments["checkpoint_uri"]):
-        query = _started(run, source, total)
-        try:
-            _wait(run, query, total)
-        except Exception:
-            # What ended it is told. A Ctrl-C ends the JVM too, which must not be waited for: it prints what we say.
-            with suppress(Exception):
-                query.stop()
-            raise
-        query.stop()
+    total, source = Written(), run.arguments["source_uri"]
+    run.read_from("change events", source)
+    with run.stage("stream"):
+        if is_kinesis(source):
+            _read_stream(run, kinesis_stream(run.spark, source, run.arguments["trigger"]), total)
+        else:
+            _read_files(run, Landing(files_for(run.spark, source), normalized(source)), total)
     run.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
     run.published(DATASET, run.lake.path(ROOT), rows=total.written, size=total.bytes)
     if total.replayed:
         run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
-
-
-def source_of(run: Run) -> Source:
-    """Where the run's events come from."""
-    source = run.arguments["source_uri"]
-    run.read_from("change events", source)
-    if is_kinesis(source):
-        return kinesis_stream(run.spark, source)
-    return landing_files(run.spark, files_for(run.spark, source), normalized(source))
 
 
 def decoder(processed_by: str, stage: str) -> BatchFunction:
@@ -120,6 +116,50 @@ def _checkpoint_explained(checkpoint: str) -> Iterator[None]:
         if _DAMAGED.search(reason) or isinstance(error, Py4JJavaError):
             raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({reason}); {_NEW_CHECKPOINT}") from error
         raise
+
+
+def _read_files(run: Run, landing: Landing, total: Written) -> None:
+    """Reads what has landed; if the stream is endless, until too much is in quarantine."""
+    checkpoint = normalized(run.arguments["checkpoint_uri"])
+    read = FilesRead(files_for(run.spark, checkpoint), checkpoint)
+    batches = _Batches(run, landing.reader, read.stream, total)
+    endless = run.arguments["trigger"] == "continuous"
+    while True:
+        began = monotonic()
+        for planned in read.batches(landing.files(), MOST_FILES_A_BATCH):
+            batches.process(landing.rows(run.spark, planned), planned.number)
+            read.finish(planned)
+            if endless and total.quarantined > run.arguments["max_quarantined"]:
+                return
+        if read.changed:
+            _tell_changed(run, read.changed)
+        if not endless:
+            return
+        sleep(max(0.0, began + LOOK_FOR_FILES_EVERY - monotonic()))
+
+
+def _tell_changed(run: Run, files: list[str]) -> None:
+    names = files[:MOST_NAMES] + ["…"] * (len(files) > MOST_NAMES)
+    run.log("files_read_again", count=len(files), files=names)
+    # A stream that runs for months must not remember all that it told.
+    if len(run.highlights) < MOST_NAMES:
+        run.highlights.append(
+            f"{len(files)} files are other than when they were read, and were read again: {', '.join(names)}"
+        )
+
+
+def _read_stream(run: Run, source: Source, total: Written) -> None:
+    """Reads a stream until there is no more, or until too much is in quarantine."""
+    with _checkpoint_explained(run.arguments["checkpoint_uri"]):
+        query = _started(run, source, total)
+        try:
+            _wait(run, query, total)
+        except Exception:
+            # What ended it is told. A Ctrl-C ends the JVM too, which must not be waited for: it prints what we say.
+            with suppress(Exception):
+                query.stop()
+            raise
+        query.stop()
 
 
 def _started(run: Run, source: Source, total: Written) -> StreamingQuery:

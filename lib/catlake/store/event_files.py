@@ -48,15 +48,20 @@ CONFLICT = "another event of this name says otherwise; the one whose text is sma
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 """A step within a task. Travels to the executors."""
 
-_COUNTS = ("read", "written", "replayed", "bytes", "conflicts")
+_Named = Sequence[tuple[str, bytes | None]]
+"""Names of events; with the content of those whose name another has."""
+
+_COUNTS = ("read", "written", "replayed", "bytes")
+_NAMED = T.StructType([T.StructField("path", T.StringType()), T.StructField("content", T.BinaryType())])
 _RESULT = T.StructType(
     [
         *(T.StructField(name, T.LongType()) for name in _COUNTS),
         T.StructField("reasons", T.MapType(T.StringType(), T.LongType())),
         T.StructField("folders", T.ArrayType(T.StringType())),
+        T.StructField("named", T.ArrayType(_NAMED)),
     ]
 )
-"""What a task tells of all its events."""
+"""What a task tells of some of its events; `named`: their names, and the content of those in a conflict."""
 
 _SETTLED = T.StructType([T.StructField("kept", T.LongType()), T.StructField("lost", T.LongType())])
 
@@ -116,35 +121,26 @@ def write_events(
         quarantine: The folder of JSON lines (file, line, reason, raw).
         batch: A name for these events, below `quarantine`; the same events again must have the same.
     """
-    written = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT)
-    total, conflicts = Written(), 0
-    for row in written.collect():
-        counts = {name: row[name] for name in _COUNTS if name != "conflicts"}
-        total.add(Written(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
-        conflicts += row["conflicts"]
-    if conflicts:
-        _settle_conflicts(source, read, decode, files, root, joined(quarantine, "conflicts"), total)
+    # A source may give other records when it is read a second time: what a conflict needs of the first is kept.
+    written = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
+    try:
+        total = Written()
+        for row in written.drop("named").collect():
+            counts = {name: row[name] for name in _COUNTS}
+            total.add(Written(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
+        if total.written + total.quarantined < total.read:
+            _settle_conflicts(written, files, root, joined(quarantine, "conflicts"), total)
+    finally:
+        written.unpersist()
     return total
 
 
-def _settle_conflicts(
-    source: DataFrame,
-    read: BatchFunction,
-    decode: BatchFunction,
-    files: Files,
-    root: str,
-    quarantine: str,
-    total: Written,
-) -> None:
-    """Goes through the events once more, those of one name together: so the winner does not depend on chance."""
-
-    def again(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return decode(read(iter(batches)))
-
-    events = source.mapInArrow(again, EVENTS).where(F.col("reason").isNull()).select("path", "content")
+def _settle_conflicts(written: DataFrame, files: Files, root: str, quarantine: str, total: Written) -> None:
+    """Looks at the events of one name together: so the winner does not depend on chance."""
+    events = written.select(F.explode("named").alias("event")).select("event.*")
     together = events.repartition("path").sortWithinPartitions("path", "content")
     settled = together.mapInArrow(_judge(files, root, quarantine), _SETTLED).collect()
-    total.written = sum(row["kept"] for row in settled)
+    total.written += sum(row["kept"] for row in settled)
     total.reject(CONFLICT, sum(row["lost"] for row in settled))
 
 
@@ -153,18 +149,22 @@ def _judge(files: Files, root: str, quarantine: str) -> Any:
         kept = lost = 0
         rows = (row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True))
         for path, group in groupby(rows, key=lambda row: row[0]):
+            contents = Counter(content for _, content in group)
+            agreed = contents.pop(None, 0)
+            if not contents:
+                continue
             uri = joined(root, path)
             there = files.read(uri)
-            contents = Counter(content for _, content in group)
             winner = min(there, *contents)
             for loser in sorted({there, *contents} - {winner}):
                 # First the losers, then the winner: killed between the two, nothing is lost, and again the same.
                 name = hashlib.sha256(path.encode() + b"\n" + loser).hexdigest()
                 files.write(joined(quarantine, f"{name}.json"), _record(uri, None, CONFLICT, loser.decode()))
+            # Who had the name was counted as written: the events of this batch, or, if it came before, one.
+            displaced = 0
             if winner != there:
                 files.write(uri, winner)
-            # What had the name before this batch was counted as written then.
-            displaced = int(there != winner and there not in contents)
+                displaced = agreed or 1
             kept += contents[winner] - displaced
             lost += contents.total() - contents[winner] + displaced
         yield pa.RecordBatch.from_pydict({"kept": [kept], "lost": [lost]})
@@ -176,33 +176,38 @@ def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str,
     schema = to_arrow_schema(_RESULT)
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with lean_worker():
-            yield pa.RecordBatch.from_pylist([write_all(batches)], schema)
-
-    def write_all(batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
-        done, conflicts = Written(), 0
         context = TaskContext.get()
         task = context.partitionId() if context else 0
-        for number, batch in enumerate(decode(_counted(read(iter(batches)), done))):
-            events = batch.to_pylist()
-            good = [(each["path"], each["content"]) for each in events if each["reason"] is None]
-            rejected = [each for each in events if each["reason"] is not None]
-            if rejected:
-                lines = (_record(each["file"], each["line"], each["reason"], each["raw"]) for each in rejected)
-                files.write(joined(quarantine, f"{task:05}-{number:05}.json"), b"".join(lines))
-                for each in rejected:
-                    done.reject(each["reason"])
-            conflicts += _create(files, root, good, done)
-            done.folders.update(path.rpartition("/")[0] for path, _ in good)
-        counts = {name: getattr(done, name) for name in _COUNTS if name != "conflicts"}
-        return {
-            **counts,
-            "conflicts": conflicts,
-            "reasons": list(done.reasons.items()),
-            "folders": sorted(done.folders),
-        }
+        came = Written()
+        with lean_worker():
+            for number, batch in enumerate(decode(_counted(read(iter(batches)), came))):
+                done, came.read = Written(came.read), 0
+                named = write_all(batch.to_pylist(), joined(quarantine, f"{task:05}-{number:05}.json"), done)
+                yield pa.RecordBatch.from_pylist([_result(done, named)], schema)
+            # Whatever `decode` kept for itself breaks the balance.
+            yield pa.RecordBatch.from_pylist([_result(came, ())], schema)
+
+    def write_all(events: Sequence[dict[str, Any]], rejects: str, done: Written) -> _Named:
+        good = [(each["path"], each["content"]) for each in events if each["reason"] is None]
+        rejected = [each for each in events if each["reason"] is not None]
+        if rejected:
+            lines = (_record(each["file"], each["line"], each["reason"], each["raw"]) for each in rejected)
+            files.write(rejects, b"".join(lines))
+            for each in rejected:
+                done.reject(each["reason"])
+        done.folders.update(path.rpartition("/")[0] for path, _ in good)
+        return _create(files, root, good, done)
 
     return write
+
+
+def _result(done: Written, named: _Named) -> dict[str, Any]:
+    return {
+        **{name: getattr(done, name) for name in _COUNTS},
+        "reasons": list(done.reasons.items()),
+        "folders": sorted(done.folders),
+        "named": [{"path": path, "content": content} for path, content in named],
+    }
 
 
 def _counted(batches: Iterator[pa.RecordBatch], done: Written) -> Iterator[pa.RecordBatch]:
@@ -212,8 +217,8 @@ def _counted(batches: Iterator[pa.RecordBatch], done: Written) -> Iterator[pa.Re
         yield batch
 
 
-def _create(files: Files, root: str, events: Sequence[tuple[str, bytes]], done: Written) -> int:
-    """Creates the files of events; returns how many are there already and say otherwise."""
+def _create(files: Files, root: str, events: Sequence[tuple[str, bytes]], done: Written) -> _Named:
+    """Creates the files of events; returns their names, with the content of those whose file says otherwise."""
 
     def create(event: tuple[str, bytes]) -> tuple[bool, bool]:
         uri, content = joined(root, event[0]), event[1]
@@ -228,7 +233,7 @@ def _create(files: Files, root: str, events: Sequence[tuple[str, bytes]], done: 
     done.written += sum(agrees for _, agrees in results)
     done.replayed += sum(agrees and not new for new, agrees in results)
     done.bytes += sum(len(content) for (_, content), (new, _) in zip(events, results, strict=True) if new)
-    return sum(not agrees for _, agrees in results)
+    return [(path, None if agrees else content) for (path, content), (_, agrees) in zip(events, results, strict=True)]
 
 
 def _record(file: str, line: int | None, reason: str, raw: str) -> bytes:

@@ -8,6 +8,7 @@ from pyspark.sql import types as T
 
 from catlake.contract import Contract
 from catlake.errors import ContractError
+from catlake.files import literal
 from catlake.store import csv
 from catlake.store.lake import Lake
 
@@ -36,7 +37,7 @@ def read_rows(spark: SparkSession, lake: Lake, uri: str, contract: Contract, rem
     if header != columns.names:
         raise ContractError(f"{uri}: its header is {','.join(header)}, not {','.join(columns.names)}; {remedy}")
     options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    return spark.read.options(**options).schema(columns.add(CORRUPT, T.StringType())).csv(uri)
+    return spark.read.options(**options).schema(columns.add(CORRUPT, T.StringType())).csv(literal(uri))
 
 
 def reason(contract: Contract) -> Column:

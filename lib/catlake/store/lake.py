@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contract import Contract
 from catlake.errors import ContractError, StoreError
-from catlake.files import FileInfo, Files, LocalFiles, files_for, joined, normalized
+from catlake.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
 from catlake.store import csv, parquet
 from catlake.store.checksums import Record, Records, md5_of
 
@@ -144,16 +144,16 @@ class Lake:
             if contract.format == "csv":
                 # As text, whatever its columns are: an older contract may have had others.
                 options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "enforceSchema": True}
-                return self._spark.read.options(**options).schema(contract.text_struct).csv(file.uri).count()
-            return self._spark.read.parquet(file.uri).count()
+                return self._spark.read.options(**options).schema(contract.text_struct).csv(literal(file.uri)).count()
+            return self._spark.read.parquet(literal(file.uri)).count()
         except (PySparkException, Py4JJavaError):
             return None
 
     def read(self, uri: str, contract: Contract) -> DataFrame:
         """A dataset's file with the schema of its contract."""
         if contract.format == "csv":
-            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(uri)
-        return self._spark.read.schema(contract.struct).parquet(uri)
+            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(literal(uri))
+        return self._spark.read.schema(contract.struct).parquet(literal(uri))
 
     def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
         """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.

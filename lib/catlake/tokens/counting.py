@@ -9,13 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from catlake.tokens.message_map import Node, as_list, refusing_depth, role_of
+from catlake.tokens.message_map import Node, as_list, refusing_depth, role_of, type_of
 
 OUTPUT_ROLES = frozenset({"assistant", "bot"})
-# Tuples: a role from outside may be a list, which no set can be asked about.
-INPUT_ROLES_V1 = ("user", "system")
-OUTPUT_ROLES_V1 = ("assistant", "bot")
-INPUT_ROLES = frozenset({"user", "system", "instruction"})
+INPUT_ROLES_V1 = frozenset({"user", "system"})
+INPUT_ROLES = INPUT_ROLES_V1 | {"instruction"}
 
 
 class Count(NamedTuple):
@@ -34,10 +32,10 @@ def count_v1(nodes: Mapping[str, Node]) -> Count:
     """The archival rule: each string `body` of a node's `content`, whatever its type, by the node's role."""
     input_ = output = 0
     for node in nodes.values():
-        role = node.get("role")
+        role = role_of(node)
         if role in INPUT_ROLES_V1:
             input_ += _bodies(node)
-        elif role in OUTPUT_ROLES_V1:
+        elif role in OUTPUT_ROLES:
             output += _bodies(node)
     return Count(input_, output)
 
@@ -121,16 +119,16 @@ class _Tally:
             self._add_text(content, role)
 
     def _add_item(self, item: dict[str, Any], role: str | None) -> None:
-        match item.get("content_type"):
+        match type_of(item):
             case "text" | None:
                 role = role_of(item) or role
                 if isinstance(body := item.get("body"), str):
                     self._add_text(body, role)
                 if "content" in item:
                     self.add(item["content"], role)
-            case "toolUse":
+            case "tooluse":
                 self.output += tokens(json_text(tool_input(item)))
-            case "toolResult":
+            case "toolresult":
                 self.input += sum(tokens(result_text(result)) for result in tool_results(item))
             case _:  # images, attachments and reasoning are never counted
                 pass

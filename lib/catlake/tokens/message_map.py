@@ -65,9 +65,15 @@ def holds_messages(nodes: Mapping[str, Node]) -> bool:
 
 
 def role_of(holder: Mapping[str, Any]) -> str | None:
-    """The role of a node, or of an item with one of its own; None when it is missing or not a text."""
+    """The role of a node or item, trimmed and lower-cased (SPEC 3.1); None when it is missing or not a text."""
     role = holder.get("role")
-    return role if isinstance(role, str) else None
+    return role.strip().lower() if isinstance(role, str) else None
+
+
+def type_of(item: Mapping[str, Any]) -> Any:
+    """The `content_type` of an item: a text trimmed and lower-cased like a role, anything else as it is."""
+    content_type = item.get("content_type")
+    return content_type.strip().lower() if isinstance(content_type, str) else content_type
 
 
 def as_list(value: Any) -> list[Any]:

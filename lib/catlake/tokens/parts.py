@@ -13,7 +13,7 @@ from catlake.tokens.counting import (
     tool_input,
     tool_results,
 )
-from catlake.tokens.message_map import Node, as_list, role_of
+from catlake.tokens.message_map import Node, as_list, role_of, type_of
 
 # An image costs width x height / 750 tokens and is scaled down to some 1.15 megapixels: what a camera or a screen
 # makes costs about this, whatever its size. The genuine calls bill the same. Reading sizes would mean decoding each.
@@ -63,7 +63,7 @@ def _add(parts: list[Part], content: Any, role: str | None) -> None:
 
 
 def _add_item(parts: list[Part], item: dict[str, Any], role: str | None) -> None:
-    match item.get("content_type"):
+    match type_of(item):
         case "text" | None:
             role = role_of(item) or role
             if isinstance(body := item.get("body"), str):
@@ -72,9 +72,9 @@ def _add_item(parts: list[Part], item: dict[str, Any], role: str | None) -> None
         case "reasoning":
             if isinstance(text := item.get("text"), str):
                 _add(parts, text, role)
-        case "toolUse":
+        case "tooluse":
             parts.append(Part(True, tokens(_tool_use(item))))
-        case "toolResult":
+        case "toolresult":
             parts.extend(_result(result) for result in tool_results(item))
         case "image":
             parts.append(_IMAGE)
@@ -117,5 +117,5 @@ def _without_copies(content: Any, log: list[Any]) -> Any:
 
 def _reasonings(items: Iterable[Any]) -> Iterable[str]:
     for item in items:
-        if isinstance(item, dict) and item.get("content_type") == "reasoning" and isinstance(item.get("text"), str):
+        if isinstance(item, dict) and type_of(item) == "reasoning" and isinstance(item.get("text"), str):
             yield item["text"]

@@ -1,0 +1,127 @@
+"""Kinesis: what can be said of it without a connector (SPEC 1.5); tests/engines reads a stream."""
+
+import pytest
+from botocore.session import Session
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from catlake.errors import ArgumentError, StoreError
+from catlake.purchases.kinesis import (
+    READING,
+    connector_options,
+    glue_options,
+    kinesis_stream,
+    records_as_lines,
+    stream_source,
+)
+from catlake.purchases.sources import LINES
+
+ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/dev-compras"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ARN[:-12],
+        "arn:aws:kinesis:us-east-1:123456789012:stream/",
+        "arn:aws:kinesis:us-east-1:12345678901:stream/x",
+        "arn:aws:kinesis:us-east-1:123456789012:stream/a b",
+        f"{ARN}\n",
+        "arn:aws:s3:::bucket",
+        "kinesis://x",
+        "",
+    ],
+)
+def test_a_source_is_a_folder_or_a_streams_arn(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a folder"):
+        stream_source(text)
+
+
+@pytest.mark.parametrize("text", [ARN, ARN.replace("aws:", "aws-cn:", 1), "landing", "s3://bucket/landing"])
+def test_a_source_comes_as_it_was_given(text: str) -> None:
+    assert stream_source(text) == text
+
+
+# What AWS documents for who reads by `create_data_frame_from_options` (Glue's developer guide, Kinesis connections).
+DOCUMENTED = {
+    *("streamARN", "classification", "streamName", "endpointUrl", "delimiter", "startingPosition", "failOnDataLoss"),
+    *("awsSTSRoleARN", "awsSTSSessionName", "awsSTSEndpoint", "maxFetchTimeInMs", "maxFetchRecordsPerShard"),
+    *("maxRecordPerRead", "addIdleTimeBetweenReads", "idleTimeBetweenReadsInMs", "describeShardInterval", "numRetries"),
+    *("retryIntervalMs", "maxRetryIntervalMs", "avoidEmptyBatches", "schema", "inferSchema", "avroSchema"),
+    *("addRecordTimestamp", "emitConsumerLagMetrics", "fanoutConsumerARN"),
+}
+
+
+def test_glue_is_told_what_aws_requires_and_nothing_that_aws_does_not_know() -> None:
+    options = glue_options(ARN)
+    assert options.keys() - {"typeOfData"} <= DOCUMENTED
+    assert options["streamARN"] == ARN
+    # Required for reading.
+    assert options["classification"] == "json"
+    # Required where nothing is inferred; a schema would drop what does not fit it.
+    assert options["inferSchema"] == "true" and "schema" not in options
+    assert options["startingPosition"] in ("latest", "trim_horizon", "earliest")
+    # AWS answers 5 reads a second and shard.
+    assert int(options["idleTimeBetweenReadsInMs"]) >= 1000 / 5
+    assert all(isinstance(value, str) for value in options.values())
+
+
+def test_the_numbers_and_flags_are_the_ones_of_glues_service_model() -> None:
+    """It describes the same options for visual jobs, beginning with capitals; some it calls otherwise, or lacks."""
+    known = set(Session().get_service_model("glue").shape_for("KinesisStreamingSourceOptions").members)
+    options = glue_options(ARN).keys() - {"typeOfData", "inferSchema", "failOnDataLoss", "streamARN"}
+    assert {name[0].upper() + name[1:] for name in options} <= known
+
+
+def test_outside_glue_the_connector_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_KINESIS", raising=False)
+    china = connector_options(ARN.replace("aws:", "aws-cn:", 1).replace("us-east-1", "cn-north-1"))
+    assert china["endpointUrl"] == "https://kinesis.cn-north-1.amazonaws.com.cn"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:4566")
+    options = connector_options(ARN)
+    assert options["endpointUrl"] == "http://127.0.0.1:4566"
+    assert (options["streamName"], options["regionName"]) == ("dev-compras", "us-east-1")
+    said = {name.rpartition(".")[2]: value for name, value in options.items()}
+    assert said.items() >= READING.items()
+
+
+def test_kinesis_without_a_connector_is_told(spark: SparkSession) -> None:
+    with pytest.raises(ArgumentError, match=r"elsewhere by com\.qubole.*; give its jar to spark-submit .* or a folder"):
+        kinesis_stream(spark, ARN, "continuous")
+
+
+UNDECODABLE = b'{"x":"\xff\xfe'
+
+
+@pytest.mark.parametrize(
+    "column", ["data", "$json$data_infer_schema$_temporary$", "$json$data_infer_schema$.temporary$", "another.name"]
+)
+@pytest.mark.parametrize("kind", ["binary", "string"])
+def test_a_records_bytes_come_as_they_are(spark: SparkSession, column: str, kind: str) -> None:
+    payloads = [b'{"x":"\xc3\xb1"}', UNDECODABLE, None]
+    records = spark.createDataFrame([(None, each) for each in payloads], "__src_timestamp timestamp, payload binary")
+    records = records.withColumn("payload", F.col("payload").cast(kind)).withColumnRenamed("payload", column)
+    lines = records_as_lines(records, ARN)
+    assert [(name, kind) for name, kind in lines.dtypes] == [
+        (field.name, field.dataType.simpleString()) for field in LINES
+    ]
+    assert [tuple(row) for row in lines.collect()] == [(ARN, None, each or b"", None) for each in payloads]
+
+
+def test_the_payload_is_known_among_a_records_other_members_by_its_name(spark: SparkSession) -> None:
+    records = spark.createDataFrame([(b"{}", "stream", "1")], "data binary, streamName string, partitionKey string")
+    assert [row["raw"] for row in records_as_lines(records, ARN).collect()] == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("eventID string, dynamodb string", "eventID string, dynamodb string"),
+        ("data struct<a:string>, n bigint", "data struct<a:string>, n bigint"),
+        ("n bigint", "n bigint"),
+    ],
+)
+def test_a_connector_whose_payload_cannot_be_told_is_told(spark: SparkSession, columns: str, told: str) -> None:
+    with pytest.raises(StoreError, match=f"gives columns {told}; a record's payload must be `data`, or the only"):
+        records_as_lines(spark.createDataFrame([], columns), ARN)
