@@ -86,7 +86,7 @@ def test_events_come_back_however_they_are_written_and_cut(
 
 
 def test_every_text_is_the_bytes_that_were_written() -> None:
-    events = [b'{"a": 1.50, "b":"\\u00e9\xc3\xa9"}', b"{ }", b'{"a":\n 1E2}']
+    events = [b'{"n":' + b"9" * 5000 + b"}", b'{"a": 1.50, "b":"\\u00e9\xc3\xa9"}', b"{ }", b'{"a":\n 1E2}']
     assert texts(b"".join(events)) == texts(b"\n".join(events)) == texts(b" [" + b",".join(events) + b"]\n") == events
 
 

@@ -31,7 +31,8 @@ _OTHER_THAN_TEXT = tuple(each.encode() for each in ("{", "[", ",", _BOM))
 _LONGEST_TOKEN = len(r"\uD83D\uDE00") + 1
 """So near to the end of what is known, an error may only mean that a word or an escape is not whole yet."""
 
-_scan = json.JSONDecoder().raw_decode
+# Only where a value ends is asked; Python makes no number of more than 4,300 digits.
+_scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
 class Found(NamedTuple):
