@@ -2,7 +2,7 @@
 
 The first table's come as ministack writes them: seconds and a sequence number, as DynamoDB Streams has them. The second
 table's stream is read here, and its records go on in the form in which AWS itself delivers by Kinesis: no sequence
-number, members of their own, the time in a unit that the record names.
+number, members of their own, the time in milliseconds or microseconds.
 """
 
 import json
@@ -28,10 +28,8 @@ class PurchaseTables:
     """The tables, and who writes to them, one change after the other."""
 
     def __init__(self, url: str, stream: str, generator: random.Random) -> None:
-        self._dynamodb, self._kinesis = (
-            boto3.client("dynamodb", endpoint_url=url),
-            boto3.client("kinesis", endpoint_url=url),
-        )
+        self._dynamodb = boto3.client("dynamodb", endpoint_url=url)
+        self._kinesis = boto3.client("kinesis", endpoint_url=url)
         self._stream, self._choose = stream, generator
         self.arn = self._make_stream(stream, shards=2)
         self._make_table("as-ministack", self.arn)
