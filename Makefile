@@ -83,7 +83,7 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.tx
 	@cp deploy/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/node.py $(wildcard deploy/spark/*) $(JAVA_GONE)
+$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/warm_up.py deploy/node.py $(wildcard deploy/spark/*) $(JAVA_GONE)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
 	@$(PY) -m deploy.node
 	@$(PY) -m deploy.toolchain

@@ -25,3 +25,24 @@ if [ -n "$_s3" ]; then
   SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:-} -Dspark.hadoop.fs.s3a.endpoint=$_s3 -Dspark.hadoop.fs.s3a.path.style.access=true"
 fi
 unset _s3
+
+# Spark's settings: spark-defaults.conf beside this file, each as a property of the JVM. Spark would read that file by itself,
+# but from a folder on its class path, and with a folder there that holds files, the JVM takes no archive of classes.
+SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:-} -Dlog4j2.configurationFile=\"@SPARK@/conf/log4j2.properties\""
+while read -r _name _value; do
+  case "$_name" in spark.*) SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -D$_name=\"$_value\"" ;; esac
+done < "@SPARK@/conf/spark-defaults.conf"
+unset _name _value
+SPARK_CONF_DIR="@SPARK@/no-conf"
+SPARK_DRIVER_MEMORY="${SPARK_DRIVER_MEMORY:-2g}"
+# The S3 client (jars fetched by `make setup`).
+SPARK_DIST_CLASSPATH="@JARS@/*"
+
+# Only the JVM's quick compiler: a laptop's runs last seconds, most of which the thorough one would take for itself.
+# For a large export give --conf spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4.
+SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:TieredStopAtLevel=1"
+# Spark's classes, parsed and verified once by `make setup`: half of what a session's start takes. Where Java finds that
+# the archive is not of these jars, it does without and says nothing.
+if [ -f "@ARCHIVE@" ]; then
+  SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:SharedArchiveFile=\"@ARCHIVE@\" -Xlog:cds=off -Xlog:cds+dynamic=off -Xlog:class+path=off"
+fi

@@ -28,7 +28,14 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "my project"
     folder.mkdir()
     (folder / "lib/catlake").mkdir(parents=True)
-    for name in ("Makefile", "setup.py", "deploy/catlake.pth", "deploy/toolchain.py", "deploy/node.py"):
+    for name in (
+        "Makefile",
+        "setup.py",
+        "deploy/catlake.pth",
+        "deploy/toolchain.py",
+        "deploy/warm_up.py",
+        "deploy/node.py",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     for name in ("requirements.txt", "requirements-dev.txt", "requirements-deploy.txt", "constraints.txt"):

@@ -1,0 +1,34 @@
+"""A job that does what the suite's jobs do, for the archive of Spark's classes (`toolchain.archive_classes`)."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import SparkSession, Window
+from pyspark.sql import functions as F
+
+
+def unchanged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches as they come."""
+    return batches
+
+
+def main(folder: Path) -> None:
+    """Read, group, sort, write and read back: a few rows."""
+    spark = SparkSession.builder.getOrCreate()
+    rows = spark.range(100).mapInArrow(unchanged, "id bigint").persist()
+    rows = rows.withColumn("text", F.to_json(F.struct("id"))).withColumn("even", F.col("id") % 2 == 0)
+    place = F.row_number().over(Window.partitionBy("even").orderBy(F.desc("id")))
+    grouped = rows.withColumn("place", place).groupBy("even").agg(F.array_sort(F.collect_list("text")).alias("texts"))
+    flat = grouped.select("even", F.array_join("texts", ",").alias("text")).repartition(1).sortWithinPartitions("even")
+    flat.write.option("header", True).csv(str(folder / "csv"))
+    flat.write.parquet(str(folder / "parquet"))
+    flat.write.json(str(folder / "json"))
+    spark.read.option("header", True).option("multiLine", True).csv(str(folder / "csv")).agg(F.count("*")).collect()
+    spark.read.parquet(str(folder / "parquet")).where(F.col("text").rlike("1")).toPandas()
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
