@@ -266,8 +266,8 @@ def test_prices_can_be_exact_decimals() -> None:
 def test_the_packaged_library_needs_no_yaml(tmp_path: Path) -> None:
     package = tmp_path / "catlake.zip"
     with zipfile.ZipFile(package, "w") as archive:
-        for file in ("__init__", "contract", "errors"):
-            archive.write(ROOT / "lib" / "catlake" / f"{file}.py", f"catlake/{file}.py")
+        for file in (ROOT / "lib" / "catlake").glob("*.py"):
+            archive.write(file, f"catlake/{file.name}")
         for name in NAMES:
             archive.writestr(f"catlake/_contracts/{name}.json", json.dumps(document(name)))
     script = (

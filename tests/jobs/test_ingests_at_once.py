@@ -69,7 +69,7 @@ def test_two_at_once_end_with_one_line_and_ctrl_c_too_and_no_event_is_lost(tmp_p
         loser, winner = sorted(streams, key=lambda stream: stream.process.poll() is None)
         assert loser.process.returncode == 1
         assert loser.told() == [loser.error()]
-        assert loser.error().startswith(f"{tmp_path}/checkpoint: another ingest uses this checkpoint, or ")
+        assert loser.error().startswith(f"{tmp_path}/checkpoint: another ingest uses this checkpoint; let it end, or ")
         os.killpg(winner.process.pid, signal.SIGINT)
         assert winner.process.wait(60) != 0
         assert winner.told() == [winner.error()] == ["interrupted; nothing more is published; run the job again"]

@@ -232,8 +232,8 @@ def test_every_model_of_the_sample_is_priced_on_its_day() -> None:
 def test_the_book_is_read_from_the_packaged_library(tmp_path: Path) -> None:
     package = tmp_path / "catlake.zip"
     with zipfile.ZipFile(package, "w") as archive:
-        for file in ("__init__.py", "tokens/__init__.py", "tokens/prices.py", "tokens/price_book.json"):
-            archive.write(LIBRARY / "catlake" / file, f"catlake/{file}")
+        for file in (each for each in LIBRARY.rglob("*") if each.suffix in (".py", ".json")):
+            archive.write(file, file.relative_to(LIBRARY))
     script = (
         f"import sys; sys.path.insert(0, {str(package)!r})\n"
         "from catlake.tokens.prices import __file__, price_book\n"

@@ -21,6 +21,12 @@ BATCHES_A_PART = 50
 FOLDER = "landing"
 """Below the checkpoint, beside what Spark keeps there of other streams."""
 
+NEW_CHECKPOINT = (
+    "give a new --checkpoint_uri, or delete it: all that the source still has is read again, and documents that are "
+    "there already stay as they are"
+)
+"""The remedy where a checkpoint is no good."""
+
 _KNOWN, _PLANNED, _READ = "known.jsonl", "planned.jsonl", "read.jsonl"
 
 
@@ -52,11 +58,8 @@ class FilesRead:
         try:
             self.stream: str = self._begun()["stream"]
             self._known, self._next, self._unfinished = self._restored()
-        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-            raise StoreError(
-                f"{checkpoint}: the checkpoint cannot be used ({error}); give a new --checkpoint_uri, or delete it: "
-                "all that the source still has is read again, and documents that are there already stay as they are"
-            ) from error
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({error}); {NEW_CHECKPOINT}") from error
 
     def batches(self, landed: Iterable[FileInfo], most: int) -> Iterator[Planned]:
         """What is to be read of a folder: what a killed run had planned, then what is new, the oldest first.

@@ -23,7 +23,7 @@ from catlake.errors import StoreError, one_line
 from catlake.files import files_for, joined, normalized
 from catlake.job import Run
 from catlake.purchases.events import ROOT, document
-from catlake.purchases.files_read import FilesRead
+from catlake.purchases.files_read import NEW_CHECKPOINT, FilesRead
 from catlake.purchases.kinesis import is_kinesis, kinesis_stream
 from catlake.purchases.landing import MOST_FILES_A_BATCH, Landing
 from catlake.purchases.partitions import DATASET, partition_of, registry
@@ -43,10 +43,6 @@ LOOK_EVERY = 1
 
 _SHARED = re.compile("CONCURRENT_STREAM_LOG_UPDATE|queries are concurrently using")
 _DAMAGED = re.compile(r"Failed to read log file|batch \d+ doesn't exist|next on empty iterator")
-_NEW_CHECKPOINT = (
-    "give a new --checkpoint_uri, or delete it: all that the source still has is read again, and documents that are "
-    "there already stay as they are"
-)
 
 LOOK_FOR_FILES_EVERY = 0.5
 """Seconds between two looks at a folder, as many as between two batches of a stream."""
@@ -111,10 +107,10 @@ def _checkpoint_explained(checkpoint: str) -> Iterator[None]:
         if _SHARED.search(reason):
             raise StoreError(
                 f"{checkpoint}: another ingest uses this checkpoint, or a file of it is missing ({reason}); let the "
-                f"other end and run this one again: no event is lost. If there is none, {_NEW_CHECKPOINT}"
+                f"other end and run this one again: no event is lost. If there is none, {NEW_CHECKPOINT}"
             ) from error
         if _DAMAGED.search(reason) or isinstance(error, Py4JJavaError):
-            raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({reason}); {_NEW_CHECKPOINT}") from error
+            raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({reason}); {NEW_CHECKPOINT}") from error
         raise
 
 
