@@ -159,7 +159,7 @@ test-fast: setup wheels ## tests that need neither Spark nor a server nor a brow
 
 .PHONY: test-slow
 test-slow: setup wheels ## the slow tests
-	@$(PYTEST) -m slow
+	@$(PYTEST) --dist loadfile -m slow
 
 .PHONY: rehearse
 rehearse: setup ## jobs on s3-server and aws-server, which run beside it, as Glue runs them on AWS
