@@ -50,3 +50,16 @@ def test_a_job_of_a_page_exists_and_takes_the_arguments_of_the_page(page: str, c
 @pytest.mark.parametrize(("page", "link"), found(r"\]\(([^)#:]+)(?:#[^)]*)?\)"))
 def test_a_link_of_a_page_leads_somewhere(page: str, link: str) -> None:
     assert (ROOT / Path(page).parent / link).exists()
+
+
+def test_every_rule_that_is_cited_by_its_number_is_in_the_rules() -> None:
+    rules = set(re.findall(r"^#{2,3} (\d(?:\.\d)?)\b", (ROOT / "docs/spec.md").read_text("utf-8"), re.MULTILINE))
+    cited = {
+        number
+        for folder in ("lib", "jobs", "deploy", "bench", "schemas", "tests", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".md", ".yaml", ".sql")
+        for number in re.findall(r"\bSPEC (\d(?:\.\d)?)\b", path.read_text("utf-8"))
+    }
+    assert cited - rules == set()
+    assert len(cited) > 10
