@@ -247,11 +247,11 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     parts.end("the report")
 
 
-def test_the_connector_cannot_stop_by_itself_and_says_so() -> None:
+def test_the_connector_cannot_stop_by_itself_and_says_so(tmp_path: Path) -> None:
     packaged()
     stream = "arn:aws:kinesis:us-east-1:123456789012:stream/prod-compras-stream"
     done = subprocess.run(
-        command("purchases_ingest", *arguments("/nowhere", stream, "available_now"), jars=[connector()]),
+        command("purchases_ingest", *arguments(str(tmp_path), stream, "available_now"), jars=[connector()]),
         env=environment(),
         capture_output=True,
         text=True,
