@@ -396,10 +396,13 @@ def archive_classes(archive: Path, binaries: Path) -> None:
     """
     archive.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        making = f"-XX:ArchiveClassesAtExit={archive} -Xlog:cds=off -Xlog:cds+dynamic=off -Xlog:class+path=off"
+        making = f'-XX:ArchiveClassesAtExit="{archive}" -Xlog:cds=off -Xlog:cds+dynamic=off -Xlog:class+path=off'
         environment = {"PATH": os.environ.get("PATH", ""), "SPARK_SUBMIT_OPTS": making}
         script = [str(binaries / "spark-submit"), str(HERE / "warm_up.py"), temporary]
-        subprocess.run(script, env=environment, capture_output=True, timeout=600)
+        try:
+            subprocess.run(script, env=environment, capture_output=True, timeout=600)
+        except subprocess.TimeoutExpired:
+            archive.unlink(missing_ok=True)  # half of one, if any
 
 
 def main() -> int:

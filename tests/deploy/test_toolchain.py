@@ -246,6 +246,22 @@ def test_spark_submit_needs_nothing_of_the_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.spark
+def test_a_session_takes_sparks_classes_from_the_archive_that_set_up_made(tmp_path: Path) -> None:
+    java = Path((BIN.parent / ".configured").read_text().strip())
+    if not (java / "lib/server/classes.jsa").is_file():
+        pytest.skip("this Java has no archive of its own classes, on which ours would stand")
+    (tmp_path / "job.py").write_text(
+        "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().stop()\n"
+    )
+    loaded = tmp_path / "loaded.txt"
+    environment = BARE | {"SPARK_SUBMIT_OPTS": f'-Xlog:class+load:file="{loaded}"'}
+    ran = subprocess.run([BIN / "spark-submit", tmp_path / "job.py"], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    archived = [line for line in loaded.read_text().splitlines() if line.endswith("shared objects file (top)")]
+    assert sum(" org.apache.spark." in line for line in archived) > 500
+
+
+@pytest.mark.spark
 @needs_jars
 @pytest.mark.parametrize("scheme", ["s3", pytest.param("s3a", marks=pytest.mark.slow)])
 def test_spark_submit_reaches_s3_as_boto3_does(tmp_path: Path, s3: S3Server, scheme: str) -> None:
