@@ -76,17 +76,17 @@ $(VENV)/bin/python: $(MOVED)
 
 # Which packages come from where is the user's own pip configuration; this file names no index.
 $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt \
-                    deploy/catlake.pth $(MOVED) | $(VENV)/bin/python
+                    tools/catlake.pth $(MOVED) | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
 	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
 	  -r requirements-deploy.txt
-	@cp deploy/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@cp tools/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed deploy/toolchain.py deploy/warm_up.py deploy/node.py $(wildcard deploy/spark/*) $(JAVA_GONE)
+$(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tools/node.py $(wildcard local/spark/*) $(JAVA_GONE)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
-	@$(PY) -m deploy.node
-	@$(PY) -m deploy.toolchain
+	@$(PY) -m tools.node
+	@$(PY) -m tools.toolchain
 
 # Folders too: a file that is gone changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
@@ -95,9 +95,9 @@ dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql
 	@$(PY) setup.py --quiet library_zip
 
 # A stamp: the names of the zips are those of their packages.
-dist/wheels/.made: deploy/wheels.py constraints-dev.txt | $(VENV)/.installed
+dist/wheels/.made: tools/wheels.py constraints-dev.txt | $(VENV)/.installed
 	@echo "Fetching the wheels that jobs bring to Glue ..."
-	@$(PY) -m deploy.wheels
+	@$(PY) -m tools.wheels
 	@touch $@
 
 .PHONY: wheels
@@ -107,11 +107,11 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/
-	@$(PY) -m deploy.local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE"
+	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone
-	@$(PY) -m deploy.local sql --lake="$$LAKE" $(if $(FILE),--file "$(FILE)")
+	@$(PY) -m local sql --lake="$$LAKE" $(if $(FILE),--file "$(FILE)")
 
 .PHONY: bench
 bench: setup ## measure against the peers (long)
@@ -119,7 +119,7 @@ bench: setup ## measure against the peers (long)
 
 ##### Deploy: ENV=test or ENV=prod; more options of cdk in ARGS (docs/deploying.md)
 
-CDK = $(PY) -m deploy.node cdk
+CDK = $(PY) -m tools.node cdk
 ARGS ?=
 
 .PHONY: check-env
@@ -151,7 +151,7 @@ test: setup wheels ## all tests but the slow ones, the fast first (under 5 minut
 
 .PHONY: test-core
 test-core: setup ## of these, the tests of the library and the jobs; GLUE=6.0: on Spark 4.1 and Python 3.13
-	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/bench --ignore=tests/test_house.py --ignore=tests/test_docs.py
+	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/local --ignore=tests/tools --ignore=tests/samples --ignore=tests/test_house.py --ignore=tests/test_docs.py
 
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
@@ -190,7 +190,7 @@ lint: setup ## ruff, mypy, import-linter, the README's tables
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m deploy.dataset_tables --check
+	@$(PY) -m tools.dataset_tables --check
 
 .PHONY: verify
 verify: check-env setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
@@ -203,7 +203,7 @@ format: setup ## let ruff format and fix
 
 .PHONY: docs
 docs: setup ## write the README's tables anew from the contracts
-	@$(PY) -m deploy.dataset_tables
+	@$(PY) -m tools.dataset_tables
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays

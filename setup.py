@@ -57,9 +57,9 @@ def write_zip(folder: Path, target: Path) -> None:
 
 
 def write_sources(target: Path) -> None:
-    """Write what the build is made of, so that it can be told from one of other files (catlake.package)."""
+    """Write what the build is made of, so that it can be told from one of other files (catlake.runtime.package)."""
     sys.path.insert(0, str(ROOT / "lib"))
-    from catlake.package import sources
+    from catlake.runtime.package import sources
 
     target.write_text(json.dumps(sources(ROOT), indent=0), encoding="utf-8")
 
@@ -109,6 +109,6 @@ setup(
     extras_require={"ion": ["amazon.ion"], "local": ["duckdb", "sqlglot"]},
     package_dir={"": "lib"},
     packages=find_packages("lib"),
-    package_data={"catlake": ["py.typed"], "catlake.tokens": ["price_book.json"]},
+    package_data={"catlake": ["py.typed"], "catlake.bedrock": ["price_book.json"]},
     cmdclass={"build_py": BuildWithContracts, "library_zip": LibraryZip},
 )

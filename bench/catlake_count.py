@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from catlake.bedrock.length4_tokens import count_v1
+from catlake.bedrock.message_map import parse_nodes
 from catlake.dynamodb import attribute, find_export, read_items
-from catlake.files import files_for
-from catlake.tokens.counting import count_v1
-from catlake.tokens.message_map import parse_nodes
+from catlake.runtime.files import files_for
 
 ITEM = T.StructType(
     [attribute("PK", T.StringType()), attribute("SK", T.StringType()), attribute("MessageMap", T.StringType())]

@@ -21,9 +21,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.bedrock import write_bedrock_export
 from bench.peers import CORES, PEERS, Totals, data_files
 from bench.process import run_measured
+from tests.samples.bedrock_export import write_bedrock_export
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"

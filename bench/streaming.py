@@ -27,8 +27,8 @@ from pathlib import Path
 from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 
-from bench.purchases import Stream, encode, ordinary
 from bench.run import BenchError, cpu_model, markdown, memory_gb, show
+from tests.samples.purchase_events import Stream, encode, ordinary
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

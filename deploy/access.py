@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from catlake.contract import contract
-from catlake.store.checksums import RECORDS
+from catlake.contracts.contract import contract
+from catlake.lake.file_records import RECORDS
 from deploy.deployment import Deployment
 from deploy.model import Crawler, Job
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deploy.deployment import DeploymentError, deployment
-from deploy.node import NodeError, use_node
+from tools.node import NodeError, use_node
 
 if TYPE_CHECKING:
     from aws_cdk import App

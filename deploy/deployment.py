@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from catlake.contract import Contract, contract, contract_names
+from catlake.contracts.contract import Contract, contract, contract_names
 from deploy.cron import earlier
 from deploy.environments import ENVIRONMENTS, Environment
 from deploy.model import Workflow

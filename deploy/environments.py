@@ -1,7 +1,7 @@
 """The environments: what each is called, how large it is, when it runs, and what its jobs are told.
 
 What a *job* looks up by `--environment` (labels, first date, excluded cities, limits) lies in
-`catlake.environment`. Accounts and regions come from the caller's credentials: none is written here.
+`catlake.runtime.environment`. Accounts and regions come from the caller's credentials: none is written here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from catlake.environment import environment
+from catlake.runtime.environment import environment
 
 NIGHTLY = "cron(30 4 * * ? *)"
 """04:30 UTC: 23:30 in Bogotá, when the day's conversations are over."""

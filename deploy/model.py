@@ -1,7 +1,7 @@
 """Jobs, crawlers, triggers and workflows as plain data, named after the Glue API.
 
 The same objects are deployed (`deploy.api` turns them into Glue's own requests) and run on a laptop
-(`deploy.local`), so what is rehearsed is what is deployed. Everything is validated when it is built.
+(`local.cli`), so what is rehearsed is what is deployed. Everything is validated when it is built.
 """
 
 from __future__ import annotations

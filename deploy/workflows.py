@@ -1,7 +1,7 @@
 """The workflows of the suite: which job runs when.
 
 Each is a function of its environment. `deploy.model` validates it as it is built, `deploy.api` turns it into
-Glue's own requests and `deploy.local` runs it on a laptop: what is rehearsed is what is deployed.
+Glue's own requests and `local.cli` runs it on a laptop: what is rehearsed is what is deployed.
 """
 
 from collections.abc import Callable, Mapping

@@ -16,13 +16,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from catlake.contract import contract
-from catlake.tokens.view import view_statement
+from catlake.bedrock.view import view_statement
+from catlake.contracts.contract import contract
+from deploy.catalog_tables import table_input
 from deploy.environments import TEST
 from deploy.model import Job
-from deploy.processes import spark_submit
-from deploy.tables import table_input
 from deploy.workflows import purchases, purchases_report, tokens
+from local.job_processes import spark_submit
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "data" / "samples" / "purchases"

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catlake.contract import Column, contract
+from catlake.contracts.contract import Column, contract
 from catlake.local_catalog import Table
 
 TYPES = {

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pyspark.sql import SparkSession
 
-from deploy.toolchain import find_browser
 from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
 from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
+from tools.toolchain import find_browser
 
 # Spark starts its Python workers by this name; the first python3 on the PATH may be another one.
 os.environ["PYSPARK_PYTHON"] = sys.executable

@@ -8,7 +8,7 @@ from runpy import run_path
 
 import pytest
 
-from catlake.arguments import COMMON
+from catlake.runtime.arguments import COMMON
 from tests.test_house import ROOT, texts
 
 PAGES = {name: text for name, text in texts().items() if name.endswith(".md") and not name.startswith("tests/data/")}
@@ -56,7 +56,7 @@ def test_every_rule_that_is_cited_by_its_number_is_in_the_rules() -> None:
     rules = set(re.findall(r"^#{2,3} (\d(?:\.\d)?)\b", (ROOT / "docs/spec.md").read_text("utf-8"), re.MULTILINE))
     cited = {
         number
-        for folder in ("lib", "jobs", "deploy", "bench", "schemas", "tests", "docs")
+        for folder in ("lib", "jobs", "deploy", "local", "tools", "bench", "schemas", "tests", "docs")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".yaml", ".sql")
         for number in re.findall(r"\bSPEC (\d(?:\.\d)?)\b", path.read_text("utf-8"))

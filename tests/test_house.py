@@ -58,7 +58,7 @@ def test_imports_go_one_way() -> None:
     assert "0 broken" in linted.stdout
 
 
-@pytest.mark.parametrize("room", ["jobs", "deploy", "bench", "tests"])
+@pytest.mark.parametrize("room", ["jobs", "deploy", "local", "tools", "bench", "tests"])
 def test_the_library_imports_no_room_above_it(room: str) -> None:
     importing = re.compile(rf"^\s*(from|import) {room}\b", re.MULTILINE)
     assert [path.name for path in (ROOT / "lib").rglob("*.py") if importing.search(path.read_text("utf-8"))] == []

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from catlake.tokens.view import view_name
+from catlake.bedrock.view import view_name
 from deploy.api import create_requests
+from deploy.catalog_tables import table_input
 from deploy.checks.account import Account
 from deploy.checks.expected import Expected, Place
 from deploy.checks.finding import Check, Said, broken, differences, holds
-from deploy.tables import table_input
 
 PART = "Catalog"
 

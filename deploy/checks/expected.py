@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from catlake.contract import Contract
+from catlake.contracts.contract import Contract
 from deploy.deployment import Deployment
 from deploy.environments import Environment
 from deploy.model import Job, Workflow

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from catlake.errors import CatlakeError
+from catlake.runtime.errors import CatlakeError
 
 HOLDS, BROKEN, NOTE = "holds", "does not hold", "note"
 """What a finding says. A note is for a person: nothing is wrong, or not yet due."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from catlake import athena
-from catlake.tokens.view import view_name
+from catlake.bedrock.view import view_name
+from catlake.lake import athena
 from deploy.access import ACCESS
 from deploy.checks.account import Account
 from deploy.checks.expected import Expected, Place

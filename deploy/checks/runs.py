@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from catlake.environment import environment
-from catlake.store import Balance
+from catlake.lake import Balance
+from catlake.runtime.environment import environment
 from deploy.checks.account import Account
 from deploy.checks.expected import Expected
 from deploy.checks.finding import Check, Said, broken, holds, note, one_line

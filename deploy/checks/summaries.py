@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from catlake.errors import StoreError
+from catlake.runtime.errors import StoreError
 from deploy.checks.account import Account
 from deploy.model import Job
 

@@ -11,8 +11,8 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sns as sns
 
-from catlake import metrics
-from catlake.environment import environment
+from catlake.runtime import metrics
+from catlake.runtime.environment import environment
 from deploy.deployment import Deployment
 from deploy.environments import MAX_EXPORT_AGE_HOURS
 from deploy.model import Job, Workflow

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from aws_cdk import FileAssetPackaging, Stack
 
-from deploy import wheels
 from deploy.access import Grant
 from deploy.deployment import DeploymentError
 from deploy.model import Job
+from tools import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "dist" / "catlake.zip"

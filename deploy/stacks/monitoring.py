@@ -12,7 +12,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from catlake import metrics
+from catlake.runtime import metrics
 from deploy.access import LOG_GROUPS
 from deploy.deployment import Deployment
 from deploy.stacks.resources import arn, tagged

@@ -11,9 +11,9 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from deploy.athena import RESULTS, named_queries, work_group
+from deploy.catalog_tables import table_input
 from deploy.deployment import Deployment
 from deploy.stacks.resources import KEPT, made, tagged
-from deploy.tables import table_input
 
 OLD_VERSIONS = Duration.days(30)
 ACCESS_LOGS = Duration.days(90)

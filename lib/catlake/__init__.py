@@ -1,6 +1,6 @@
 """catlake: AWS Glue Spark jobs that turn DynamoDB exports into analytics a company can trust."""
 
-from catlake.package import explain_misfits
+from catlake.runtime.package import explain_misfits
 
 __version__ = "0.1.0"
 

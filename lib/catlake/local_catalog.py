@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catlake.errors import CatalogError, one_line
+from catlake.runtime.errors import CatalogError, one_line
 
 if TYPE_CHECKING:
     import duckdb
     from sqlglot import exp
 
-    from catlake.contract import Column
+    from catlake.contracts.contract import Column
 
 CATALOG = "catalog.duckdb"
 

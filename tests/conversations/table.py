@@ -7,11 +7,11 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from bench.exports import Item
-from bench.oddities import item, message
 from catlake.conversations.items import ITEM
-from catlake.dynamodb.reader import REJECTED, REJECTED_TYPE
-from catlake.dynamodb.values import converter, source_of
+from catlake.dynamodb.attribute_values import converter, source_of
+from catlake.dynamodb.export_reader import REJECTED, REJECTED_TYPE
+from tests.samples.catia_oddities import item, message
+from tests.samples.export_files import Item
 
 PERSON = {"nombre": "Ana Ruiz", "gerencia": "Jurídica", "ciudad": "Bogotá"}
 TALK = [message("user", "¿Qué es el CHIP?"), message("bot", "Un código.")]

@@ -9,12 +9,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from catlake.conversations import curate
-from catlake.environment import ENVIRONMENTS
-from catlake.errors import ContractError, StoreError
-from catlake.job import Run
-from catlake.store import Lake
+from catlake.lake import Lake
+from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.errors import ContractError, StoreError
+from catlake.runtime.run import Run
 from tests.conversations.table import assert_rows
 
 HEADER = ",".join(contract("normalized_conversations").text_struct.names)

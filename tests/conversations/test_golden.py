@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 
 from catlake.conversations.curate import curate
 from catlake.conversations.normalize import normalize
-from catlake.job import Run
-from tests.conversations.test_encoding import independent_count
+from catlake.runtime.run import Run
+from tests.conversations.test_cl100k_tokens import independent_count
 from tests.jobs.running import CSV, PARQUET, SAMPLE, SMALL, run_of, small_export
 
 

@@ -6,11 +6,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from bench.exports import Item
-from bench.oddities import item
 from catlake.conversations import items
-from catlake.dynamodb.values import Mismatch, converter
+from catlake.dynamodb.attribute_values import Mismatch, converter
 from tests.conversations.table import assert_rows, conversation, feedback, from_items
+from tests.samples.catia_oddities import item
+from tests.samples.export_files import Item
 
 FIRST_DATE = date(2025, 8, 4)
 

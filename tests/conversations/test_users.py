@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from bench.exports import Item
-from bench.oddities import Exact, message
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from catlake.conversations import items, users
-from catlake.environment import ENVIRONMENTS, Environment
-from catlake.errors import ArgumentError
+from catlake.runtime.environment import ENVIRONMENTS, Environment
+from catlake.runtime.errors import ArgumentError
 from tests.conversations.table import assert_rows, conversation, feedback, from_items, said
+from tests.samples.catia_oddities import Exact, message
+from tests.samples.export_files import Item
 
 PROD = ENVIRONMENTS["prod"]
 LABELS = Environment("test", unnamed_user="Nadie", unknown_place="Sin lugar")

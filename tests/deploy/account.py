@@ -9,14 +9,14 @@ from urllib.request import Request, urlopen
 
 import boto3
 
-from catlake.contract import contract
-from catlake.tokens.view import view_name
+from catlake.bedrock.view import view_name
+from catlake.contracts.contract import contract
 from deploy.api import create_requests
+from deploy.catalog_tables import table_input
 from deploy.checks.account import SERVICES
 from deploy.checks.expected import Expected, expected
 from deploy.environments import ENVIRONMENTS
 from deploy.model import Job
-from deploy.tables import table_input
 from tests.aws import empty
 
 REGION, ACCOUNT = "us-east-1", "123456789012"

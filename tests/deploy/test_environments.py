@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from catlake.environment import ENVIRONMENTS as JOB_ENVIRONMENTS
-from catlake.environment import environment
 from catlake.purchases.kinesis import stream_source
+from catlake.runtime.environment import ENVIRONMENTS as JOB_ENVIRONMENTS
+from catlake.runtime.environment import environment
 from deploy.environments import COMPONENTS, ENVIRONMENTS, LOCAL, PROD, TEST
 
 FILLED = {"Partition": "aws", "Region": "us-east-1", "AccountId": "0" * 12}

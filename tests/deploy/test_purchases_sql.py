@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
-from catlake.purchases.current import current_purchases, with_outcome
-from catlake.purchases.stored import STORED, judged
+from catlake.purchases.current_purchases import current_purchases, with_outcome
+from catlake.purchases.stored_documents import STORED, judged
 from tests.purchases.tree import DATABASE, event, table, write
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"

@@ -10,13 +10,13 @@ import boto3
 import duckdb
 import pytest
 
+from catlake.bedrock.view import view_name, view_statement
 from catlake.local_catalog import CATALOG, execute_athena, opened
-from catlake.purchases.partitions import Partitions, partition_of
-from catlake.tokens.view import view_name, view_statement
+from catlake.purchases.document_partitions import Partitions, partition_of
 from deploy.athena import PURCHASES, SQL
+from deploy.catalog_tables import table_input
 from deploy.deployment import Deployment
 from deploy.environments import LOCAL
-from deploy.tables import table_input
 from tests.engines.trino import Trino, as_json
 from tests.jobs.running import ROOT, environment, packaged
 from tests.s3 import S3Server
@@ -32,7 +32,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make run` makes."""
     packaged()
     lake = tmp_path_factory.mktemp("samples") / "lake"
-    run = [sys.executable, "-m", "deploy.local", "run", *WORKFLOWS, "--lake", str(lake), "--run_date", "2025-11-20"]
+    run = [sys.executable, "-m", "local", "run", *WORKFLOWS, "--lake", str(lake), "--run_date", "2025-11-20"]
     done = subprocess.run(run, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     return lake

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from catlake.arguments import parse_arguments
-from catlake.contract import contract
+from catlake.contracts.contract import contract
+from catlake.runtime.arguments import parse_arguments
 from deploy.api import create_requests
 from deploy.deployment import deployment
 from deploy.environments import ENVIRONMENTS
 from deploy.model import Action, Condition, Crawler, Job, Predicate, Trigger, Workflow
-from deploy.scheduler import SUCCEEDED, Outcome, WorkflowRun
-from deploy.wheels import SUFFIX
 from deploy.workflows import WORKFLOWS
+from local.workflow_run import SUCCEEDED, Outcome, WorkflowRun
 from tests.deploy.assembly import OPTIONS, ROOT, Assembly, Resource, synthesize, with_pseudo
+from tools.wheels import SUFFIX
 
 
 def workflows(assembly: Assembly):

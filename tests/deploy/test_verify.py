@@ -15,7 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.stub import ANY, Stubber
 
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from deploy import verify
 from deploy.checks import catalog, jobs, runs, workflows
 from deploy.checks.account import Account, AccountError, account

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import types as T
 
-from bench.exports import Item, Line, write_export
-from catlake.dynamodb import attribute, find_export, reader
-from catlake.files import LocalFiles
+from catlake.dynamodb import attribute, find_export
+from catlake.dynamodb import export_reader as reader
+from catlake.runtime.files import LocalFiles
+from tests.samples.export_files import Item, Line, write_export
 
 TABLE = "arn:aws:dynamodb:us-east-1:111122223333:table/music-albums"
 TIME = "2025-08-04T05:00:00Z"

@@ -12,8 +12,8 @@ from amazon.ion import simpleion
 from amazon.ion.core import IonType
 from amazon.ion.simple_types import IonPyList
 
-from bench.exports import Item, Line
 from tests.dynamodb.albums import album, data_file, edit_entries, edit_summary, replace_data, write
+from tests.samples.export_files import Item, Line
 
 KEY = ("Artist", "Title")
 

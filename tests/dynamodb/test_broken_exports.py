@@ -9,9 +9,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.dynamodb import find_export, read_items
-from catlake.errors import ExportError
-from catlake.files import LocalFiles
-from catlake.job import explain
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import LocalFiles
+from catlake.runtime.run import explain
 from tests.dynamodb.albums import (
     TITLES,
     data_file,
@@ -229,7 +229,7 @@ def test_a_file_without_line_ends_stops_before_it_fills_the_memory(export: Path)
 def test_a_file_that_goes_away_after_the_listing_is_named(export: Path) -> None:
     found = find_export(LocalFiles(), str(export))
     data_file(export).unlink()
-    from catlake.dynamodb import reader
+    from catlake.dynamodb import export_reader as reader
 
     with pytest.raises(ExportError, match=r"the data file is missing; copy the whole export"):
         list(reader._read_file(LocalFiles(), found.files[0], reader._Decoder(TITLES, None)))

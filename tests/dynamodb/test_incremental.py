@@ -13,7 +13,6 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from bench.exports import Line
 from catlake.dynamodb import (
     OUTCOME,
     REJECTED,
@@ -25,11 +24,12 @@ from catlake.dynamodb import (
     read_items,
     read_state,
 )
-from catlake.dynamodb.reader import REASON
-from catlake.errors import ExportError
-from catlake.files import LocalFiles
+from catlake.dynamodb.export_reader import REASON
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import TABLE, album, edit_entries, edit_summary, titled, write
 from tests.dynamodb.changes import KEY, change, micros, write_changes
+from tests.samples.export_files import Line
 
 AT_5, AT_6, AT_7, AT_8 = (f"2025-08-04T0{hour}:00:00.000Z" for hour in (5, 6, 7, 8))
 PAST_5, PAST_6, PAST_7 = (f"2025-08-04T0{hour}:30:00.000Z" for hour in (5, 6, 7))

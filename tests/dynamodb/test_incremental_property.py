@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.dynamodb.versions import FATE, KEY, VERSION, Changes, Fate, Span, Version, merge, outcome, outcomes
+from catlake.dynamodb.item_versions import FATE, KEY, VERSION, Changes, Fate, Span, Version, merge, outcome, outcomes
 
 CASES = 3000
 END = 100

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
-from bench.exports import Item
-from catlake.dynamodb import REJECTED, attribute, find_export, ion, read_items, reader
-from catlake.dynamodb.lines import ItemLines, format_of
-from catlake.errors import ExportError
-from catlake.files import LocalFiles
+from catlake.dynamodb import REJECTED, attribute, find_export, ion, read_items
+from catlake.dynamodb import export_reader as reader
+from catlake.dynamodb.data_file_lines import ItemLines, format_of
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import ALBUM, album, column, data_file, rows, write
 from tests.dynamodb.changes import as_ion, ion_line, write_ion
+from tests.samples.export_files import Item
 
 TYPES = T.StructType(
     [

@@ -16,9 +16,9 @@ import pyspark
 from botocore.exceptions import BotoCoreError
 
 from catlake.purchases.kinesis import CONNECTOR as KINESIS_CONNECTOR
-from deploy import toolchain
 from tests.engines.trino import ENGINES, one_fetches
 from tests.s3 import KEY, REGION, SECRET, free_ports
+from tools import toolchain
 
 REQUIREMENTS = Path(__file__).with_name("ministack.txt")
 CONNECTOR = toolchain.Artifact(*KINESIS_CONNECTOR.split(":"))

@@ -23,12 +23,12 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.events import document
 from deploy.athena import PURCHASES, SQL
+from deploy.catalog_tables import table_input
 from deploy.environments import PROD
-from deploy.tables import table_input
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json

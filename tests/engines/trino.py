@@ -27,9 +27,9 @@ from urllib.request import Request, urlopen
 
 import pyspark
 
-from deploy import toolchain
-from deploy.toolchain import Artifact
 from tests.s3 import REGION, S3Server, free_ports
+from tools import toolchain
+from tools.toolchain import Artifact
 
 ENGINES = Path(__file__).resolve().parents[2] / "build" / "engines"
 VERSION = "476"

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from bench.exports import write_export
-from catlake.environment import ENVIRONMENTS
-from catlake.job import Run
-from catlake.store import Lake
+from catlake.lake import Lake
+from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.run import Run
 from tests.places import Folder
+from tests.samples.export_files import write_export
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

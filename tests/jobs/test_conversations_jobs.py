@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from catlake.conversations.curate import curate
 from catlake.conversations.normalize import normalize
+from tests.bedrock.genuine import BEDROCK
 from tests.jobs.running import (
     CSV,
     CURATE,
@@ -29,7 +30,6 @@ from tests.jobs.running import (
 )
 from tests.places import Bucket, copy
 from tests.s3 import S3Server
-from tests.tokens.genuine import BEDROCK
 
 REAL_WORLD = ROOT / "tests/data/real_world"
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from catlake.store import lake as lakes
+from catlake.lake import lake as lakes
+from tests.bedrock.genuine import BEDROCK
+from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
 from tests.jobs.running import (
     CSV,
     CURATE,
@@ -26,8 +28,6 @@ from tests.jobs.running import (
     small_export,
 )
 from tests.places import Bucket, Place
-from tests.tokens.genuine import BEDROCK
-from tests.tokens.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
 
 # Each starts Spark as a person would.
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ import duckdb
 import pytest
 from moto import mock_aws
 
-from catlake import athena
+from catlake.bedrock.view import TABLES
+from catlake.lake import athena
 from catlake.local_catalog import CATALOG
-from catlake.tokens.view import TABLES
 from tests.catalog import publish
 from tests.jobs.running import RunScript, arguments_of, packaged, spark_submit
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from catlake.dynamodb.values import AttributeValue
+from catlake.dynamodb.attribute_values import AttributeValue
 
 Item = dict[str, AttributeValue]
 

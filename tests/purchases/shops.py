@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from catlake.job import Run
 from catlake.purchases.report import report
+from catlake.runtime.run import Run
 from tests.jobs.running import run_of
 from tests.purchases.tree import event, write
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from tests.purchases.tree import event, write
 
 DOCUMENTS = contract("compras_json")

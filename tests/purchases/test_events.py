@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catlake.dynamodb.values import AttributeValue, Mismatch
+from catlake.dynamodb.attribute_values import AttributeValue, Mismatch
 from catlake.purchases.events import Document, document
 from tests.purchases.records import image, line, product
 

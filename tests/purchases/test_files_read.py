@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from catlake.errors import StoreError
-from catlake.files import FileInfo, LocalFiles
 from catlake.purchases import files_read
 from catlake.purchases.files_read import FilesRead, Planned
+from catlake.runtime.errors import StoreError
+from catlake.runtime.files import FileInfo, LocalFiles
 
 
 def file(name: str, version: str = "1", day: int = 1) -> FileInfo:

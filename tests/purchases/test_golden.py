@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catlake.dynamodb.values import Mismatch
+from catlake.dynamodb.attribute_values import Mismatch
 from catlake.purchases.events import document
 
 DATA = Path(__file__).parents[1] / "data"

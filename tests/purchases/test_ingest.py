@@ -11,18 +11,18 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
-from catlake.environment import ENVIRONMENTS
-from catlake.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError
-from catlake.job import Run, explain
+from catlake.lake import Lake
+from catlake.lake.event_files import EVENTS
 from catlake.purchases import ingest as module
+from catlake.purchases.document_partitions import Partition
+from catlake.purchases.event_source import LINES, Source
 from catlake.purchases.files_read import Planned
 from catlake.purchases.ingest import decoder, ingest
 from catlake.purchases.kinesis import records_as_lines
-from catlake.purchases.landing import Landing
-from catlake.purchases.partitions import Partition
-from catlake.purchases.sources import LINES, Source
-from catlake.store import Lake
-from catlake.store.event_files import EVENTS
+from catlake.purchases.landing_files import Landing
+from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError
+from catlake.runtime.run import Run, explain
 from tests.places import Bucket, Folder
 from tests.purchases.records import image, line, purchase
 from tests.s3 import S3Server

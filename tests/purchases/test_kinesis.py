@@ -5,7 +5,7 @@ from botocore.session import Session
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.errors import ArgumentError, StoreError
+from catlake.purchases.event_source import LINES
 from catlake.purchases.kinesis import (
     READING,
     connector_options,
@@ -14,7 +14,7 @@ from catlake.purchases.kinesis import (
     records_as_lines,
     stream_source,
 )
-from catlake.purchases.sources import LINES
+from catlake.runtime.errors import ArgumentError, StoreError
 
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/dev-compras"
 

@@ -12,7 +12,7 @@ import pytest
 import simplejson
 from playwright.sync_api import Browser, Page
 
-from catlake.purchases import look
+from catlake.purchases import page_style as look
 from catlake.purchases.charts import MOST_DAYS
 from catlake.purchases.figures import Figures, as_json
 from catlake.purchases.page import MOST_TENANTS, page

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from bench.purchases import Stream, for_kinesis, ordinary
-from catlake.files import LocalFiles
-from catlake.job import Run
 from catlake.purchases import ingest as module
-from catlake.purchases.current import current_purchases, with_outcome
+from catlake.purchases.current_purchases import current_purchases, with_outcome
+from catlake.purchases.document_tree import months, read_tree
 from catlake.purchases.ingest import ingest
-from catlake.purchases.tree import months, read_tree
+from catlake.runtime.files import LocalFiles
+from catlake.runtime.run import Run
 from tests.jobs.running import run_of
 from tests.places import Folder
+from tests.samples.purchase_events import Stream, for_kinesis, ordinary
 
 DATA = Path(__file__).parents[1] / "data/real_world"
 

@@ -7,8 +7,8 @@ from typing import Any
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 
-from catlake.purchases.current import current_purchases, daily, rejected, with_outcome
-from catlake.purchases.stored import STORED
+from catlake.purchases.current_purchases import current_purchases, daily, rejected, with_outcome
+from catlake.purchases.stored_documents import STORED
 
 MOMENT = datetime(2025, 7, 13, 15, 30, tzinfo=UTC)
 LATER = datetime(2025, 7, 13, 15, 30, 1, tzinfo=UTC)

@@ -7,13 +7,13 @@ import pytest
 import simplejson
 from pyspark.sql import SparkSession
 
-from catlake.errors import StoreError
-from catlake.job import Run
 from catlake.purchases.page import page
+from catlake.runtime.errors import StoreError
+from catlake.runtime.run import Run
+from tests.bedrock.lakes import parquet_text
 from tests.jobs.running import files_below
 from tests.purchases.shops import BROKEN, DATASETS, GOLDEN, reported, tree
 from tests.purchases.tree import event, write
-from tests.tokens.lakes import parquet_text
 
 REPORTS = "reports/compras"
 Lake = tuple[Path, Run, Run]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catlake.purchases.events import document
-from catlake.purchases.stored import STORED, judged
+from catlake.purchases.stored_documents import STORED, judged
 from tests.purchases.tree import event
 
 EVENT = event("INSERT", "c_1", "2025-07-13 15:30:00", ("P1", "Café", "99.99", "2"), sequence="111")

@@ -6,12 +6,12 @@ import pytest
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
-from catlake.errors import StoreError
-from catlake.files import LocalFiles, S3Files, files_for
-from catlake.job import explain
-from catlake.purchases import tree
+from catlake.purchases import document_tree as tree
+from catlake.purchases.document_tree import months, read_tree
 from catlake.purchases.events import document
-from catlake.purchases.tree import months, read_tree
+from catlake.runtime.errors import StoreError
+from catlake.runtime.files import LocalFiles, S3Files, files_for
+from catlake.runtime.run import explain
 from tests.purchases.tree import event, write
 from tests.s3 import S3Server
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from catlake.local_catalog import Table
 from catlake.purchases.events import document
 from tests.purchases.records import image, line, product

@@ -4,12 +4,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.contract import contract
-from catlake.conversations.encoding import cl100k_base, token_count
-from catlake.errors import StoreError
-from catlake.job import Run
-from catlake.store import Balance
-from catlake.store.judged import CORRUPT, REASON, read_rows, reason, rejected_rows
+from catlake.contracts.contract import contract
+from catlake.conversations.cl100k_tokens import cl100k_base, token_count
+from catlake.lake import Balance
+from catlake.lake.csv_rows import CORRUPT, REASON, read_rows, reason, rejected_rows
+from catlake.runtime.errors import StoreError
+from catlake.runtime.run import Run
 
 __all__ = ["CORRUPT", "REASON", "curate"]
 

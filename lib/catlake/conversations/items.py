@@ -6,9 +6,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from catlake.columns import iso_timestamp
 from catlake.dynamodb import REJECTED, attribute
-from catlake.store.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
+from catlake.lake.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
+from catlake.text.columns import iso_timestamp
 
 _TEXT = T.StringType()
 

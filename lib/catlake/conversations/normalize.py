@@ -6,15 +6,15 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.contract import contract
+from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import Export, find_export, read_items
-from catlake.dynamodb.export import export_age, refuse_foreign, refuse_stale
-from catlake.files import Files, files_for, normalized
-from catlake.job import Run
-from catlake.metrics import EXPORT_AGE_HOURS
-from catlake.store import Balance, Outcomes, Staged
-from catlake.store.outcomes import KEPT
+from catlake.dynamodb.export_manifest import export_age, refuse_foreign, refuse_stale
+from catlake.lake import Balance, Outcomes, Staged
+from catlake.lake.outcomes import KEPT
+from catlake.runtime.files import Files, files_for, normalized
+from catlake.runtime.metrics import EXPORT_AGE_HOURS
+from catlake.runtime.run import Run
 
 PIPELINE = "conversations"
 DATASET = "normalized_conversations"

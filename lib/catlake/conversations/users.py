@@ -4,11 +4,11 @@ from pyspark.errors import IllegalArgumentException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from catlake.columns import is_blank, trimmed
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM
-from catlake.environment import Environment
-from catlake.errors import ArgumentError
-from catlake.store.outcomes import KEPT, OUTCOME
+from catlake.lake.outcomes import KEPT, OUTCOME
+from catlake.runtime.environment import Environment
+from catlake.runtime.errors import ArgumentError
+from catlake.text.columns import is_blank, trimmed
 
 SEPARATOR = " | "
 

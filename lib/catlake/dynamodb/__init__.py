@@ -3,11 +3,11 @@
 Usable alone, for any table: see docs/reading-exports.md. It knows no pipeline.
 """
 
-from catlake.dynamodb.export import DataFile, Export, find_export
+from catlake.dynamodb.attribute_values import attribute
+from catlake.dynamodb.export_manifest import DataFile, Export, find_export
+from catlake.dynamodb.export_reader import REJECTED, read_items
 from catlake.dynamodb.incremental import OUTCOME, ExportChain, find_exports, read_state
-from catlake.dynamodb.reader import REJECTED, read_items
-from catlake.dynamodb.values import attribute
-from catlake.dynamodb.versions import VERSION
+from catlake.dynamodb.item_versions import VERSION
 
 __all__ = [
     "OUTCOME",

@@ -1,6 +1,6 @@
 """A full export and the incremental ones after it, found together and read as one state (SPEC 1.2).
 
-Which version of an item holds, and what overlapping windows make of it: `catlake.dynamodb.versions`.
+Which version of an item holds, and what overlapping windows make of it: `catlake.dynamodb.item_versions`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,13 +11,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from catlake.dynamodb.export import DataFile, Export, FinishedExports, LeftOut, Summary, is_full
-from catlake.dynamodb.lines import ItemLines, LineParser, format_of
-from catlake.dynamodb.reader import REJECTED, EachBatch, read_files, read_items
+from catlake.dynamodb.data_file_lines import ItemLines, LineParser, format_of
+from catlake.dynamodb.export_manifest import DataFile, Export, FinishedExports, LeftOut, Summary, is_full
+from catlake.dynamodb.export_reader import REJECTED, EachBatch, read_files, read_items
+from catlake.dynamodb.item_versions import CURRENT, FATE, KEY, REJECTED_OUTCOME, VERSION, Span, just_before, outcome
 from catlake.dynamodb.version_lines import OWN_COLUMNS, ChangeLines, FullLines
-from catlake.dynamodb.versions import CURRENT, FATE, KEY, REJECTED_OUTCOME, VERSION, Span, just_before, outcome
-from catlake.errors import ExportError
-from catlake.files import Files, normalized
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import Files, normalized
 
 OUTCOME = "_outcome"
 """The column of what became of a row: one of the outcomes of `versions`."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
 
-from catlake.errors import ExportError
+from catlake.runtime.errors import ExportError
 
 _SETS = {"$dynamodb_SS": "SS", "$dynamodb_NS": "NS", "$dynamodb_BS": "BS"}
 # DynamoDB's own numbers end at 126 digits; an exponent from elsewhere must not become a million zeros.

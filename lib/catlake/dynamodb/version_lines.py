@@ -9,9 +9,9 @@ import orjson
 import pyarrow as pa
 from pyspark.sql import types as T
 
-from catlake.dynamodb.lines import ItemLines, LineFormat, Parsed
-from catlake.dynamodb.values import Mismatch, tag_and_body
-from catlake.dynamodb.versions import FATE, KEY, VERSION, Fate, fate
+from catlake.dynamodb.attribute_values import Mismatch, tag_and_body
+from catlake.dynamodb.data_file_lines import ItemLines, LineFormat, Parsed
+from catlake.dynamodb.item_versions import FATE, KEY, VERSION, Fate, fate
 
 # Eighteen digits reach to the year 33658, and fit a bigint.
 _DIGITS = re.compile("[0-9]{1,18}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from catlake.purchases import look
+from catlake.purchases import page_style as look
 from catlake.purchases.spanish import counted, hover_lines, label, money, number, short_day
 
 MOST_DAYS = 92

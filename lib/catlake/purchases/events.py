@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 from pyspark.sql import types as T
 
-from catlake.dynamodb.stream_records import StreamRecord, parse_record
-from catlake.dynamodb.values import AttributeValue, Mismatch, attribute, converter, tag_and_body
-from catlake.files import is_safe_name
-from catlake.purchases.exact import EXACT, MOST_DIGITS, cents, is_dynamodb_number
+from catlake.dynamodb.attribute_values import AttributeValue, Mismatch, attribute, converter, tag_and_body
+from catlake.dynamodb.stream_record import StreamRecord, parse_record
+from catlake.purchases.decimals import EXACT, MOST_DIGITS, cents, is_dynamodb_number
+from catlake.runtime.files import is_safe_name
 
 ROOT = "compras"
 """Where the documents lie in the lake."""

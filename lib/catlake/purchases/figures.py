@@ -8,10 +8,10 @@ import simplejson
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from catlake.errors import StoreError
+from catlake.lake import Balance
+from catlake.purchases.decimals import average, cents, plain, total
 from catlake.purchases.events import CURRENCY
-from catlake.purchases.exact import average, cents, plain, total
-from catlake.store import Balance
+from catlake.runtime.errors import StoreError
 
 TOP = 20
 """Products that the report names; the dataset has them all."""

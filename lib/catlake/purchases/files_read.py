@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from catlake.errors import StoreError
-from catlake.files import FileInfo, Files, joined
+from catlake.runtime.errors import StoreError
+from catlake.runtime.files import FileInfo, Files, joined
 
 BATCHES_A_PART = 50
 """After so many batches, what is known is written down as one."""

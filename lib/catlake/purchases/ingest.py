@@ -18,19 +18,19 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
-from catlake.dynamodb.values import Mismatch
-from catlake.errors import StoreError, one_line
-from catlake.files import files_for, joined, normalized
-from catlake.job import Run
+from catlake.dynamodb.attribute_values import Mismatch
+from catlake.lake import Balance
+from catlake.lake.event_files import EVENTS, BatchFunction, Written, write_events
+from catlake.purchases.document_partitions import DATASET, partition_of, registry
+from catlake.purchases.event_source import Source
 from catlake.purchases.events import ROOT, document
 from catlake.purchases.files_read import NEW_CHECKPOINT, FilesRead
 from catlake.purchases.kinesis import is_kinesis, kinesis_stream
-from catlake.purchases.landing import MOST_FILES_A_BATCH, Landing
-from catlake.purchases.partitions import DATASET, partition_of, registry
-from catlake.purchases.progress import Counts, StreamProgress
-from catlake.purchases.sources import Source
-from catlake.store import Balance
-from catlake.store.event_files import EVENTS, BatchFunction, Written, write_events
+from catlake.purchases.landing_files import MOST_FILES_A_BATCH, Landing
+from catlake.purchases.stream_progress import Counts, StreamProgress
+from catlake.runtime.errors import StoreError, one_line
+from catlake.runtime.files import files_for, joined, normalized
+from catlake.runtime.run import Run
 
 PIPELINE = "purchases"
 TRIGGERS: dict[str, dict[str, Any]] = {

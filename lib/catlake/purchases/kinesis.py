@@ -10,9 +10,9 @@ from py4j.java_gateway import JavaClass
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from catlake.arguments import uri
-from catlake.errors import ArgumentError, StoreError
-from catlake.purchases.sources import Source
+from catlake.purchases.event_source import Source
+from catlake.runtime.arguments import uri
+from catlake.runtime.errors import ArgumentError, StoreError
 
 KINESIS_STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}")
 

@@ -24,7 +24,7 @@ from catlake.purchases.charts import (
     trend,
 )
 from catlake.purchases.figures import Figures
-from catlake.purchases.look import STYLE
+from catlake.purchases.page_style import STYLE
 from catlake.purchases.spanish import (
     MONTHS,
     POINT,

@@ -3,16 +3,16 @@
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.contract import contract
-from catlake.files import joined
-from catlake.job import Run
-from catlake.purchases.current import CURRENT, current_purchases, daily, rejected, with_outcome
+from catlake.contracts.contract import contract
+from catlake.lake import Balance, Outcomes
+from catlake.purchases.current_purchases import CURRENT, current_purchases, daily, rejected, with_outcome
+from catlake.purchases.document_tree import months, read_tree
 from catlake.purchases.events import ROOT
 from catlake.purchases.figures import Figures, as_json, figures, refuse_overflow
 from catlake.purchases.page import page
-from catlake.purchases.products import PRODUCTS, products
-from catlake.purchases.tree import months, read_tree
-from catlake.store import Balance, Outcomes
+from catlake.purchases.product_sales import PRODUCTS, products
+from catlake.runtime.files import joined
+from catlake.runtime.run import Run
 
 PIPELINE = "purchases-report"
 PURCHASES = "purchases_current"

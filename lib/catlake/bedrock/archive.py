@@ -1,0 +1,28 @@
+"""tokens-archival: the old Bedrock table → `tokens_analysis_old_table.csv`, once (SPEC 3.2)."""
+
+from catlake.bedrock.conversation_items import Conversations
+from catlake.bedrock.counted_conversations import as_text, large_messages, priced, read_counted
+from catlake.bedrock.length4_tokens import count_v1
+from catlake.bedrock.statistics import statistics, write_statistics
+from catlake.contracts.contract import contract
+from catlake.lake import Balance
+from catlake.runtime.run import Run
+
+PIPELINE = "tokens-archival"
+DATASET = "tokens_analysis_old_table"
+
+
+def archive(run: Run) -> None:
+    """The whole job: read and count, price, write, balance, publish."""
+    count = Conversations(count_v1, run.arguments["first_date"], run.arguments["last_date"], large_messages(run))
+    with run.stage("read"):
+        counted = read_counted(run, count)
+    if counted.outcomes.quarantined:
+        run.put_in_quarantine(counted.rejected, PIPELINE)
+    with run.stage("write"):
+        rows = priced(counted.kept, run.environment, "old_table").withColumn("create_date", as_text("create_date"))
+        staged = run.lake.stage(rows, contract(DATASET), run.run_date)
+        found = statistics(run.lake.read(staged.uri, contract(DATASET)))
+    run.settle(Balance(counted.read, {DATASET: staged.rows}, counted.outcomes.filtered, counted.outcomes.quarantined))
+    run.publish(staged)
+    write_statistics(run, contract(DATASET), found)

@@ -1,0 +1,1 @@
+"""Data contracts: the schemas of the datasets, read from schemas/*.odcs.yaml."""

@@ -1,0 +1,364 @@
+"""Data contracts: what each dataset promises, and how Spark checks it.
+
+A contract is one YAML file of `schemas/` in the Open Data Contract Standard. Glue has no PyYAML, so the
+packaged library carries each contract as JSON (`catlake/_contracts/<name>.json`, see setup.py); in a source
+tree the YAML itself is read, so that an older package never hides an edit.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from catlake.runtime.errors import ContractError
+
+YAML_SUFFIX = ".odcs.yaml"
+JSON_SUFFIX = ".json"
+
+# The catalog's types that catlake writes, besides decimals.
+_SPARK_TYPES: Mapping[str, T.DataType] = {
+    "boolean": T.BooleanType(),
+    "int": T.IntegerType(),
+    "bigint": T.LongType(),
+    "double": T.DoubleType(),
+    "string": T.StringType(),
+    "date": T.DateType(),
+    "timestamp": T.TimestampType(),
+}
+_DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
+
+# The limit of Glue's catalog for a column's comment.
+_LONGEST_DESCRIPTION = 255
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a dataset and the rules of its values.
+
+    `catalog_type` is the type's name in Glue's catalog and Spark SQL; a `required` value is neither null nor
+    an empty text; `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an
+    array; only the column itself is held to rules, not they.
+    """
+
+    name: str
+    logical_type: str
+    catalog_type: str
+    description: str
+    required: bool = False
+    unique: bool = False
+    allowed_values: tuple[str, ...] = ()
+    minimum: int | None = None
+    pattern: str | None = None
+    fields: tuple["Column", ...] = ()
+
+    @property
+    def spark_type(self) -> T.DataType:
+        """The column's type in Spark. Raises ContractError for a type that catlake does not write."""
+        if self.fields:
+            struct = T.StructType([T.StructField(field.name, field.spark_type) for field in self.fields])
+            return T.ArrayType(struct) if self.logical_type == "array" else struct
+        if self.catalog_type in _SPARK_TYPES:
+            return _SPARK_TYPES[self.catalog_type]
+        if decimal := _DECIMAL.fullmatch(self.catalog_type):
+            return T.DecimalType(int(decimal[1]), int(decimal[2]))
+        raise ContractError(
+            f"column {self.name}: physicalType {self.catalog_type} is unknown; "
+            f"use one of {', '.join(_SPARK_TYPES)} or decimal(p,s)"
+        )
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A condition over the columns of one row, in Spark SQL; only a row where it is false breaks it."""
+
+    name: str
+    expression: str
+
+
+class Violations(dict[str, int]):
+    """How many rows break which rule; empty when none does. `rows` is how many rows were looked at."""
+
+    def __init__(self, rows: int, counts: Mapping[str, int]) -> None:
+        super().__init__({rule: count for rule, count in counts.items() if count})
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a dataset promises. `table` is its name in the Glue catalog, `None` when it has none there.
+
+    `path_template` is relative to the lake and may hold `{run_date}` and the folder `{scope}`; the columns of
+    `key` identify a row. `partitions` are the columns that the path tells, not the file: they are not among
+    `columns`.
+    """
+
+    name: str
+    version: str
+    title: str
+    description: str
+    format: str
+    path_template: str
+    table: str | None
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    row_rules: tuple[RowRule, ...] = ()
+    order: tuple[str, ...] = ()
+    partitions: tuple[Column, ...] = ()
+
+    @property
+    def struct(self) -> T.StructType:
+        """The dataset's schema in Spark; only what is not required is nullable."""
+        return T.StructType([T.StructField(c.name, c.spark_type, not c.required) for c in self.columns])
+
+    @property
+    def text_struct(self) -> T.StructType:
+        """The same columns, all text: how a CSV is read when no value may be lost to a cast."""
+        return T.StructType([T.StructField(c.name, T.StringType()) for c in self.columns])
+
+    @property
+    def sort_columns(self) -> list[SparkColumn]:
+        """The order of the dataset's rows: as the contract says (`orderBy`), else by its key."""
+        words = [text.split() for text in self.order or self.key]
+        return [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
+
+    @property
+    def catalog_columns(self) -> list[dict[str, str]]:
+        """The columns as Glue's API takes them (`Name`, `Type`, `Comment`)."""
+        return [_catalog_column(column) for column in self.columns]
+
+    @property
+    def catalog_partitions(self) -> list[dict[str, str]]:
+        """The partition columns as Glue's API takes them, from the outermost folder in."""
+        return [_catalog_column(column) for column in self.partitions]
+
+    @property
+    def root(self) -> str:
+        """The folder, relative to the lake, below which all of the dataset lies."""
+        return self.path_template.partition("{")[0].rpartition("/")[0]
+
+    @property
+    def table_folder(self) -> str:
+        """The folder, relative to the lake, of the catalog's table: of the whole dataset, not of a `{scope}`."""
+        return self.root if self.partitions else self.path(date.min).rpartition("/")[0]
+
+    def path(self, run_date: date, scope: str = "") -> str:
+        """Where a run's data lies, relative to the lake; `scope` is the folder of a part of it, none for the whole."""
+        path = self.path_template.replace("{scope}/", f"{scope}/" if scope else "")
+        return path.replace("{run_date}", run_date.strftime("%Y%m%d"))
+
+    def conform(self, df: DataFrame) -> DataFrame:
+        """The columns in the contract's order, with its types.
+
+        Integers are widened or narrowed (one that does not fit becomes null, which `check` reports where the
+        column is required) and untyped nulls take the column's type; any other difference is a defect of the
+        caller, not something to cast away.
+
+        Raises:
+            ContractError: Names all missing, extra and wrongly typed columns.
+        """
+        actual = {field.name: field.dataType for field in df.schema}
+        names = {c.name for c in self.columns}
+        faults = self._missing(df)
+        faults += [f"{name} is not in the contract" for name in actual if name not in names]
+        faults += [f"{name} appears more than once" for name in actual if df.columns.count(name) > 1]
+        faults += [
+            f"{c.name} is {actual[c.name].simpleString()}, not {c.catalog_type}"
+            for c in self.columns
+            if c.name in actual and not _fits(actual[c.name], c.spark_type)
+        ]
+        self._refuse(faults)
+        return df.select(*(_typed(c).alias(c.name) for c in self.columns))
+
+    def violations(self) -> SparkColumn:
+        """The rules that a row breaks, as `array<string>`: `<column>.<rule>` or a row rule's name.
+
+        The rules of a column are `required`, `type`, `allowed`, `minimum` and `pattern`. Works on typed
+        columns and on text.
+        """
+        broken = [F.when(condition, F.lit(rule)) for rule, condition in self._broken().items()]
+        return F.array_compact(F.array(*broken))
+
+    def check(self, df: DataFrame) -> Violations:
+        """Counts, in one aggregation, the rows and those that break a rule of `violations`.
+
+        `<column>.unique` (a key of several columns: `<a>+<b>.unique`) counts the rows beyond the first of
+        each value.
+
+        Raises:
+            ContractError: A column of the contract is missing.
+        """
+        self._refuse(self._missing(df))
+        counts = {rule: F.count_if(condition) for rule, condition in self._broken().items()} | self._repeated()
+        row = df.agg(F.count(F.lit(1)), *counts.values()).collect()[0]
+        return Violations(row[0], dict(zip(counts, row[1:], strict=True)))
+
+    def _broken(self) -> dict[str, SparkColumn]:
+        # CSV cannot tell an empty text from an absent one; other formats can, and there absent means null.
+        broken: dict[str, SparkColumn] = {}
+        for column in self.columns:
+            broken |= _broken(column, empty_is_absent=self.format == "csv")
+        return broken | {rule.name: ~F.expr(rule.expression) for rule in self.row_rules}
+
+    def _repeated(self) -> dict[str, SparkColumn]:
+        unique = {(c.name,) for c in self.columns if c.unique} | ({self.key} if self.key else set())
+        return {
+            f"{'+'.join(names)}.unique": F.count(F.lit(1)) - F.count_distinct(F.struct(*names))
+            for names in sorted(unique)
+        }
+
+    def _missing(self, df: DataFrame) -> list[str]:
+        return [f"{c.name} is missing" for c in self.columns if c.name not in df.columns]
+
+    def _refuse(self, faults: list[str]) -> None:
+        if faults:
+            raise ContractError(
+                f"{self.name}: {', '.join(faults)}; the columns must be those of schemas/{self.name}{YAML_SUFFIX}"
+            )
+
+
+@functools.cache
+def contract(name: str) -> Contract:
+    """The contract of a dataset.
+
+    Raises:
+        ContractError: There is none of this name; the message lists those that there are.
+    """
+    files = _files()
+    if name not in files:
+        raise ContractError(f"contract {name} does not exist; use one of {', '.join(files)}")
+    return _parsed(_document(files[name]))
+
+
+def contract_names() -> tuple[str, ...]:
+    """The names of all contracts, in alphabetical order."""
+    return tuple(_files())
+
+
+def _files() -> dict[str, Traversable]:
+    sources = Path(__file__).parents[3] / "schemas"
+    if sources.is_dir():
+        return _named(sources, YAML_SUFFIX)
+    return _named(resources.files("catlake") / "_contracts", JSON_SUFFIX)
+
+
+def _named(folder: Traversable, suffix: str) -> dict[str, Traversable]:
+    found = {file.name.removesuffix(suffix): file for file in folder.iterdir() if file.name.endswith(suffix)}
+    return dict(sorted(found.items()))
+
+
+def _document(file: Traversable) -> Any:
+    text = file.read_text(encoding="utf-8")
+    if file.name.endswith(JSON_SUFFIX):
+        return json.loads(text)
+    # Imported here: Glue has no PyYAML, and needs none.
+    import yaml
+
+    return yaml.safe_load(text)
+
+
+def _parsed(document: Mapping[str, Any]) -> Contract:
+    schema = document["schema"][0]
+    custom = {item["property"]: item["value"] for item in document.get("customProperties", ())}
+    partitions = _marked(schema, "partitioned", "partitionKeyPosition")
+    columns = tuple(_column(item) for item in schema["properties"] if item not in partitions)
+    return Contract(
+        name=schema["name"],
+        version=document["version"],
+        title=document["name"],
+        description=document["description"]["purpose"],
+        format=document["servers"][0]["format"],
+        path_template=custom["pathTemplate"],
+        table=custom.get("catalogTable"),
+        columns=columns,
+        key=tuple(item["name"] for item in _marked(schema, "primaryKey", "primaryKeyPosition")),
+        row_rules=tuple(RowRule(item["name"], item["implementation"]) for item in schema.get("quality", ())),
+        order=tuple(custom.get("orderBy", ())),
+        partitions=tuple(_column(item) for item in partitions),
+    )
+
+
+def _marked(schema: Mapping[str, Any], mark: str, position: str) -> list[Mapping[str, Any]]:
+    """The properties that have a mark, by the position that goes with it."""
+    marked = [item for item in schema["properties"] if item.get(mark)]
+    return sorted(marked, key=lambda item: int(item[position]))
+
+
+def _column(item: Mapping[str, Any]) -> Column:
+    options = item.get("logicalTypeOptions", {})
+    allowed = [check["arguments"]["validValues"] for check in item.get("quality", ())]
+    fields = tuple(_column(field) for field in item.get("items", item).get("properties", ()))
+    column = Column(
+        name=item["name"],
+        logical_type=item["logicalType"],
+        catalog_type=_catalog_type(item, fields),
+        description=item["description"],
+        required=item.get("required", False),
+        unique=item.get("unique", False),
+        allowed_values=tuple(value for values in allowed for value in values),
+        minimum=options.get("minimum"),
+        pattern=options.get("pattern"),
+        fields=fields,
+    )
+    if len(column.description) > _LONGEST_DESCRIPTION:
+        raise ContractError(
+            f"column {column.name}: its description is over {_LONGEST_DESCRIPTION} characters; shorten it"
+        )
+    if column.pattern and not (column.pattern.startswith("^") and column.pattern.endswith("$")):
+        raise ContractError(f"column {column.name}: pattern {column.pattern} is not anchored; write ^…$")
+    return column
+
+
+def _catalog_type(item: Mapping[str, Any], fields: tuple[Column, ...]) -> str:
+    if not fields:
+        return str(item["physicalType"])
+    struct = f"struct<{','.join(f'{field.name}:{field.catalog_type}' for field in fields)}>"
+    return f"array<{struct}>" if item["logicalType"] == "array" else struct
+
+
+def _catalog_column(column: Column) -> dict[str, str]:
+    return {"Name": column.name, "Type": column.catalog_type, "Comment": column.description}
+
+
+def _broken(column: Column, empty_is_absent: bool) -> dict[str, SparkColumn]:
+    value = F.col(column.name)
+    text = value.cast("string")
+    absent_or_empty = value.isNull() | (text == "")
+    present = ~absent_or_empty if empty_is_absent else value.isNotNull()
+    rules = {}
+    if column.catalog_type != "string":
+        rules["type"] = present & _typed(column).isNull()
+    if column.required:
+        rules["required"] = absent_or_empty
+    if column.allowed_values:
+        rules["allowed"] = present & ~text.isin(*column.allowed_values)
+    if column.minimum is not None:
+        rules["minimum"] = _typed(column) < column.minimum
+    if column.pattern is not None:
+        rules["pattern"] = present & ~text.rlike(_whole(column.pattern))
+    return {f"{column.name}.{rule}": condition for rule, condition in rules.items()}
+
+
+def _typed(column: Column) -> SparkColumn:
+    # try_cast gives null where ANSI mode (Spark 4's default) would fail and the old mode wrap around.
+    return F.expr(f"try_cast(`{column.name}` AS {column.catalog_type})")
+
+
+def _whole(pattern: str) -> str:
+    # In Java, unlike in the contract's ECMA-262, $ also matches before a final line break.
+    return rf"\A(?:{pattern[1:-1]})\z"
+
+
+def _fits(actual: T.DataType, wanted: T.DataType) -> bool:
+    both_integers = isinstance(actual, T.IntegralType) and isinstance(wanted, T.IntegralType)
+    return actual == wanted or both_integers or isinstance(actual, T.NullType)

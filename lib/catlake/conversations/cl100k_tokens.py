@@ -1,0 +1,76 @@
+"""Token counts under the `cl100k_base` encoding, with no network.
+
+The encoder is OpenAI's own `tiktoken`. It would fetch its vocabulary from the web, so the vocabulary comes from
+the package `bpe-openai`, which carries it as a file; its SHA-256 must be the one that tiktoken itself demands.
+"""
+
+import base64
+import functools
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import Column
+from pyspark.sql import types as T
+from pyspark.sql.pandas.functions import pandas_udf
+
+from catlake.runtime.errors import CatlakeError
+
+VOCABULARY_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
+
+# How cl100k_base splits a text before merging bytes; part of the encoding's definition, as tiktoken has it.
+SPLIT = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+
+
+class EncodingError(CatlakeError):
+    """The encoder cannot be loaded."""
+
+
+@functools.cache
+def cl100k_base() -> Any:
+    """The encoder (a `tiktoken.Encoding`), loaded once a process.
+
+    Raises:
+        EncodingError: A package is missing, or its vocabulary is not the true one. Tokens are never counted
+            another way.
+    """
+    try:
+        import tiktoken
+
+        packed = resources.files("bpe_openai.data").joinpath("cl100k_base.tiktoken.gz").read_bytes()
+    except (ImportError, OSError) as error:
+        raise EncodingError(
+            f"the cl100k_base encoder cannot be loaded ({error}); install tiktoken and bpe-openai "
+            "(on Glue: --additional-python-modules, see docs/operations.md)"
+        ) from None
+    vocabulary = gzip.decompress(packed)
+    digest = hashlib.sha256(vocabulary).hexdigest()
+    if digest != VOCABULARY_SHA256:
+        raise EncodingError(
+            f"the vocabulary of cl100k_base in the package bpe-openai has the SHA-256 {digest}, "
+            f"not {VOCABULARY_SHA256}; install the version that constraints-dev.txt names"
+        )
+    ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in vocabulary.splitlines())}
+    return tiktoken.Encoding("cl100k_base", pat_str=SPLIT, mergeable_ranks=ranks, special_tokens={})
+
+
+def token_count(texts: Column) -> Column:
+    """The tokens of an array of texts, each counted on its own, summed (bigint); 0 for null and for no texts."""
+    udf: Callable[[Column], Column] = pandas_udf(_token_counts, T.LongType())  # type: ignore[call-overload]
+    return udf(texts)
+
+
+def _token_counts(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    # encode_ordinary: a text may hold "<|endoftext|>", which is then but text.
+    encode = cl100k_base().encode_ordinary
+    for batch in batches:
+        yield pd.Series(
+            [0 if texts is None else sum(len(encode(text)) for text in texts if text is not None) for texts in batch],
+            dtype="int64",
+        )

@@ -1,0 +1,369 @@
+"""DynamoDB attribute values → the values of an explicit Spark schema, without loss.
+
+An attribute value is a JSON object with one key, its type: S N B BOOL NULL M L SS NS BS. What a column gets
+depends on the type that the schema declares for it:
+
+| declared | takes | gives |
+|---|---|---|
+| string | any | S as it is; N with all its digits; B as base64; BOOL `true`/`false`; M, L and sets as plain JSON |
+| decimal(p,s), bigint, int, smallint, tinyint | N | the exact number; one that does not fit is a mismatch |
+| boolean | BOOL | |
+| binary | B | the bytes |
+| array<T> | L, SS, NS, BS | each element as T |
+| map<string,T> | M | each value as T |
+| struct<…> | M | the declared attributes, the missing ones as null |
+
+A missing attribute and NULL are null. Anything else is a mismatch: it is reported, never guessed at.
+`float` and `double` cannot hold DynamoDB's 38 digits and are refused.
+"""
+
+import base64
+import re
+from collections.abc import Callable
+from decimal import Context, Decimal
+from typing import Any
+
+import orjson
+from pyspark.sql import types as T
+
+from catlake.text.json_text import Number, parse_exact
+
+AttributeValue = dict[str, Any]
+Convert = Callable[[AttributeValue], Any]
+
+_INTEGERS = {T.ByteType: 8, T.ShortType: 16, T.IntegerType: 32, T.LongType: 64}
+# ASCII: the digits of other scripts are no DynamoDB numbers.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+# Python's own context stops at 28 digits; DynamoDB and Spark have 38.
+_38_DIGITS = Context(prec=38)
+
+
+class Mismatch(ValueError):
+    """A value is not what its attribute was declared to be, or no attribute value at all."""
+
+
+def attribute(
+    name: str,
+    data_type: T.DataType,
+    *,
+    source: str | None = None,
+    required: bool = False,
+    json_text: bool = False,
+    one_as_list: bool = False,
+) -> T.StructField:
+    """A column of an item and the attribute that it comes from.
+
+    Args:
+        name: The column.
+        data_type: Its Spark type; see the table of this module.
+        source: The attribute's name, when it is not the column's; two columns may share one attribute.
+        required: Whether an item without it is rejected.
+        json_text: Whether an S may stand for it that holds the JSON text of such a value; a blank text
+            and the text `null` are null.
+        one_as_list: Whether a single value (no list, no set) may stand for an array of one.
+    """
+    metadata = {
+        "source": source or name,
+        "required": required,
+        "json_text": json_text,
+        "one_as_list": one_as_list,
+    }
+    return T.StructField(name, data_type, not required, metadata)
+
+
+def source_of(field: T.StructField) -> str:
+    """The attribute that a column is read from."""
+    return str(field.metadata.get("source", field.name))
+
+
+def converter(field: T.StructField) -> Convert:
+    """The function that converts attribute values for a column.
+
+    It raises Mismatch, with the reason, for a value that the column cannot hold without loss.
+
+    Raises:
+        TypeError: The declared type can never hold attribute values.
+    """
+    try:
+        convert = _converter(field.dataType)
+    except TypeError as error:
+        raise TypeError(f"{field.name}: {error}") from None
+    if field.metadata.get("one_as_list"):
+        convert = _one_as_list(convert)
+    if field.metadata.get("json_text"):
+        convert = _from_json_text(convert)
+    return convert
+
+
+def plain_json(value: AttributeValue) -> str:
+    """The plain JSON text of an attribute value: numbers with all their digits, sets as lists, B as base64."""
+    try:
+        return orjson.dumps(_plain(value)).decode()
+    except orjson.JSONEncodeError as error:  # a JSON text may nest deeper than DynamoDB's 32 levels
+        raise Mismatch(f"not writable as JSON: {error}") from None
+
+
+def typed(plain: Any) -> AttributeValue:
+    """The attribute value that stands for a parsed JSON value (numbers as `Number`, see jsontext)."""
+    match plain:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": plain}
+        case Number():
+            return {"N": str(plain)}
+        case str():
+            return {"S": plain}
+        case list():
+            return {"L": [typed(each) for each in plain]}
+        case dict():
+            return {"M": {key: typed(each) for key, each in plain.items()}}
+        case _:
+            raise TypeError(f"{type(plain).__name__} is no JSON value")
+
+
+def _converter(data_type: T.DataType) -> Convert:
+    match data_type:
+        case T.StringType():
+            return _string
+        case T.BooleanType():
+            return _boolean
+        case T.BinaryType():
+            return _binary
+        case T.DecimalType():
+            return _decimal(data_type)
+        case T.ByteType() | T.ShortType() | T.IntegerType() | T.LongType():
+            return _integer(_INTEGERS[type(data_type)])
+        case T.ArrayType():
+            return _array(_never_null_unless(data_type.containsNull, _converter(data_type.elementType)))
+        case T.MapType() if isinstance(data_type.keyType, T.StringType):
+            return _map(_never_null_unless(data_type.valueContainsNull, _converter(data_type.valueType)))
+        case T.StructType():
+            return _struct(data_type)
+        case T.FloatType() | T.DoubleType():
+            raise TypeError(
+                f"{data_type.simpleString()} cannot hold DynamoDB's 38 digits; declare decimal(p,s) or string"
+            )
+        case _:
+            raise TypeError(f"{data_type.simpleString()} has no counterpart in DynamoDB; declare string and convert it")
+
+
+def tag_and_body(value: Any) -> tuple[str, Any]:
+    """The type and the body of an attribute value, checked to be one."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise Mismatch(f"no attribute value: {_excerpt(value)}")
+    ((tag, body),) = value.items()
+    check = _BODIES.get(tag)
+    if check is None:
+        raise Mismatch(f"unknown type {tag!r} (DynamoDB has {', '.join(_BODIES)})")
+    if not check(body):
+        raise Mismatch(f"broken {tag}: {_excerpt(body)}")
+    return tag, body
+
+
+def _is_number(body: Any) -> bool:
+    return isinstance(body, str) and _NUMBER.fullmatch(body) is not None
+
+
+def _is_base64(body: Any) -> bool:
+    if not isinstance(body, str):
+        return False
+    try:
+        base64.b64decode(body, validate=True)
+    except ValueError:  # binascii.Error is one; letters beyond ASCII are another
+        return False
+    return True
+
+
+def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda body: isinstance(body, list) and all(map(check, body))
+
+
+def _is_string(body: Any) -> bool:
+    return isinstance(body, str)
+
+
+_BODIES: dict[str, Callable[[Any], bool]] = {
+    "S": _is_string,
+    "N": _is_number,
+    "B": _is_base64,
+    "BOOL": lambda body: isinstance(body, bool),
+    "NULL": lambda body: body is True,
+    "M": lambda body: isinstance(body, dict),
+    "L": lambda body: isinstance(body, list),
+    "SS": _list_of(_is_string),
+    "NS": _list_of(_is_number),
+    "BS": _list_of(_is_base64),
+}
+
+
+def _string(value: AttributeValue) -> str | None:
+    tag, body = tag_and_body(value)
+    if tag in ("S", "N", "B"):
+        return str(body)
+    if tag == "NULL":
+        return None
+    return plain_json(value)
+
+
+def _boolean(value: AttributeValue) -> bool | None:
+    return _expect(value, "BOOL")  # type: ignore[no-any-return]
+
+
+def _binary(value: AttributeValue) -> bytes | None:
+    body = _expect(value, "B")
+    return None if body is None else base64.b64decode(body)
+
+
+def _integer(bits: int) -> Convert:
+    limit = 1 << (bits - 1)
+
+    def convert(value: AttributeValue) -> int | None:
+        body = _expect(value, "N")
+        if body is None:
+            return None
+        number = Decimal(body)
+        # The size first: int() of 1E+9999 would build a number of ten thousand digits.
+        if number.adjusted() > 20 or number != number.to_integral_value() or not -limit <= number < limit:
+            raise Mismatch(f"number {body} is no integer of {bits} bits")
+        return int(number)
+
+    return convert
+
+
+def _decimal(data_type: T.DecimalType) -> Convert:
+    quantum = Decimal(1).scaleb(-data_type.scale)
+    whole_digits = data_type.precision - data_type.scale
+
+    def convert(value: AttributeValue) -> Decimal | None:
+        body = _expect(value, "N")
+        if body is None:
+            return None
+        number = Decimal(body)
+        if number and number.adjusted() >= whole_digits:
+            raise Mismatch(f"number {body} does not fit {data_type.simpleString()}")
+        exact = number.quantize(quantum, context=_38_DIGITS)
+        if exact != number:
+            raise Mismatch(f"number {body} has more digits than {data_type.simpleString()} holds")
+        return exact
+
+    return convert
+
+
+def _array(element: Convert) -> Convert:
+    def convert(value: AttributeValue) -> list[Any] | None:
+        tag, body = tag_and_body(value)
+        if tag == "NULL":
+            return None
+        if tag == "L":
+            return [element(each) for each in body]
+        if tag in ("SS", "NS", "BS"):
+            return [element({tag[0]: each}) for each in body]
+        raise Mismatch(f"expected a list or a set, found {tag}")
+
+    return convert
+
+
+def _map(item: Convert) -> Convert:
+    def convert(value: AttributeValue) -> list[tuple[str, Any]] | None:
+        body = _expect(value, "M")
+        return None if body is None else [(key, item(each)) for key, each in body.items()]
+
+    return convert
+
+
+def _struct(data_type: T.StructType) -> Convert:
+    fields = [(field.name, source_of(field), converter(field), field.nullable) for field in data_type.fields]
+
+    def convert(value: AttributeValue) -> dict[str, Any] | None:
+        body = _expect(value, "M")
+        if body is None:
+            return None
+        row = {}
+        for name, source, convert_field, nullable in fields:
+            try:
+                inner = body.get(source)
+                row[name] = None if inner is None else convert_field(inner)
+            except Mismatch as mismatch:
+                raise Mismatch(f"{source}: {mismatch}") from None
+            if row[name] is None and not nullable:
+                raise Mismatch(f"{source}: missing")
+        return row
+
+    return convert
+
+
+def _never_null_unless(nullable: bool, convert: Convert) -> Convert:
+    if nullable:
+        return convert
+
+    def convert_present(value: AttributeValue) -> Any:
+        converted = convert(value)
+        if converted is None:
+            raise Mismatch("holds a null, and its schema allows none")
+        return converted
+
+    return convert_present
+
+
+def _one_as_list(convert: Convert) -> Convert:
+    def convert_one(value: AttributeValue) -> Any:
+        tag, _ = tag_and_body(value)
+        return convert(value if tag in ("L", "NULL", "SS", "NS", "BS") else {"L": [value]})
+
+    return convert_one
+
+
+def _from_json_text(convert: Convert) -> Convert:
+    def convert_text(value: AttributeValue) -> Any:
+        tag, body = tag_and_body(value)
+        if tag != "S":
+            return convert(value)
+        if not body.strip():
+            return None
+        try:
+            parsed = parse_exact(body)
+        except (ValueError, RecursionError) as error:
+            raise Mismatch(f"text is not JSON: {error}") from None
+        if isinstance(parsed, str):
+            raise Mismatch(f"text is not JSON of a list or a map: {_excerpt(body)}")
+        return convert(typed(parsed))
+
+    return convert_text
+
+
+def _expect(value: AttributeValue, expected: str) -> Any:
+    tag, body = tag_and_body(value)
+    if tag == "NULL":
+        return None
+    if tag != expected:
+        raise Mismatch(f"expected {expected}, found {tag}")
+    return body
+
+
+def _plain(value: AttributeValue) -> Any:
+    tag, body = tag_and_body(value)
+    match tag:
+        case "N":
+            return _json_number(body)
+        case "NULL":
+            return None
+        case "M":
+            return {key: _plain(each) for key, each in body.items()}
+        case "L":
+            return [_plain(each) for each in body]
+        case "NS":
+            return [_json_number(each) for each in body]
+        case _:
+            return body
+
+
+def _json_number(text: str) -> orjson.Fragment:
+    # DynamoDB takes +5, .5 and 007, which are no JSON numbers; Decimal keeps the digits.
+    return orjson.Fragment(text if _JSON_NUMBER.fullmatch(text) else str(Decimal(text)))
+
+
+def _excerpt(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,135 @@
+"""Records of DynamoDB's change streams: DynamoDB Streams itself, and Kinesis Data Streams for DynamoDB.
+
+Both bring the same JSON, but for two things: by Kinesis there is no `SequenceNumber`, and the time is in the
+unit that `ApproximateCreationDateTimePrecision` names, or else in milliseconds, where DynamoDB Streams counts
+seconds (SPEC 1.5).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, DecimalException
+from typing import Any
+
+from catlake.dynamodb.attribute_values import AttributeValue, Mismatch
+from catlake.text import json_text as jsontext
+
+INSERT, MODIFY, REMOVE = "INSERT", "MODIFY", "REMOVE"
+EVENT_NAMES = (INSERT, MODIFY, REMOVE)
+
+_UNITS = {"SECOND": 10**6, "MILLISECOND": 10**3, "MICROSECOND": 1}
+"""Microseconds in a unit of time."""
+
+_ISO_8601 = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
+"""How AWS's own libraries write a time that they have parsed."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END_OF_TIME = Decimal(253402300800) * 10**6
+"""The first microsecond of the year 10000, which no datetime holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """A change of one item.
+
+    Attributes:
+        event_id: The event's id.
+        event_name: INSERT, MODIFY or REMOVE.
+        event_source: Who sent it; None where the record does not say.
+        aws_region: From which region; None where the record does not say.
+        created: When the item was changed (UTC), as exactly as the record says.
+        sequence_number: The record's place in its stream; None by Kinesis.
+        image: The item after the change; of a REMOVE, before it.
+    """
+
+    event_id: str
+    event_name: str
+    event_source: str | None
+    aws_region: str | None
+    created: datetime
+    sequence_number: str | None
+    image: dict[str, AttributeValue]
+
+
+def parse_record(text: bytes) -> StreamRecord:
+    """The stream record of a JSON text.
+
+    Raises:
+        Mismatch: It is none; with the reason.
+    """
+    try:
+        record = jsontext.parse(text)
+    except (ValueError, RecursionError) as error:
+        raise Mismatch(f"not JSON: {error}") from None
+    if not isinstance(record, dict) or not isinstance(change := record.get("dynamodb"), dict):
+        raise Mismatch('no stream record: it has no {"dynamodb": {…}}')
+    name = _text(record, "eventName")
+    if name not in EVENT_NAMES:
+        raise Mismatch(f"eventName {name!r} is none of {', '.join(EVENT_NAMES)}")
+    event_id = _text(record, "eventID")
+    if event_id is None:
+        raise Mismatch("eventID: missing")
+    return StreamRecord(
+        event_id=event_id,
+        event_name=name,
+        event_source=_text(record, "eventSource"),
+        aws_region=_text(record, "awsRegion"),
+        created=_created(change, _unit(record, change)),
+        sequence_number=_text(change, "SequenceNumber"),
+        image=_image(change, "OldImage" if name == REMOVE else "NewImage"),
+    )
+
+
+def _text(values: dict[str, Any], key: str) -> str | None:
+    value = values.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Mismatch(f"{key} must be a text, not {value!r:.80}")
+    return value
+
+
+def _image(change: dict[str, Any], key: str) -> dict[str, AttributeValue]:
+    image = change.get(key)
+    if not isinstance(image, dict):
+        raise Mismatch(f"{key}: missing; the table's stream must carry new and old images")
+    return image
+
+
+def _unit(record: dict[str, Any], change: dict[str, Any]) -> str:
+    """The unit of a record's time: its own, whatever way it came; or else that of its form."""
+    unit = _text(change, "ApproximateCreationDateTimePrecision")
+    if unit in _UNITS:
+        return unit
+    if unit is not None:
+        raise Mismatch(f"ApproximateCreationDateTimePrecision {unit!r} is none of {', '.join(_UNITS)}")
+    by_kinesis = record.get("recordFormat") is not None or record.get("tableName") is not None
+    # Kinesis named no unit until 2024, and in some regions still does not.
+    return "MILLISECOND" if by_kinesis and change.get("SequenceNumber") is None else "SECOND"
+
+
+def _created(change: dict[str, Any], unit: str) -> datetime:
+    time = change.get("ApproximateCreationDateTime")
+    if isinstance(time, bool) or not isinstance(time, int | float | str):
+        raise Mismatch("ApproximateCreationDateTime: missing, or no number")
+    if isinstance(time, str) and _ISO_8601.fullmatch(text := time.strip().upper()):
+        return _of_iso_8601(text)
+    try:
+        # By way of its text: a float's own digits, not those of its binary fraction.
+        microseconds = Decimal(str(time)) * _UNITS[unit]
+        within = 0 <= microseconds < _END_OF_TIME
+    except DecimalException:  # no number, NaN, or an exponent beyond all bounds
+        raise Mismatch(f"ApproximateCreationDateTime {time!r:.80} is neither a number nor ISO-8601") from None
+    if not within:
+        raise Mismatch(f"ApproximateCreationDateTime {time} is no time in {unit.lower()}s since 1970")
+    return _EPOCH + timedelta(microseconds=int(microseconds))
+
+
+def _of_iso_8601(text: str) -> datetime:
+    """The moment; without an offset it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Mismatch(f"ApproximateCreationDateTime {text!r:.80} is not in the calendar") from None
+    if moment < _EPOCH:
+        raise Mismatch(f"ApproximateCreationDateTime {text!r:.80} is before 1970")
+    return moment

@@ -1,0 +1,105 @@
+"""Athena: runs a statement by a work group and waits for its end."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from catlake.runtime.errors import CatalogError, one_line
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
+"""Seconds between two looks at a statement: each wait is twice the one before, up to the longest."""
+
+GIVEN_UP_AFTER = 300.0
+"""Seconds; a statement of the catalog takes two or three, more only where it queues."""
+
+RUNNING = ("QUEUED", "RUNNING")
+
+
+def client() -> Any:
+    """A boto3 client for Athena, by boto3's own chain of credentials, region and endpoint.
+
+    Raises:
+        CatalogError: The chain has no region.
+    """
+    # Imported here: a laptop's own catalog needs no AWS.
+    import boto3
+    from botocore.config import Config
+
+    with _told_plainly():
+        return boto3.client("athena", config=Config(retries={"max_attempts": 5, "mode": "standard"}))
+
+
+def execute(
+    athena: Any,
+    statement: str,
+    database: str,
+    work_group: str,
+    log: Callable[..., None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Runs one statement and waits until it has succeeded.
+
+    Results go where the work group says: a managed one refuses a `ResultConfiguration`, so none is sent.
+
+    Args:
+        athena: A boto3 client.
+        statement: SQL; names without a database are those of `database`.
+        database: The database that it runs in.
+        work_group: The work group that pays and sets the limits.
+        log: Takes an event's name and its fields; told of every look.
+        sleep: Waits for so many seconds.
+
+    Returns:
+        The query's execution id.
+
+    Raises:
+        CatalogError: Athena refused the statement, failed, or took too long; with Athena's own message.
+    """
+    with _told_plainly():
+        query: str = athena.start_query_execution(
+            QueryString=statement, QueryExecutionContext={"Database": database}, WorkGroup=work_group
+        )["QueryExecutionId"]
+    waited = 0.0
+    for wait in _waits():
+        with _told_plainly():
+            status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
+        log("athena_state", query=query, state=status["State"], waited_seconds=waited)
+        if status["State"] == "SUCCEEDED":
+            return query
+        if status["State"] not in RUNNING:
+            reason = one_line(status.get("StateChangeReason") or "Athena gives no reason")
+            raise CatalogError(
+                f"Athena's query {query} is {status['State']}: {reason}; look at database {database} and at work "
+                f"group {work_group}, then run the job again"
+            )
+        sleep(wait)
+        waited += wait
+    with _told_plainly():
+        # Else it could still change the catalog when nobody expects it any more.
+        athena.stop_query_execution(QueryExecutionId=query)
+    raise CatalogError(
+        f"Athena's query {query} was still {status['State']} after {waited:.0f} seconds and is stopped; "
+        f"see what work group {work_group} is busy with, then run the job again"
+    )
+
+
+def _waits() -> Iterator[float]:
+    total, wait = 0.0, FIRST_WAIT
+    while total < GIVEN_UP_AFTER:
+        yield wait
+        total += wait
+        wait = min(wait * 2, LONGEST_WAIT)
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """AWS's errors as ours, in one line."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise CatalogError(
+            f"Athena: {one_line(str(error))}; check region, work group, credentials and their rights"
+        ) from error

@@ -1,0 +1,65 @@
+"""CSV files that come from outside the run: each row is read as text, and judged before it is believed."""
+
+from contextlib import closing
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from catlake.contracts.contract import Contract
+from catlake.lake import csv
+from catlake.lake.lake import Lake
+from catlake.runtime.errors import ContractError
+from catlake.runtime.files import literal
+
+REASON = "_reason"
+"""Why a row must be quarantined; null for good rows."""
+
+CORRUPT = "_corrupt_record"
+
+
+def read_rows(spark: SparkSession, lake: Lake, uri: str, contract: Contract, remedy: str) -> DataFrame:
+    """The rows of a CSV, all values as text; what is no row is in `_corrupt_record`.
+
+    Args:
+        spark: The session.
+        lake: Where the file lies.
+        uri: The file.
+        contract: What it should hold.
+        remedy: What to do when it is another file, for the message.
+
+    Raises:
+        ContractError: The header is not the contract's.
+    """
+    columns = contract.text_struct
+    with closing(lake.files.open(uri)) as stream:
+        header = stream.read(4096).partition(b"\n")[0].decode("utf-8", "replace").split(",")
+    if header != columns.names:
+        raise ContractError(f"{uri}: its header is {','.join(header)}, not {','.join(columns.names)}; {remedy}")
+    options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    return spark.read.options(**options).schema(columns.add(CORRUPT, T.StringType())).csv(literal(uri))
+
+
+def reason(contract: Contract) -> Column:
+    """What is wrong with a row of `read_rows`; null for a good one."""
+    broken = F.array_join(contract.violations(), ", ")
+    return F.when(F.col(CORRUPT).isNotNull(), "no row of the contract: too few or too many fields").when(
+        broken != "", F.concat(F.lit("breaks the contract: "), broken)
+    )
+
+
+def rejected_rows(rows: DataFrame, uri: str, contract: Contract) -> DataFrame:
+    """The judged rows that must be quarantined, as file, line (unknown), reason and raw text."""
+    values = F.to_json(F.struct(*contract.text_struct.names), {"ignoreNullFields": "false"})
+    return rows.where(F.col(REASON).isNotNull()).select(
+        F.lit(uri).alias("file"),
+        F.lit(None).cast("bigint").alias("line"),
+        F.col(REASON).alias("reason"),
+        F.coalesce(CORRUPT, values).alias("raw"),
+    )
+
+
+def typed_rows(rows: DataFrame, contract: Contract) -> DataFrame:
+    """The good ones of judged rows, with the contract's types."""
+    good = rows.where(F.col(REASON).isNull())
+    return good.select(*(F.col(field.name).cast(field.dataType).alias(field.name) for field in contract.struct))

@@ -1,0 +1,116 @@
+"""Records of published files: rows, bytes and MD5, by which the next job tells a whole file from a part of one.
+
+A record lies below `_checksums/`, at the path of its file, and is named by the file's MD5 and the run. It is written
+before the file is published. So a crash, or a second run at the same time, never leaves a good file without its record:
+at worst there is a record of a file that was not published, which harms nobody.
+"""
+
+import hashlib
+import json
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from catlake.runtime.errors import StoreError
+from catlake.runtime.files import FileInfo, Files, joined
+
+RECORDS = "_checksums"
+"""Beside the datasets' folders and not in them: no table, crawler or reader of files ever meets it."""
+
+KEPT_FOR = timedelta(days=1)
+"""A younger record may be that of a run that is about to publish."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was published as a file, and by whom."""
+
+    rows: int
+    bytes: int
+    md5: str
+    job: str
+    run: str
+
+    @property
+    def name(self) -> str:
+        """The record's own name. No other run ever writes it, so that what is old enough to be removed stays old."""
+        return f"{self.md5}.{self.run}.json"
+
+    def refuse_other_rows(self, uri: str, rows: int, remedy: str) -> None:
+        """Raises StoreError when a reader found another number of rows in the file."""
+        if rows != self.rows:
+            raise StoreError(f"{uri}: {rows} rows were read, but {self.rows} were published; {remedy}")
+
+
+def md5_of(files: Files, uri: str) -> str:
+    """The MD5 (hex) of a file."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with closing(files.open(uri)) as stream:
+        while block := stream.read(8 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Records:
+    """The records of a lake."""
+
+    def __init__(self, files: Files, lake_uri: str) -> None:
+        self._files = files
+        self._lake_uri = lake_uri
+
+    def folder(self, uri: str) -> str:
+        """Where the records of a file of the lake lie."""
+        return joined(self._lake_uri, RECORDS, uri.removeprefix(self._lake_uri + "/"))
+
+    def of(self, uri: str) -> list[Record]:
+        """The records of a file, the newest last."""
+        return [self._read(info.uri) for info in sorted(self._listed(uri), key=lambda info: info.modified)]
+
+    def write(self, uri: str, record: Record) -> None:
+        """Records what is about to be published as a file."""
+        text = json.dumps(asdict(record), indent=2)
+        self._files.write(joined(self.folder(uri), record.name), f"{text}\n".encode())
+
+    def remove_old(self, uri: str, current: Record) -> None:
+        """Removes the records of a file that have long been replaced; `current` is that of the live one."""
+        for info in self._listed(uri):
+            if not info.uri.endswith(f"/{current.name}") and datetime.now(UTC) - info.modified > KEPT_FOR:
+                self._files.delete(info.uri)
+
+    def verified(self, uri: str, remedy: str) -> Record | None:
+        """Holds a file against its records.
+
+        Args:
+            uri: The file.
+            remedy: What to do when it is none of what was published, for the message.
+
+        Returns:
+            Its record; None for a file that has none: one of an older catlake, or put there by hand.
+
+        Raises:
+            StoreError: It has records, and is none of what they say was published.
+        """
+        before = self.of(uri)
+        md5 = md5_of(self._files, uri)
+        # Once more, for what was published meanwhile.
+        records = before + self.of(uri)
+        for record in records:
+            if record.md5 == md5:
+                return record
+        if not records:
+            return None
+        last = records[-1]
+        raise StoreError(
+            f"{uri}: it was cut off or changed after it was published (MD5 {md5}; published were {last.rows} rows, "
+            f"{last.bytes} bytes, MD5 {last.md5}, by {last.job}); {remedy}, or remove {self.folder(uri)} to accept it "
+            "as it is"
+        )
+
+    def _listed(self, uri: str) -> list[FileInfo]:
+        return [info for info in self._files.list(self.folder(uri)) if info.uri.endswith(".json")]
+
+    def _read(self, uri: str) -> Record:
+        try:
+            return Record(**json.loads(self._files.read(uri)))
+        except (ValueError, TypeError):
+            raise StoreError(f"{uri}: no record of a published file; remove it") from None

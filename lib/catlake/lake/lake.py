@@ -1,0 +1,220 @@
+"""The lake: a bucket, or on a laptop a folder, with the paths of SPEC below it.
+
+A dataset is one file at a fixed path. It is written by Spark to a staging folder, read back and checked
+against its contract, and only then moved over the old one in one step: a reader sees the old result or the
+new one, whole, at every moment and after a crash anywhere.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from catlake.contracts.contract import Contract
+from catlake.lake import csv, parquet
+from catlake.lake.file_records import Record, Records, md5_of
+from catlake.runtime.errors import ContractError, StoreError
+from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
+
+STAGING = "_staging"
+"""The leading underscore hides it from Spark and from crawlers."""
+
+ABANDONED_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A dataset that is written and checked, and not yet published.
+
+    Attributes:
+        contract: What it satisfies.
+        uri: The staged file.
+        target: Where it will be published.
+        rows: Its rows, counted in the file.
+        size: Its bytes.
+        md5: Their MD5 (hex).
+        replaces: What it replaces: the newest file of the dataset up to the run's date.
+    """
+
+    contract: Contract
+    uri: str
+    target: str
+    rows: int
+    size: int
+    md5: str
+    replaces: FileInfo | None
+
+
+class Lake:
+    """The files of a run below `--lake_uri`."""
+
+    def __init__(self, spark: SparkSession, uri: str, job: str, run_id: str) -> None:
+        self._spark = spark
+        self.uri = normalized(uri)
+        self.files: Files = files_for(spark, uri)
+        self._staging = joined(self.uri, STAGING, job, run_id)
+        self._job, self._run_id = job, run_id
+        self._records = Records(self.files, self.uri)
+
+    def path(self, relative: str) -> str:
+        """The URI of a path below the lake."""
+        return joined(self.uri, relative)
+
+    def stage(self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "") -> Staged:
+        """Writes a dataset beside the lake's live files, as one file in the contract's order, and checks it.
+
+        Args:
+            rows: The dataset.
+            contract: What it must satisfy.
+            run_date: Stands in its path.
+            scope: The folder in its path, when it is a part of the dataset only.
+
+        Raises:
+            ContractError: The rows are not the contract's, or what was written breaks one of its rules.
+        """
+        folder = joined(self._staging, contract.name)
+        # One task writes: the dataset is one file, and the order makes its bytes the same every time.
+        ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.sort_columns)
+        if contract.format == "csv":
+            ordered.write.options(**csv.WRITE_OPTIONS).csv(folder)
+            file = self._only_file(folder)
+            digest = partial(md5_of, self.files, file.uri)
+        else:
+            # Spark's default, INT96, is a type that Parquet itself has given up.
+            self._spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+            ordered.write.parquet(folder)
+            file, md5 = self._rewritten(self._only_file(folder), contract)
+            digest = partial(str, md5)
+        with ThreadPoolExecutor(1) as pool:
+            # While Spark checks the file, which takes longer.
+            digested = pool.submit(digest)
+            violations = contract.check(self.read(file.uri, contract))
+        if violations:
+            broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
+            raise ContractError(
+                f"{contract.name} would break its contract ({broken}); nothing is published; "
+                "this is a defect of catlake or of the contract: report it with this line"
+            )
+        target = self.path(contract.path(run_date, scope))
+        replaces = self.newest(contract, run_date, scope)
+        return Staged(contract, file.uri, target, violations.rows, file.size, digested.result(), replaces)
+
+    def publish(self, staged: Staged) -> None:
+        """Records a staged dataset, and moves it over the live one in one step."""
+        record = Record(staged.rows, staged.size, staged.md5, self._job, self._run_id)
+        self._records.write(staged.target, record)
+        self.files.replace(staged.uri, staged.target)
+        self._records.remove_old(staged.target, current=record)
+
+    def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
+        """The newest file of a dataset that is not after a date; of a dataset without dates its one file."""
+        folder = self.path(contract.path(run_date, scope)).rpartition("/")[0]
+        template = re.escape(contract.path_template.rpartition("/")[2])
+        name = re.compile(template.replace(re.escape("{run_date}"), r"(\d{8})"))
+        dated = {
+            day: info
+            for info in self.files.list(folder)
+            if (match := name.fullmatch(info.uri[len(folder) + 1 :]))
+            and (day := _day(match[1]) if name.groups else run_date) <= run_date
+        }
+        return dated[max(dated)] if dated else None
+
+    def verified(self, uri: str, remedy: str) -> Record | None:
+        """See `Records.verified`."""
+        return self._records.verified(uri, remedy)
+
+    def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
+        """The rows of a published dataset: as recorded, else counted; None where it cannot be read."""
+        recorded = {record.rows for record in self._records.of(file.uri) if record.bytes == file.size}
+        if len(recorded) == 1:
+            return recorded.pop()
+        try:
+            if contract.format == "csv":
+                # As text, whatever its columns are: an older contract may have had others.
+                options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "enforceSchema": True}
+                return self._spark.read.options(**options).schema(contract.text_struct).csv(literal(file.uri)).count()
+            return self._spark.read.parquet(literal(file.uri)).count()
+        except (PySparkException, Py4JJavaError):
+            return None
+
+    def read(self, uri: str, contract: Contract) -> DataFrame:
+        """A dataset's file with the schema of its contract."""
+        if contract.format == "csv":
+            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(literal(uri))
+        return self._spark.read.schema(contract.struct).parquet(literal(uri))
+
+    def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
+        """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.
+
+        Returns:
+            The folder's URI: `quarantine/<pipeline>/<run>`.
+        """
+        folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
+        rejected.write.json(folder)
+        return folder
+
+    def write_json(self, relative: str, value: Any) -> str:
+        """Writes a small JSON document, for people and programs; returns its URI."""
+        uri = self.path(relative)
+        text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+        self.files.write(uri, (text + "\n").encode())
+        return uri
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        """Removes what was staged, whatever happens within, and first what killed runs of the job left."""
+        self.files.refuse_unwritable(self.uri)
+        self._remove_abandoned()
+        try:
+            yield
+        finally:
+            self.files.remove(self._staging)
+
+    def _remove_abandoned(self) -> None:
+        runs: dict[str, datetime] = {}
+        jobs_folder = self._staging.rpartition("/")[0]
+        for info in self.files.list(jobs_folder):
+            run = joined(jobs_folder, info.uri.removeprefix(jobs_folder + "/").partition("/")[0])
+            runs[run] = max(info.modified, runs.get(run, info.modified))
+        for run, modified in runs.items():
+            # A younger one may belong to a run that is still going.
+            if datetime.now(UTC) - modified > ABANDONED_AFTER:
+                self.files.remove(run)
+
+    def _rewritten(self, file: FileInfo, contract: Contract) -> tuple[FileInfo, str]:
+        with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
+            old, new = Path(folder, "old.parquet"), Path(folder, "new.parquet")
+            with closing(self.files.open(file.uri)) as stream, old.open("wb") as copy:
+                shutil.copyfileobj(stream, copy, 8 << 20)
+            parquet.rewrite(old, new, contract.struct)
+            # A name of its own: beside the old one Spark keeps a checksum of what it wrote.
+            rewritten = replace(file, uri=joined(self._staging, contract.name + ".parquet"), size=new.stat().st_size)
+            md5 = md5_of(LocalFiles(), str(new))
+            self.files.upload(new, rewritten.uri)
+        return rewritten, md5
+
+    def _only_file(self, folder: str) -> FileInfo:
+        parts = [info for info in self.files.list(folder) if info.uri.rpartition("/")[2].startswith("part-")]
+        if len(parts) != 1:
+            raise StoreError(f"{folder}: {len(parts)} part files were written instead of one; run the job again")
+        return parts[0]
+
+
+def _day(digits: str) -> date:
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date()
+    except ValueError:
+        # No date of the calendar: never chosen.
+        return date.max

@@ -1,0 +1,84 @@
+"""The current state of each purchase: the latest event wins, removed ones leave (SPEC 4.2)."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from catlake.lake.outcomes import OUTCOME, QUARANTINED
+
+CURRENT, SUPERSEDED, REMOVED = "current", "superseded", "removed"
+
+PURCHASE = ("tenant_id", "compra_id")
+_LONGEST_SEQUENCE = 128
+
+
+def with_outcome(stored: DataFrame) -> DataFrame:
+    """STORED, and in `outcome` what becomes of each file.
+
+    The latest event of a purchase has the greatest (processed_at, sequence, kind of event, name of its file). The
+    sequence speaks only among events of one moment that all have a number: to compare some of them by number and
+    others by kind would go round in circles. A file that is no document still stands for its event, where that is
+    known: what it replaces is not current any more.
+    """
+    one_moment = Window.partitionBy(*PURCHASE, "processed_at")
+    numbered = F.count_if(F.col("sequence").isNull()).over(one_moment) == 0
+    latest_first = Window.partitionBy(*PURCHASE).orderBy(
+        F.desc("processed_at"),
+        F.desc(F.when(F.col("_numbered"), _number("sequence"))),
+        F.desc("event_name"),  # insert, modify, remove: in the order of a purchase's life, and of the alphabet
+        F.desc(F.substring_index("path", "/", -1)),
+        F.desc("path"),
+    )
+    placed = stored.withColumn("_numbered", numbered).withColumn("_place", F.row_number().over(latest_first))
+    return placed.withColumn(OUTCOME, _outcome()).drop("_numbered", "_place")
+
+
+def current_purchases(judged: DataFrame) -> DataFrame:
+    """The rows of `purchases_current`, and `lines`."""
+    return judged.where(F.col(OUTCOME) == CURRENT).select(
+        *PURCHASE,
+        "user_id",
+        "fecha",
+        "day",
+        "event_name",
+        "processed_at",
+        F.size("lines").alias("products"),
+        "quantity",
+        "revenue",
+        "currency",
+        "lines",
+    )
+
+
+def rejected(judged: DataFrame) -> DataFrame:
+    """The quarantined files, as file, line (none), reason and raw text."""
+    return judged.where(F.col(OUTCOME) == QUARANTINED).select(
+        "file",
+        F.lit(None).cast("bigint").alias("line"),
+        F.coalesce("reason", "misfit").alias("reason"),
+        "raw",
+    )
+
+
+def daily(purchases: DataFrame) -> DataFrame:
+    """The rows of `purchases_daily`; a sum that its type cannot hold is null."""
+    return purchases.groupBy("tenant_id", "day").agg(
+        F.count(F.lit(1)).alias("purchases"),
+        F.try_sum("quantity").alias("quantity"),
+        F.try_sum("revenue").alias("revenue"),
+    )
+
+
+def _outcome() -> Column:
+    return (
+        F.when(F.col("reason").isNotNull(), QUARANTINED)
+        .when(F.col("_place") > 1, SUPERSEDED)
+        .when(F.col("event_name") == "REMOVE", REMOVED)
+        # Only where the number is needed.
+        .when(F.col("misfit").isNotNull(), QUARANTINED)
+        .otherwise(CURRENT)
+    )
+
+
+def _number(digits: str) -> Column:
+    # As text of one length: a decimal has 38 digits, a sequence number up to 40.
+    return F.lpad(digits, _LONGEST_SEQUENCE, "0")

@@ -1,0 +1,82 @@
+"""What each tenant sold of each product: exact sums, rounded once.
+
+A line's amount has up to 76 digits, and a sum of lines more: no column of Spark holds that. So the lines of a
+product meet in one task, in order, and are added up there with Python's decimals as they stream by.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from catlake.contracts.contract import contract
+from catlake.purchases.decimals import EXACT, cents, misfit_money, misfit_quantity
+from catlake.runtime.errors import StoreError
+from catlake.runtime.python_workers import lean_worker
+
+PRODUCTS = "purchases_products"
+BATCH = 1000
+
+_KEY = ("tenant_id", "codigo", "name_alone")
+"""A product is its code; a line without one is the product of its name."""
+
+
+def products(purchases: DataFrame) -> DataFrame:
+    """The rows of `purchases_products`, from purchases with their lines.
+
+    Raises (when the DataFrame is used):
+        StoreError: A sum is beyond its column's type.
+    """
+    lines = purchases.select(
+        "tenant_id", "compra_id", "processed_at", F.posexplode("lines").alias("at", "line")
+    ).select("tenant_id", "compra_id", "processed_at", "at", "line.*")
+    keyed = lines.withColumn("name_alone", F.when(F.col("codigo").isNull(), F.col("nombre")))
+    together = keyed.repartition(*_KEY).sortWithinPartitions(*_KEY, "processed_at", "compra_id", "at")
+    struct = contract(PRODUCTS).struct
+    return together.mapInArrow(partial(_added_up, struct), struct)
+
+
+def _added_up(struct: T.StructType, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    schema = to_arrow_schema(struct)
+    lines = (line for batch in batches for line in batch.to_pylist())
+    sold = (_product(of_product) for _, of_product in groupby(lines, key=itemgetter(*_KEY)))
+    with lean_worker():
+        while some := list(islice(sold, BATCH)):
+            yield pa.RecordBatch.from_pylist(some, schema)
+
+
+def _product(lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """A product's row, from its lines in the order of time, those of a purchase together."""
+    name: str | None = None
+    last: tuple[datetime, str] | None = None
+    purchases = 0
+    quantity = amount = Decimal(0)
+    for line in lines:
+        name = line["nombre"] or name
+        purchases += (line["processed_at"], line["compra_id"]) != last
+        last = line["processed_at"], line["compra_id"]
+        quantity = EXACT.add(quantity, line["quantity"])
+        amount = EXACT.add(amount, Decimal(line["amount"]))
+    revenue = cents(amount)
+    if misfit := misfit_quantity(quantity) or misfit_money(revenue):
+        raise StoreError(
+            f"tenant {line['tenant_id']}, product {line['codigo']}: the sum of its sales {misfit}, more than the "
+            "report can hold; correct the purchases in question, then run the report again"
+        )
+    return {
+        "tenant_id": line["tenant_id"],
+        "codigo": line["codigo"],
+        "nombre": name,
+        "purchases": purchases,
+        "quantity": quantity,
+        "revenue": revenue,
+    }

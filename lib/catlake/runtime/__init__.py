@@ -1,0 +1,1 @@
+"""What every job runs in: arguments, environment, files, metrics, errors. The same on Glue and on a laptop."""

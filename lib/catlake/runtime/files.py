@@ -1,0 +1,477 @@
+"""Files in folders and in S3, with the endpoint and the credentials that Spark has.
+
+Spark moves the tables; this module moves the few things around them that Spark has no words for: listing an
+export, streaming one data file into a task, replacing one object in one step. `files_for` picks the right
+kind for a URI; both kinds are small, picklable (they travel to the executors) and stream.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+from urllib.parse import unquote, urlsplit
+
+from pyspark.sql import SparkSession
+
+from catlake.runtime.errors import StoreError
+
+S3_SCHEMES = ("s3", "s3a")
+ALREADY_THERE = ("PreconditionFailed", "412")
+MOST_CONNECTIONS = 32
+"""More than any task has requests under way at once; boto3's own limit of 10 would make them wait."""
+
+_MAKING_A_CLIENT = threading.Lock()  # boto3 makes clients in one thread only; used, they are for all
+
+MOST_KEYS_A_DELETE = 1000
+"""S3's own limit of one DeleteObjects request."""
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file: its URI, its size in bytes, when it was last written (UTC), and what changes when it is written anew."""
+
+    uri: str
+    size: int
+    modified: datetime
+    version: str = ""
+
+
+class Files(Protocol):
+    """What catlake needs of a place that holds files. URIs are full; a folder's URI has no final slash."""
+
+    def list(self, folder: str) -> Iterator[FileInfo]:
+        """All files below a folder, at any depth, ordered by URI; nothing when there is no such folder."""
+        ...
+
+    def folders(self, folder: str) -> Iterator[str]:
+        """The names of the folders directly in a folder, in order; nothing when there is no such folder."""
+        ...
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is a file (not a folder) of this URI."""
+        ...
+
+    def open(self, uri: str) -> BinaryIO:
+        """A stream of a file's bytes. Raises FileNotFoundError."""
+        ...
+
+    def read(self, uri: str) -> bytes:
+        """The whole of a small file. Raises FileNotFoundError."""
+        ...
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Writes a small file in one step, over an old one."""
+        ...
+
+    def create(self, uri: str, content: bytes) -> bool:
+        """Writes a small file in one step, unless there is one: then nothing changes, and it returns False."""
+        ...
+
+    def upload(self, source: Path, target: str) -> None:
+        """Moves a file of this machine, of any size, to a URI, over an old one."""
+        ...
+
+    def replace(self, source: str, target: str) -> None:
+        """Moves a file over another in one step: readers see the old one or the new one, whole."""
+        ...
+
+    def remove(self, folder: str) -> None:
+        """Removes a folder with all below it, if it is there."""
+        ...
+
+    def delete(self, uri: str) -> None:
+        """Removes a file, if it is there."""
+        ...
+
+    def refuse_unwritable(self, folder: str) -> None:
+        """Raises StoreError where no file can be written below a folder, which need not be there yet."""
+        ...
+
+
+def files_for(spark: SparkSession, uri: str) -> Files:
+    """The files of the place where a URI lies.
+
+    Args:
+        spark: The session whose Hadoop settings (`fs.s3a.*`) hold the endpoint and the credentials.
+        uri: A folder's path, `file:`, `s3://` or `s3a://`.
+
+    Raises:
+        StoreError: Another scheme.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme in S3_SCHEMES:
+        return S3Files(S3Settings.of_spark(spark, urlsplit(uri).netloc))
+    if scheme in ("", "file"):
+        return LocalFiles()
+    raise StoreError(f"{uri}: scheme {scheme}:// is not supported; use a folder, s3:// or s3a://")
+
+
+def normalized(uri: str) -> str:
+    """A URI without a final slash; a local one as an absolute path without scheme."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return os.path.abspath(unquote(parts.path))
+    if parts.scheme == "":
+        return os.path.abspath(uri)
+    return uri.rstrip("/")
+
+
+def is_safe_name(text: str) -> bool:
+    """Whether a text from outside, as a whole, may be one name in a path: `[A-Za-z0-9._-]{1,128}`, not `.` or `..`."""
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) is not None and text not in (".", "..")
+
+
+def joined(folder: str, *names: str) -> str:
+    """The URI of a name below a folder."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+def literal(uri: str) -> str:
+    """A URI for Spark's readers, which would take `[ ] { } * ?` in it for a pattern."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
+
+
+class LocalFiles:
+    """Files of this machine's file system."""
+
+    def list(self, folder: str) -> Iterator[FileInfo]:
+        """See `Files.list`."""
+        walked = os.walk(folder, onerror=_refuse_unreadable, followlinks=True)
+        for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:  # removed in the meantime
+                continue
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
+
+    def folders(self, folder: str) -> Iterator[str]:
+        """See `Files.folders`."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            yield from sorted(entry.name for entry in entries if entry.is_dir())
+
+    def exists(self, uri: str) -> bool:
+        """See `Files.exists`."""
+        return os.path.isfile(uri)
+
+    def open(self, uri: str) -> BinaryIO:
+        """See `Files.open`."""
+        return open(uri, "rb")
+
+    def read(self, uri: str) -> bytes:
+        """See `Files.read`."""
+        return Path(uri).read_bytes()
+
+    def write(self, uri: str, content: bytes) -> None:
+        """See `Files.write`."""
+        folder = os.path.dirname(uri)
+        os.makedirs(folder, exist_ok=True)
+        # A leading dot hides the half-written file from Spark, crawlers and DuckDB's globs.
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            os.chmod(temporary, 0o644)
+            self.replace(temporary, uri)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+    def create(self, uri: str, content: bytes) -> bool:
+        """See `Files.create`.
+
+        Unlike the other writers it does not wait for the disk: thousands of small files a second would. A
+        power cut may lose the newest; a killed process loses none.
+        """
+        folder = os.path.dirname(uri)
+        try:
+            return _linked(folder, uri, content)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            return _linked(folder, uri, content)
+
+    def upload(self, source: Path, target: str) -> None:
+        """See `Files.upload`."""
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.move(source, target)
+
+    def replace(self, source: str, target: str) -> None:
+        """See `Files.replace`."""
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        # Without the fsync a power cut could leave the new name on an empty file.
+        with open(source, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(source, target)
+
+    def remove(self, folder: str) -> None:
+        """See `Files.remove`."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+    def delete(self, uri: str) -> None:
+        """See `Files.delete`."""
+        Path(uri).unlink(missing_ok=True)
+
+    def refuse_unwritable(self, folder: str) -> None:
+        """See `Files.refuse_unwritable`."""
+        there = Path(folder)
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise StoreError(f"{folder}: {there} is a file; give a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise StoreError(f"{folder}: {there} may not be written to; give a folder that you may write to")
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
+
+
+def _linked(folder: str, uri: str, content: bytes) -> bool:
+    """Gives a name to a file that is already whole: a killed process leaves the whole file or nothing."""
+    if not hasattr(os, "O_TMPFILE"):  # macOS
+        return _linked_from_hidden(folder, uri, content)
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        return _linked_from_hidden(folder, uri, content)  # a file system without nameless files
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        try:
+            # A directory's descriptor, unused with a full path, makes Python call linkat, which follows the link.
+            os.link(f"/proc/self/fd/{handle}", uri, src_dir_fd=handle, follow_symlinks=True)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _linked_from_hidden(folder: str, uri: str, content: bytes) -> bool:
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o644)
+        os.link(temporary, uri)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """How to reach a bucket; `None` leaves the choice to boto3's own chain (roles, profiles, environment)."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+    session_token: str | None = None
+    path_style: bool = False
+    anonymous: bool = False
+
+    @classmethod
+    def of_spark(cls, spark: SparkSession, bucket: str) -> "S3Settings":
+        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them."""
+        hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+
+        def setting(name: str) -> str | None:
+            value = hadoop.getTrimmed(f"fs.s3a.bucket.{bucket}.{name}") or hadoop.getTrimmed(f"fs.s3a.{name}")
+            return str(value) if value else None
+
+        endpoint = setting("endpoint")
+        if endpoint and "://" not in endpoint:
+            plain = setting("connection.ssl.enabled") == "false"
+            endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+        return cls(
+            endpoint=endpoint,
+            region=setting("endpoint.region"),
+            access_key=setting("access.key"),
+            secret_key=setting("secret.key"),
+            session_token=setting("session.token"),
+            path_style=setting("path.style.access") == "true",
+            anonymous="AnonymousAWSCredentialsProvider" in (setting("aws.credentials.provider") or ""),
+        )
+
+    def client(self) -> Any:
+        """A boto3 client for S3."""
+        # Imported here: executors that read folders only need no boto3.
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=self.region or ("us-east-1" if self.endpoint else None),
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            aws_session_token=self.session_token,
+            config=Config(
+                s3={"addressing_style": "path" if self.path_style else "auto"},
+                retries={"max_attempts": 5, "mode": "standard"},
+                max_pool_connections=MOST_CONNECTIONS,
+                signature_version=UNSIGNED if self.anonymous else None,
+            ),
+        )
+
+
+class S3Files:
+    """Objects of S3, or of a server that speaks its protocol."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A client holds sockets: each process makes its own.
+        return {"_settings": self._settings, "_client": None}
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client of this process, which all its threads share."""
+        with _MAKING_A_CLIENT:
+            if self._client is None:
+                self._client = self._settings.client()
+        return self._client
+
+    def list(self, folder: str) -> Iterator[FileInfo]:
+        """See `Files.list`."""
+        bucket, key = _bucket_and_key(folder)
+        root = f"{folder.partition('://')[0]}://{bucket}/"
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=key.rstrip("/") + "/" if key else ""
+        )
+        with _told_plainly(folder):
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield FileInfo(
+                        root + entry["Key"], entry["Size"], entry["LastModified"], f"{entry['Size']}-{entry['ETag']}"
+                    )
+
+    def folders(self, folder: str) -> Iterator[str]:
+        """See `Files.folders`."""
+        bucket, key = _bucket_and_key(folder)
+        prefix = key.rstrip("/") + "/" if key else ""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        with _told_plainly(folder):
+            for page in pages:
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"].removeprefix(prefix).rstrip("/")
+
+    def exists(self, uri: str) -> bool:
+        """See `Files.exists`."""
+        bucket, key = _bucket_and_key(uri)
+        try:
+            with _told_plainly(uri):
+                self.client.head_object(Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def open(self, uri: str) -> BinaryIO:
+        """See `Files.open`."""
+        bucket, key = _bucket_and_key(uri)
+        with _told_plainly(uri):
+            return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key)["Body"])
+
+    def read(self, uri: str) -> bytes:
+        """See `Files.read`."""
+        with contextlib.closing(self.open(uri)) as stream:
+            return stream.read()
+
+    def write(self, uri: str, content: bytes) -> None:
+        """See `Files.write`."""
+        bucket, key = _bucket_and_key(uri)
+        with _told_plainly(uri):
+            self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def create(self, uri: str, content: bytes) -> bool:
+        """See `Files.create`: a conditional PUT."""
+        from botocore.exceptions import ClientError
+
+        bucket, key = _bucket_and_key(uri)
+        with _told_plainly(uri):
+            while True:
+                try:
+                    self.client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+                    return True
+                except ClientError as error:
+                    code = error.response["Error"]["Code"]
+                    if code in ALREADY_THERE:
+                        return False
+                    # Another writer is at it, and may still fail.
+                    if code != "ConditionalRequestConflict":
+                        raise
+
+    def upload(self, source: Path, target: str) -> None:
+        """See `Files.upload`."""
+        bucket, key = _bucket_and_key(target)
+        with _told_plainly(target), source.open("rb") as stream:
+            self.client.upload_fileobj(stream, bucket, key)
+
+    def replace(self, source: str, target: str) -> None:
+        """See `Files.replace`: a copy within S3 (in parts when it is large) appears in one step."""
+        bucket, key = _bucket_and_key(source)
+        target_bucket, target_key = _bucket_and_key(target)
+        with _told_plainly(source):
+            self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
+            self.client.delete_object(Bucket=bucket, Key=key)
+
+    def delete(self, uri: str) -> None:
+        """See `Files.delete`."""
+        bucket, key = _bucket_and_key(uri)
+        with _told_plainly(uri):
+            self.client.delete_object(Bucket=bucket, Key=key)
+
+    def refuse_unwritable(self, folder: str) -> None:
+        """See `Files.refuse_unwritable`: S3 tells with the first object that is written."""
+
+    def remove(self, folder: str) -> None:
+        """See `Files.remove`."""
+        bucket, _ = _bucket_and_key(folder)
+        keys = (_bucket_and_key(info.uri)[1] for info in self.list(folder))
+        while batch := [{"Key": key} for key in islice(keys, MOST_KEYS_A_DELETE)]:
+            with _told_plainly(folder):
+                answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+            if errors := answer.get("Errors"):
+                raise StoreError(
+                    f"{folder}: {len(errors)} objects are not removed ({errors[0].get('Key')}: "
+                    f"{errors[0].get('Message')}); check the credentials' rights"
+                )
+
+
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    # Not urlsplit: a key may hold '?' and '#'.
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key
+
+
+@contextlib.contextmanager
+def _told_plainly(uri: str) -> Iterator[None]:
+    """S3's errors as ours: a missing object as FileNotFoundError, any other as a StoreError of one line."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            raise FileNotFoundError(uri) from error
+        raise StoreError(f"{uri}: {error}; check the bucket's name, the credentials and their rights") from error
+    except BotoCoreError as error:
+        raise StoreError(f"{uri}: {error}; check the endpoint, the region and the credentials") from error

@@ -1,0 +1,1 @@
+"""Lossless text: JSON with exact numbers, and expressions over text columns."""

@@ -1,0 +1,1 @@
+"""The laptop: runs a workflow, keeps a DuckDB catalog, offers a SQL prompt."""

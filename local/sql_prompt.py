@@ -1,0 +1,149 @@
+"""What the SQL prompt has besides the catalog's tables: runs, quarantine, queries of deploy/sql, and an overview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from glob import escape
+from pathlib import Path
+
+import duckdb
+
+from catlake.bedrock.view import view_name
+from catlake.local_catalog import from_athena
+from deploy.athena import SQL
+from deploy.environments import LOCAL
+
+VIEW = ".view.sql"
+EXAMPLES: Mapping[str, str] = {
+    "SELECT tenant_id, sum(revenue) FROM purchases_current GROUP BY ALL": "what each shop sold",
+    "FROM tokens_by_day": "a query of deploy/sql, by its file's name",
+    "SELECT pipeline, reason, count(*) FROM quarantine GROUP BY ALL": "what could not be read, and why",
+}
+
+
+@dataclass(frozen=True)
+class Added:
+    """A table over JSON files: what it is, where they lie below the lake, what they hold, what is shown of that."""
+
+    about: str
+    files: str
+    fields: Mapping[str, str]
+    shown: str
+
+
+ADDED = {
+    "runs": Added(
+        about="Each run of a job: its state, its balance of records, its seconds, and its error.",
+        files="*/runs/*/*.json",
+        fields={
+            **dict.fromkeys(("job", "run", "state", "error"), "VARCHAR"),
+            "run_date": "DATE",
+            "started": "TIMESTAMP",
+            "seconds": "DOUBLE",
+            "balance": "STRUCT(read BIGINT, written MAP(VARCHAR, BIGINT), filtered MAP(VARCHAR, BIGINT), "
+            "quarantined BIGINT)",
+        },
+        shown="job, run, run_date, state, started, seconds, balance.read AS read, "
+        "coalesce(list_sum(map_values(balance.written)), 0) AS written, "
+        "coalesce(list_sum(map_values(balance.filtered)), 0) AS filtered, "
+        "balance.quarantined AS quarantined, error",
+    ),
+    "quarantine": Added(
+        about="Each record that could not be read: its file and line, the reason, and its text.",
+        files="*/quarantine/**/*.json",
+        fields={**dict.fromkeys(("file", "reason", "raw"), "VARCHAR"), "line": "BIGINT"},
+        shown="regexp_extract(filename, '.*/quarantine/([^/]+)/', 1) AS pipeline, "
+        "regexp_extract(filename, '.*/quarantine/[^/]+/(.+)/[^/]+$', 1) AS run, file, line, reason, raw",
+    ),
+}
+COLUMNS = """
+SELECT column_name AS "column", data_type AS type, comment FROM duckdb_columns()
+WHERE NOT internal AND table_name = name ORDER BY column_index
+"""
+
+
+def additions(lake: Path, db: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """The statements that add to the catalog for as long as the prompt is open, which `db` has then too.
+
+    A query of deploy/sql is a view of its file's name once its tables are there.
+    """
+    for name, table in ADDED.items():
+        yield _added(db, f"CREATE TEMP VIEW {name} AS SELECT {table.shown} FROM {_rows(lake, table)}")
+    yield _added(db, f"CREATE TEMP MACRO columns_of(name) AS TABLE {COLUMNS}")
+    for name, statement in _queries().items():
+        try:
+            yield _added(db, f"CREATE TEMP VIEW {name} AS {statement}")
+        except duckdb.Error:
+            continue  # no run has made its tables yet, or one of long ago; asked as a file it says so
+
+
+def athena_query(file: Path) -> str:
+    """A file of Athena's SQL as the prompt takes it: what it asks, or what its view selects.
+
+    Raises:
+        CatalogError: It is not one statement of Athena's.
+    """
+    return from_athena(file.read_text(encoding="utf-8").replace("{env}", LOCAL.name), selected=True)
+
+
+def overview(db: duckdb.DuckDBPyConnection) -> str:
+    """What there is, in a screen of text; of the purchases first what they are now, and last their events."""
+    found = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+    queries = [name for name in _queries() if name in found]
+    tables = sorted(set(found).difference(queries), key=_first)
+    told = _descriptions() | {name: table.about for name, table in ADDED.items()}
+    width = max(map(len, tables))
+    return "\n".join(
+        [
+            "Tables and views:",
+            *(f"  {name.ljust(width)}  {told.get(name, '')}".rstrip() for name in tables),
+            f"Queries of deploy/sql, each a view: {', '.join(queries)}",
+            f"The columns of a table, and what they mean: FROM columns_of('{tables[0]}');",
+            "For example:",
+            *(f"  {each};  -- {why}" for each, why in EXAMPLES.items() if _is_answered(db, each)),
+        ]
+    )
+
+
+def _rows(lake: Path, table: Added) -> str:
+    if next(lake.glob(table.files), None):
+        files = f"{escape(str(lake))}/{table.files}".replace("'", "''")
+        fields = ", ".join(f"{name}: '{kind}'" for name, kind in table.fields.items())
+        return f"read_json('{files}', filename = true, columns = {{{fields}}})"
+    # DuckDB refuses files that are not there.
+    nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in table.fields.items())
+    return f"(SELECT {nothing}, '' AS filename WHERE false)"
+
+
+def _descriptions() -> dict[str, str]:
+    """What each table of a contract has, and the view."""
+    from catlake.contracts.contract import contract, contract_names  # brings Spark along
+
+    told = {of.table: of.description for of in map(contract, contract_names()) if of.table}
+    views = (path.read_text(encoding="utf-8").partition("\n") for path in SQL.glob(f"*{VIEW}"))
+    return told | {view_name(LOCAL.name): comment.removeprefix("-- ") for comment, _, _ in views}
+
+
+def _first(name: str) -> tuple[bool, bool, str]:
+    return not name.startswith("purchases_"), name == "compras_json", name
+
+
+def _is_answered(db: duckdb.DuckDBPyConnection, statement: str) -> bool:
+    try:
+        db.execute(f"EXPLAIN {statement}")
+    except duckdb.Error:
+        return False
+    return True
+
+
+@cache
+def _queries() -> dict[str, str]:
+    files = (path for path in sorted(SQL.glob("*.sql")) if not path.name.endswith(VIEW))
+    return {path.stem: athena_query(path) for path in files}
+
+
+def _added(db: duckdb.DuckDBPyConnection, statement: str) -> str:
+    db.execute(statement)
+    return statement

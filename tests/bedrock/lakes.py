@@ -1,0 +1,71 @@
+"""Lakes that the token jobs wrote, as texts that a person can read."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from catlake.bedrock.archive import archive
+from catlake.bedrock.consolidate import consolidate
+from catlake.runtime.run import Run
+from tests.bedrock.genuine import BEDROCK
+from tests.jobs.running import run_of
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tokens"
+ARCHIVED = "archives/tokens-analysis/tokens_analysis_old_table"
+CONSOLIDATED = "tokens-analysis/tokens_analysis_consolidated"
+DAILY = "tokens-analysis/tokens_20251120.csv"
+TABLE, DAILY_TABLE, COSTS = (
+    f"tokens-analysis/{name}.parquet/data.parquet"
+    for name in ("tokens_table_consolidated", "tokens_analysis", "token_costs")
+)
+
+
+def archived(spark: SparkSession, lake: Path, table: str) -> Run:
+    """A run of the archive job over a genuine table, without dates."""
+    return _run(spark, lake, archive, table)
+
+
+def consolidated(spark: SparkSession, lake: Path) -> Run:
+    """A run of the consolidate job over the genuine new table, without dates."""
+    return _run(spark, lake, consolidate, "new_table")
+
+
+def parquet_text(path: Path) -> str:
+    """The rows of a Parquet file, written as CSV: decimals with all their digits, times as in the CSV files."""
+    table = pq.read_table(path)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows([_text(value) for value in row.values()] for row in table.to_pylist())
+    return stream.getvalue()
+
+
+def _run(spark: SparkSession, lake: Path, main: Callable[[Run], None], table: str) -> Run:
+    arguments = {
+        "export_uri": str(BEDROCK / table),
+        "large_messages_uri": str(BEDROCK / "large_messages"),
+        "max_export_age_hours": None,
+        "first_date": None,
+        "last_date": None,
+        "historical": "required",
+    }
+    return run_of(spark, lake, main, environment="local", **arguments)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+        case _:
+            return str(value)

@@ -1,0 +1,360 @@
+"""What becomes of each item of a conversation table, within the reading task (SPEC 1.4, 3.1)."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catlake.bedrock.conversation_items import ITEM, Conversations
+from catlake.bedrock.length4_tokens import count_v1, count_v2
+from catlake.dynamodb.export_reader import REASON
+from catlake.runtime.files import LocalFiles
+
+MIDNIGHT = 1_735_689_600_000
+"""1 January 2025, in epoch milliseconds."""
+
+
+def node(role: str, text: str, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": [{"content_type": "text", "body": text}], **more}
+
+
+SYSTEM = {"system": node("system", "")}
+TALK = {
+    **SYSTEM,
+    "q": node("user", "eight...", parent="system", model="claude-v3.5-sonnet"),
+    "a": node("assistant", "twelve......", parent="q", model="claude-v3.5-sonnet"),
+}
+ITEM_OF_ANA: dict[str, Any] = {
+    "PK": "ana",
+    "SK": "ana#CONV#1",
+    "CreateTime": str(MIDNIGHT),
+    "MessageMap": json.dumps(TALK),
+}
+OFFLOADED = {"MessageMap": json.dumps(SYSTEM), "IsLargeMessage": True, "LargeMessagePath": "ana/1/message_map.json"}
+
+
+def rows_of(items: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+    """What becomes of items that came in one batch."""
+    columns = {name: [item.get(name) for item in items] for name in ITEM.names}
+    rows: list[dict[str, Any]] = Conversations(**{"count": count_v2, **options})(columns).to_pylist()
+    return rows
+
+
+def row_of(options: dict[str, Any] | None = None, **differing: Any) -> dict[str, Any]:
+    """What becomes of Ana's conversation, and of what differs from it; None takes an attribute away."""
+    (row,) = rows_of([{**ITEM_OF_ANA, **differing}], **(options or {}))
+    return row
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> dict[str, Any]:
+    """Options to look large maps up in a folder."""
+    (tmp_path / "maps/ana/1").mkdir(parents=True)
+    (tmp_path / "secret.json").write_text(json.dumps(TALK))
+    return {"large_messages": (LocalFiles(), str(tmp_path / "maps"))}
+
+
+def put_map(large: dict[str, Any], text: str) -> None:
+    (Path(large["large_messages"][1]) / OFFLOADED["LargeMessagePath"]).write_text(text)
+
+
+def test_a_conversation_has_its_keys_its_time_and_its_counts() -> None:
+    assert row_of() == {
+        "pk": "ana",
+        "sk": "ana#CONV#1",
+        "filter": None,
+        "created": datetime(2025, 1, 1, tzinfo=UTC),
+        "total_price": None,
+        "input": 2,
+        "output": 3,
+        "usage": [],
+        REASON: None,
+    }
+
+
+def test_each_item_of_a_batch_has_its_own_row_in_the_order_read() -> None:
+    rows = rows_of([ITEM_OF_ANA, {"PK": "ana", "SK": "ana#BOT#1"}, {**ITEM_OF_ANA, "MessageMap": "{"}, ITEM_OF_ANA])
+    assert [(row["input"], row["filter"], row[REASON] is None) for row in rows] == [
+        (2, None, True),
+        (None, "bot", True),
+        (None, None, False),
+        (2, None, True),
+    ]
+
+
+def test_an_empty_batch_gives_an_empty_one() -> None:
+    assert rows_of([]) == []
+
+
+@pytest.mark.parametrize(
+    ("sort_key", "rule"),
+    [
+        ("ana#RELATED_DOCUMENT#1#tooluse@0", "related_document"),
+        ("ana#BOT#1", "bot"),
+        ("ana#BOT_ALIAS#1", "bot_alias"),
+        ("ana#PREFERENCES", "other"),
+        ("BOT", "other"),
+        ("ana#conv#1", "other"),
+        ("", "other"),
+    ],
+)
+def test_what_is_no_conversation_is_counted_by_its_kind_and_nothing_else_of_it_is_read(
+    sort_key: str, rule: str
+) -> None:
+    row = row_of(SK=sort_key, CreateTime="yesterday", TotalPrice="much", MessageMap="{")
+    assert (row["filter"], row[REASON], row["input"], row["created"]) == (rule, None, None, None)
+
+
+def test_a_published_apis_conversation_is_one_although_its_user_is_called_like_a_bot() -> None:
+    row = row_of(PK="PUBLISHED_API#BOT#7", SK="PUBLISHED_API#BOT#7#CONV#1")
+    assert (row["filter"], row["input"], row["output"]) == (None, 2, 3)
+
+
+def test_the_oldest_tables_keys_and_their_array_of_messages_are_taken() -> None:
+    messages = [{"id": "1", **node("user", "eight...")}, {"id": "2", **node("bot", "twelve......")}]
+    row = row_of(PK=None, SK=None, UserId="ana", ConversationId="ana_1", MessageMap=None, Messages=json.dumps(messages))
+    assert (row["pk"], row["sk"], row["input"], row["output"], row[REASON]) == ("ana", "ana_1", 2, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("differing", "reason"),
+    [
+        # As the reader hands on a line that it could not decode: it must not pass for some other kind of item.
+        (dict.fromkeys(ITEM_OF_ANA), "attribute PK: missing"),
+        ({"PK": None}, "attribute PK: missing"),
+        ({"PK": ""}, "attribute PK: missing"),
+        ({"SK": None}, "attribute SK: missing"),
+        ({"PK": None, "SK": None, "UserId": "ana"}, "attribute SK: missing"),
+        ({"PK": None, "SK": None, "ConversationId": "ana_1"}, "attribute PK: missing"),
+        ({"SK": "ana#CONV#"}, "attribute SK: 'ana#CONV#' ends without a conversation's id"),
+    ],
+)
+def test_an_item_without_its_keys_is_rejected(differing: dict[str, Any], reason: str) -> None:
+    row = row_of(**differing)
+    assert (row["filter"], row[REASON]) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "created"),
+    [
+        (f"{MIDNIGHT}.999", datetime(2025, 1, 1, tzinfo=UTC)),
+        (f"{MIDNIGHT - 1}.999", datetime(2024, 12, 31, 23, 59, 59, 999_000, UTC)),
+        (f" {MIDNIGHT} ", datetime(2025, 1, 1, tzinfo=UTC)),
+        ("1.7356896E+12", datetime(2025, 1, 1, tzinfo=UTC)),
+        ("1735689600.123456", datetime(1970, 1, 21, 2, 8, 9, 600_000, UTC)),
+        ("0", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("1E-9999999", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("253402300799999", datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)),
+    ],
+)
+def test_the_create_time_is_in_milliseconds_and_a_fraction_of_one_is_cut(text: str, created: datetime) -> None:
+    row = row_of(CreateTime=text)
+    assert (row["created"], row[REASON]) == (created, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "attribute CreateTime: missing"),
+        ("", "attribute CreateTime: '' is no number"),
+        ("2025-01-01", "attribute CreateTime: '2025-01-01' is no number"),
+        ("true", "attribute CreateTime: 'true' is no number"),
+        ("NaN", "attribute CreateTime: 'NaN' is no number"),
+        ("-Infinity", "attribute CreateTime: '-Infinity' is no number"),
+        ("1E+999999", "attribute CreateTime: '1E+999999' is no number"),
+        ("253402300800000", "attribute CreateTime: 253402300800000 is no time in epoch milliseconds"),
+        ("9" * 38, f"attribute CreateTime: {'9' * 38} is no time in epoch milliseconds"),
+        ("-1", "attribute CreateTime: -1 is no time in epoch milliseconds"),
+    ],
+)
+def test_a_conversation_without_a_readable_time_is_rejected_with_the_reason(text: str | None, reason: str) -> None:
+    row = row_of(CreateTime=text)
+    assert (row[REASON], row["filter"], row["input"]) == (reason, None, None)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "rule"),
+    [
+        (MIDNIGHT - 1, "before_first_date"),
+        (MIDNIGHT, None),
+        (MIDNIGHT + 2 * 86_400_000 - 1, None),
+        (MIDNIGHT + 2 * 86_400_000, "after_last_date"),
+    ],
+)
+def test_both_dates_are_inclusive_utc_days(milliseconds: int, rule: str | None) -> None:
+    dates = {"first_date": date(2025, 1, 1), "last_date": date(2025, 1, 2)}
+    row = row_of(dates, CreateTime=f"{milliseconds}.9")
+    assert (row["filter"], row["input"] is None) == (rule, rule is not None)
+
+
+def test_the_last_day_of_the_calendar_may_be_the_last_date() -> None:
+    assert row_of({"last_date": date(9999, 12, 30)}, CreateTime="253402300799999")["filter"] == "after_last_date"
+    assert row_of({"last_date": date.max}, CreateTime="253402300799999")["filter"] is None
+
+
+@pytest.mark.parametrize(
+    "broken", [{"MessageMap": "{"}, {"MessageMap": None}, {"TotalPrice": "much"}, {**OFFLOADED, "LargeMessagePath": ""}]
+)
+def test_a_broken_item_outside_the_dates_is_filtered_and_within_them_rejected(broken: dict[str, Any]) -> None:
+    outside = row_of({"first_date": date(2025, 1, 2)}, **broken)
+    assert (outside["filter"], outside[REASON]) == ("before_first_date", None)
+    within = row_of({"first_date": date(2025, 1, 1)}, **broken)
+    assert within["filter"] is None and within[REASON] is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        (None, None),
+        ("0.0014579999999999999", Decimal("0.0014579999999999999")),
+        ("0", Decimal(0)),
+        ("0.0000000000000000000000005", Decimal("1E-24")),
+        ("1E-9999999", Decimal(0)),
+        ("99999999999999.999999999999999999999999", Decimal("99999999999999.999999999999999999999999")),
+    ],
+)
+def test_the_applications_total_keeps_its_digits(text: str | None, price: Decimal | None) -> None:
+    row = row_of(TotalPrice=text)
+    assert (row["total_price"], row[REASON]) == (price, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("much", "attribute TotalPrice: 'much' is no number"),
+        ("1E+14", "attribute TotalPrice: 1E+14 is beyond decimal(38,24)"),
+    ],
+)
+def test_a_total_that_is_no_price_is_rejected(text: str, reason: str) -> None:
+    assert row_of(TotalPrice=text)[REASON] == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "missing"),
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("null", "the message map is null, not an object or array"),
+        ("7", "the message map is a number, not an object or array"),
+        ('{"a": null}', "node 'a' of the message map is null, not an object"),
+        ('{"a": {}} trailing', "Extra data"),
+        ('{"a": NaN}', "NaN is not JSON"),
+    ],
+)
+def test_a_map_that_cannot_be_read_is_rejected_never_priced_at_zero(text: str | None, reason: str) -> None:
+    row = row_of(MessageMap=text)
+    assert row[REASON].startswith(f"attribute MessageMap: {reason}")
+    assert (row["input"], row["output"], row["usage"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+def test_a_map_that_is_nested_too_deeply_is_rejected_whether_parsing_or_counting_finds_it(depth: int) -> None:
+    nested = '{"a": {"role": "user", "content": ' + "[" * depth + "]" * depth + "}}"
+    row = row_of(MessageMap=nested)
+    assert row[REASON] == "attribute MessageMap: the message map is nested too deeply"
+
+
+def test_how_texts_are_counted_is_the_callers_choice() -> None:
+    with_instruction = json.dumps({**TALK, "instruction": node("instruction", "four")})
+    assert row_of({"count": count_v1}, MessageMap=with_instruction)["input"] == 2
+    assert row_of({"count": count_v2}, MessageMap=with_instruction)["input"] == 3
+
+
+def test_an_offloaded_map_is_read_from_its_path_below_the_root(large: dict[str, Any]) -> None:
+    put_map(large, json.dumps(TALK))
+    row = row_of(large, **OFFLOADED)
+    assert (row["input"], row["output"], row[REASON]) == (2, 3, None)
+    assert row_of(large, **{**OFFLOADED, "MessageMap": None})["input"] == 2
+
+
+def test_a_map_that_a_feedback_wrote_back_is_the_true_one(large: dict[str, Any]) -> None:
+    put_map(large, json.dumps({**TALK, "b": node("user", "a longer text")}))
+    row = row_of(large, **{**OFFLOADED, "MessageMap": json.dumps(TALK)})
+    assert (row["input"], row["output"], row[REASON]) == (2, 3, None)
+    row = row_of(**{**OFFLOADED, "MessageMap": json.dumps(TALK)})
+    assert row[REASON] is None
+
+
+def test_a_map_of_system_alone_is_the_true_one_where_nothing_was_offloaded() -> None:
+    row = row_of(MessageMap=json.dumps(SYSTEM), IsLargeMessage=False, LargeMessagePath=OFFLOADED["LargeMessagePath"])
+    assert (row["input"], row["output"], row[REASON]) == (0, 0, None)
+
+
+def test_an_offloaded_map_without_a_root_to_look_in_names_the_argument() -> None:
+    assert row_of(**OFFLOADED)[REASON] == (
+        "large message map: not looked up, because --large_messages_uri is not given"
+    )
+
+
+@pytest.mark.parametrize("path", ["ana/1/other.json", "ana/1", "ana/1/message_map.json/x"])
+def test_an_offloaded_map_that_is_not_there_is_rejected_by_its_uri(large: dict[str, Any], path: str) -> None:
+    put_map(large, json.dumps(TALK))
+    reason = row_of(large, **{**OFFLOADED, "LargeMessagePath": path})[REASON]
+    assert reason == f"large message map: {large['large_messages'][1]}/{path} is missing"
+
+
+@pytest.mark.parametrize(
+    "path", [None, "", "../secret.json", "ana/../../secret.json", "/etc/passwd", "ana//1", "./ana"]
+)
+def test_a_path_can_never_lead_out_of_the_root(large: dict[str, Any], path: str | None) -> None:
+    reason = row_of(large, **{**OFFLOADED, "LargeMessagePath": path})[REASON]
+    assert reason == f"large message map: LargeMessagePath {path!r} is no relative path"
+
+
+def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict[str, Any]) -> None:
+    for text, why in (("{", "Expecting property name"), ('{"a": 1}', "node 'a' of the message map is a number")):
+        put_map(large, text)
+        uri = f"{large['large_messages'][1]}/{OFFLOADED['LargeMessagePath']}"
+        assert row_of(large, **OFFLOADED)[REASON].startswith(f"large message map {uri}: {why}")
+    assert "is no relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
+
+
+def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
+    options = {"priced_in": "us-east-1"}
+    (usage,) = row_of(options)["usage"]
+    # A call that sent the question (8 characters) and got the answer (12).
+    assert {name: usage[name] for name in ("model", "calls", "input", "output", "images")} == {
+        "model": "claude-v3.5-sonnet",
+        "calls": 1,
+        "input": 2,
+        "output": 3,
+        "images": 0,
+    }
+    assert (usage["model_id"], usage["price_input"], usage["price_output"]) == (
+        "anthropic.claude-3-5-sonnet-20240620-v1:0",
+        Decimal("0.003"),
+        Decimal("0.015"),
+    )
+    assert usage["price_valid_from"] == date(2024, 6, 20) and usage["price_source"]
+    assert usage["unpriced_because"] is None
+
+
+@pytest.mark.parametrize(
+    ("differing", "options", "model_id"),
+    [
+        ({"MessageMap": json.dumps({"a": node("assistant", "yes", model="model-x")})}, {}, "model-x"),
+        ({"MessageMap": json.dumps({"a": node("assistant", "yes")})}, {}, None),
+        # The model began on 20 June 2024.
+        ({"CreateTime": "1718841599999"}, {}, "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+        # The book has its price for the United States alone.
+        (
+            {
+                "MessageMap": json.dumps({"a": node("assistant", "yes", model="claude-v4.5-haiku")}),
+                "CreateTime": "1763596800000",
+            },
+            {"priced_in": "sa-east-1"},
+            "anthropic.claude-haiku-4-5-20251001-v1:0",
+        ),
+    ],
+)
+def test_a_model_day_or_region_without_a_price_is_unpriced_not_free(
+    differing: dict[str, Any], options: dict[str, Any], model_id: str | None
+) -> None:
+    (usage,) = row_of({"priced_in": "us-east-1", **options}, **differing)["usage"]
+    prices = {usage[name] for name in ("price_input", "price_output", "price_valid_from", "price_source")}
+    assert (usage["model_id"], prices, usage["calls"]) == (model_id, {None}, 1)
+    assert usage["unpriced_because"]

@@ -1,0 +1,232 @@
+"""The lake: staged beside the live file, checked, published in one step; what is left over is removed."""
+
+import json
+import os
+import shutil
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from catlake.contracts.contract import Contract
+from catlake.lake import Lake, Record
+from catlake.lake.lake import ABANDONED_AFTER
+from catlake.runtime.errors import ContractError, StoreError
+from tests.lake.rows import CURATED, NORMALIZED, normalized_rows
+from tests.s3 import S3Server
+
+DAY = date(2025, 11, 20)
+LIVE = "reports/etl-process1/data_20251120.csv"
+
+
+def lake_at(spark: SparkSession, uri: Path | str, run: str = "run-1") -> Lake:
+    return Lake(spark, str(uri), "job", run)
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    with lake.staging():
+        staged = lake.stage(normalized_rows(spark, {"usuario_id": "b"}, {"usuario_id": "a"}), NORMALIZED, DAY)
+        assert staged.uri.startswith(f"{tmp_path}/_staging/job/run-1/normalized_conversations/part-")
+        assert (staged.target, staged.rows) == (str(tmp_path / LIVE), 2)
+        assert staged.size == Path(staged.uri).stat().st_size
+        assert not (tmp_path / LIVE).exists()
+        lake.publish(staged)
+    # Nothing but the file and its record: no marker, no checksum of Spark's, no staging.
+    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{staged.md5}.run-1.json", LIVE]
+    record = lake.verified(str(tmp_path / LIVE), "")
+    assert record == Record(rows=2, bytes=staged.size, md5=staged.md5, job="job", run="run-1")
+    assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["usuario_id", "a", "b"]
+
+
+def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkSession, tmp_path: Path) -> None:
+    ids = ["b", "a", "Z", "ñ", "á", "10", "9", "🙂", "\uffee", "a b", "a#2"]
+    contents = []
+    for partitions in (1, 7):
+        lake = lake_at(spark, tmp_path / str(partitions))
+        rows = normalized_rows(spark, *({"usuario_id": each} for each in ids)).repartition(partitions)
+        with lake.staging():
+            lake.publish(lake.stage(rows, NORMALIZED, DAY))
+        contents.append((tmp_path / str(partitions) / LIVE).read_bytes())
+        ids.reverse()
+    assert contents[0] == contents[1]
+    found = [line.split(",")[0] for line in contents[0].decode().splitlines()[1:]]
+    assert found == sorted(ids)
+
+
+@pytest.mark.parametrize("contract", [NORMALIZED, CURATED], ids=["csv", "parquet"])
+def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contract: Contract) -> None:
+    lake = lake_at(spark, tmp_path / "my [lake] {1,2}*?")
+    rows = spark.createDataFrame([], contract.struct)
+    with lake.staging():
+        staged = lake.stage(rows, contract, DAY)
+        lake.publish(staged)
+    assert lake.read(staged.target, contract).count() == 0
+
+
+def test_no_rows_give_a_file_with_a_header(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    with lake.staging():
+        staged = lake.stage(normalized_rows(spark, {}).where(F.lit(False)), NORMALIZED, DAY)
+        assert staged.rows == 0
+        lake.publish(staged)
+    assert (tmp_path / LIVE).read_text() == ",".join(NORMALIZED.struct.names) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("differing", "rule"),
+    [
+        ([{"ciudad": ""}], "ciudad.required: 1 rows"),
+        ([{"feedback": "meh"}, {"usuario_id": "b", "feedback": "meh"}], "feedback.allowed: 2 rows"),
+        ([{}, {}], "usuario_id.unique: 1 rows"),
+    ],
+)
+def test_rows_that_break_the_contract_are_not_published(
+    spark: SparkSession, tmp_path: Path, differing: list[dict[str, object]], rule: str
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    message = rf"normalized_conversations would break its contract \({rule}\)"
+    with pytest.raises(ContractError, match=message), lake.staging():
+        lake.publish(lake.stage(normalized_rows(spark, *differing), NORMALIZED, DAY))
+    assert files_below(tmp_path) == []
+
+
+def test_other_columns_are_refused_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"normalized_conversations: nombre is missing, otra is not in the"):
+        lake_at(spark, tmp_path).stage(normalized_rows(spark, {}).withColumnRenamed("nombre", "otra"), NORMALIZED, DAY)
+    assert files_below(tmp_path) == []
+
+
+def test_leaving_the_run_removes_its_staging_even_after_an_error(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    with pytest.raises(RuntimeError), lake.staging():
+        lake.stage(normalized_rows(spark, {}), NORMALIZED, DAY)
+        raise RuntimeError
+    assert files_below(tmp_path) == []
+
+
+def test_staging_older_than_a_day_is_removed_and_that_of_a_running_run_is_not(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    old = time.time() - (ABANDONED_AFTER + timedelta(minutes=1)).total_seconds()
+    ages = {"killed": old, "running": time.time() - 60}
+    for run, modified in ages.items():
+        for name in ("part-0", "_temporary/0/part-1"):
+            path = tmp_path / "_staging/job" / run / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+            os.utime(path, (modified, modified))
+    # A long run that has just written one more file is not abandoned.
+    (tmp_path / "_staging/job/running/data/part-0").touch()
+    os.utime(tmp_path / "_staging/job/running/data/_temporary/0/part-1", (old, old))
+    other_job = tmp_path / "_staging/other/killed/part-0"
+    other_job.parent.mkdir(parents=True)
+    other_job.write_text("half")
+    os.utime(other_job, (old, old))
+    with lake_at(spark, tmp_path).staging():
+        assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["running"]
+    assert other_job.exists()
+
+
+def test_quarantine_lies_below_pipeline_and_run_as_json_lines(spark: SparkSession, tmp_path: Path) -> None:
+    raw = '{"Item": "é\n\x00\u2028"}'
+    rejected = spark.createDataFrame(
+        [("f.json.gz", 3, "broken", raw)], "file string, line bigint, reason string, raw string"
+    )
+    folder = lake_at(spark, tmp_path).quarantine(rejected, "conversations")
+    assert folder == str(tmp_path / "quarantine/conversations/run-1")
+    lines = [line for part in Path(folder).glob("part-*.json") for line in part.read_text("utf-8").split("\n") if line]
+    assert [json.loads(line) for line in lines] == [{"file": "f.json.gz", "line": 3, "reason": "broken", "raw": raw}]
+
+
+def test_a_small_document_is_readable_json(spark: SparkSession, tmp_path: Path) -> None:
+    uri = lake_at(spark, tmp_path).write_json("runs/job/run-1.json", {"día": DAY, "n": 1})
+    assert Path(uri).read_text(encoding="utf-8") == '{\n  "día": "2025-11-20",\n  "n": 1\n}\n'
+    assert files_below(tmp_path) == ["runs/job/run-1.json"]
+
+
+def test_a_scheme_that_nobody_knows_is_refused(spark: SparkSession) -> None:
+    with pytest.raises(StoreError, match=r"^gs://bucket/lake: scheme gs:// is not supported; use a folder"):
+        lake_at(spark, "gs://bucket/lake")
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a"])
+def test_on_s3_one_object_is_published_and_nothing_else_stays(
+    spark: SparkSession, s3: S3Server, tmp_path: Path, scheme: str
+) -> None:
+    s3.configure(spark)
+    bucket = s3.bucket()
+    rows = normalized_rows(spark, {"pregunta_conversacion": 'a "b"\n,'})
+    contents = []
+    for uri in (f"{scheme}://{bucket}/lake/", str(tmp_path)):
+        lake = lake_at(spark, uri)
+        with lake.staging():
+            staged = lake.stage(rows, NORMALIZED, DAY)
+            lake.publish(staged)
+        contents.append(lake.files.read(lake.path(LIVE)))
+        assert lake.verified(lake.path(LIVE), "") is not None
+    assert contents[0] == contents[1]
+    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.md5}.run-1.json", f"lake/{LIVE}"]
+
+
+def test_the_record_is_there_before_the_file(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    replace = lake.files.replace
+
+    def killed(source: str, target: str) -> None:
+        if target == str(tmp_path / LIVE):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with lake.staging():
+        lake.publish(lake.stage(normalized_rows(spark, {}), NORMALIZED, DAY))
+    again = lake_at(spark, tmp_path, "run-2")
+    with again.staging():
+        staged = again.stage(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
+        monkeypatch.setattr(again.files, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            again.publish(staged)
+    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.md5}.run-2.json").exists()
+    # The old file still has its own.
+    record = lake.verified(str(tmp_path / LIVE), "")
+    assert record is not None and record.rows == 1
+
+
+def test_rows_of_a_published_file_are_those_of_its_record_else_counted(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    with lake.staging():
+        rows = normalized_rows(spark, {"pregunta_conversacion": 'a\n"b"\n'}, {"usuario_id": "b"})
+        lake.publish(lake.stage(rows, NORMALIZED, DAY))
+    for folder in (None, tmp_path / "_checksums"):
+        if folder:
+            shutil.rmtree(folder)
+        found = lake.newest(NORMALIZED, DAY)
+        assert found is not None
+        assert lake.rows_of(found, NORMALIZED) == 2
+    # Of a contract with other columns.
+    (tmp_path / LIVE).write_text('a,b\n1,"2\n3"\n4,5\n6,7\n')
+    found = lake.newest(NORMALIZED, DAY)
+    assert found is not None and lake.rows_of(found, NORMALIZED) == 3
+
+
+def test_rows_of_parquet_are_counted_and_those_of_what_is_none_are_unknown(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    file = tmp_path / CURATED.path(DAY)
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"other": [1, 2, 3]}), file)
+    found = lake.newest(CURATED, DAY)
+    assert found is not None and lake.rows_of(found, CURATED) == 3
+    file.write_bytes(b"PAR1 cut off")
+    found = lake.newest(CURATED, DAY)
+    assert found is not None and lake.rows_of(found, CURATED) is None

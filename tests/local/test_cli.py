@@ -1,0 +1,387 @@
+"""The local runner as a person meets it: real processes and signals, small scripts in place of Spark jobs."""
+
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from deploy.environments import LOCAL
+from deploy.workflows import conversations, purchases, purchases_report
+from local import cli as local
+from local.catalog import CATALOG, registered_contract
+from local.cli import main
+from tests.purchases.tree import event, write
+
+ROOT = Path(__file__).parents[2]
+
+# A whole run with the project's own workflow; only the jobs are others.
+DRIVER = """
+import signal
+import sys
+from pathlib import Path
+from deploy.environments import LOCAL
+from local.cli import run_workflow
+from local.job_processes import ProcessRunner
+from deploy.workflows import WORKFLOWS
+
+# A shell lets what it starts in the background ignore it, and who tests may be one of those.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+lake, script = Path(sys.argv[1]), sys.argv[2]
+
+def command(job, arguments):
+    return [sys.executable, "-u", script, job.name, str(lake / job.arguments["--lake_uri"].removeprefix("s3://"))]
+
+runner = ProcessRunner(command, lake / "_logs" / "run", grace=2)
+sys.exit(run_workflow(WORKFLOWS[sys.argv[3]](LOCAL), lake, runner, lambda job: {}))
+"""
+
+SUMMARY = """
+import json, pathlib, sys
+job, lake = sys.argv[1], pathlib.Path(sys.argv[2])
+runs = lake / "runs" / job
+runs.mkdir(parents=True)
+balance = {"read": 3, "written": {"users": 2}, "filtered": {"register": 1}, "quarantined": 0}
+(runs / "r1.json").write_text(json.dumps({"job": job, "run": "r1", "outputs": [], "balance": balance}))
+print(json.dumps({"event": "run_finished", "job": job, "run": "r1"}))
+"""
+
+FAILURE = """
+print('{"event": "run_failed", "run": "r1", "error": "the export is unfinished"}')
+raise SystemExit(1)
+"""
+
+ENDLESS = 'print(\'{"event": "run_started", "run": "r1"}\'); import time; time.sleep(60)'
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """A lake whose second job has published a table that satisfies its contract."""
+    (crawler,) = conversations(LOCAL).crawlers
+    types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
+    columns = registered_contract(crawler.contract).columns
+    schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
+    folder = tmp_path / "lake" / LOCAL.bucket / crawler.path
+    folder.mkdir(parents=True)
+    pq.write_table(schema.empty_table(), folder / "data.parquet")
+    return tmp_path / "lake"
+
+
+def start(lake, source, workflow="conversations", **options):
+    """The driver as a process, with every job running `source`."""
+    script = lake / "job.py"
+    script.write_text(textwrap.dedent(source), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(lake), str(script), workflow],
+        env=environment,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options},
+    )
+
+
+def finish(process):
+    out, _ = process.communicate(timeout=30)
+    return process.returncode, out
+
+
+def test_a_run_shows_progress_then_each_jobs_balance_and_the_table(lake):
+    code, out = finish(start(lake, SUMMARY))
+    assert code == 0, out
+    progress, _, end = out.partition("\n\n")
+    assert "cat-local-etl1-normalize RUNNING" in progress
+    assert "cat-local-etl2-parquet | run_finished" in progress
+    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 2
+    assert re.search(r"cat-local-curated-crawler: SUCCEEDED .*\n    cat_local_analytics_db.data: 0 rows, in ", end)
+    assert (lake / CATALOG).is_file()
+    assert (lake / "_logs" / "run" / "cat-local-etl1-normalize.log").is_file()
+
+
+def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
+    code, out = finish(start(lake, FAILURE))
+    assert code == 1
+    assert out.partition("\n\n")[2].splitlines()[1:] == [
+        "    the export is unfinished",
+        "cat-local-etl2-parquet: NOT STARTED",
+        "    needs cat-local-etl1-normalize SUCCEEDED",
+        "cat-local-curated-crawler: NOT STARTED",
+        "    needs cat-local-etl2-parquet SUCCEEDED",
+    ]
+
+
+def test_a_table_that_was_not_published_fails_its_crawl(lake):
+    (lake / LOCAL.bucket / "reports/etl-process2/data.parquet/data.parquet").unlink()
+    code, out = finish(start(lake, SUMMARY))
+    assert code == 1
+    assert "cat-local-curated-crawler: no Parquet file in" in out
+
+
+def test_a_table_that_a_job_keeps_itself_is_registered_when_the_job_has_succeeded(lake):
+    write(lake / LOCAL.purchases_bucket, event("INSERT", "c1", "2025-07-13T10:30:00", tenant="_demo"))
+    code, out = finish(start(lake, SUMMARY, "purchases"))
+    assert code == 0, out
+    assert re.search(
+        r"local-compras-ingest: SUCCEEDED .*\n    local-compras-datacatalog.compras_json: 1 rows, in ", out
+    )
+    assert "read 3 = written 2 + filtered 1 (register 1) + quarantined 0" in out
+    done = sql(lake, "SELECT tenant_id FROM compras_json;")
+    assert done.returncode == 0, done.stderr
+    assert "_demo" in done.stdout
+
+
+def test_a_table_that_cannot_be_registered_fails_the_run_and_says_why(lake):
+    code, out = finish(start(lake, SUMMARY, "purchases"))
+    assert code == 1
+    assert "    table local-compras-datacatalog.compras_json is not registered: no document in " in out
+
+
+def test_a_table_of_a_job_that_failed_is_left_as_it_was(lake):
+    write(lake / LOCAL.purchases_bucket, event("INSERT", "c1", "2025-07-13T10:30:00"))
+    assert finish(start(lake, FAILURE, "purchases"))[0] == 1
+    assert not (lake / CATALOG).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_stops_the_jobs_and_says_so(lake, number, code, word):
+    process = start(lake, ENDLESS)
+    for line in process.stdout:
+        if "run_started" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(number)
+    ended, out = finish(process)
+    assert (ended, time.monotonic() - began < 10) == (code, True), out
+    assert f"{word}: the running jobs were stopped" in out
+    assert "cat-local-etl1-normalize: STOPPED" in out
+    assert "cat-local-etl2-parquet: NOT STARTED" in out
+
+
+def test_on_a_terminal_the_progress_is_a_table_in_place(lake):
+    ours, theirs = pty.openpty()
+    process = start(lake, FAILURE, stdout=theirs, stderr=theirs, text=False)
+    os.close(theirs)
+    screen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            screen += chunk
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(10) == 1
+    shown = screen.decode()
+    assert "last event" in shown
+    assert "\x1b[" in shown
+    assert "    the export is unfinished" in shown
+
+
+def test_an_export_that_does_not_exist_is_one_clear_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "_check_built", lambda _: None)
+    export, lake = tmp_path / "nowhere", tmp_path / "lake"
+    assert main(["run", "conversations", "--lake", str(lake), "--export", str(export)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --export {export}: no such folder; give a DynamoDB export or a folder of exports\n"
+    )
+    assert not lake.exists()
+
+
+def test_a_folder_of_events_that_does_not_exist_is_one_clear_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "_check_built", lambda _: None)
+    assert main(["run", "purchases", "--lake", str(tmp_path / "lake"), "--source", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --source {tmp_path / 'nowhere'}: no such folder; give a folder of events\n"
+    )
+
+
+@pytest.mark.parametrize(("workflow", "option"), [("purchases", "--export"), ("conversations", "--source")])
+def test_a_place_that_no_job_of_the_workflow_reads_is_refused(workflow, option, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "_check_built", lambda _: None)
+    assert main(["run", workflow, "--lake", str(tmp_path / "lake"), option, str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {option}: no job of {workflow} reads such; leave it out\n"
+
+
+@pytest.mark.parametrize("option", ["--export", "--source"])
+def test_a_place_to_read_from_is_given_for_one_workflow_at_a_time(option, tmp_path, capsys):
+    assert main(["run", "purchases", "tokens", option, str(tmp_path)]) == 2
+    assert f"{option}: goes with one workflow; run them one by one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run_date", ["2025-8-4", "20250804", "2025-02-30", "2025-W31-1", "yesterday"])
+def test_a_run_date_that_is_no_date_is_refused(run_date, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "conversations", "--export", str(tmp_path / "none"), "--run_date", run_date])
+    assert f"--run_date: {run_date!r} is no date; write YYYY-MM-DD" in capsys.readouterr().err
+
+
+def test_an_unknown_workflow_is_told_which_there_are(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "conversation"])
+    assert "conversations" in capsys.readouterr().err
+
+
+def test_a_lake_must_be_a_folder_of_this_machine(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["run", "conversations", "--lake", "s3://bucket"]) == 2
+    assert main(["run", "conversations", "--lake", str(file)]) == 2
+    assert "--lake s3://bucket: must be a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lake", ["my lake", 'it\'s "my" lake; echo no', "-lake", "`lake`"])
+@pytest.mark.parametrize("target", ["run", "sql"])
+def test_make_hands_over_the_lake_as_it_was_given(target, lake, tmp_path):
+    for name in ("Makefile", "tools/catlake.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").write_text("import sys; print(sys.argv[-1])")
+    variables = [f"LAKE={lake}", f"PY={sys.executable}"]
+    # Nothing but the recipe: what is set up is not of this test.
+    done = subprocess.run(
+        ["make", "--silent", "--old-file=setup", target, *variables], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == f"--lake={lake}\n", done.stderr
+
+
+def test_an_empty_lake_is_refused(capsys):
+    assert main(["sql", "--lake", ""]) == 2
+    assert capsys.readouterr().err == "error: --lake: is empty; give the folder that holds the buckets\n"
+
+
+def test_a_project_that_is_not_set_up_says_what_to_do(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local, "ROOT", tmp_path)
+    assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
+    assert "run `make setup`" in capsys.readouterr().err
+
+
+def test_a_library_that_was_built_of_other_sources_says_what_to_do(tmp_path, capsys, monkeypatch):
+    (tmp_path / "dist").mkdir()
+    shutil.copy(ROOT / "dist/catlake.zip", tmp_path / "dist")
+    monkeypatch.setattr(local, "ROOT", tmp_path)
+    assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip is not of this checkout: ") and said.count("\n") == 1
+    assert said.endswith("; run `make package`\n")
+    assert not (tmp_path / "lake").exists()
+
+
+def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    override = local._overrides(tmp_path / "lake", "exports", None, "2025-09-01")
+    normalize, curate = conversations(LOCAL).jobs
+    assert override(normalize) == {
+        "--lake_uri": str(tmp_path / "lake" / LOCAL.bucket),
+        "--export_uri": str(tmp_path / "exports"),
+        "--run_date": "2025-09-01",
+    }
+    assert set(override(curate)) == {"--lake_uri", "--run_date"}
+
+
+def test_without_an_export_the_samples_of_the_project_are_read_and_s3_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    normalize, _ = conversations(LOCAL).jobs
+    given = local._overrides(tmp_path, None, None, None)(normalize)
+    assert given["--export_uri"] == str(ROOT / "tests/data/samples/catia")
+    assert local._overrides(tmp_path, "s3://b/x", None, None)(normalize)["--export_uri"] == "s3://b/x"
+
+
+def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (ingest,), (report,) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
+    bucket = tmp_path / "lake" / "local-compras-backup-s3-bucket"
+    override = local._overrides(tmp_path / "lake", None, None, None)
+    assert override(ingest) == {
+        "--lake_uri": str(bucket),
+        "--source_uri": str(ROOT / "tests/data/samples/purchases"),
+        "--checkpoint_uri": f"{bucket}/checkpoints/compras-ingest",
+    }
+    assert override(report) == {"--lake_uri": str(bucket)}
+    asked = local._overrides(tmp_path / "lake", None, "events", None)(ingest)
+    assert asked["--source_uri"] == str(tmp_path / "events")
+
+
+def sql(lake, statement="", *options):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}"}
+    return subprocess.run(
+        [sys.executable, "-m", "local", "sql", "--lake", str(lake), *options],
+        input=statement,
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_prompt_says_what_there_is_and_finds_it_by_short_names(lake):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    done = sql(lake, "SELECT count(*) AS users FROM data; FROM conversations_kpis; FROM columns_of('data') LIMIT 1;")
+    assert done.returncode == 0, done.stderr
+    assert re.findall("^  (\\w+)  +[A-Z]", done.stderr, re.MULTILINE) == ["data", "quarantine", "runs"]
+    # Those whose tables no run has made are left out, and so are examples that would not run.
+    assert "Queries of deploy/sql, each a view: catalog_columns, conversations_kpis, conversations_val" in done.stderr
+    assert "  SELECT pipeline, reason, count(*) FROM quarantine" in done.stderr
+    assert "purchases_current" not in done.stderr
+    assert re.search("users.*Total Usuarios.*usuario_id .* Id of the user", done.stdout, re.DOTALL)
+
+
+def test_the_prompt_has_the_runs_and_the_quarantine_as_tables(lake):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    assert "0" in sql(lake, ".mode csv\nSELECT count(*) FROM quarantine;").stdout
+    kept = lake / LOCAL.bucket / "quarantine" / "purchases" / "stream" / "batch-0"
+    kept.mkdir(parents=True)
+    (kept / "part.json").write_text('{"file": "f", "line": 3, "reason": "no JSON", "raw": "{"}\n', encoding="utf-8")
+    asked = "SELECT job, run, read, written, filtered, quarantined FROM runs ORDER BY job; FROM quarantine;"
+    assert sql(lake, f".mode csv\n.headers off\n{asked}").stdout.splitlines() == [
+        "cat-local-etl1-normalize,r1,3,2,1,0",
+        "cat-local-etl2-parquet,r1,3,2,1,0",
+        "purchases,stream/batch-0,f,3,no JSON,{",
+    ]
+
+
+def test_a_file_of_athenas_sql_is_answered_as_it_is_a_views_too(lake, tmp_path):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    view = tmp_path / "a.view.sql"
+    view.write_text("-- Words.\nCREATE OR REPLACE VIEW cat_{env}_x AS SELECT '{env}' AS e FROM data", encoding="utf-8")
+    done = sql(lake, "", "--file", str(view))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "e" in done.stdout
+    query = ROOT / "deploy/sql/conversations_kpis.sql"
+    assert "Total Conversaciones" in sql(lake, "", "--file", str(query)).stdout
+
+
+def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake, tmp_path):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    done = sql(lake, "", "--file", str(tmp_path / "none.sql"))
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: --file {tmp_path}/none.sql: no such file; give one of deploy/sql\n",
+    )
+    assert sql(lake, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
+    (tmp_path / "two.sql").write_text("SELECT 1; SELECT 2", encoding="utf-8")
+    done = sql(lake, "", "--file", str(tmp_path / "two.sql"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the local catalog refuses a statement: it must be one statement")
+
+
+def test_the_prompt_only_reads(lake):
+    assert finish(start(lake, SUMMARY))[0] == 0
+    assert "read-only" in sql(lake, "CREATE TABLE x (a INT);").stderr
+
+
+def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path):
+    done = sql(tmp_path, "")
+    assert done.returncode == 2
+    assert "does not exist yet; `make run` makes the lake and its catalog" in done.stderr

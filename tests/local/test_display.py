@@ -1,0 +1,98 @@
+"""What a person sees of a run."""
+
+import io
+import json
+
+from rich.console import Console
+from rich.live import Live
+
+from local.display import Lines, LiveTable, balance_text, event_text, seconds_text, summary
+from local.workflow_run import Member
+
+BALANCE = {
+    "read": 9,
+    "written": {"users": 5},
+    "filtered": {"register": 2, "first_date": 1, "city": 0},
+    "quarantined": 1,
+}
+
+
+def member(**changes):
+    return Member(**{"name": "cat-local-a", "state": "SUCCEEDED", "started": 10.0, "finished": 18.3, **changes})
+
+
+def test_a_balance_reads_as_a_sum():
+    assert balance_text(BALANCE) == "read 9 = written 5 + filtered 3 (register 2, first_date 1) + quarantined 1"
+
+
+def test_a_balance_that_does_not_close_says_so():
+    assert balance_text({**BALANCE, "read": 10}).startswith("read 10 ≠ written 5")
+    assert balance_text({**BALANCE, "read": 10}).endswith("the balance does not close")
+
+
+def test_an_event_is_its_name_and_its_plain_values():
+    event = {"time": "t", "level": "INFO", "event": "read", "job": "a", "run": "r", "rows": 3, "files": ["x"]}
+    assert event_text(event) == "read rows=3"
+    assert event_text(None) == ""
+
+
+def test_durations_read_as_people_say_them():
+    assert [seconds_text(each) for each in (None, 8.34, 60, 125.6)] == [
+        "",
+        "8.3 s",
+        "1 min 00 s",
+        "2 min 05 s",
+    ]
+
+
+def test_the_summary_has_rows_balance_paths_and_errors(tmp_path):
+    runs = tmp_path / "runs" / "cat-local-a"
+    runs.mkdir(parents=True)
+    output = {"dataset": "normalized_conversations", "uri": "/lake/data.csv", "rows": 5, "bytes": 700}
+    (runs / "r1.json").write_text(
+        json.dumps({"outputs": [output], "balance": BALANCE, "quarantine": "/lake/quarantine/x"})
+    )
+    members = [
+        member(run="r1"),
+        member(name="b", state="FAILED", error="exit code 1\nno space left"),
+        member(name="c", state="NOT STARTED", started=None, error="needs b SUCCEEDED"),
+        member(name="crawler"),
+    ]
+    assert summary(members, tmp_path, {"crawler": "db.data: 5 rows"}).splitlines() == [
+        "cat-local-a: SUCCEEDED 8.3 s",
+        "    normalized_conversations: 5 rows, 700 bytes → /lake/data.csv",
+        "    read 9 = written 5 + filtered 3 (register 2, first_date 1) + quarantined 1",
+        "    quarantine: /lake/quarantine/x",
+        f"    run: {runs / 'r1.json'}",
+        "b: FAILED 8.3 s",
+        "    exit code 1",
+        "    no space left",
+        "c: NOT STARTED",
+        "    needs b SUCCEEDED",
+        "crawler: SUCCEEDED 8.3 s",
+        "    db.data: 5 rows",
+    ]
+
+
+def test_plain_lines_tell_states_and_events(capsys):
+    lines = Lines()
+    lines.changed(member(state="RUNNING", finished=None))
+    lines.reported(member(), {"event": "read", "rows": 3})
+    lines.changed(member(state="FAILED", error="no export"))
+    assert capsys.readouterr().out.splitlines() == [
+        "cat-local-a RUNNING",
+        "cat-local-a | read rows=3",
+        "cat-local-a FAILED 8.3 s: no export",
+    ]
+
+
+def test_the_live_table_shows_each_member_with_its_last_event():
+    screen = io.StringIO()
+    members = [
+        member(event={"event": "read", "rows": 3}),
+        member(name="b", state="FAILED", error="[red] no\nmore"),
+    ]
+    with Live(console=Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as live:
+        LiveTable(live, members).ticked()
+    assert "read rows=3" in screen.getvalue()
+    assert "[red] no" in screen.getvalue()  # a message is text, never markup

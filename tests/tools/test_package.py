@@ -1,0 +1,213 @@
+"""What is shipped: dist/catlake.zip, and the versions that it is tested with."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+
+from catlake.runtime.errors import PackageError
+from catlake.runtime.package import check_package
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip, built from a copy of the sources."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for file in ("setup.py", "pyproject.toml", "requirements.txt"):
+        shutil.copy(ROOT / file, copy)
+    for folder in ("lib", "schemas", "deploy/sql"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    build(copy)
+    return copy / "dist" / "catlake.zip"
+
+
+def build(checkout: Path) -> None:
+    subprocess.run([sys.executable, "setup.py", "--quiet", "library_zip"], cwd=checkout, check=True)
+
+
+def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else(library: Path) -> None:
+    kinds = (".py", ".json")
+    files = (path for path in (ROOT / "lib").rglob("*") if path.suffix in kinds)
+    modules = {path.relative_to(ROOT / "lib").as_posix() for path in files}
+    names = {path.name.removesuffix(".odcs.yaml") for path in (ROOT / "schemas").glob("*.odcs.yaml")}
+    contracts = {f"catlake/_contracts/{name}.json" for name in names}
+    views = {f"catlake/_sql/{path.name}" for path in (ROOT / "deploy/sql").glob("*.view.sql")}
+    assert views
+    assert set(zipfile.ZipFile(library).namelist()) == modules | contracts | views | {"catlake/_sources.json"}
+
+
+def test_the_contracts_in_the_zip_say_what_the_sources_say(library: Path) -> None:
+    with zipfile.ZipFile(library) as archive:
+        for source in (ROOT / "schemas").glob("*.odcs.yaml"):
+            compiled = archive.read(f"catlake/_contracts/{source.name.removesuffix('.odcs.yaml')}.json")
+            assert json.loads(compiled) == yaml.safe_load(source.read_text(encoding="utf-8"))
+
+
+def test_the_views_in_the_zip_are_those_of_deploy(library: Path) -> None:
+    with zipfile.ZipFile(library) as archive:
+        for source in (ROOT / "deploy/sql").glob("*.view.sql"):
+            assert archive.read(f"catlake/_sql/{source.name}") == source.read_bytes()
+
+
+def test_the_job_finds_its_statement_in_the_zip(library: Path) -> None:
+    asked = "import sys; sys.path.insert(0, sys.argv[1]); from catlake.bedrock import view; "
+    asked += "print(view.__file__, view.view_statement('prod'), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", asked, library], check=True, capture_output=True, encoding="utf-8", cwd="/"
+    )
+    module, statement = done.stdout.split("\n", 1)
+    assert module.startswith(str(library))
+    assert statement.startswith("CREATE OR REPLACE VIEW cat_prod_token_usage_analysis AS")
+
+
+def declared(checkout: Path, folder: Path) -> set[str]:
+    """The distributions that the package asks for, its extras among them."""
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "dist_info", "--output-dir", folder], cwd=checkout, check=True
+    )
+    (metadata,) = folder.glob("*.dist-info/METADATA")
+    return {plain(name) for name in re.findall(r"^Requires-Dist: ([\w.-]+)", metadata.read_text("utf-8"), re.MULTILINE)}
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported() -> set[str]:
+    """The modules that the library imports, anywhere in its code, of those that Python does not bring."""
+    found = set()
+    for path in (ROOT / "lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {each.name for each in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module or "")
+    tops = {name.partition(".")[0] for name in found}
+    return tops - set(sys.stdlib_module_names) - {"catlake"}
+
+
+def test_the_package_declares_whatever_it_imports(library: Path, tmp_path: Path) -> None:
+    asked, distributions = declared(library.parents[1], tmp_path), packages_distributions()
+    assert {"pyspark", "pyarrow", "orjson", "boto3", "duckdb"} <= imported()
+    # Py4J comes with PySpark, in the version that it needs, botocore so with boto3; YAML is read in a checkout only.
+    undeclared = {
+        module
+        for module in imported() - {"py4j", "botocore", "yaml"}
+        if not {plain(name) for name in distributions[module]} & asked
+    }
+    assert undeclared == set()
+
+
+@pytest.mark.slow
+def test_pip_installs_a_package_that_knows_its_contracts_and_views(library: Path, tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path]
+    subprocess.run([*pip, library.parents[1]], check=True)
+    asked = "from catlake import contract; from catlake.bedrock import view; print(contract.__file__); "
+    asked += "contract.contract('compras_json'); view.view_statement('prod')"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, encoding="utf-8", cwd="/"
+    )
+    assert done.stdout == f"{tmp_path}/catlake/contract.py\n", done.stderr
+
+
+def started(library: Path, script: str) -> "subprocess.CompletedProcess[str]":
+    """A job's script of the checkout that the zip was made of, run with the zip."""
+    path = library.parents[1] / "jobs" / "job.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(script, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, path], env={"PYTHONPATH": str(library)}, capture_output=True, encoding="utf-8", cwd="/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from catlake.text.columns import newer", r"cannot import name 'newer' from 'catlake\.text\.columns' \(.*\)"),
+        ("import catlake.newer", r"No module named 'catlake\.newer'"),
+    ],
+)
+def test_a_script_that_asks_for_what_the_zip_lacks_ends_with_one_line(library: Path, line: str, said: str) -> None:
+    done = started(library, line)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"{library} \(made of sources [0-9a-f]{{8}}\) does not fit this script: {said}; "
+        r"run `make package`, and deploy script and zip together\n",
+        done.stderr,
+    ), done.stderr
+
+
+@pytest.mark.parametrize("line", ["import not_there", "1 / 0", "import catlake; raise ImportError('own')"])
+def test_another_error_of_a_script_keeps_its_stack_trace(library: Path, line: str) -> None:
+    done = started(library, f"import catlake\n{line}")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, True)
+
+
+@pytest.fixture
+def edited(library: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A file of the checkout that was changed after the zip was made of it; its name."""
+    file = library.parents[1] / request.param
+    before = file.read_bytes()
+    file.write_bytes(before + b"\n")
+    yield request.param
+    file.write_bytes(before)
+
+
+EDITED = ["lib/catlake/runtime/files.py", "schemas/compras_json.odcs.yaml", "deploy/sql/token_usage_analysis.view.sql"]
+
+
+@pytest.mark.parametrize("edited", EDITED, indirect=True)
+def test_a_zip_that_is_older_than_its_checkout_is_one_line(library: Path, edited: str) -> None:
+    with pytest.raises(PackageError) as caught:
+        check_package(library, library.parents[1])
+    assert str(caught.value) == (f"{library} is not of this checkout: {edited} differs, 1 in all; run `make package`")
+
+
+@pytest.mark.parametrize("edited", EDITED[:1], indirect=True)
+def test_a_job_of_a_checkout_does_not_run_with_an_older_zip(library: Path, edited: str) -> None:
+    done = started(library, "from catlake.runtime.run import run_job; run_job(print)")
+    event, *more = done.stdout.splitlines()
+    assert (done.returncode, more) == (1, [])
+    assert done.stderr == f"{json.loads(event)['error']}\n"
+    assert done.stderr.startswith(f"{library} is not of this checkout: {edited} differs")
+
+
+def test_a_zip_and_its_checkout_fit_and_so_does_a_zip_without_one(library: Path, tmp_path: Path) -> None:
+    check_package(library, library.parents[1])
+    done = started(library, "from catlake.runtime.run import run_job; run_job(print)")
+    assert done.stderr.startswith("--JOB_NAME is missing"), done.stderr
+    alone = tmp_path / "catlake.zip"
+    shutil.copy(library, alone)
+    done = subprocess.run(
+        [sys.executable, "-c", "from catlake.runtime.package import check_own_package; check_own_package()"],
+        env={"PYTHONPATH": str(alone)},
+        capture_output=True,
+        encoding="utf-8",
+        cwd="/",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_zip_that_is_none_is_told_too(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "catlake.zip").write_bytes(library.read_bytes()[:1000])
+    with pytest.raises(PackageError, match=r"is not of this checkout: .*; run `make package`$"):
+        check_package(tmp_path / "catlake.zip", library.parents[1])
+
+
+def test_the_same_sources_give_the_same_bytes(library: Path) -> None:
+    first = library.read_bytes()
+    for path in library.parents[1].rglob("*.py"):
+        path.touch()
+    build(library.parents[1])
+    assert library.read_bytes() == first

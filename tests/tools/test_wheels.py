@@ -1,0 +1,126 @@
+"""The packages that jobs bring to Glue: pinned, whole, for its platform, and all that their code imports."""
+
+import runpy
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import grimp
+import pytest
+from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from deploy.environments import PROD
+from deploy.workflows import WORKFLOWS
+from tools import wheels
+
+ROOT = Path(__file__).parents[2]
+SETS = sorted(set(wheels.PACKAGES.values()))
+GLIBC = 34
+"""Amazon Linux 2023, on which Glue 5 runs, has glibc 2.34."""
+
+IMPORTED_AS = {"bpe-openai": "bpe_openai"}
+ONLY_WHEN_ASKED = {"amazon"}
+"""Of Ion exports alone: docs/reading-exports.md says what such a job needs besides."""
+
+
+def pins() -> dict[str, str]:
+    lines = [line for name in wheels.CONSTRAINTS for line in (ROOT / name).read_text("utf-8").splitlines()]
+    return {name.lower(): version for name, _, version in (line.partition("==") for line in lines if "==" in line)}
+
+
+def on_glue() -> set[str]:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    return {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+
+
+def members(packages: tuple[str, ...]) -> list[str]:
+    return zipfile.ZipFile(wheels.archive(packages)).namelist()
+
+
+def glue_tags() -> set:
+    platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC, 16, -1)] + ["manylinux2014_x86_64"]
+    return {*cpython_tags((3, 11), platforms=platforms), *compatible_tags((3, 11), "cp311", platforms)}
+
+
+@pytest.mark.parametrize("packages", SETS, ids="+".join)
+def test_a_zip_holds_the_pinned_wheels_of_its_packages_for_glues_platform_and_their_list(packages):
+    names = [name for name in members(packages) if name.endswith(".whl")]
+    found = {str(parse_wheel_filename(Path(name).name)[0]): parse_wheel_filename(Path(name).name) for name in names}
+    assert set(found) == set(packages)
+    for name, (_, version, _, tags) in found.items():
+        assert str(version) == pins()[name]
+        assert tags & glue_tags(), name
+    with zipfile.ZipFile(wheels.archive(packages)) as archive:
+        listed = [Requirement(line) for line in archive.read("wheels/requirements.txt").decode().splitlines()]
+    assert {(each.name.replace("_", "-"), str(each.specifier)) for each in listed} == {
+        (name, f"=={version}") for name, (_, version, _, _) in found.items()
+    }
+    assert all(name.startswith("wheels/") for name in members(packages))
+
+
+@pytest.mark.parametrize("packages", SETS, ids="+".join)
+def test_pip_installs_a_zip_without_an_index_as_glue_does(packages, tmp_path):
+    with zipfile.ZipFile(wheels.archive(packages)) as archive:
+        archive.extractall(tmp_path)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", "--dry-run"]
+    done = subprocess.run(
+        [*pip, "--ignore-installed", "--no-deps", "--find-links", "wheels", "-r", "wheels/requirements.txt"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("packages", SETS, ids="+".join)
+def test_a_set_is_whole_what_its_packages_need_is_in_it_or_on_glue(packages):
+    for name in members(packages):
+        if not name.endswith(".whl"):
+            continue
+        with zipfile.ZipFile(wheels.archive(packages)) as archive, archive.open(name) as wheel:
+            inner = zipfile.ZipFile(wheel)
+            (metadata,) = (each for each in inner.namelist() if each.endswith(".dist-info/METADATA"))
+            lines = inner.read(metadata).decode().splitlines()
+        needed = [
+            Requirement(line.removeprefix("Requires-Dist: ")) for line in lines if line.startswith("Requires-Dist")
+        ]
+        for each in needed:
+            if each.marker is None or each.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(each.name) in {*packages, *on_glue()}, f"{name} needs {each}"
+
+
+def test_a_job_brings_every_package_that_its_code_imports_and_glue_lacks():
+    graph = grimp.build_graph("catlake", include_external_packages=True)
+    lacking = {"amazon", "bpe_openai", "duckdb", "isal", "regex", "sqlglot", "tiktoken", "yaml"}
+    for build in WORKFLOWS.values():
+        for job in build(PROD).jobs:
+            main = runpy.run_path(str(ROOT / job.script))
+            modules = {
+                value.__module__ for value in main.values() if getattr(value, "__module__", "").startswith("catlake.")
+            }
+            reached = modules | {each for name in modules for each in graph.find_upstream_modules(name)}
+            brought = {IMPORTED_AS.get(name, name) for name in wheels.PACKAGES.get(job.module, ())}
+            # The contract's YAML and the laptop's catalog are never reached on Glue.
+            missing = (reached & lacking) - brought - ONLY_WHEN_ASKED - {"yaml", "duckdb", "sqlglot"}
+            assert missing == set(), job.name
+
+
+def test_the_same_wheels_give_the_same_zip(tmp_path):
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name in ("b_x-2.0-py3-none-any.whl", "a-1.0-py3-none-any.whl"):
+        (folder / name).write_bytes(name.encode())
+    wheels.pack(folder, tmp_path / "one.zip")
+    (folder / "a-1.0-py3-none-any.whl").touch()
+    wheels.pack(folder, tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert archive.read("wheels/requirements.txt").decode() == "a==1.0\nb_x==2.0\n"
+
+
+def test_packages_that_pip_does_not_find_are_one_clear_error(tmp_path, capfd):
+    with pytest.raises(wheels.WheelsError, match=r"pip did not bring no-such-package-of-catlake for Python 3\.11"):
+        wheels.download(["no-such-package-of-catlake"], tmp_path)

@@ -1,0 +1,1 @@
+"""Builds: the development environment, the wheels for Glue, generated pages."""

@@ -1,0 +1,88 @@
+"""The Python packages that jobs need and Glue lacks, as Glue installs them without the internet: zips of wheels.
+
+`python -m tools.wheels` writes `dist/wheels/<packages>.gluewheels.zip` for each set of packages, from pip's own
+index, in the versions of the constraints and for the platform of Glue 5.1.
+Form: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix A.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "dist" / "wheels"
+SUFFIX = ".gluewheels.zip"
+"""By this ending Glue knows that a module is a zip of wheels."""
+
+READER = ("isal",)
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "conversations_normalize": READER,
+    "conversations_curate": ("bpe-openai", "regex", "tiktoken"),
+    "tokens_archive": READER,
+    "tokens_consolidate": READER,
+}
+"""By job module. Each set is whole: what its packages need is in it or on Glue."""
+
+PYTHON = "3.11"
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+"""Amazon Linux 2023, on which Glue 5 runs, has glibc 2.34: all of these run there."""
+
+CONSTRAINTS = ("constraints.txt", "constraints-dev.txt")
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class WheelsError(Exception):
+    """One line: what could not be had."""
+
+
+def archive(packages: Iterable[str]) -> Path:
+    """Where the zip of a set of packages lies."""
+    return FOLDER / ("+".join(packages) + SUFFIX)
+
+
+def download(packages: Iterable[str], folder: Path) -> None:
+    """Bring the wheels of exactly these packages into a folder. Raises WheelsError."""
+    platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
+    constraints = [option for name in CONSTRAINTS for option in ("-c", str(ROOT / name))]
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+    target = ["--only-binary=:all:", "--implementation=cp", "--python-version", PYTHON, *platforms]
+    if subprocess.run([*pip, *target, *constraints, "-d", str(folder), *packages]).returncode:
+        raise WheelsError(f"pip did not bring {', '.join(packages)} for Python {PYTHON} on {PLATFORMS[0]}")
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Zip a folder's wheels as Glue wants them; the same wheels always give the same bytes."""
+    wheels = sorted(folder.glob("*.whl"))
+    # name-version-…: what pip is to install of what lies beside.
+    required = "".join("{}=={}\n".format(*wheel.name.split("-")[:2]) for wheel in wheels)
+    members = {"wheels/requirements.txt": required.encode()} | {
+        f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as written:
+        for name, content in members.items():
+            written.writestr(zipfile.ZipInfo(name, EPOCH), content)
+    partial.replace(target)
+
+
+def main() -> int:
+    """Write the zips of all sets."""
+    for packages in sorted(set(PACKAGES.values())):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                download(packages, Path(folder))
+            except WheelsError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 1
+            pack(Path(folder), archive(packages))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
