@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.current_purchases import current_purchases, with_outcome
 from catlake.purchases.stored_documents import STORED, judged
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.purchases.tree import DATABASE, event, table, write
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
@@ -95,7 +95,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
     lake = tmp_path_factory.mktemp("lake")
     write(lake / "bucket", *EVENTS)
     with changed(lake / CATALOG) as writing:
-        assert register_documents(writing, table(lake / "bucket")) == len(EVENTS)
+        assert register(writing, table(lake / "bucket")) == len(EVENTS)
     with duckdb.connect(str(lake / CATALOG), read_only=True) as reading:
         yield reading
 
@@ -152,7 +152,7 @@ def test_the_report_and_the_queries_take_the_same_event_for_the_latest(spark: Sp
     rows = [tuple(file.get(name) for name in STORED.names) for file in files]
     report = current_purchases(with_outcome(spark.createDataFrame(rows, STORED)))
     with changed(tmp_path / CATALOG) as db:
-        register_documents(db, table(tmp_path / "bucket"))
+        register(db, table(tmp_path / "bucket"))
         recent = execute_athena(db, DATABASE, (SQL / "compras_recientes.sql").read_text(encoding="utf-8")).fetchall()
     by_report = {row["compra_id"]: (row["event_name"], row["revenue"]) for row in report.collect()}
     by_query = {row[1]: (row[-2], row[-4]) for row in recent}

@@ -11,12 +11,13 @@ import duckdb
 import pytest
 
 from catlake.bedrock.view import view_name, view_statement
-from catlake.local_catalog import CATALOG, execute_athena, opened
-from catlake.purchases.document_partitions import Partitions, partition_of
+from catlake.lake.catalog import GluePartitions
+from catlake.purchases.ingest import partition_of
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.deployment import Deployment
 from deploy.environments import LOCAL
+from local.duckdb_catalog import CATALOG, execute_athena, opened
 from tests.engines.trino import Trino, as_json
 from tests.jobs.running import ROOT, environment, packaged
 from tests.s3 import S3Server
@@ -65,7 +66,7 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
             folders = {
                 path.parent.relative_to(bucket).as_posix() for path in (bucket / table.contract.root).rglob("*.json")
             }
-            registry = Partitions(glue, table.database, table.contract, f"s3://{table.bucket}")
+            registry = GluePartitions(glue, table.database, table.contract, f"s3://{table.bucket}")
             assert registry.register(map(partition_of, folders)) == len(folders) > 10
     trino.ask(view_statement(LOCAL.name), LOCAL.database)
     return trino

@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from catlake.contracts.contract import contract
-from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.events import document
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.environments import PROD
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json
@@ -165,7 +165,7 @@ def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[
         file.write_bytes(content)
     of = table(lake / "bucket")
     with changed(lake / CATALOG) as db:
-        register_documents(db, of)
+        register(db, of)
         return {file.name: as_json(execute_athena(db, of.database, file.read_text()).fetchall()) for file in STATEMENTS}
 
 

@@ -13,9 +13,9 @@ from sqlglot import exp
 
 from catlake.bedrock.view import view_statement
 from catlake.contracts.contract import contract
-from catlake.local_catalog import CATALOG, changed, execute_athena, register
 from catlake.runtime.environment import environment
 from deploy.environments import ENVIRONMENTS, LOCAL
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.catalog import publish
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"

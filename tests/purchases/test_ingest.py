@@ -12,9 +12,9 @@ from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
+from catlake.lake.catalog import Partition
 from catlake.lake.event_files import EVENTS
 from catlake.purchases import ingest as module
-from catlake.purchases.document_partitions import Partition
 from catlake.purchases.event_source import LINES, Source
 from catlake.purchases.files_read import Planned
 from catlake.purchases.ingest import decoder, ingest
@@ -41,6 +41,7 @@ def run(spark: SparkSession, tmp_path: Path) -> Ingest:
             "source_uri": str(tmp_path / "in"),
             "checkpoint_uri": str(tmp_path / "checkpoint"),
             "trigger": "available_now",
+            "catalog": "none",
             "run_date": date(2025, 11, 20),
             "max_quarantined": of.max_quarantined,
             **more,
@@ -177,12 +178,16 @@ def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
 
     class Refusing:
         def register(self, partitions: Iterable[Partition]) -> int:
-            registered.append(tuple(partitions))
+            registered.append(tuple(sorted(partitions)))
             if len(registered) == 1:
                 raise CatalogError("table dev-compras-datacatalog.compras_json: no rights; check them")
             return 0
 
-    monkeypatch.setattr(module, "registry", lambda *_: Refusing())
+    class OfRefusing:
+        def partitions(self, *_: object) -> Refusing:
+            return Refusing()
+
+    monkeypatch.setattr(module, "catalog", lambda _: OfRefusing())
     other = line(image(fecha={"S": "2025-07-14"}, tenant_id={"S": "otra"}))
     land(tmp_path / "in", "a.jsonl", purchase(1), other, purchase(2), b"garbage")
     with pytest.raises(Exception, match="no rights"):

@@ -18,10 +18,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
+from catlake.contracts.contract import contract
 from catlake.dynamodb.attribute_values import Mismatch
 from catlake.lake import Balance
+from catlake.lake.catalog import Partition, catalog
 from catlake.lake.event_files import EVENTS, BatchFunction, Written, write_events
-from catlake.purchases.document_partitions import DATASET, partition_of, registry
 from catlake.purchases.event_source import Source
 from catlake.purchases.events import ROOT, document
 from catlake.purchases.files_read import NEW_CHECKPOINT, FilesRead
@@ -33,6 +34,7 @@ from catlake.runtime.files import files_for, joined, normalized
 from catlake.runtime.run import Run
 
 PIPELINE = "purchases"
+DATASET = "compras_json"
 TRIGGERS: dict[str, dict[str, Any]] = {
     "available_now": {"availableNow": True},
     # What S3 is asked to list in a day grows with the frequency; a batch takes about as long itself.
@@ -76,6 +78,11 @@ def decoder(processed_by: str, stage: str) -> BatchFunction:
             yield pa.RecordBatch.from_pylist(rows, schema)
 
     return decode
+
+
+def partition_of(folder: str) -> Partition:
+    """The partition of a document's folder: `compras/t1/2025/07/13` → tenant, year, month, day."""
+    return tuple(folder.split("/")[1:])
 
 
 def _event(row: dict[str, Any], processed_by: str, stage: str) -> dict[str, Any]:
@@ -196,7 +203,8 @@ class _Batches:
         self._decode = decoder(f"{stage}-compras-ingest", stage)
         self._total = total
         self._progress = StreamProgress(run.lake, run.job, stream)
-        self._registry = registry(run.environment, run.lake.uri)
+        database = run.environment.purchases_database
+        self._partitions = catalog(run.arguments["catalog"]).partitions(contract(DATASET), database, run.lake.uri)
         # By stream, not by run: a batch that a killed run had begun is written over, not beside.
         self._quarantine = run.lake.path(f"quarantine/{PIPELINE}/{stream}")
         self._first = True
@@ -212,7 +220,7 @@ class _Batches:
         written = write_events(batch, self._read, self._decode, files, run.lake.uri, self._quarantine, name)
         balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
         balance.enforce()
-        self._registry.register(map(partition_of, sorted(written.folders)))
+        self._partitions.register(map(partition_of, written.folders))
         self._progress.batch_done(number, Counts.of(written))
         # A stream that runs for months must not remember all its days.
         self._total.add(replace(written, folders=set()))

@@ -128,6 +128,7 @@ COMMON = (
     Argument("run_date", iso_date, today),
     Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
     Argument("max_shrink", optional(fraction), Decimal("0.5")),
+    Argument("catalog", choice("aws", "none"), FromEnvironment("catalog")),
 )
 """What every job takes (DESIGN, "Arguments: a contract")."""
 

@@ -25,9 +25,11 @@ class Environment:
         token_price_output: The same of output.
         token_model: The model of that flat price.
         token_region: The region of that flat price, and the one whose prices `token_costs` takes.
+        catalog: Where jobs create views and partitions: `aws`, or `none` where they do not.
     """
 
     name: str
+    catalog: str = "aws"
     first_conversation_date: date | None = None
     excluded_cities: str | None = None
     unnamed_user: str = "Usuario Anónimo"
@@ -65,7 +67,7 @@ class Environment:
 ENVIRONMENTS = {
     each.name: each
     for each in (
-        Environment("local"),
+        Environment("local", catalog="none"),
         Environment("test"),
         Environment(
             "prod",
