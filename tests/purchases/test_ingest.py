@@ -196,7 +196,7 @@ def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_pa
     done = run(trigger="continuous", max_quarantined=1)
     assert len(Folder(tmp_path / "lake/compras").tree()) == 1
     with pytest.raises(QuarantineLimitError, match="2 records are in quarantine, more than the limit of 1"):
-        done.enforce_quarantine_limit()
+        done.report.enforce_quarantine_limit(done.arguments["max_quarantined"])
     # What was written is checkpointed: the next run goes on behind it.
     assert str(run().report.balance) == "0 read = 0 written to compras_json + 0 quarantined"
 
@@ -210,7 +210,7 @@ def test_what_has_an_end_is_read_to_its_end_before_the_limit_counts(
     done = run(max_quarantined=0)
     assert str(done.report.balance) == "6 read = 3 written to compras_json + 3 quarantined"
     with pytest.raises(QuarantineLimitError, match="3 records are in quarantine"):
-        done.enforce_quarantine_limit()
+        done.report.enforce_quarantine_limit(done.arguments["max_quarantined"])
 
 
 def test_a_source_that_is_not_there_is_told(run: Ingest) -> None:
