@@ -4,9 +4,10 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from catlake.lake import Balance
+from catlake.lake import Lake
 from catlake.lake.catalog import catalog
 from catlake.runtime.arguments import identifier
+from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
 STATEMENT = "token_usage_analysis.view.sql"
@@ -28,12 +29,12 @@ def view_statement(environment: str) -> str:
     return statement.replace("{env}", identifier(environment))
 
 
-def create_view(run: Run) -> None:
+def create_view(run: Run, lake: Lake) -> None:
     """The whole job: creates the view in `--database`; it reads and writes no records."""
     environment, arguments = run.environment.name, run.arguments
     view, statement = view_name(environment), view_statement(environment)
-    run.settle(Balance(read=0, written={view: 0}))
-    with run.stage("create view"):
+    run.report.settle(Balance(read=0, written={view: 0}))
+    with run.step("create view"):
         target = catalog(arguments["catalog"])
         target.create_view(view, statement, arguments["database"], arguments["workgroup"], run.log)
 
