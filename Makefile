@@ -83,9 +83,8 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.tx
 	@cp tools/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tools/node.py $(wildcard local/spark/*) $(JAVA_GONE)
+$(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tools/node.py tools/package-lock.json $(wildcard local/spark/*) $(JAVA_GONE)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
-	@$(PY) -m tools.node
 	@$(PY) -m tools.toolchain
 
 # Folders too: a file that is gone changes its folder.

@@ -13,7 +13,7 @@ from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
 from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
-from tools.toolchain import find_browser
+from tools.node import find_browser
 
 # Spark starts its Python workers by this name; the first python3 on the PATH may be another one.
 os.environ["PYSPARK_PYTHON"] = sys.executable
