@@ -23,7 +23,6 @@ from catlake.lake import Lake
 from catlake.runtime.arguments import Argument, command_line, parse_arguments
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
-from catlake.runtime.package import check_own_package
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 
@@ -38,7 +37,6 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     run: Run | None = None
     lake: Lake | None = None
     try:
-        check_own_package()
         run = _start(parse_arguments(arguments, command_line()))
         lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
         _quiet_py4j()
