@@ -10,7 +10,13 @@ from catlake.runtime.errors import PackageError
 FINGERPRINT = "catlake/_sources.sha256"
 """In the zip: the fingerprint of the sources that it was built from (setup.py)."""
 
-SOURCES = ("lib/catlake/**/*.py", "lib/catlake/**/*.json", "schemas/*.odcs.yaml", "deploy/sql/*.view.sql")
+SOURCES = (
+    "lib/catlake/**/*.py",
+    "lib/catlake/**/*.json",
+    "schemas/*.odcs.yaml",
+    "deploy/sql/*.view.sql",
+    "deploy/environments/*.toml",
+)
 
 
 def fingerprint(checkout: Path) -> str:
