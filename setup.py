@@ -48,7 +48,7 @@ def write_zip(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json", ".sql"}):
+        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json", ".sql", ".sha256"}):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
@@ -56,12 +56,12 @@ def write_zip(folder: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def write_sources(target: Path) -> None:
-    """Write what the build is made of, so that it can be told from one of other files (catlake.runtime.package)."""
+def write_fingerprint(build: Path) -> None:
+    """Write the fingerprint of the sources, by which a zip that is older than its checkout is recognised."""
     sys.path.insert(0, str(ROOT / "lib"))
-    from catlake.runtime.package import sources
+    from catlake.runtime.package import FINGERPRINT, fingerprint
 
-    target.write_text(json.dumps(sources(ROOT), indent=0), encoding="utf-8")
+    (build / FINGERPRINT).write_text(fingerprint(ROOT), encoding="utf-8")
 
 
 class BuildWithContracts(build_py):
@@ -72,7 +72,7 @@ class BuildWithContracts(build_py):
         super().run()
         compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
         copy_views(Path(self.build_lib, "catlake", "_sql"))
-        write_sources(Path(self.build_lib, "catlake", "_sources.json"))
+        write_fingerprint(Path(self.build_lib))
 
     def byte_compile(self, files: list[str]) -> None:
         """Nothing: the Python that imports a module compiles it."""
