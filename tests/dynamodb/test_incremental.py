@@ -80,7 +80,7 @@ def test_incremental_exports_are_ordered_by_their_windows_whatever_their_folders
     first = write_changes(tmp_path / "2025/08/04/06", start=AT_5, end=AT_6, seed=3)
     middle = write_changes(tmp_path / "a", start=AT_6, end=AT_7, seed=4, outputView="NEW_IMAGE")
     found = chain(tmp_path)
-    assert [Path(each.export.uri) for each in found.increments] == [first, middle, last]
+    assert [Path(each.uri) for each in found.increments] == [first, middle, last]
     assert found.state_time.isoformat() == "2025-08-04T08:00:00+00:00"
     assert found.left_out == ()
 
@@ -204,7 +204,7 @@ def test_empty_segments_of_the_shared_datas_keys_are_none_on_disk(form: str, tmp
     export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
     edit_entries(export, lambda entry: {**entry, "dataFileS3Key": form.format(entry["dataFileS3Key"])})
     (increment,) = chain(tmp_path).increments
-    assert [Path(file.uri).parent for file in increment.export.files] == [tmp_path / "AWSDynamoDB" / "data"]
+    assert [Path(file.uri).parent for file in increment.files] == [tmp_path / "AWSDynamoDB" / "data"]
 
 
 def test_a_newer_full_export_begins_a_new_chain(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
 from catlake.dynamodb import REJECTED, attribute, find_export, ion, read_items
-from catlake.dynamodb import export_reader as reader
-from catlake.dynamodb.data_file_lines import ItemLines, format_of
+from catlake.dynamodb.export_lines import ItemLines, format_of
+from catlake.dynamodb.export_reader import Decoder, read_data_file
 from catlake.runtime.errors import ExportError
 from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import ALBUM, album, column, data_file, rows, write
@@ -84,8 +84,8 @@ EMPTY_SETS: Item = {"Genres": {"SS": []}, "Ratings": {"NS": []}, "Pressings": {"
 def read(folder: Path, schema: T.StructType = TYPES) -> list[dict[str, Any]]:
     """All rows of an export in its own format, read in this process."""
     export = find_export(LocalFiles(), str(folder))
-    decoder, parser = reader._Decoder(schema, None), ItemLines(format_of(export))
-    batches = [reader._read_file(LocalFiles(), file, decoder, parser) for file in export.files]
+    decoder, parser = Decoder(schema), ItemLines(format_of(export))
+    batches = [read_data_file(LocalFiles(), file, parser, decoder) for file in export.files]
     return [row for of_file in batches for batch in of_file for row in batch.to_pylist()]
 
 

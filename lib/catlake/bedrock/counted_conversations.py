@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 
 from pyspark.sql import Column, DataFrame
@@ -10,17 +9,15 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.bedrock.conversation_items import COUNTED, ITEM, Conversations
-from catlake.dynamodb import REJECTED
-from catlake.dynamodb.export_manifest import export_age, refuse_foreign, refuse_stale
-from catlake.dynamodb.incremental import OUTCOME as STATE
-from catlake.dynamodb.incremental import find_exports, read_state
-from catlake.dynamodb.item_versions import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
+from catlake.dynamodb import OUTCOME as STATE
+from catlake.dynamodb import REJECTED, read_state
+from catlake.dynamodb.export_selection import refuse_foreign, select_exports
+from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
 from catlake.lake import Outcomes
 from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import Files, LocalFiles, files_for, normalized
-from catlake.runtime.metrics import EXPORT_AGE_HOURS
 from catlake.runtime.run import Run
 
 
@@ -62,16 +59,7 @@ def large_messages(run: Run) -> tuple[Files, str] | None:
 
 def read_counted(run: Run, count: Conversations) -> Counted:
     """The table's state at the end of the exports at `--export_uri`, each conversation counted as it is read."""
-    uri = normalized(run.arguments["export_uri"])
-    files = files_for(run.spark, uri)
-    chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
-    for export in chain.exports:
-        filtered = {"filtered": export.part} if export.part else {}
-        run.read_from("dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, **filtered)
-    for left_out in chain.left_out:
-        run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
-    run.measures[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
-    refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
+    files, chain = select_exports(run, incremental=True)
     items = (
         read_state(run.spark, files, chain, ITEM, each_batch=count, output=COUNTED)
         .withColumn(OUTCOME, outcome())
