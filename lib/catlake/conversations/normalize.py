@@ -8,18 +8,20 @@ from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import read_items
 from catlake.dynamodb.export_selection import refuse_foreign, select_exports
-from catlake.lake import Balance, Outcomes, Staged
+from catlake.lake import Draft, Lake, Outcomes
 from catlake.lake.outcomes import KEPT
+from catlake.lake.publish import publish, quarantine
+from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
 PIPELINE = "conversations"
 DATASET = "normalized_conversations"
 
 
-def normalize(run: Run) -> None:
+def normalize(run: Run, lake: Lake) -> None:
     """The whole job: read, classify, group by user, write, balance, publish."""
     excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
-    with run.stage("read"):
+    with run.step("read"):
         files, chain = select_exports(run, incremental=False)
         export = chain.full
         classified = (
@@ -31,16 +33,16 @@ def normalize(run: Run) -> None:
         outcomes = Outcomes.of(classified)
         refuse_foreign(export, outcomes.known(), outcomes.unknown)
     if outcomes.quarantined:
-        run.put_in_quarantine(classified.transform(items.rejected), PIPELINE)
-    with run.stage("write"):
-        staged, balance = _staged(run, classified, export.item_count, outcomes, excluded_cities)
-    run.settle(balance)
-    run.publish(staged)
+        quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
+    with run.step("write"):
+        staged, balance = _staged(run, lake, classified, export.item_count, outcomes, excluded_cities)
+    run.report.settle(balance)
+    publish(run, lake, staged)
 
 
 def _staged(
-    run: Run, classified: DataFrame, read: int, outcomes: Outcomes, excluded_cities: str | None
-) -> tuple[Staged, Balance]:
+    run: Run, lake: Lake, classified: DataFrame, read: int, outcomes: Outcomes, excluded_cities: str | None
+) -> tuple[Draft, Balance]:
     dataset = contract(DATASET)
     observed = Observation("items")
     described = (
@@ -48,7 +50,7 @@ def _staged(
         .transform(users.described, run.environment)
         .withColumn("fate", users.fate(excluded_cities))
     )
-    staged = run.lake.stage(
+    staged = lake.draft(
         described.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names),
         dataset,
         run.run_date,
@@ -56,7 +58,7 @@ def _staged(
     # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
     by_fate = observed.get if staged.rows else described.agg(*_items_by_fate()).collect()[0]
     # Counted in the file itself, not in what should have gone there.
-    conversations = run.lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
+    conversations = lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
     filtered = outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
     return staged, Balance(
         read=read,

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
 
 from catlake.dynamodb.export_manifest import (
     FILE_LIST,
@@ -22,9 +21,7 @@ from catlake.dynamodb.export_manifest import (
 from catlake.runtime.errors import ExportError
 from catlake.runtime.files import Files, files_for, normalized
 from catlake.runtime.metrics import EXPORT_AGE_HOURS
-
-if TYPE_CHECKING:
-    from catlake.runtime.run import Run
+from catlake.runtime.run import Run
 
 STARTED = "_started"
 
@@ -69,7 +66,7 @@ class ExportChain:
         return max(export.export_time for export in self.exports)
 
 
-def select_exports(run: "Run", *, incremental: bool) -> tuple[Files, ExportChain]:
+def select_exports(run: Run, *, incremental: bool) -> tuple[Files, ExportChain]:
     """The exports at a job's `--export_uri`, reported as the run's inputs, with their age as a metric.
 
     Args:
@@ -77,7 +74,7 @@ def select_exports(run: "Run", *, incremental: bool) -> tuple[Files, ExportChain
         incremental: Whether the incremental exports after the newest full one are read too.
 
     Returns:
-        Where the exports lie, and the exports.
+        Where the exports lie, and which they are.
 
     Raises:
         ExportError: As `find_exports`; or the newest state is older than `--max_export_age_hours`.
@@ -88,10 +85,10 @@ def select_exports(run: "Run", *, incremental: bool) -> tuple[Files, ExportChain
     for export in chain.exports:
         facts = {"exported": export.export_time, "items": export.item_count, "table": export.table_arn}
         filtered = {"filtered": export.filter} if export.filter else {}
-        run.read_from("dynamodb_export", export.uri, **facts, **filtered)
+        run.report.read_from("dynamodb_export", export.uri, **facts, **filtered)
     for left_out in chain.left_out:
         run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
-    run.measures[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
+    run.report.metrics[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
     refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
     return files, chain
 
