@@ -11,9 +11,8 @@ from pyspark.sql import SparkSession
 from catlake.dynamodb import find_export, read_items
 from catlake.dynamodb.export_lines import JSON, ItemLines
 from catlake.dynamodb.export_reader import Decoder, read_data_file
-from catlake.runtime.errors import ExportError
+from catlake.runtime.errors import ExportError, explain
 from catlake.runtime.files import LocalFiles
-from catlake.runtime.run import explain
 from tests.dynamodb.albums import (
     TITLES,
     data_file,

@@ -47,7 +47,7 @@ def test_an_export_tells_what_it_is(tmp_path: Path) -> None:
     assert export.item_count == 3
     assert [file.item_count for file in export.files] == [2, 1, 0]
     assert {Path(file.uri).name for file in export.files} == {
-        Path(each["dataFileS3Key"]).name for each in entries(folder)
+        Path(entry["dataFileS3Key"]).name for entry in entries(folder)
     }
 
 

@@ -461,7 +461,9 @@ def measured(folder: Path, engine: str = "isal") -> dict[str, Any]:
 
 def repeated(folder: Path, mebibytes: int) -> Path:
     """An export of one file with the same lines over and over: large, yet quick to write and to read."""
-    lines = b"".join(encode(item).encode() + b"\n" for item in titled(*(f"{each:04d}" * 20 for each in range(1000))))
+    lines = b"".join(
+        encode(item).encode() + b"\n" for item in titled(*(f"{number:04d}" * 20 for number in range(1000)))
+    )
     times = (mebibytes << 20) // len(lines)
     member = gzip.compress(lines, 1)
     export = write(folder, ALBUM)

@@ -1,8 +1,8 @@
 """Reads the items of an export into a DataFrame: one task a data file, in constant memory, nothing lost.
 
-Why this engine and not Spark's JSON source: docs/architecture.md and bench/RESULTS.md. In short: a task opens its own file,
-so that text does not cross from the JVM to Python and back. It inflates a megabyte at a time, parses the lines with
-orjson and gives Arrow batches to Spark, so its memory does not depend on the file's size.
+Why this engine and not Spark's JSON source: docs/architecture.md and bench/RESULTS.md. In short: a task opens its own
+file, so that text does not cross from the JVM to Python and back. It inflates a megabyte at a time, parses the lines
+with orjson and gives Arrow batches to Spark, so its memory does not depend on the file's size.
 """
 
 import hashlib
