@@ -330,8 +330,8 @@ def as_columns(data_type: T.DataType, value: Any) -> Any:
         case T.BinaryType():
             return bytes(value)
         case T.ArrayType():
-            inner = [as_columns(data_type.elementType, inner) for inner in value]
-            return sorted(inner) if isinstance(value, set) else inner
+            elements = [as_columns(data_type.elementType, element) for element in value]
+            return sorted(elements) if isinstance(value, set) else elements
         case T.MapType():
             return [(key, as_columns(data_type.valueType, inner)) for key, inner in value.items()]
         case T.StructType():

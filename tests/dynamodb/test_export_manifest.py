@@ -227,15 +227,15 @@ def test_a_filtered_export_that_is_not_the_newest_harms_nobody(tmp_path: Path) -
 def test_exports_of_several_tables_are_refused_with_tables_and_folders(tmp_path: Path) -> None:
     other = TABLE.replace("albums", "books") + "2"
     albums = [
-        write(tmp_path / "a", *titled(str(day)), time=f"2025-08-0{day}T05:00:00Z", seed=day) for day in range(1, 6)
+        write(tmp_path / "a", *titled(str(day)), time=f"2025-08-0{day}T05:00:00Z", seed=day) for day in range(1, 3)
     ]
     books = write(tmp_path / "b", *titled("Book"), time=LATE, seed=9)
     edit_summary(books, tableArn=other)
     with pytest.raises(ExportError) as raised:
         find_export(LocalFiles(), str(tmp_path))
     assert str(raised.value) == (
-        f"{tmp_path}: exports of 2 tables lie there ({TABLE} in {albums[0]}, {albums[1]}, {albums[2]} and 2 more; "
-        f"{other} in {books}); give the folder of one table's"
+        f"{tmp_path}: exports of 2 tables lie there ({TABLE} in {albums[-1]}; {other} in {books}); "
+        "give the folder of one table's"
     )
     assert found(tmp_path / "a") == albums[-1]
 

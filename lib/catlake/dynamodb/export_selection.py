@@ -4,7 +4,7 @@ The rules: docs/spec.md 1.1 and 1.2.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -30,8 +30,6 @@ EXPORT_ID = re.compile(r"\d{14}-[0-9a-f]{8}")
 
 # The manifests say NEW_IMAGE; a part of Amazon's documentation says NEW_IMAGES.
 OUTPUT_VIEWS = (None, "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "NEW_IMAGES")
-
-MOST_FOLDERS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -258,11 +256,9 @@ class _FinishedExports:
 
     def _refuse_several_tables(self) -> None:
         # By ARN. A table that was deleted and made again has the same one, and another id: see `_check_window`.
-        folders: dict[str, list[str]] = {}
-        for summary in self.sound:
-            folders.setdefault(summary.table_arn, []).append(summary.folder)
+        folders = {summary.table_arn: summary.folder for summary in self.sound}
         if len(folders) > 1:
-            tables = "; ".join(f"{arn} in {_shortened(places)}" for arn, places in sorted(folders.items()))
+            tables = "; ".join(f"{arn} in {folder}" for arn, folder in sorted(folders.items()))
             raise ExportError(
                 f"{self.uri}: exports of {len(folders)} tables lie there ({tables}); give the folder of one table's"
             )
@@ -310,8 +306,3 @@ def _check_window(window: Summary, full: Summary) -> None:
             f"{window.folder}: exportFromTime {window.start.isoformat()} is not before exportToTime "
             f"{window.end.isoformat()}; export the window again"
         )
-
-
-def _shortened(folders: Sequence[str]) -> str:
-    more = len(folders) - MOST_FOLDERS_NAMED
-    return ", ".join(folders[:MOST_FOLDERS_NAMED]) + (f" and {more} more" if more > 0 else "")
