@@ -225,7 +225,7 @@ def test_the_applications_total_keeps_its_digits(text: str | None, price: Decima
     ("text", "reason"),
     [
         ("much", "attribute TotalPrice: 'much' is no number"),
-        ("1E+14", "attribute TotalPrice: 1E+14 is beyond decimal(38,24)"),
+        ("1E+14", "attribute TotalPrice: 1E+14 does not fit decimal(38,24)"),
     ],
 )
 def test_a_total_that_is_no_price_is_rejected(text: str, reason: str) -> None:
@@ -302,7 +302,7 @@ def test_an_offloaded_map_that_is_not_there_is_rejected_by_its_uri(large: dict[s
 )
 def test_a_path_can_never_lead_out_of_the_root(large: dict[str, Any], path: str | None) -> None:
     reason = row_of(large, **{**OFFLOADED, "LargeMessagePath": path})[REASON]
-    assert reason == f"large message map: LargeMessagePath {path!r} is no relative path"
+    assert reason == f"large message map: LargeMessagePath {path!r} is not a relative path"
 
 
 def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict[str, Any]) -> None:
@@ -310,7 +310,7 @@ def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict
         put_map(large, text)
         uri = f"{large['large_messages'][1]}/{OFFLOADED['LargeMessagePath']}"
         assert row_of(large, **OFFLOADED)[REASON].startswith(f"large message map {uri}: {why}")
-    assert "is no relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
+    assert "is not a relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
 
 
 def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
