@@ -1,4 +1,4 @@
-"""What becomes of each item of a conversation table, within the reading task (SPEC 1.4, 3.1)."""
+"""What becomes of each item of a conversation table, within the reading task (docs/spec.md 1.4 and 3.1)."""
 
 import json
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""Counting: each cell of the table in SPEC 3.1, and every genuine conversation."""
+"""Counting: each cell of the table in docs/spec.md 3.1, and every genuine conversation."""
 
 import json
 import re
