@@ -22,7 +22,7 @@ from pyspark.sql import SparkSession
 from catlake.lake import Lake
 from catlake.runtime.arguments import Argument, command_line, parse_arguments
 from catlake.runtime.environment import environment
-from catlake.runtime.errors import QuarantineLimitError, explain
+from catlake.runtime.errors import explain
 from catlake.runtime.package import check_own_package
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
@@ -47,7 +47,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             main(run, lake)
             # A later run in this session must read its own inputs.
             run.spark.catalog.clearCache()
-            _enforce_quarantine_limit(run)
+            run.report.enforce_quarantine_limit(run.arguments["max_quarantined"])
             _finish(run, lake)
     except BaseException as error:
         message = explain(error)
@@ -104,16 +104,6 @@ def _glue_job(run: Run) -> Iterator[None]:
     job.init(run.job, {name: str(value) for name, value in run.arguments.items()})
     yield
     job.commit()
-
-
-def _enforce_quarantine_limit(run: Run) -> None:
-    """Fails the run after its results are written, so that a person can look at the records."""
-    balance, limit = run.report.balance, run.arguments["max_quarantined"]
-    if balance and balance.quarantined > limit:
-        raise QuarantineLimitError(
-            f"{balance.quarantined} records are in quarantine, more than the limit of {limit}; look at "
-            f"{run.report.quarantine}, mend the source, or raise --max_quarantined"
-        )
 
 
 def _finish(run: Run, lake: Lake) -> None:

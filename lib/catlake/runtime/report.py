@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from catlake.runtime.balance import Balance
+from catlake.runtime.errors import QuarantineLimitError
 from catlake.runtime.metrics import RUN_FAILED, RUN_SECONDS, RUN_SUCCEEDED, embedded, of_balance
 
 
@@ -86,6 +87,14 @@ class Report:
         self.batches += 1
         rows = self._embedded(of_balance(balance))
         self.log("batch_written", **fields, text=str(balance), **balance.as_dict(), **rows)
+
+    def enforce_quarantine_limit(self, limit: int) -> None:
+        """Raises QuarantineLimitError. Call it after the results are written, so that a person can look at them."""
+        if self.balance and self.balance.quarantined > limit:
+            raise QuarantineLimitError(
+                f"{self.balance.quarantined} records are in quarantine, more than the limit of {limit}; look at "
+                f"{self.quarantine}, mend the source, or raise --max_quarantined"
+            )
 
     def run_metrics(self, failed: bool) -> dict[str, Any]:
         """The metrics of the whole run, for the last line of its log."""
