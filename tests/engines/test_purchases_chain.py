@@ -25,7 +25,8 @@ import pytest
 
 from catlake.contracts.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
-from catlake.purchases.events import document
+from catlake.purchases.event_document import DocumentSettings, document
+from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.environments import PROD
@@ -153,7 +154,8 @@ def partitions(glue: Any) -> set[str]:
 
 def documents_of(records: list[bytes]) -> dict[str, bytes]:
     """What an undisturbed run makes of records: an event's document comes of the event alone."""
-    made = [document(record, PROD.purchases_resource("ingest"), PROD.stage) for record in records]
+    settings = DocumentSettings.of(runtime_environment(PROD.name))
+    made = [document(record, settings) for record in records]
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
 
