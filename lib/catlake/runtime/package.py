@@ -8,6 +8,9 @@ from types import TracebackType
 
 from catlake.runtime.errors import PackageError
 
+KINDS = ("*.py", "*.json", "*.jinja", "*.css", "*.js")
+"""The library's own files: modules, and the data and templates that they read."""
+
 SOURCES = "catlake/_sources.json"
 """In the zip: the SHA-256 of each file that it was made of, by its path in the checkout (setup.py)."""
 
@@ -20,7 +23,7 @@ def archive() -> Path | None:
 
 def sources(checkout: Path) -> dict[str, str]:
     """The SHA-256 of each file that a checkout's zip is made of, by its path in the checkout."""
-    files = [path for kind in ("*.py", "*.json") for path in checkout.glob(f"lib/catlake/**/{kind}")]
+    files = [path for kind in KINDS for path in checkout.glob(f"lib/catlake/**/{kind}")]
     files += [*checkout.glob("schemas/*.odcs.yaml"), *checkout.glob("deploy/sql/*.view.sql")]
     return {
         path.relative_to(checkout).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
