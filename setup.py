@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent
 ZIP = ROOT / "dist" / "catlake.zip"
 # The earliest moment that a zip can tell: with it, the same sources always give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+KINDS = {".py", ".json", ".sql", ".toml", ".jinja", ".css", ".js", ".sha256"}
+"""What the zip holds: modules, and the data and templates that they read."""
 
 
 def required(file: str) -> list[str]:
@@ -48,7 +50,7 @@ def write_zip(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json", ".sql", ".sha256"}):
+        for path in sorted(file for file in folder.rglob("*") if file.suffix in KINDS):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
@@ -109,6 +111,10 @@ setup(
     extras_require={"ion": ["amazon.ion"], "local": ["duckdb", "sqlglot"]},
     package_dir={"": "lib"},
     packages=find_packages("lib"),
-    package_data={"catlake": ["py.typed"], "catlake.bedrock": ["price_book.json"]},
+    package_data={
+        "catlake": ["py.typed"],
+        "catlake.bedrock": ["price_book.json"],
+        "catlake.purchases": ["*.jinja", "*.css", "*.js"],
+    },
     cmdclass={"build_py": BuildWithContracts, "library_zip": LibraryZip},
 )
