@@ -22,6 +22,7 @@ def sources(checkout: Path) -> dict[str, str]:
     """The SHA-256 of each file that a checkout's zip is made of, by its path in the checkout."""
     files = [path for kind in ("*.py", "*.json") for path in checkout.glob(f"lib/catlake/**/{kind}")]
     files += [*checkout.glob("schemas/*.odcs.yaml"), *checkout.glob("deploy/sql/*.view.sql")]
+    files += checkout.glob("deploy/environments/*.toml")
     return {
         path.relative_to(checkout).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
     }
