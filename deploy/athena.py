@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.environments import Environment
+from catlake.runtime.environment import Environment
 
 SQL = Path(__file__).resolve().parent / "sql"
-RESULTS = "athena/results/"
-"""The work group writes results of queries to this folder of the lake."""
-
 PURCHASES = "compras_"
 """The names of queries in the purchases' database begin with this."""
 

@@ -13,10 +13,8 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sns as sns
 
 from catlake.runtime import metrics
-from catlake.runtime.environment import environment
 from deploy.deployment import Deployment
-from deploy.environments import MAX_EXPORT_AGE_HOURS
-from deploy.model import Job, Workflow
+from deploy.model import Workflow
 from deploy.stacks.monitoring import metric
 
 HOUR = Duration.hours(1)
@@ -63,77 +61,60 @@ def add_alarms(stack: Stack, deployment: Deployment, name: str, workflow: Workfl
 
 
 def _limits(deployment: Deployment, name: str, workflow: Workflow) -> Iterator[Limit]:
+    env = deployment.env
     exporting = {export.job for export in deployment.exports if export.workflow == name}
     for job in workflow.jobs:
-        yield _quarantine(deployment, job)
+        yield Limit(
+            name=f"{job.name}-quarantine",
+            description=f"{job.name} put more than {env.max_quarantined} records in quarantine: "
+            "look at their reasons below quarantine/",
+            metric=metric(deployment, job.name, metrics.ROWS_QUARANTINED, HOUR),
+            maximum=env.max_quarantined,
+        )
         if job.streaming:
-            yield _behind(deployment, job)
+            # Kinesis has no age while nobody reads. A stream that ended is a failure of its own.
+            yield Limit(
+                name=f"{job.name}-behind",
+                description=f"{job.name} reads its stream over {BEHIND_MINUTES} minutes late: "
+                "look how long its batches take",
+                metric=_aws_metric(
+                    "AWS/Kinesis",
+                    "GetRecords.IteratorAgeMilliseconds",
+                    {"StreamName": env.purchases_stream},
+                    "Maximum",
+                ),
+                maximum=BEHIND_MINUTES * 60_000,
+            )
         if workflow.start.schedule:
-            yield _late(deployment, job)
+            yield Limit(
+                name=f"{job.name}-late",
+                description=f"{job.name} has not succeeded for {LATE_AFTER_HOURS} hours: look at the workflow's runs",
+                metric=metric(deployment, job.name, metrics.RUN_SUCCEEDED, HOUR),
+                minimum=1,
+                hours=LATE_AFTER_HOURS,
+            )
         if job.name in exporting:
-            yield _old_export(deployment, job)
+            yield Limit(
+                name=f"{job.name}-export-old",
+                description=f"{job.name} read an export over {env.max_export_age_hours} hours old: "
+                "look whether the night's export finished",
+                metric=metric(deployment, job.name, metrics.EXPORT_AGE_HOURS, HOUR),
+                maximum=env.max_export_age_hours,
+            )
     if exporting:
-        yield _export_not_started(deployment, name)
+        group = {"ScheduleGroup": env.resource(f"{name}-exports")}
+        yield Limit(
+            name=env.resource(f"{name}-export-not-started"),
+            description="DynamoDB refused to start the night's export: "
+            "look whether the table has point-in-time recovery",
+            metric=_aws_metric("AWS/Scheduler", "TargetErrorCount", group, "Sum"),
+            maximum=0,
+        )
 
 
-def _quarantine(deployment: Deployment, job: Job) -> Limit:
-    maximum = environment(deployment.env.name).max_quarantined
-    return Limit(
-        name=f"{job.name}-quarantine",
-        description=f"{job.name} put more than {maximum} records in quarantine: look at their reasons below quarantine/",
-        metric=metric(deployment, job.name, metrics.ROWS_QUARANTINED, HOUR),
-        maximum=maximum,
-    )
-
-
-def _late(deployment: Deployment, job: Job) -> Limit:
-    return Limit(
-        name=f"{job.name}-late",
-        description=f"{job.name} has not succeeded for {LATE_AFTER_HOURS} hours: look at the workflow's runs",
-        metric=metric(deployment, job.name, metrics.RUN_SUCCEEDED, HOUR),
-        minimum=1,
-        hours=LATE_AFTER_HOURS,
-    )
-
-
-def _behind(deployment: Deployment, job: Job) -> Limit:
-    """Kinesis has no age while nobody reads. A stream that ended is a failure of its own."""
-    return Limit(
-        name=f"{job.name}-behind",
-        description=f"{job.name} reads its stream over {BEHIND_MINUTES} minutes late: look how long its batches take",
-        metric=cloudwatch.Metric(
-            namespace="AWS/Kinesis",
-            metric_name="GetRecords.IteratorAgeMilliseconds",
-            dimensions_map={"StreamName": deployment.env.purchases_stream},
-            statistic="Maximum",
-            period=HOUR,
-        ),
-        maximum=BEHIND_MINUTES * 60_000,
-    )
-
-
-def _old_export(deployment: Deployment, job: Job) -> Limit:
-    return Limit(
-        name=f"{job.name}-export-old",
-        description=f"{job.name} read an export over {MAX_EXPORT_AGE_HOURS} hours old: "
-        "look whether the night's export finished",
-        metric=metric(deployment, job.name, metrics.EXPORT_AGE_HOURS, HOUR),
-        maximum=MAX_EXPORT_AGE_HOURS,
-    )
-
-
-def _export_not_started(deployment: Deployment, workflow: str) -> Limit:
-    return Limit(
-        name=deployment.env.resource(f"{workflow}-export-not-started"),
-        description="DynamoDB refused to start the night's export: look whether the table has point-in-time recovery",
-        metric=cloudwatch.Metric(
-            namespace="AWS/Scheduler",
-            metric_name="TargetErrorCount",
-            dimensions_map={"ScheduleGroup": deployment.env.resource(f"{workflow}-exports")},
-            statistic="Sum",
-            period=HOUR,
-        ),
-        maximum=0,
+def _aws_metric(namespace: str, name: str, dimensions: dict[str, str], statistic: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=namespace, metric_name=name, dimensions_map=dimensions, statistic=statistic, period=HOUR
     )
 
 

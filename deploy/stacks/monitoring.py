@@ -109,7 +109,7 @@ class MonitoringStack(Stack):
                     conditions=condition,
                 )
             )
-        if address := self._deployment.options.get("alarm_email"):
+        if address := self._deployment.env.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic
 
@@ -136,7 +136,7 @@ class MonitoringStack(Stack):
         names = tuple(names)
         for name in names:
             for job in self._jobs:
-                label = job.removeprefix(f"cat-{self._deployment.env.name}-")
+                label = job.removeprefix(self._deployment.env.prefix)
                 yield metric(self._deployment, job, name, period).with_(
                     label=f"{label} {name}" if len(names) > 1 else label
                 )

@@ -7,6 +7,8 @@ from typing import Any
 
 from aws_cdk import Acknowledgment, Aws, RemovalPolicy, Tags, Validations
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
 from deploy.access import Grant
@@ -58,6 +60,16 @@ def statement(grant: Grant) -> iam.PolicyStatement:
         resources=[arn(resource) for resource in grant.resources],
         conditions=dict[str, Any](grant.conditions) if grant.conditions else None,
     )
+
+
+def log_group(scope: Construct, id: str, name: str, days: int, key: kms.IKey | None = None) -> logs.LogGroup:
+    """A log group that keeps its events for so many days and is deleted with its stack."""
+    group = logs.LogGroup(scope, id, log_group_name=name, encryption_key=key, removal_policy=RemovalPolicy.DESTROY)
+    resource = group.node.default_child
+    assert isinstance(resource, logs.CfnLogGroup)
+    # As a number: the construct takes an enumeration only.
+    resource.retention_in_days = days
+    return group
 
 
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:

@@ -10,16 +10,13 @@ from aws_cdk import aws_glue as glue
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from deploy.athena import RESULTS, named_queries
+from catlake.lake.lake import STAGING
+from catlake.runtime.environment import Environment
+from deploy.access import QUERY_RESULTS
+from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
 from deploy.deployment import Deployment
 from deploy.stacks.resources import KEPT, tag_stack
-
-OLD_VERSIONS_KEPT = Duration.days(30)
-ACCESS_LOGS_KEPT = Duration.days(90)
-STAGING_KEPT = Duration.days(7)
-EXPORTS_KEPT = Duration.days(35)
-"""A night's export is read once. A month of them shows what a table was."""
 
 
 class StorageStack(Stack):
@@ -39,8 +36,8 @@ class StorageStack(Stack):
         self._catalog()
         self._queries()
         outputs = {
-            "BucketName": deployment.bucket,
-            "PurchasesBucketName": deployment.purchases_bucket,
+            "BucketName": env.bucket,
+            "PurchasesBucketName": env.purchases_bucket,
             "DatabaseName": env.database,
             "PurchasesDatabaseName": env.purchases_database,
             "WorkGroupName": env.work_group,
@@ -49,20 +46,17 @@ class StorageStack(Stack):
             CfnOutput(self, name, value=value)
 
     def _buckets(self) -> None:
-        deployment = self._deployment
+        deployment, env = self._deployment, self._deployment.env
         if not deployment.made_buckets:
             return
-        access_logs = self._private_bucket(
-            "AccessLogs",
-            deployment.env.resource("access-logs"),
-            [s3.LifecycleRule(expiration=ACCESS_LOGS_KEPT)],
-        )
+        rules = [s3.LifecycleRule(expiration=Duration.days(env.access_log_days))]
+        access_logs = self._private_bucket("AccessLogs", env.resource("access-logs"), rules)
         for name in deployment.made_buckets:
-            temporary = {"_staging/": STAGING_KEPT}
-            if name == deployment.env.bucket:
-                temporary |= {RESULTS: OLD_VERSIONS_KEPT}
-                temporary |= {f"{export.prefix}/": EXPORTS_KEPT for export in deployment.exports}
-            self._private_bucket(f"Bucket-{name}", name, _rules(temporary), access_logs)
+            temporary = {f"{STAGING}/": env.abandoned_upload_days}
+            if name == env.bucket:
+                temporary |= {QUERY_RESULTS: env.old_version_days}
+                temporary |= {f"{export.prefix}/": env.export_days for export in deployment.exports}
+            self._private_bucket(f"Bucket-{name}", name, _rules(env, temporary), access_logs)
 
     def _private_bucket(
         self, id: str, name: str, rules: list[s3.LifecycleRule], access_logs: s3.Bucket | None = None
@@ -136,7 +130,7 @@ class StorageStack(Stack):
             bytes_scanned_cutoff_per_query=self._deployment.env.scan_limit_gb * 10**9,
             engine_version=athena.CfnWorkGroup.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
             result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
-                output_location=f"s3://{self._deployment.bucket}/{RESULTS}",
+                output_location=f"s3://{self._deployment.env.bucket}/{QUERY_RESULTS}",
                 encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
                     encryption_option="SSE_S3"
                 ),
@@ -154,13 +148,14 @@ class StorageStack(Stack):
         )
 
 
-def _rules(temporary: Mapping[str, Duration]) -> list[s3.LifecycleRule]:
-    """Rules that delete old versions everywhere, and objects in the temporary folders only."""
+def _rules(env: Environment, temporary: Mapping[str, int]) -> list[s3.LifecycleRule]:
+    """Rules that delete old versions everywhere, and objects of the temporary folders after so many days."""
     return [
         s3.LifecycleRule(
-            noncurrent_version_expiration=OLD_VERSIONS_KEPT, abort_incomplete_multipart_upload_after=STAGING_KEPT
+            noncurrent_version_expiration=Duration.days(env.old_version_days),
+            abort_incomplete_multipart_upload_after=Duration.days(env.abandoned_upload_days),
         ),
         # The marker that remains of a deleted object once its versions are gone: it makes listings slow.
         s3.LifecycleRule(expired_object_delete_marker=True),
-        *(s3.LifecycleRule(prefix=prefix, expiration=kept) for prefix, kept in temporary.items()),
+        *(s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days)) for prefix, days in temporary.items()),
     ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnResource, RemovalPolicy, Stack
+from aws_cdk import CfnResource, Stack
 from aws_cdk import aws_kinesis as kinesis
-from aws_cdk import aws_logs as logs
 from aws_cdk import custom_resources as custom
 from constructs import Construct
 
+from catlake.runtime.environment import Environment
 from deploy.access import Grant
-from deploy.deployment import Deployment
-from deploy.stacks.resources import KEPT, acknowledge, acknowledge_wildcards, statement
+from deploy.stacks.resources import KEPT, acknowledge, acknowledge_wildcards, log_group, statement
 
 SHARDS = 1
 """One takes 1,000 events a second; 100 a minute are required."""
@@ -21,25 +20,25 @@ REPLICATION = "kinesisreplication.dynamodb.amazonaws.com"
 class TableStream(Construct):
     """The stream `env.purchases_stream`. The purchases table writes into it as long as the stack exists."""
 
-    def __init__(self, scope: Construct, deployment: Deployment, retention: logs.RetentionDays) -> None:
+    def __init__(self, scope: Construct, env: Environment) -> None:
         super().__init__(scope, "Stream")
         stream = kinesis.CfnStream(
             self,
             "Resource",
-            name=deployment.env.purchases_stream,
+            name=env.purchases_stream,
             shard_count=SHARDS,
             stream_mode_details=kinesis.CfnStream.StreamModeDetailsProperty(stream_mode="PROVISIONED"),
-            retention_period_hours=deployment.env.stream_hours,
+            retention_period_hours=env.stream_hours,
             stream_encryption=kinesis.CfnStream.StreamEncryptionProperty(
                 encryption_type="KMS", key_id="alias/aws/kinesis"
             ),
         )
         stream.apply_removal_policy(KEPT)
-        self._destination(deployment, stream, retention)
+        self._destination(env, stream)
 
-    def _destination(self, deployment: Deployment, stream: CfnResource, retention: logs.RetentionDays) -> None:
+    def _destination(self, env: Environment, stream: CfnResource) -> None:
         """CloudFormation connects only tables that it created itself, so a custom resource of the CDK connects this."""
-        table, name = deployment.purchases_table, deployment.env.purchases_stream
+        table, name = env.purchases_table, env.purchases_stream
         parameters = {"TableName": table, "StreamArn": stream.get_att("Arn").to_string()}
         enable = custom.AwsSdkCall(
             service="DynamoDB",
@@ -57,13 +56,7 @@ class TableStream(Construct):
             self,
             "Destination",
             install_latest_aws_sdk=False,
-            log_group=logs.LogGroup(
-                self,
-                "Log",
-                log_group_name=f"/aws/lambda/{name}-destination",
-                retention=retention,
-                removal_policy=RemovalPolicy.DESTROY,
-            ),
+            log_group=log_group(self, "Log", f"/aws/lambda/{name}-destination", env.log_days),
             on_create=enable,
             on_update=enable,
             on_delete=custom.AwsSdkCall(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from aws_cdk import CfnOutput, CfnResource, Fn, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, CfnResource, Fn, Stack
 from aws_cdk import aws_glue as glue
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -14,15 +13,14 @@ from constructs import Construct
 from deploy.access import LOG_GROUPS, crawler_grants, export_grants, job_grants
 from deploy.deployment import Deployment, Export
 from deploy.glue_arguments import GLUE_ARGUMENTS
-from deploy.model import Action, Condition, Crawler, Job, Trigger, Workflow
+from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
 from deploy.stacks.monitoring import MonitoringStack
-from deploy.stacks.resources import acknowledge, arn, role, tag_resource, tag_stack
+from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
 
 START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
-_RETENTION = {14: logs.RetentionDays.TWO_WEEKS, 30: logs.RetentionDays.ONE_MONTH, 90: logs.RetentionDays.THREE_MONTHS}
 
 
 class WorkflowStack(Stack):
@@ -31,7 +29,6 @@ class WorkflowStack(Stack):
     def __init__(self, scope: Construct, deployment: Deployment, name: str, monitoring: MonitoringStack) -> None:
         super().__init__(scope, deployment.stack(name), description=f"catlake {deployment.env.name}: {name}")
         self._deployment, self._log_key = deployment, monitoring.key
-        self._retention = _RETENTION[deployment.env.log_days]
         workflow = deployment.workflows[name]
         tag_stack(self, workflow.tags)
         members = [
@@ -40,12 +37,12 @@ class WorkflowStack(Stack):
             *map(self._crawler, workflow.crawlers),
         ]
         for trigger in workflow.triggers:
-            self._trigger(trigger, workflow.name, members)
+            self._trigger(trigger, workflow, members)
         for export in deployment.exports:
             if export.workflow == name:
                 self._export(export)
-        if any(job.arguments.get("--source_uri", "").startswith("arn:") for job in workflow.jobs):
-            TableStream(self, deployment, self._retention)
+        if any(job.streaming for job in workflow.jobs):
+            TableStream(self, deployment.env)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
         add_alarms(self, deployment, name, workflow, topic)
@@ -58,7 +55,7 @@ class WorkflowStack(Stack):
             name=workflow.name,
             description=workflow.description,
             default_run_properties=dict(workflow.default_run_properties),
-            max_concurrent_runs=workflow.max_concurrent_runs,
+            max_concurrent_runs=1,
         )
 
     def _job(self, job: Job) -> CfnResource:
@@ -73,10 +70,12 @@ class WorkflowStack(Stack):
             role=role(
                 self, f"Role-{job.name}", "glue", [code.grant, *job_grants(job, self._deployment)], _touches(job.name)
             ).role_arn,
-            command=glue.CfnJob.JobCommandProperty(name=job.command, python_version="3", script_location=code.script),
+            command=glue.CfnJob.JobCommandProperty(
+                name="gluestreaming" if job.streaming else "glueetl", python_version="3", script_location=code.script
+            ),
             # CloudFormation fills in ${AWS::Region} and the like.
             default_arguments={name: Fn.sub(text) if "${AWS::" in text else text for name, text in arguments.items()},
-            execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=job.max_concurrent_runs),
+            execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
             # Only batch jobs have this option; streams always run in the standard class.
             execution_class=None if job.streaming else job.execution_class,
             glue_version=job.glue_version,
@@ -120,25 +119,27 @@ class WorkflowStack(Stack):
         )
         return resource
 
-    def _trigger(self, trigger: Trigger, workflow: str, members: Iterable[CfnResource]) -> None:
-        predicate, batching = trigger.predicate, trigger.event_batching_condition
+    def _trigger(self, trigger: Trigger, workflow: Workflow, members: Iterable[CfnResource]) -> None:
+        crawlers = {crawler.name for crawler in workflow.crawlers}
         created = glue.CfnTrigger(
             self,
             f"Trigger-{trigger.name}",
             name=trigger.name,
-            description=trigger.description or None,
-            workflow_name=workflow,
+            workflow_name=workflow.name,
             type=trigger.type,
             schedule=trigger.schedule,
-            predicate=predicate
-            and glue.CfnTrigger.PredicateProperty(
-                logical=predicate.logical, conditions=[_condition(condition) for condition in predicate.conditions]
-            ),
-            actions=[_action(action) for action in trigger.actions],
-            event_batching_condition=batching
-            and glue.CfnTrigger.EventBatchingConditionProperty(
-                batch_size=batching.batch_size, batch_window=batching.batch_window
-            ),
+            predicate=_all_succeeded(trigger.after, crawlers) if trigger.after else None,
+            actions=[
+                glue.CfnTrigger.ActionProperty(crawler_name=name)
+                if name in crawlers
+                else glue.CfnTrigger.ActionProperty(job_name=name)
+                for name in trigger.starts
+            ],
+            event_batching_condition=glue.CfnTrigger.EventBatchingConditionProperty(
+                batch_size=trigger.event.batch_size, batch_window=trigger.event.batch_window
+            )
+            if trigger.event
+            else None,
             # Without it Glue creates these two inactive; the other types refuse the option.
             start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
         )
@@ -149,14 +150,7 @@ class WorkflowStack(Stack):
         """Adds the log groups of a job and returns the prefix of their names."""
         prefix = f"{LOG_GROUPS}/{job.name}"
         for kind in ("output", "error"):
-            logs.LogGroup(
-                self,
-                f"Log-{job.name}-{kind}",
-                log_group_name=f"{prefix}/{kind}",
-                retention=self._retention,
-                encryption_key=self._log_key,
-                removal_policy=RemovalPolicy.DESTROY,
-            )
+            log_group(self, f"Log-{job.name}-{kind}", f"{prefix}/{kind}", self._deployment.env.log_days, self._log_key)
         return prefix
 
     def _export(self, export: Export) -> None:
@@ -168,7 +162,7 @@ class WorkflowStack(Stack):
         )
         request = {
             "TableArn": arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}"),
-            "S3Bucket": deployment.bucket,
+            "S3Bucket": deployment.env.bucket,
             "S3Prefix": export.prefix,
             "S3SseAlgorithm": "AES256",
             "ExportFormat": "DYNAMODB_JSON",
@@ -201,17 +195,14 @@ def _touches(name: str) -> str:
     return f"What {name} may touch"
 
 
-def _condition(condition: Condition) -> glue.CfnTrigger.ConditionProperty:
-    return glue.CfnTrigger.ConditionProperty(
-        logical_operator=condition.logical_operator,
-        job_name=condition.job_name,
-        state=condition.state,
-        crawler_name=condition.crawler_name,
-        crawl_state=condition.crawl_state,
-    )
-
-
-def _action(action: Action) -> glue.CfnTrigger.ActionProperty:
-    return glue.CfnTrigger.ActionProperty(
-        job_name=action.job_name, crawler_name=action.crawler_name, arguments=dict(action.arguments) or None
+def _all_succeeded(names: Iterable[str], crawlers: Collection[str]) -> glue.CfnTrigger.PredicateProperty:
+    condition = glue.CfnTrigger.ConditionProperty
+    return glue.CfnTrigger.PredicateProperty(
+        logical="AND",
+        conditions=[
+            condition(logical_operator="EQUALS", crawler_name=name, crawl_state="SUCCEEDED")
+            if name in crawlers
+            else condition(logical_operator="EQUALS", job_name=name, state="SUCCEEDED")
+            for name in names
+        ],
     )
