@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from catlake.lake import Balance
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import one_line
 from deploy.checks.account import Account
 from deploy.checks.check import Check, Finding, note, ok, problem
