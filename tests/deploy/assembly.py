@@ -32,7 +32,7 @@ def with_pseudo(text: str) -> str:
     return text
 
 
-def synthesize(options: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs the app as the CDK's command line does: context and folder in its environment."""
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     given = {"CDK_CONTEXT_JSON": json.dumps({**context, **options}), "CDK_OUTDIR": str(folder)}
@@ -40,7 +40,7 @@ def synthesize(options: Mapping[str, str], folder: Path) -> subprocess.Completed
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.run(
         [sys.executable, "-m", "deploy.app"],
-        cwd=ROOT,
+        cwd=checkout,
         env={**kept, **given, "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,

@@ -4,10 +4,19 @@ Every message is one line that names the thing, the rule it broke and the remedy
 and ends with a non-zero exit code; a stack trace is for defects of catlake itself.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 def one_line(text: str) -> str:
     """Another program's message, as a part of ours: without its line breaks."""
     return " ".join(text.split())
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The end of a message about an unknown word: the known word that is most like it, or `otherwise`."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 class CatlakeError(Exception):
