@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The Glue whose Python, Spark and packages are installed. 5.1 is what is deployed; of the next, tests are run (docs/design.md).
+# The Glue whose Python, Spark and packages are installed. 5.1 is what is deployed; of the next, tests are run (docs/architecture.md).
 GLUE ?= 5.1
 ifeq ($(GLUE),5.1)
 VENV := .venv

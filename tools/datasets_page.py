@@ -1,6 +1,6 @@
 """Writes docs/datasets.md, the page of all datasets, from the contracts in schemas/.
 
-`python -m tools.datasets_page` writes the page; with `--check` it changes nothing and exits with 1 when the page differs
+`python -m tools.datasets_page` writes the page. With `--check` it changes nothing and exits with 1 if the page differs
 from the contracts.
 """
 
