@@ -37,12 +37,8 @@ ROW = {
 
 def a_run(spark: SparkSession, lake: Path, run_date: date = date(2025, 11, 20)) -> tuple[Run, Lake]:
     arguments: dict[str, Any] = {"run_date": run_date, "max_quarantined": 0}
-<<<<<<< HEAD
-    return Run(spark, arguments, environment("local"), "curate", "run-1", Lake(spark, str(lake), "curate", "run-1"))
-=======
-    run = Run(spark, arguments, ENVIRONMENTS["local"], "curate", "run-1")
+    run = Run(spark, arguments, environment("local"), "curate", "run-1")
     return run, Lake(spark, str(lake), "curate", "run-1")
->>>>>>> main
 
 
 def folder_with(lake: Path, *names: str) -> Path:

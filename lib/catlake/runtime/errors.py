@@ -4,13 +4,11 @@ Every message is one line that names the thing, the rule it broke and the remedy
 and ends with a non-zero exit code; a stack trace is for defects of catlake itself.
 """
 
-<<<<<<< HEAD
 import difflib
-from collections.abc import Iterable
-=======
 import importlib
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 WORKER_ERROR = re.compile(
@@ -21,7 +19,6 @@ WORKER_ERROR = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 """How an error raised within a task looks in the text that reaches the driver; a stack ends its message."""
->>>>>>> main
 
 
 def one_line(text: str) -> str:
