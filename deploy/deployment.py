@@ -15,11 +15,11 @@ from catlake.contracts.contract import Contract, contract
 from catlake.runtime.environment import (
     RULES,
     Environment,
-    did_you_mean,
     environment,
     environment_names,
     environment_with,
 )
+from catlake.runtime.errors import did_you_mean
 from deploy.cron import earlier
 from deploy.model import Workflow
 from deploy.workflows import WORKFLOWS

@@ -21,12 +21,12 @@ from catlake.bedrock.consolidate import (
 from catlake.bedrock.conversation_items import COUNTED
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
 from tests.conversations.table import assert_rows
 
-LOCAL = ENVIRONMENTS["local"]
+LOCAL = environment("local")
 NEWEST, OLDER = datetime(2025, 12, 2), datetime(2025, 12, 1)
 HEADER = "create_date,input_token,output_token,precio_token_input,precio_token_output,total_price,pk,sk,source"
 GOOD = "2025-08-04 10:00:00,10,20,0.000030,0.000300,0.000330,ana,ana#CONV#1,old_table"

@@ -11,10 +11,10 @@ from catlake.bedrock.conversation_items import COUNTED
 from catlake.bedrock.counted_conversations import as_text, outcome, priced, usd
 from catlake.dynamodb import OUTCOME
 from catlake.dynamodb.export_reader import REJECTED
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment
 from tests.conversations.table import assert_rows
 
-LOCAL = ENVIRONMENTS["local"]
+LOCAL = environment("local")
 
 
 def test_an_items_outcome_is_its_state_then_its_filter_then_its_reason(spark: SparkSession) -> None:

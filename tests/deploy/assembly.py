@@ -36,10 +36,10 @@ def with_pseudo(text: str) -> str:
     return text
 
 
-def synthesize(options: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the app as the CDK's command line does: context and folder are environment variables."""
+def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs the app of a checkout as the CDK's command line does: context and folder are environment variables."""
     variables = {"CDK_CONTEXT_JSON": json.dumps({**_context(), **options}), "CDK_OUTDIR": str(folder)}
-    return _run("deploy.app", **variables)
+    return _run("deploy.app", checkout=checkout, **variables)
 
 
 def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -47,12 +47,12 @@ def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:
     return _run("tests.deploy.assembly", str(folder))
 
 
-def _run(module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def _run(module: str, *arguments: str, checkout: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     # No credentials and no region: a synthesis that looked something up would fail.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
+        cwd=checkout,
         env={**kept, **variables, "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,

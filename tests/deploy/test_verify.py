@@ -1,4 +1,4 @@
-"""Verification of a deployed account: on a server of AWS's APIs (moto), and on stubs for states that it does not have."""
+"""Verification of a deployed account: on a server of AWS's APIs (moto), and on stubs where it lacks a state."""
 
 import json
 import os

@@ -20,7 +20,7 @@ from catlake.purchases.files_read import Planned
 from catlake.purchases.ingest import decoder, ingest
 from catlake.purchases.kinesis import records_as_lines
 from catlake.purchases.landing_files import Landing
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment as environment_named
 from catlake.runtime.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError, explain
 from catlake.runtime.run import Run
 from tests.places import Bucket, Folder
@@ -36,7 +36,7 @@ def run(spark: SparkSession, tmp_path: Path) -> Ingest:
     numbers = iter(range(1, 100))
 
     def start(lake: str | Path = tmp_path / "lake", environment: str = "local", **more: Any) -> Run:
-        of = ENVIRONMENTS[environment]
+        of = environment_named(environment)
         arguments = {
             "source_uri": str(tmp_path / "in"),
             "checkpoint_uri": str(tmp_path / "checkpoint"),

@@ -1,6 +1,5 @@
 """Job arguments: declared, parsed with awsglue's own `getResolvedOptions`, and checked with one clear message."""
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from awsglue.utils import getResolvedOptions
 
 from catlake.runtime.environment import Environment, environment
-from catlake.runtime.errors import ArgumentError
+from catlake.runtime.errors import ArgumentError, did_you_mean
 from catlake.runtime.files import is_safe_name
 
 REQUIRED = object()
@@ -127,7 +126,7 @@ COMMON = (
     Argument("environment", lambda text: environment(text).name, "local"),
     Argument("run_date", iso_date, today),
     Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
-    Argument("max_shrink", optional(fraction), Decimal("0.5")),
+    Argument("max_shrink", optional(fraction), FromEnvironment("max_shrink")),
 )
 """What every job takes (DESIGN, "Arguments: a contract")."""
 
@@ -166,9 +165,9 @@ def _refuse_unknown(given: Sequence[str], known: Mapping[str, Argument]) -> None
     for name in given:
         ours = name.lower().replace("-", "_")
         if name not in known and (ours in known or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name)):
-            close = difflib.get_close_matches(ours, known, n=1)
-            hint = f"; did you mean --{close[0]}?" if close else f"; it takes --{', --'.join(known)}"
-            raise ArgumentError(f"--{name} is no argument of this job{hint}")
+            names = [f"--{known_name}" for known_name in known]
+            hint = did_you_mean(f"--{ours}", names, f"it takes {', '.join(names)}")
+            raise ArgumentError(f"--{name} is no argument of this job; {hint}")
 
 
 def _resolved(argv: Sequence[str], names: list[str]) -> dict[str, str]:

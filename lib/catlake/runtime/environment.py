@@ -3,11 +3,10 @@
 A key of a file is an attribute of `Environment` with the same name; deploy/environments/defaults.toml explains each.
 """
 
-import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -16,15 +15,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
-from catlake.runtime.errors import ArgumentError, ConfigurationError
+from catlake.runtime.errors import ArgumentError, ConfigurationError, did_you_mean
 
 FOLDER = "deploy/environments"
 SUFFIX = ".toml"
 DEFAULTS = "defaults"
 NONE = "none"
 """Stands for "no such limit, no such thing"."""
-
-Sections = dict[str, dict[str, Any]]
 
 
 class Rule(NamedTuple):
@@ -39,10 +36,7 @@ def _like(text: str, pattern: str) -> Rule:
 
 
 def _one_of(*values: object) -> Rule:
-    # 1 == True, but not for a person.
-    return Rule(
-        f"one of {', '.join(map(str, values))}", lambda value: type(value) is type(values[0]) and value in values
-    )
+    return Rule(f"one of {', '.join(map(str, values))}", lambda value: value in values)
 
 
 def _whole(least: int, most: int = 10**9) -> Rule:
@@ -54,10 +48,10 @@ def _number(most: str, text: str) -> Rule:
     return Rule(text, lambda value: type(value) in (int, Decimal) and 0 <= value <= Decimal(most))
 
 
-def _pattern(value: Any) -> bool:
+def _is_pattern(value: Any) -> bool:
     try:
-        return isinstance(value, str) and re.compile(value) is not None and value != ""
-    except re.error:
+        return bool(value) and re.compile(value) is not None
+    except (re.error, TypeError):
         return False
 
 
@@ -68,7 +62,7 @@ Table = _like("the name of a DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
 Day = Annotated[date | None, Rule("a date such as 2025-08-04", lambda value: type(value) is date)]
 Count = Annotated[int, _whole(0)]
 Days = Annotated[int, _whole(1)]
-Flag = Annotated[bool, _one_of(True, False)]
+Flag = Annotated[bool, Rule("true or false", lambda value: isinstance(value, bool))]
 Price = Annotated[Decimal, _number("1000", "a number from 0 to 1000")]
 
 
@@ -124,11 +118,11 @@ class Environment:
     max_shrink: Annotated[Decimal | None, _number("1", "a number from 0 to 1, like 0.5")]
     scan_limit_gb: Annotated[int, _whole(1)]
     first_conversation_date: Day
-    excluded_cities: Annotated[str | None, Rule("a regular expression", _pattern)]
+    excluded_cities: Annotated[str | None, Rule("a regular expression", _is_pattern)]
     archive_first_date: Day
     archive_last_date: Day
     tokens_first_date: Day
-    language: Annotated[str, _like("a language, such as es", r"[a-z]{2}(_[A-Z]{2})?")]
+    language: Annotated[str, _like("a language, such as es or es_CO", r"[a-z]{2}(_[A-Z]{2})?")]
     currency: Annotated[str, _like("a currency's three letters, such as USD", r"[A-Z]{3}")]
     unnamed_user: Text
     unknown_place: Text
@@ -175,8 +169,6 @@ RULES: Mapping[str, Rule] = {
 }
 """The rule of each key."""
 
-_OPTIONAL = {name for name, hint in get_type_hints(Environment).items() if type(None) in getattr(hint, "__args__", ())}
-
 
 def environment_names() -> tuple[str, ...]:
     """The names of all environments, in alphabetical order."""
@@ -205,28 +197,25 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
         raise ArgumentError(f"--environment {name!r}: must be one of {', '.join(environment_names())}")
     if not re.fullmatch(r"[a-z][a-z0-9]{0,19}", name):
         raise ConfigurationError(f"{_path(name)}: an environment's name has up to 20 lower-case letters and digits")
-    usual, own = _read(DEFAULTS), _read(name)
+    usual, own = _sections(DEFAULTS), _sections(name)
     _refuse_unknown(name, own, usual)
-    sections: Sections = {heading: _merged(keys, own.get(heading, {})) for heading, keys in usual.items()}
-    for heading, keys in sections.items():
-        if heading not in ("tags", "arguments"):
-            keys |= {key: value for key, value in changes.items() if key in keys}
-    _fill(name, sections)
-    tags, arguments = sections.pop("tags"), sections.pop("arguments")
-    values = {
-        key: _value(f"{_path(name if key in own.get(heading, {}) else DEFAULTS)}: [{heading}]", key, value)
-        for heading, keys in sections.items()
-        for key, value in keys.items()
-    }
-    if missing := {field.name for field in fields(Environment)} - {"name", "tag_values", "job_arguments", *values}:
-        raise ConfigurationError(f"{_path(DEFAULTS)}: {', '.join(sorted(missing))} is missing; every key is there")
-    return Environment(name=name, tag_values=tags, job_arguments=arguments, **values)
-
-
-def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The end of a message about an unknown word: the known word that is like it, or `otherwise`."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else otherwise
+    words = {"name": name, "NAME": name.upper()}
+    values: dict[str, Any] = {"name": name}
+    groups: dict[str, dict[str, dict[str, str]]] = {"tags": {}, "arguments": {}}
+    for heading, keys in usual.items():
+        group, _, member = heading.partition(".")
+        for key, value in {**keys, **own.get(heading, {})}.items():
+            file = name if key in own.get(heading, {}) else DEFAULTS
+            where = f"{_path(file)}: [{heading}] {key} = "
+            if member:
+                groups[group].setdefault(member, {})[key] = _filled(where, _text(where, value), words)
+                continue
+            value = changes.get(key, value)
+            if heading in ("environment", "names") and isinstance(value, str):
+                value = _filled(where, value, words)
+                words |= {key: value, key.upper(): value.upper()}
+            values[key] = _value(where, key, value)
+    return Environment(**values, tag_values=groups["tags"], job_arguments=groups["arguments"])
 
 
 def _files() -> dict[str, Traversable]:
@@ -241,81 +230,61 @@ def _path(name: str) -> str:
     return f"{FOLDER}/{name}{SUFFIX}"
 
 
-def _read(name: str) -> Sections:
+def _sections(name: str) -> dict[str, dict[str, Any]]:
+    """The keys and values of a file by their heading (`limits`, `tags.common`)."""
     try:
-        sections = tomllib.loads(_files()[name].read_text(encoding="utf-8"), parse_float=Decimal)
+        document = tomllib.loads(_files()[name].read_text(encoding="utf-8"), parse_float=Decimal)
     except ValueError as error:  # not TOML, or not UTF-8
         raise ConfigurationError(f"{_path(name)}: is not TOML: {error}") from None
-    for key, value in sections.items():
-        if not isinstance(value, dict):
-            raise ConfigurationError(f"{_path(name)}: {key} = {value!r} is under no heading; write it under [section]")
+    sections: dict[str, dict[str, Any]] = {}
+    for heading, keys in document.items():
+        if not isinstance(keys, dict):
+            raise ConfigurationError(f"{_path(name)}: {heading} = {keys!r} is under no heading; write it in a section")
+        for key, value in keys.items():
+            if isinstance(value, dict):
+                sections[f"{heading}.{key}"] = value
+            else:
+                sections.setdefault(heading, {})[key] = value
     return sections
 
 
-def _refuse_unknown(name: str, own: Sections, usual: Sections) -> None:
-    known = {key: heading for heading, keys in usual.items() if heading not in ("tags", "arguments") for key in keys}
+def _refuse_unknown(name: str, own: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
+    known = {key: heading for heading, keys in usual.items() if "." not in heading for key in keys}
     for heading, keys in own.items():
         if heading not in usual:
             hint = did_you_mean(heading, usual, f"the sections are {', '.join(usual)}")
             raise ConfigurationError(f"{_path(name)}: there is no section [{heading}]; {hint}")
-        for key, value in keys.items():
-            if key not in usual[heading]:
-                right = f"it belongs in [{known[key]}]" if key in known else ""
-                hint = right or did_you_mean(
-                    key, [*usual[heading], *known], f"[{heading}] has {', '.join(usual[heading])}"
-                )
-                raise ConfigurationError(f"{_path(name)}: [{heading}] {key} = {value!r}: there is no such key; {hint}")
-            if isinstance(usual[heading][key], dict):
-                _refuse_others_than_texts(f"{_path(name)}: [{heading}.{key}]", value)
+        # The names of tags and arguments are free.
+        for key in keys if "." not in heading else ():
+            if known.get(key) != heading:
+                hint = did_you_mean(key, known, f"[{heading}] has {', '.join(usual[heading])}")
+                hint = f"it belongs in [{known[key]}]" if key in known else hint
+                raise ConfigurationError(f"{_path(name)}: [{heading}] {key}: there is no such key; {hint}")
 
 
-def _refuse_others_than_texts(where: str, values: Any) -> None:
-    """In a section `[tags.x]` or `[arguments.x]`, whose names are free."""
-    for key, value in values.items() if isinstance(values, dict) else [("", values)]:
-        if not isinstance(value, str):
-            raise ConfigurationError(f"{where} {key} = {value!r}: must be a text, in quotes")
-
-
-def _merged(usual: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The usual values with an environment's own over them, also within [tags.x] and [arguments.x]."""
-    return {
-        key: {**value, **own.get(key, {})} if isinstance(value, dict) else own.get(key, value)
-        for key, value in usual.items()
-    }
-
-
-def _fill(name: str, sections: Sections) -> None:
-    """Puts values in the place of `{words}`, where sections may have them."""
-    words = {"name": name, "NAME": name.upper()}
-    for heading in ("environment", "names", "tags", "arguments"):
-        sections[heading] = _filled(f"{_path(name)}: [{heading}]", sections[heading], words)
-        if heading == "environment":
-            stage = str(sections[heading]["stage"])
-            words |= {"stage": stage, "STAGE": stage.upper()}
-        if heading == "names":
-            words |= {key: value for key, value in sections[heading].items() if isinstance(value, str)}
-
-
-def _filled(where: str, value: Any, words: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(f"{where} {key}", item, words) for key, item in value.items()}
-    if not isinstance(value, str):
-        return value
+def _filled(where: str, value: str, words: Mapping[str, str]) -> str:
+    """A text with values in the place of `{words}`."""
     for word in re.findall(r"\{(\w+)\}", value):
         if word not in words:
-            hint = did_you_mean(f"{{{word}}}", [f"{{{known}}}" for known in words], f"use {', '.join(words)}")
-            raise ConfigurationError(f"{where} = {value!r}: {{{word}}} stands for nothing; {hint}")
+            hint = did_you_mean(word, words, f"use one of {', '.join(words)}")
+            raise ConfigurationError(f"{where}{value!r}: {{{word}}} stands for nothing; {hint}")
     return re.sub(r"\{(\w+)\}", lambda match: words[match[1]], value)
 
 
+def _text(where: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{where}{value!r}: must be a text, in quotes")
+    return value
+
+
 def _value(where: str, key: str, value: Any) -> Any:
-    if key not in RULES:
-        raise ConfigurationError(f"{where} {key}: there is no such key in catlake.runtime.environment")
-    if value == NONE and key in _OPTIONAL:
+    """The value of a key, after its rule and in its type."""
+    optional = type(None) in getattr(get_type_hints(Environment)[key], "__args__", ())
+    if value == NONE and optional:
         return None
     if not RULES[key].accepts(value):
-        also = f", or {NONE!r}" if key in _OPTIONAL else ""
-        raise ConfigurationError(f"{where} {key} = {value!r}: must be {RULES[key].text}{also}")
-    if key.startswith("token_price"):
-        return Decimal(value)
-    return tuple(value) if isinstance(value, list) else value
+        also = f", or {NONE!r}" if optional else ""
+        raise ConfigurationError(f"{where}{value!r}: must be {RULES[key].text}{also}")
+    if isinstance(value, list):
+        return tuple(value)
+    return Decimal(value) if key in ("max_shrink", "token_price_input", "token_price_output") else value

@@ -4,9 +4,11 @@ Every message is one line that names the thing, the rule it broke and the remedy
 and ends with a non-zero exit code; a stack trace is for defects of catlake itself.
 """
 
+import difflib
 import importlib
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 WORKER_ERROR = re.compile(
@@ -42,6 +44,12 @@ def _is_ours(module: str | None, name: str) -> bool:
             importlib.import_module(module)
     kind = getattr(sys.modules.get(module), name, None)
     return isinstance(kind, type) and issubclass(kind, CatlakeError)
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The end of a message about an unknown word: the known word that is most like it, or `otherwise`."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 class CatlakeError(Exception):
