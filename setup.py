@@ -1,7 +1,8 @@
 """Builds the library: as a package, and as the zip that Glue and spark-submit take.
 
 `python setup.py library_zip` writes dist/catlake.zip. Either way the contracts of schemas/ go along, compiled
-to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and so do the views of deploy/sql/.
+to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and so do the views of
+deploy/sql/ and the environments.
 """
 
 import json
@@ -45,6 +46,13 @@ def copy_views(target: Path) -> None:
         (target / source.name).write_bytes(source.read_bytes())
 
 
+def copy_environments(target: Path) -> None:
+    """Copy each deploy/environments/<name>.toml."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(ROOT.glob("deploy/environments/*.toml")):
+        (target / source.name).write_bytes(source.read_bytes())
+
+
 def write_zip(folder: Path, target: Path) -> None:
     """Zip a folder's files in one step, by sorted name and without the clock."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +82,7 @@ class BuildWithContracts(build_py):
         super().run()
         compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
         copy_views(Path(self.build_lib, "catlake", "_sql"))
+        copy_environments(Path(self.build_lib, "catlake", "_environments"))
         write_fingerprint(Path(self.build_lib))
 
     def byte_compile(self, files: list[str]) -> None:

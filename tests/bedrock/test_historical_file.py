@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from catlake.bedrock.historical_file import DATASET, read_historical
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
 
@@ -21,7 +21,7 @@ GOOD = "2025-08-04 10:00:00,10,20,0.000030,0.000300,0.000330,ana,ana#CONV#1,old_
 def a_run(spark: SparkSession, lake: Path, historical: str = "required") -> tuple[Run, Lake]:
     """A run and its lake, as far as reading the historical file needs them."""
     arguments = {"historical": historical, "run_date": date(2025, 11, 20)}
-    return Run(spark, arguments, ENVIRONMENTS["local"], "a-job", "run-1"), Lake(spark, str(lake), "a-job", "run-1")
+    return Run(spark, arguments, environment("local"), "a-job", "run-1"), Lake(spark, str(lake), "a-job", "run-1")
 
 
 def put_historical(lake: Path, *lines: str, header: str = HEADER) -> Path:

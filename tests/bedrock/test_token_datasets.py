@@ -20,10 +20,10 @@ from catlake.bedrock.token_datasets import (
     with_historical,
 )
 from catlake.contracts.contract import contract
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment
 from tests.conversations.table import assert_rows
 
-LOCAL = ENVIRONMENTS["local"]
+LOCAL = environment("local")
 NEWEST, OLDER = datetime(2025, 12, 2), datetime(2025, 12, 1)
 
 
