@@ -15,9 +15,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
+from catlake.runtime.environment import Environment, environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
-from deploy.environments import ENVIRONMENTS, Environment
 from deploy.model import Crawler, Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     run = commands.add_parser("run", help="run workflows, one after the other")
     run.add_argument("workflow", nargs="+", choices=sorted(WORKFLOWS))
-    run.add_argument("--environment", choices=sorted(ENVIRONMENTS), default="local", help="(default: local)")
+    run.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
     run.add_argument("--export", help="a DynamoDB export, or a folder of some (default: the samples)")
     run.add_argument("--source", help="a folder of change events of purchases (default: the sample)")
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, today for the jobs (default: today, UTC)")
@@ -117,8 +117,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_one(name: str, options: argparse.Namespace) -> int:
-    environment, lake = ENVIRONMENTS[options.environment], _lake(options.lake)
-    workflow = WORKFLOWS[name](environment)
+    env, lake = environment(options.environment), _lake(options.lake)
+    workflow = WORKFLOWS[name](env)
     _check_built(workflow)
     for option in ("export", "source"):
         if getattr(options, option) and not any(f"--{option}_uri" in job.arguments for job in workflow.jobs):
@@ -132,16 +132,21 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     def command(job: Job) -> Sequence[str]:
         return spark_submit(ROOT, PYTHON, job, arguments[job.name])
 
-    return run_workflow(workflow, environment, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
+    return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
+
+
+INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--trigger")
 
 
 def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, str]:
-    """A job's arguments on this machine: folders for buckets, and what the person asked for."""
-    given = {name: _here(value, lake) if name.endswith("_uri") else value for name, value in job.arguments.items()}
+    """A job's arguments on this machine: folders for buckets, the samples or what the person asked for."""
+    samples = environment("local").arguments(job.module)
+    given = {**job.arguments, **{name: samples[name] for name in INPUTS if name in samples}}
+    given = {name: _here(value, lake) if name.endswith("_uri") else value for name, value in given.items()}
     asked = {"--export_uri": options.export, "--source_uri": options.source}
     given |= {name: _absolute(uri, Path.cwd()) for name, uri in asked.items() if uri and name in given}
-    if "--trigger" in given:
-        given["--trigger"] = "available_now"  # what is there, then stop
+    # A sample, or an export that a person chooses, is not tonight's.
+    given.pop("--max_export_age_hours", None)
     if options.run_date:
         given["--run_date"] = options.run_date
     # The tables are registered here, after the jobs, whatever the environment.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from catlake.runtime.environment import Environment
 from catlake.runtime.errors import CatalogError
 from deploy.deployment import CatalogTable, Deployment
-from deploy.environments import Environment
 from deploy.model import Crawler
 from local.display import run_summary
 from local.duckdb_catalog import CATALOG, changed, create_views, register, table_of

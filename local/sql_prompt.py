@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 
 from catlake.contracts.contract import contract, contract_names
-from deploy.environments import LOCAL
 from local.athena_sql import parse_athena, query_from_athena
 from local.duckdb_catalog import SQL, VIEW_SUFFIX
 
@@ -126,7 +125,7 @@ def _descriptions() -> dict[str, str]:
 
 
 def _text_of(file: Path) -> str:
-    return file.read_text(encoding="utf-8").replace("{env}", LOCAL.name)
+    return file.read_text(encoding="utf-8").replace("{env}", "local")
 
 
 def _first(name: str) -> tuple[bool, bool, str]:

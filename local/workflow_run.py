@@ -89,8 +89,8 @@ class WorkflowRun:
     def run(self) -> None:
         """Run to the end. An interrupt (Ctrl-C) stops the running jobs, settles all states, and goes on."""
         items = {item.name: item for item in self.workflow.members}
-        before = {name: _before(self.workflow, name) for name in items}
-        graph = TopologicalSorter(before)
+        before = self.workflow.predecessors
+        graph = TopologicalSorter({name: before.get(name, ()) for name in items})
         graph.prepare()
         running: dict[Future[Ending], Member] = {}
         with ThreadPoolExecutor(max_workers=len(items)) as pool:
@@ -134,8 +134,3 @@ class WorkflowRun:
     def _change(self, member: Member, state: str) -> None:
         member.state = state
         self.listener.changed(member)
-
-
-def _before(workflow: Workflow, name: str) -> tuple[str, ...]:
-    """The jobs and crawlers that a job or crawler waits for."""
-    return tuple(condition.name for condition in workflow.starter(name).conditions)

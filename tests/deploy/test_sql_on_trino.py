@@ -12,11 +12,11 @@ import pytest
 
 from catlake.bedrock.view import view_name, view_statement
 from catlake.lake.catalog import GluePartitions
-from catlake.purchases.ingest import partition_of
+from catlake.purchases.document_writer import partition_of
+from catlake.runtime.environment import environment as environment_named
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.deployment import Deployment
-from deploy.environments import LOCAL
 from local.duckdb_catalog import CATALOG, execute_athena, opened
 from tests.engines.trino import Trino, as_json
 from tests.jobs.running import ROOT, environment, packaged
@@ -25,6 +25,7 @@ from tests.s3 import S3Server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 QUERIES = sorted(path.name for path in SQL.glob("*.sql") if not path.name.endswith(".view.sql"))
+LOCAL = environment_named("local")
 WORKFLOWS = ("conversations", "tokens-archival", "tokens", "purchases", "purchases-report")
 
 

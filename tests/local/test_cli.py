@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catlake.contracts.contract import contract
-from deploy.environments import ENVIRONMENTS, LOCAL
+from catlake.runtime.environment import environment, environment_names
 from deploy.workflows import conversations, purchases, purchases_report
 from local import cli as local
 from local.cli import main
@@ -25,13 +25,14 @@ from local.duckdb_catalog import CATALOG
 from tests.purchases.tree import event, write
 
 ROOT = Path(__file__).parents[2]
+LOCAL = environment("local")
 
 # A whole run with the project's own workflow; only the jobs are others.
 DRIVER = """
 import signal
 import sys
 from pathlib import Path
-from deploy.environments import LOCAL
+from catlake.runtime.environment import environment
 from deploy.workflows import WORKFLOWS
 from local.cli import run_workflow
 from local.job_processes import ProcessRunner
@@ -40,7 +41,7 @@ from local.job_processes import ProcessRunner
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-lake, script = Path(sys.argv[1]), sys.argv[2]
+LOCAL, lake, script = environment("local"), Path(sys.argv[1]), sys.argv[2]
 
 def command(job):
     return [sys.executable, "-u", script, job.name, str(lake / job.arguments["--lake_uri"].removeprefix("s3://"))]
@@ -275,8 +276,8 @@ def test_a_library_that_was_built_of_other_sources_says_what_to_do(tmp_path, cap
     monkeypatch.setattr(local, "ROOT", tmp_path)
     assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip is not of this checkout: ") and said.count("\n") == 1
-    assert said.endswith("; run `make package`\n")
+    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip ") and said.count("\n") == 1
+    assert "make package" in said
     assert not (tmp_path / "lake").exists()
 
 
@@ -314,13 +315,15 @@ def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_ow
     assert arguments(ingest, tmp_path / "lake", source="events")["--source_uri"] == str(tmp_path / "events")
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("name", environment_names())
 def test_in_any_environment_a_laptop_ends_and_leaves_the_catalog_of_aws_alone(name, tmp_path):
-    (ingest,) = purchases(ENVIRONMENTS[name]).jobs
+    (ingest,) = purchases(environment(name)).jobs
     given = arguments(ingest, tmp_path)
     assert (given["--environment"], given["--catalog"], given["--trigger"]) == (name, "none", "available_now")
-    # A stream of AWS is no folder: the person gives one.
+    assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
     assert given["--lake_uri"].startswith(str(tmp_path))
+    (normalize, _) = conversations(environment(name)).jobs
+    assert "--max_export_age_hours" not in arguments(normalize, tmp_path)
 
 
 def sql(lake, statement="", *options):

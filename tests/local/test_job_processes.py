@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.model import Job
+from deploy.model import Access, Job
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
 
-JOB = Job(name="cat-local-a", script="jobs/a.py")
+JOB = Job(name="cat-local-a", script="jobs/a.py", access=Access())
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_much_output_on_both_streams_does_not_block(runner):
 
 
 def test_a_job_longer_than_its_timeout_is_ended(runner):
-    job = Job(name="slow", script="jobs/a.py", timeout=1)
+    job = Job(name="slow", script="jobs/a.py", access=Access(), timeout=1)
     object.__setattr__(job, "timeout", 0.01)  # minutes; Glue knows only whole ones
     began = time.monotonic()
     ending, _ = go(runner("import time; time.sleep(60)", grace=1), job=job)

@@ -5,38 +5,23 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.model import Action, Condition, Crawler, Job, Predicate, Trigger, Workflow
+from deploy.model import Access, Crawler, Job, Trigger, Workflow
 from local.workflow_run import Ending, Event, Listener, Member, Report, WorkflowRun
 
-CRAWLER = Crawler(name="crawler", database="db", table="t", path="x/", contract="x")
-
-
-def job(name: str) -> Job:
-    return Job(name=name, script=f"jobs/{name}.py")
-
-
-def action(name: str) -> Action:
-    return Action(crawler_name=name) if name == CRAWLER.name else Action(job_name=name)
-
-
-def condition(name: str) -> Condition:
-    if name == CRAWLER.name:
-        return Condition(crawler_name=name, crawl_state="SUCCEEDED")
-    return Condition(job_name=name, state="SUCCEEDED")
+CRAWLER = Crawler(name="crawler", database="db", contract="curated_conversations")
 
 
 def begin(*names: str) -> Trigger:
-    return Trigger(name="start", type="ON_DEMAND", actions=tuple(map(action, names)))
+    return Trigger(name="start", starts=names)
 
 
 def after(*names: str, then: str) -> Trigger:
-    predicate = Predicate(conditions=tuple(map(condition, names)))
-    return Trigger(name=f"start-{then}", type="CONDITIONAL", predicate=predicate, actions=(action(then),))
+    return Trigger(name=f"start-{then}", starts=(then,), after=names)
 
 
 def workflow(*triggers: Trigger) -> Workflow:
-    names = sorted(action.name for trigger in triggers for action in trigger.actions)
-    jobs = tuple(job(name) for name in names if name != CRAWLER.name)
+    names = sorted(name for trigger in triggers for name in trigger.starts)
+    jobs = tuple(Job(name=name, script=f"jobs/{name}.py", access=Access()) for name in names if name != CRAWLER.name)
     return Workflow(name="w", triggers=triggers, jobs=jobs, crawlers=(CRAWLER,) if CRAWLER.name in names else ())
 
 

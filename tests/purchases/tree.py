@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from catlake.contracts.contract import contract
-from catlake.purchases.events import document
+from catlake.purchases.event_document import document
 from local.duckdb_catalog import Table
-from tests.purchases.records import image, line, product
+from tests.purchases.records import LOCAL, image, line, product
 
 DATABASE = "local-compras-datacatalog"
 
@@ -46,7 +46,7 @@ def write(bucket: Path, *events: bytes) -> list[Path]:
     """Writes the events' documents below a bucket's folder."""
     written = []
     for each in events:
-        made = document(each, "local-compras-ingest", "local")
+        made = document(each, LOCAL)
         path = bucket / made.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(made.content)
