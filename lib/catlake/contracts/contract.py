@@ -239,7 +239,7 @@ def contract(name: str) -> Contract:
     files = _files()
     if name not in files:
         raise ContractError(f"contract {name} does not exist; use one of {', '.join(files)}")
-    return _parsed(_document(files[name]))
+    return from_document(_document(files[name]))
 
 
 def contract_names() -> tuple[str, ...]:
@@ -269,7 +269,8 @@ def _document(file: Traversable) -> Any:
     return yaml.safe_load(text)
 
 
-def _parsed(document: Mapping[str, Any]) -> Contract:
+def from_document(document: Mapping[str, Any]) -> Contract:
+    """The contract that a document of the Open Data Contract Standard describes."""
     schema, server = document["schema"][0], document["servers"][0]
     custom = {item["property"]: item["value"] for item in document.get("customProperties", ())}
     partitions = _marked(schema, "partitioned", "partitionKeyPosition")
