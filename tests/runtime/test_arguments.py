@@ -18,6 +18,7 @@ from catlake.runtime.arguments import (
     parse_arguments,
     uri,
 )
+from catlake.runtime.environment import environment_names
 from catlake.runtime.errors import ArgumentError
 
 DECLARED = (
@@ -117,7 +118,7 @@ def test_a_missing_argument_names_itself_and_what_to_add(missing: str) -> None:
         (["--max_shrink", "50"], "--max_shrink '50': must be a number from 0 to 1, like 0.5"),
         (["--max_shrink=-0.5"], "--max_shrink '-0.5': must be a number from 0 to 1, like 0.5"),
         (["--allow_filtered_export", "yes"], "--allow_filtered_export 'yes': must be true or false"),
-        (["--environment", "dev"], "--environment 'dev': must be one of local, test, prod"),
+        (["--environment", "dev"], f"--environment 'dev': must be one of {', '.join(environment_names())}"),
     ],
 )
 def test_a_wrong_argument_names_itself_its_rule_and_what_was_given(given: list[str], message: str) -> None:

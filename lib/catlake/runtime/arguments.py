@@ -124,7 +124,7 @@ COMMON = (
     Argument("environment", lambda text: environment(text).name, "local"),
     Argument("run_date", iso_date, today),
     Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
-    Argument("max_shrink", optional(fraction), Decimal("0.5")),
+    Argument("max_shrink", optional(fraction), FromEnvironment("max_shrink")),
 )
 """What every job takes."""
 

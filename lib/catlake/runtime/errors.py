@@ -64,6 +64,10 @@ class ArgumentError(CatlakeError):
     """A job argument is missing, unknown or malformed."""
 
 
+class ConfigurationError(CatlakeError):
+    """A file of deploy/environments has an unknown key or a wrong value."""
+
+
 class ExportError(CatlakeError):
     """A DynamoDB export is missing, unfinished or broken."""
 

@@ -11,8 +11,7 @@ FINGERPRINT = "catlake/_sources.sha256"
 """In the zip: the fingerprint of the sources that it was built from (setup.py)."""
 
 SOURCES = (
-    "lib/catlake/**/*.py",
-    "lib/catlake/**/*.json",
+    *(f"lib/catlake/**/*.{kind}" for kind in ("py", "json", "jinja", "css", "js")),
     "schemas/*.odcs.yaml",
     "deploy/sql/*.view.sql",
     "deploy/environments/*.toml",
