@@ -1,4 +1,4 @@
-"""A stream that is killed again and again gives byte for byte what an undisturbed one gives (SPEC 4.1 and 5).
+"""A stream that is killed again and again gives byte for byte what an undisturbed one gives.
 
 `CATLAKE_KILLS=50` kills as often as that (on S3 half as often); without it a few times, as often as CI can wait for.
 """

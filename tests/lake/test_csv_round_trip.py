@@ -1,4 +1,4 @@
-"""Any text comes back whole from the CSV: from Python's csv, pandas, DuckDB and Spark (SPEC 2.1)."""
+"""Any text comes back whole from the CSV: from Python's csv, pandas, DuckDB and Spark."""
 
 import csv
 from collections.abc import Callable, Sequence
