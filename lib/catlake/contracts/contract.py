@@ -1,8 +1,8 @@
 """Data contracts: what each dataset promises, and how Spark checks it.
 
 A contract is one YAML file of `schemas/` in the Open Data Contract Standard. Glue has no PyYAML, so the packaged
-library has each contract as JSON (`catlake/_contracts/<name>.json`, see setup.py). In a checkout the YAML itself is read, so
-that an older package never hides an edit.
+library has each contract as JSON (`catlake/_contracts/<name>.json`, see setup.py). In a checkout the YAML itself is
+read, so that an older package never hides an edit.
 """
 
 import functools
@@ -49,8 +49,8 @@ class Column:
     """A column of a dataset and the rules of its values.
 
     `catalog_type` is the type's name in Glue's catalog and in Spark SQL. A `required` value is neither null nor an
-    empty text. `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an array; the rules
-    apply to the column itself, not to its fields.
+    empty text. `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an array;
+    the rules apply to the column itself, not to its fields.
     """
 
     name: str
