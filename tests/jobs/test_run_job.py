@@ -230,12 +230,9 @@ class OfATest(CatlakeError):
 
 
 @pytest.mark.parametrize("kind", [ExportError, EncodingError, OfATest])
-@pytest.mark.parametrize(
-    "message", ["f.json.gz: the rule; the remedy", "f.json.gz: the rule\n\n (of  two) ;\nthe remedy"]
-)
-def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(
-    kind: type[CatlakeError], message: str, job: Runner
-) -> None:
+def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(kind: type[CatlakeError], job: Runner) -> None:
+    message = "f.json.gz: the rule\n\n (of  two) ;\nthe remedy"
+
     def main(run: Run, lake: Lake) -> None:
         def fail(rows: Any) -> Any:
             raise kind(message)
@@ -295,9 +292,9 @@ def test_the_file_of_another_day_is_what_was_published_last(job: Runner, tmp_pat
 
 def test_when_one_result_has_shrunk_none_of_the_run_is_published(job: Runner, tmp_path: Path) -> None:
     assert job(lambda run, lake: write_rows(run, lake, 3)).code == 0
-    failed = job(lambda run, lake: write_rows(run, lake, 1, also="reports/other.csv"))
+    failed = job(lambda run, lake: write_rows(run, lake, 1, also="music/other.csv"))
     assert "1 rows would replace the 3" in failed.last["error"]
-    assert [name for name in files_below(tmp_path) if name.startswith("reports/")] == [LIVE]
+    assert [name for name in files_below(tmp_path) if name.startswith("music/")] == [LIVE]
 
 
 def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> None:

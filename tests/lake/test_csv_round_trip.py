@@ -98,7 +98,7 @@ READERS: dict[str, Reader] = {"python": by_python, "pandas": by_pandas, "duckdb"
 
 def published(spark: SparkSession, folder: Path, texts: Sequence[str]) -> tuple[Path, list[list[str]]]:
     """A CSV with the texts as a job writes it, and what every reader must find in it."""
-    expected = [[f"{number:05d}{text}", text, text] for number, text in enumerate(texts)]
+    expected = [[f"{number:05d}{text}", f"{number:05d}{text}", text] for number, text in enumerate(texts)]
     rows = song_rows(spark, SONGS_CSV, *(dict(zip(COLUMNS, each, strict=True)) for each in expected))
     lake = Lake(spark, str(folder), "job", "run")
     with lake.staging():
@@ -148,7 +148,7 @@ def test_the_file_is_rfc_4180_in_utf_8_with_a_header_and_no_bom(spark: SparkSess
     header, row, end = path.read_bytes().split(b"\n")
     assert header == ",".join(SONGS_CSV.struct.names).encode()
     text = '"a ""b"", ñ"'
-    assert row.decode() == f'"00000a ""b"", ñ",{text},jazz,01/07/1959,1,324,"[""5/4,\\nodd""]",{text}'
+    assert row.decode() == f'"00000a ""b"", ñ","00000a ""b"", ñ",jazz,01/07/1959,1,324,"[""5/4,\\nodd""]",{text}'
     assert end == b""
 
 
