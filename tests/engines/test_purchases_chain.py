@@ -26,7 +26,6 @@ import pytest
 from catlake.contracts.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.event_document import DocumentSettings, document
-from catlake.runtime.environment import environment
 from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
@@ -45,6 +44,7 @@ KILLS = int(os.environ.get("CATLAKE_KILLS", "3"))
 SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
 PATIENCE = 120
 """Seconds that anything may take before the test gives up."""
+PROD = runtime_environment("prod")
 DOCUMENTS = contract("compras_json")
 STATEMENTS = sorted(SQL.glob(f"{PURCHASES}*.sql"))
 
@@ -63,8 +63,8 @@ class Parts:
 
 def arguments(lake: str, stream: str, trigger: str) -> list[str]:
     pairs = {
-        "JOB_NAME": environment("prod").purchases_resource("ingest"),
-        "environment": environment("prod").name,
+        "JOB_NAME": PROD.purchases_resource("ingest"),
+        "environment": PROD.name,
         "lake_uri": lake,
         "source_uri": stream,
         "checkpoint_uri": f"{lake}/checkpoint",
@@ -140,21 +140,21 @@ def wait_for_documents(lake: Place, life: Life) -> None:
 
 def deploy(lake: Place, glue: Any) -> None:
     """What a deployment makes of the catalog."""
-    glue.create_database(DatabaseInput={"Name": environment("prod").purchases_database})
+    glue.create_database(DatabaseInput={"Name": PROD.purchases_database})
     declared = table_input(DOCUMENTS, lake.root.replace("s3a://", "s3://"))
-    glue.create_table(DatabaseName=environment("prod").purchases_database, TableInput=declared)
+    glue.create_table(DatabaseName=PROD.purchases_database, TableInput=declared)
 
 
 def partitions(glue: Any) -> set[str]:
     pages = glue.get_paginator("get_partitions").paginate(
-        DatabaseName=environment("prod").purchases_database, TableName=DOCUMENTS.table
+        DatabaseName=PROD.purchases_database, TableName=DOCUMENTS.table
     )
     return {"/".join(each["Values"]) for page in pages for each in page["Partitions"]}
 
 
 def documents_of(records: list[bytes]) -> dict[str, bytes]:
     """What an undisturbed run makes of records: an event's document comes of the event alone."""
-    settings = DocumentSettings.of(runtime_environment(environment("prod").name))
+    settings = DocumentSettings.of(PROD)
     made = [document(record, settings) for record in records]
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
@@ -181,7 +181,7 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     glue = boto3.client("glue", endpoint_url=trino.glue)
     deploy(lake, glue)
     with ministack(tmp_path) as amazon:
-        tables = PurchaseTables(amazon, environment("prod").purchases_stream, generator)
+        tables = PurchaseTables(amazon, PROD.purchases_stream, generator)
         parts.end("tables, stream, catalog")
         variables = {
             **lake.environment,
@@ -227,7 +227,7 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert partitions(glue) == {name.rpartition("/")[0] for name in found}
     parts.end("documents and partitions compared")
 
-    answers = {file.name: trino.ask(file.read_text(), environment("prod").purchases_database)[1] for file in STATEMENTS}
+    answers = {file.name: trino.ask(file.read_text(), PROD.purchases_database)[1] for file in STATEMENTS}
     parts.end(f"{len(STATEMENTS)} statements of deploy/sql on Trino")
     assert answers == duckdb_rows(tmp_path, found)
     purchases: Counter[str] = Counter()
@@ -241,9 +241,9 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
 
     job = (
         "--JOB_NAME",
-        environment("prod").purchases_resource("report"),
+        PROD.purchases_resource("report"),
         "--environment",
-        environment("prod").name,
+        PROD.name,
         "--lake_uri",
         lake.root,
     )
