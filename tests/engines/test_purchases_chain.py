@@ -29,7 +29,6 @@ from catlake.purchases.event_document import DocumentSettings, document
 from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
-from deploy.environments import PROD
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json
@@ -45,6 +44,7 @@ KILLS = int(os.environ.get("CATLAKE_KILLS", "3"))
 SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
 PATIENCE = 120
 """Seconds that anything may take before the test gives up."""
+PROD = runtime_environment("prod")
 DOCUMENTS = contract("compras_json")
 STATEMENTS = sorted(SQL.glob(f"{PURCHASES}*.sql"))
 
@@ -154,7 +154,7 @@ def partitions(glue: Any) -> set[str]:
 
 def documents_of(records: list[bytes]) -> dict[str, bytes]:
     """What an undisturbed run makes of records: an event's document comes of the event alone."""
-    settings = DocumentSettings.of(runtime_environment(PROD.name))
+    settings = DocumentSettings.of(PROD)
     made = [document(record, settings) for record in records]
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
@@ -239,7 +239,14 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert purchases == Counter(tenant for tenant, _ in tables.living)
     parts.end("compared with DuckDB, and with what stands in the tables")
 
-    job = ("--JOB_NAME", PROD.purchases_resource("report"), "--environment", PROD.name, "--lake_uri", lake.root)
+    job = (
+        "--JOB_NAME",
+        PROD.purchases_resource("report"),
+        "--environment",
+        PROD.name,
+        "--lake_uri",
+        lake.root,
+    )
     reported = spark_submit("purchases_report", *job, **variables)
     assert reported.code == 0, reported.stderr
     file = lake.tree("reports/compras/purchases_current.parquet")["data.parquet"]
