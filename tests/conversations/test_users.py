@@ -1,6 +1,7 @@
 """One row a user: the twelve columns, and what becomes of each user (SPEC 2.1)."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,14 +9,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
-from catlake.runtime.environment import ENVIRONMENTS, Environment
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ArgumentError
 from tests.conversations.table import assert_rows, conversation, feedback, from_items, said
 from tests.samples.catia_oddities import Exact, message
 from tests.samples.export_files import Item
 
-PROD = ENVIRONMENTS["prod"]
-LABELS = Environment("test", unnamed_user="Nadie", unknown_place="Sin lugar")
+PROD = environment("prod")
+LABELS = replace(environment("test"), unnamed_user="Nadie", unknown_place="Sin lugar")
 
 
 def grouped(spark: SparkSession, *given: Item) -> DataFrame:
@@ -148,9 +149,8 @@ def test_places_stand_in_for_each_other_and_labels_for_what_stays_empty(spark: S
     )
 
 
-def test_the_labels_of_every_environment_are_those_of_the_spec() -> None:
-    labels = {(each.unnamed_user, each.unknown_place) for each in ENVIRONMENTS.values()}
-    assert labels == {("Usuario Anónimo", "Bogotá")}
+def test_the_labels_of_prod_are_those_of_the_spec() -> None:
+    assert (PROD.unnamed_user, PROD.unknown_place) == ("Usuario Anónimo", "Bogotá")
 
 
 PLACES = {

@@ -6,10 +6,10 @@ import runpy
 from collections.abc import Iterator
 
 import pytest
+from deploy.api import create_requests
 
 from catlake.contracts.contract import contract
 from catlake.runtime.arguments import parse_arguments
-from deploy.api import create_requests
 from deploy.deployment import deployment
 from deploy.environments import ENVIRONMENTS
 from deploy.model import Action, Condition, Crawler, Job, Predicate, Trigger, Workflow

@@ -12,9 +12,11 @@ from packaging.requirements import Requirement
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from deploy.environments import PROD
+from catlake.runtime.environment import environment
 from deploy.workflows import WORKFLOWS
 from tools import wheels
+
+PROD = environment("prod")
 
 ROOT = Path(__file__).parents[2]
 SETS = sorted(set(wheels.PACKAGES.values()))
