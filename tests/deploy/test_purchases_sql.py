@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.current_purchases import current_purchases, with_outcome
-from catlake.purchases.stored_documents import STORED, judged
+from catlake.purchases.stored_documents import STORED, checked
 from tests.deploy.sql_rows import EVENTS
 from tests.purchases.tree import DATABASE, event, table, write
 
@@ -108,7 +108,7 @@ def test_the_report_and_the_queries_take_the_same_event_for_the_latest(spark: Sp
     for path, moment in zip(written, (".000Z", ".000123Z", ".000Z", ".000Z", ".123Z", ".123456Z"), strict=True):
         path.write_text(path.read_text(encoding="utf-8").replace(f"{second}.000Z", second + moment), encoding="utf-8")
     root = table(tmp_path / "bucket").folder
-    files = [judged(str(path), path.relative_to(root).as_posix(), path.read_bytes()) for path in written]
+    files = [checked(str(path), path.relative_to(root).as_posix(), path.read_bytes(), "USD") for path in written]
     rows = [tuple(file.get(name) for name in STORED.names) for file in files]
     report = current_purchases(with_outcome(spark.createDataFrame(rows, STORED)))
     with changed(tmp_path / CATALOG) as db:

@@ -14,17 +14,18 @@ import pytest
 from catlake.bedrock.view import view_name, view_statement
 from catlake.local_catalog import CATALOG, changed, execute_athena, opened, register, register_documents
 from catlake.purchases.document_partitions import Partitions, partition_of
+from catlake.runtime.environment import environment
 from deploy.athena import PURCHASES
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
 from deploy.deployment import Deployment
-from deploy.environments import LOCAL
 from tests.catalog import publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.trino import Trino, as_json
 from tests.purchases import tree
 from tests.s3 import S3Server
 
+LOCAL = environment("local")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SOLD = {"tenant_id": "t1", "quantity": Decimal("2.5"), "revenue": Decimal("9.99")}
