@@ -89,10 +89,8 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
         declared = table_input(table.contract, f"s3://{table.bucket}")
         glue.create_table(DatabaseName=table.database, TableInput=declared)
         if table.contract.partitions:
-            bucket = lake / table.bucket
-            folders = {
-                path.parent.relative_to(bucket).as_posix() for path in (bucket / table.contract.root).rglob("*.json")
-            }
+            files = (lake / table.bucket / table.contract.root).rglob("*.json")
+            folders = {path.parent.relative_to(lake / table.bucket).as_posix() for path in files}
             registry = Partitions(glue, table.database, table.contract, f"s3://{table.bucket}")
             assert registry.register(map(partition_of, folders)) == len(folders) > 1
     purchases = LOCAL.purchases_database

@@ -14,6 +14,8 @@ from pyspark.sql import SparkSession
 from catlake.contracts.contract import contract
 from catlake.purchases.figures import Figures, as_json, figures
 from catlake.purchases.page import page
+from catlake.purchases.product_sales import PRODUCTS
+from catlake.purchases.report import DAILY
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -137,10 +139,7 @@ PRODUCT |= {"revenue": Decimal(1)}
 def figures_of(spark: SparkSession, days: Sequence[Row], products: Sequence[Row] = ()) -> Figures:
     daily, sold = (
         spark.createDataFrame([tuple(row[name] for name in struct.names) for row in rows], struct)
-        for rows, struct in (
-            (days, contract("purchases_daily").struct),
-            (products, contract("purchases_products").struct),
-        )
+        for rows, struct in ((days, contract(DAILY).struct), (products, contract(PRODUCTS).struct))
     )
     return figures(daily, sold, None, date(2025, 11, 20), "USD", Balance(0, {}))
 
