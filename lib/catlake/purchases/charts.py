@@ -44,25 +44,21 @@ def charts(figures: Mapping[str, Any]) -> dict[str, Chart]:
 
 
 def plotly_locale() -> dict[str, Any]:
-    """The reader's language as Plotly takes it."""
-    # Babel's week begins on Monday, Plotly's on Sunday.
-    days = {width: [READER.days["format"][width][(day - 1) % 7] for day in range(7)] for width in _WIDTHS}
-    months = {width: [READER.months["format"][width][month] for month in range(1, 13)] for width in _WIDTHS}
-    symbols = READER.number_symbols["latn"]
+    """The reader's language in the form that Plotly takes."""
+    days, months, symbols = READER.days["format"], READER.months["format"], READER.number_symbols["latn"]
+    # Babel counts days from Monday; Plotly's week begins on Sunday.
+    week, year = (6, 0, 1, 2, 3, 4, 5), range(1, 13)
     return {
         "name": str(READER).replace("_", "-"),
         "format": {
-            "days": days["wide"],
-            "shortDays": days["abbreviated"],
-            "months": months["wide"],
-            "shortMonths": months["abbreviated"],
+            "days": [days["wide"][day] for day in week],
+            "shortDays": [days["abbreviated"][day] for day in week],
+            "months": [months["wide"][month] for month in year],
+            "shortMonths": [months["abbreviated"][month] for month in year],
             "decimal": symbols["decimal"],
             "thousands": symbols["group"],
         },
     }
-
-
-_WIDTHS = ("wide", "abbreviated")
 
 
 def shown_days(days: Sequence[Row]) -> Sequence[Row]:
