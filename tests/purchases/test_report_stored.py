@@ -201,7 +201,7 @@ def test_prices_of_38_digits_are_exact(price: str, quantity: str, amount: str, r
         ("0", "1e-19", "productos[0].cantidad: 1.000E-19 has more than 18 decimals"),
     ],
 )
-def test_what_no_column_holds_is_told_and_never_cut(price: str, quantity: str, misfit: str) -> None:
+def test_what_no_column_holds_is_reported_and_never_cut(price: str, quantity: str, misfit: str) -> None:
     total = "0.00" if price == "0" else f"{Decimal(price) * Decimal(quantity):f}.00"
     row = row_of(sold((price, quantity), total=total))
     assert row["misfit"] == f"the report cannot hold {misfit}"

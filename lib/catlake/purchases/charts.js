@@ -1,5 +1,5 @@
 "use strict";
-// Draws the charts. The page's data has their figures and texts; how they look is said here and in the style sheet.
+// Draws the charts. The page's data has their figures and texts; their looks are here and in the style sheet.
 const DAY = 86_400_000; // milliseconds
 const { locale, charts } = JSON.parse(document.getElementById("charts").textContent);
 const font = getComputedStyle(document.body).fontFamily;
