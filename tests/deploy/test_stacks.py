@@ -10,6 +10,7 @@ from deploy.api import create_requests
 
 from catlake.contracts.contract import contract
 from catlake.runtime.arguments import parse_arguments
+from deploy.catalog_views import CURRENT_PURCHASES
 from deploy.deployment import deployment
 from deploy.environments import ENVIRONMENTS
 from deploy.model import Action, Condition, Crawler, Job, Predicate, Trigger, Workflow
@@ -240,6 +241,8 @@ def test_every_contract_with_a_table_has_one_in_the_catalog_with_its_columns_and
     env = ENVIRONMENTS[assembly.environment]
     tables = {each.properties["TableInput"]["Name"]: each.properties for each in assembly.resources("AWS::Glue::Table")}
     at = deployment(OPTIONS[assembly.environment])
+    view = tables.pop(CURRENT_PURCHASES)
+    assert (view["DatabaseName"], view["TableInput"]["TableType"]) == (env.purchases_database, "VIRTUAL_VIEW")
     assert set(tables) == set(at.tables)
     for name, table in at.tables.items():
         of = contract(table.contract.name)
@@ -374,7 +377,7 @@ def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there
     assert databases == ["dev-compras-datacatalog"]
     assert not list(beside.resources("AWS::Athena::WorkGroup"))
     tables = {each.properties["TableInput"]["Name"] for each in beside.resources("AWS::Glue::Table")}
-    assert tables == set(deployment(OPTIONS["test"]).tables) - {"data"}
+    assert tables == {*deployment(OPTIONS["test"]).tables, CURRENT_PURCHASES} - {"data"}
     text = json.dumps(beside.templates)
     assert "cat-test-normalize-reports" not in text
     for job, properties in job_templates(beside):
