@@ -143,7 +143,7 @@ def test_each_golden_row_has_the_counts_that_were_explained_by_hand_at_the_flat_
 
 def test_every_genuine_conversation_has_its_golden_row_and_only_one() -> None:
     rows = [*consolidated_rows(), *golden_rows("oldest_table.csv")]
-    assert Counter(map(conversation_of, rows)) == Counter(each.id for each in conversations())
+    assert Counter(map(conversation_of, rows)) == Counter(conversation.id for conversation in conversations())
 
 
 def test_the_golden_daily_rows_are_those_of_the_new_table_by_conversation() -> None:
@@ -170,7 +170,7 @@ def test_the_golden_costs_have_the_calls_that_were_truly_made_and_cost_what_thei
         estimated[row["conversation_id"]] += int(row["calls"])
     # One item was written by a version of the application that recorded no calls.
     assert {name: count for name, count in estimated.items() if name in made} == {
-        name: len(each) for name, each in made.items() if name in estimated
+        name: len(calls_made) for name, calls_made in made.items() if name in estimated
     }
     for row in rows:
         if row["price_state"] == "unpriced":

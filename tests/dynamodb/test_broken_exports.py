@@ -9,9 +9,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.dynamodb import find_export, read_items
-from catlake.runtime.errors import ExportError
+from catlake.dynamodb.export_lines import JSON, ItemLines
+from catlake.dynamodb.export_reader import Decoder, read_data_file
+from catlake.runtime.errors import ExportError, explain
 from catlake.runtime.files import LocalFiles
-from catlake.runtime.run import explain
 from tests.dynamodb.albums import (
     TITLES,
     data_file,
@@ -229,10 +230,8 @@ def test_a_file_without_line_ends_stops_before_it_fills_the_memory(export: Path)
 def test_a_file_that_goes_away_after_the_listing_is_named(export: Path) -> None:
     found = find_export(LocalFiles(), str(export))
     data_file(export).unlink()
-    from catlake.dynamodb import export_reader as reader
-
     with pytest.raises(ExportError, match=r"the data file is missing; copy the whole export"):
-        list(reader._read_file(LocalFiles(), found.files[0], reader._Decoder(TITLES, None)))
+        list(read_data_file(LocalFiles(), found.files[0], ItemLines(JSON), Decoder(TITLES)))
 
 
 def test_a_task_of_spark_tells_the_same_line(export: Path, spark: SparkSession) -> None:

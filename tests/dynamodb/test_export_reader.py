@@ -429,15 +429,16 @@ if "zlib" in sys.argv[2]:
     sys.modules["isal"] = None  # as if it were not installed
 from pyspark.sql import types as T
 from catlake.dynamodb import attribute, find_export, export_reader as reader
+from catlake.dynamodb.export_lines import JSON, ItemLines
 from catlake.runtime.files import LocalFiles
 schema = T.StructType([attribute("Title", T.StringType()), attribute("Ratings", T.ArrayType(T.DecimalType(3, 1)))])
 files, digest, count = LocalFiles(), hashlib.sha256(), 0
 for file in find_export(files, sys.argv[1]).files:
-    for batch in reader._read_file(files, file, reader._Decoder(schema, None)):
+    for batch in reader.read_data_file(files, file, ItemLines(JSON), reader.Decoder(schema)):
         digest.update(json.dumps(batch.to_pylist()[::50], default=str).encode())
         count += batch.num_rows
 print(json.dumps({
-    "engine": reader._GzipFile.__module__,
+    "engine": reader.GzipFile.__module__,
     "rows": count,
     "digest": digest.hexdigest(),
     "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -460,7 +461,9 @@ def measured(folder: Path, engine: str = "isal") -> dict[str, Any]:
 
 def repeated(folder: Path, mebibytes: int) -> Path:
     """An export of one file with the same lines over and over: large, yet quick to write and to read."""
-    lines = b"".join(encode(item).encode() + b"\n" for item in titled(*(f"{each:04d}" * 20 for each in range(1000))))
+    lines = b"".join(
+        encode(item).encode() + b"\n" for item in titled(*(f"{number:04d}" * 20 for number in range(1000)))
+    )
     times = (mebibytes << 20) // len(lines)
     member = gzip.compress(lines, 1)
     export = write(folder, ALBUM)

@@ -25,10 +25,10 @@ import pytest
 
 from catlake.contracts.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
-from catlake.purchases.events import document
+from catlake.purchases.event_document import DocumentSettings, document
+from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
-from deploy.environments import PROD
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json
@@ -44,6 +44,7 @@ KILLS = int(os.environ.get("CATLAKE_KILLS", "3"))
 SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
 PATIENCE = 120
 """Seconds that anything may take before the test gives up."""
+PROD = runtime_environment("prod")
 DOCUMENTS = contract("compras_json")
 STATEMENTS = sorted(SQL.glob(f"{PURCHASES}*.sql"))
 
@@ -153,7 +154,8 @@ def partitions(glue: Any) -> set[str]:
 
 def documents_of(records: list[bytes]) -> dict[str, bytes]:
     """What an undisturbed run makes of records: an event's document comes of the event alone."""
-    made = [document(record, PROD.purchases_resource("ingest"), PROD.stage) for record in records]
+    settings = DocumentSettings.of(PROD)
+    made = [document(record, settings) for record in records]
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
 
@@ -237,7 +239,14 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert purchases == Counter(tenant for tenant, _ in tables.living)
     parts.end("compared with DuckDB, and with what stands in the tables")
 
-    job = ("--JOB_NAME", PROD.purchases_resource("report"), "--environment", PROD.name, "--lake_uri", lake.root)
+    job = (
+        "--JOB_NAME",
+        PROD.purchases_resource("report"),
+        "--environment",
+        PROD.name,
+        "--lake_uri",
+        lake.root,
+    )
     reported = spark_submit("purchases_report", *job, **variables)
     assert reported.code == 0, reported.stderr
     file = lake.tree("reports/compras/purchases_current.parquet")["data.parquet"]

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from catlake.purchases.events import document
+from catlake.purchases.event_document import document
 from catlake.purchases.stored_documents import STORED, judged
+from tests.purchases.records import LOCAL
 from tests.purchases.tree import event
 
 EVENT = event("INSERT", "c_1", "2025-07-13 15:30:00", ("P1", "Café", "99.99", "2"), sequence="111")
-MADE = document(EVENT, "local-compras-ingest", "local")
+MADE = document(EVENT, LOCAL)
 PATH = MADE.path.removeprefix("compras/")
 BASE: dict[str, Any] = json.loads(MADE.content)
 
@@ -71,7 +72,7 @@ def test_a_row_has_no_column_that_the_schema_lacks() -> None:
 
 
 def test_an_event_without_a_number_has_none() -> None:
-    by_kinesis = document(event("INSERT", "c1", "2025-07-13 15:30:00"), "p", "local")
+    by_kinesis = document(event("INSERT", "c1", "2025-07-13 15:30:00"), LOCAL)
     row = judged("f", by_kinesis.path.removeprefix("compras/"), by_kinesis.content)
     assert (row["sequence"], "reason" in row) == (None, False)
 

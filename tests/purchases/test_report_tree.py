@@ -8,10 +8,11 @@ from pyspark.sql import SparkSession
 
 from catlake.purchases import document_tree as tree
 from catlake.purchases.document_tree import months, read_tree
-from catlake.purchases.events import document
+from catlake.purchases.event_document import document
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import LocalFiles, S3Files, files_for
 from catlake.runtime.run import explain
+from tests.purchases.records import LOCAL
 from tests.purchases.tree import event, write
 from tests.s3 import S3Server
 
@@ -118,7 +119,7 @@ def test_a_bucket_is_read_as_a_folder_is(spark: SparkSession, s3: S3Server) -> N
     root = f"s3://{s3.bucket()}/compras"
     files = files_for(spark, root)
     assert isinstance(files, S3Files)
-    made = [document(purchase(number, tenant), "p", "local") for tenant in TENANTS for number in range(7)]
+    made = [document(purchase(number, tenant), LOCAL) for tenant in TENANTS for number in range(7)]
     for each in made:
         files.write(root.removesuffix("compras") + each.path, each.content)
     # The mark that consoles leave for a folder is no file.

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from catlake.purchases.decimals import average, cents, plain, total
-from catlake.purchases.events import CURRENCY
+from catlake.purchases.event_document import CURRENCY
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 

@@ -8,7 +8,7 @@ from catlake.lake import Lake, Outcomes
 from catlake.lake.publish import publish, quarantine
 from catlake.purchases.current_purchases import CURRENT, current_purchases, daily, rejected, with_outcome
 from catlake.purchases.document_tree import months, read_tree
-from catlake.purchases.events import ROOT
+from catlake.purchases.event_document import DATASET
 from catlake.purchases.figures import Figures, as_json, figures, refuse_overflow
 from catlake.purchases.page import page
 from catlake.purchases.product_sales import PRODUCTS, products
@@ -28,7 +28,7 @@ def report(run: Run, lake: Lake) -> None:
     # Below a folder of their own, the tenants' reports collide with nothing, whatever a tenant is called.
     scope = "" if tenant is None else f"tenants/{tenant}"
     with run.step("read"):
-        root = lake.path(ROOT)
+        root = lake.path(contract(DATASET).root)
         folders = months(lake.files, root, tenant)
         run.report.read_from(
             "purchase_documents", root if tenant is None else joined(root, tenant), months=len(folders)

@@ -22,7 +22,7 @@ from catlake.purchases.decimals import (
     misfit_money,
     misfit_quantity,
 )
-from catlake.purchases.events import CURRENCY
+from catlake.purchases.event_document import CURRENCY
 from catlake.runtime.files import is_safe_name
 from catlake.text.json_text import Number, parse_exact
 
