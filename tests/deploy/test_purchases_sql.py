@@ -148,7 +148,7 @@ def test_the_report_and_the_queries_take_the_same_event_for_the_latest(spark: Sp
     for path, moment in zip(written, (".000Z", ".000123Z", ".000Z", ".000Z", ".123Z", ".123456Z"), strict=True):
         path.write_text(path.read_text(encoding="utf-8").replace(f"{second}.000Z", second + moment), encoding="utf-8")
     root = table(tmp_path / "bucket").folder
-    files = [judged(str(path), path.relative_to(root).as_posix(), path.read_bytes()) for path in written]
+    files = [judged(str(path), path.relative_to(root).as_posix(), path.read_bytes(), "USD") for path in written]
     rows = [tuple(file.get(name) for name in STORED.names) for file in files]
     report = current_purchases(with_outcome(spark.createDataFrame(rows, STORED)))
     with changed(tmp_path / CATALOG) as db:

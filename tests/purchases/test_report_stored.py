@@ -19,7 +19,7 @@ BASE: dict[str, Any] = json.loads(MADE.content)
 
 
 def row_of(content: bytes = MADE.content, path: str = PATH) -> dict[str, Any]:
-    return judged(f"/lake/compras/{path}", path, content)
+    return judged(f"/lake/compras/{path}", path, content, "USD")
 
 
 def changed(change: dict[str, Any]) -> bytes:
@@ -73,7 +73,7 @@ def test_a_row_has_no_column_that_the_schema_lacks() -> None:
 
 def test_an_event_without_a_number_has_none() -> None:
     by_kinesis = document(event("INSERT", "c1", "2025-07-13 15:30:00"), LOCAL)
-    row = judged("f", by_kinesis.path.removeprefix("compras/"), by_kinesis.content)
+    row = judged("f", by_kinesis.path.removeprefix("compras/"), by_kinesis.content, "USD")
     assert (row["sequence"], "reason" in row) == (None, False)
 
 

@@ -61,7 +61,7 @@ def months(files: Files, root: str, tenant: str | None) -> list[str]:
         return list(chain.from_iterable(pool.map(below, years)))
 
 
-def read_tree(spark: SparkSession, files: Files, root: str, folders: Sequence[str]) -> DataFrame:
+def read_tree(spark: SparkSession, files: Files, root: str, folders: Sequence[str], currency: str) -> DataFrame:
     """The files below some folders of the tree, each judged: STORED, in no order.
 
     Args:
@@ -69,11 +69,12 @@ def read_tree(spark: SparkSession, files: Files, root: str, folders: Sequence[st
         files: Where they lie.
         root: The folder `compras`.
         folders: What `months` returned.
+        currency: The one currency that the report adds up.
     """
     cores = spark.sparkContext.defaultParallelism
     named = spark.createDataFrame([(folder,) for folder in folders], "folder string")
     listed = named.coalesce(cores).mapInArrow(_lister(files), "file string, size bigint")
-    return listed.repartition(cores * TASKS_A_CORE, "file").mapInArrow(_reader(files, root), STORED)
+    return listed.repartition(cores * TASKS_A_CORE, "file").mapInArrow(_reader(files, root, currency), STORED)
 
 
 def _below(files: Files, folder: str) -> list[str]:
@@ -99,11 +100,11 @@ def _is_file(uri: str) -> bool:
     return name != "" and not (name.startswith(".") and name.endswith(".tmp"))
 
 
-def _reader(files: Files, root: str) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _reader(files: Files, root: str, currency: str) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def reads(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(STORED)
         names = (pair for batch in batches for pair in zip(*(c.to_pylist() for c in batch.columns), strict=True))
-        read = partial(_read, files, root)
+        read = partial(_read, files, root, currency)
         with lean_worker(), ThreadPoolExecutor(READERS) as pool:
             for portion in _portions(names):
                 rows = list(pool.map(read, portion))
@@ -125,12 +126,12 @@ def _portions(names: Iterator[tuple[str, int]]) -> Iterator[list[tuple[str, int]
         yield portion
 
 
-def _read(files: Files, root: str, name: tuple[str, int]) -> dict[str, Any]:
+def _read(files: Files, root: str, currency: str, name: tuple[str, int]) -> dict[str, Any]:
     file, size = name
     path = file.removeprefix(root + "/")
     if size > MOST_BYTES:
         return {"file": file, "path": path, "reason": f"{size} bytes are no document; it is not read", "raw": ""}
     try:
-        return judged(file, path, files.read(file))
+        return judged(file, path, files.read(file), currency)
     except FileNotFoundError:
         raise StoreError(f"{file}: it was removed while the report was made; run the report again") from None

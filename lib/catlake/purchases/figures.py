@@ -9,7 +9,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from catlake.purchases.decimals import average, cents, plain, total
-from catlake.purchases.event_document import CURRENCY
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 
@@ -19,7 +18,9 @@ TOP = 20
 Figures = Mapping[str, Any]
 
 
-def figures(daily: DataFrame, products: DataFrame, tenant: str | None, run_date: date, balance: Balance) -> Figures:
+def figures(
+    daily: DataFrame, products: DataFrame, tenant: str | None, run_date: date, currency: str, balance: Balance
+) -> Figures:
     """The figures over two datasets of the report.
 
     Args:
@@ -27,6 +28,7 @@ def figures(daily: DataFrame, products: DataFrame, tenant: str | None, run_date:
         products: `purchases_products`.
         tenant: The tenant that the report is of; None: all.
         run_date: The run's date.
+        currency: The currency of all money.
         balance: The run's balance.
 
     Returns:
@@ -47,7 +49,7 @@ def figures(daily: DataFrame, products: DataFrame, tenant: str | None, run_date:
             "quantity": plain(total(each["quantity"] for each in tenants)),
             "revenue": revenue,
             "average_ticket": average(revenue, purchases) if purchases else None,
-            "currency": CURRENCY,
+            "currency": currency,
             "tenants": len(tenants),
         },
         "period": {"first_day": days[0]["day"], "last_day": days[-1]["day"]} if days else None,

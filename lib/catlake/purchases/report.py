@@ -33,7 +33,7 @@ def report(run: Run, lake: Lake) -> None:
         run.report.read_from(
             "purchase_documents", root if tenant is None else joined(root, tenant), months=len(folders)
         )
-        stored = read_tree(run.spark, lake.files, root, folders)
+        stored = read_tree(run.spark, lake.files, root, folders, run.environment.currency)
         judged = stored.transform(with_outcome).persist(StorageLevel.MEMORY_AND_DISK)
         outcomes = Outcomes.of(judged, kept=CURRENT)
     if outcomes.quarantined:
@@ -59,7 +59,7 @@ def report(run: Run, lake: Lake) -> None:
         )
         # From what is written: the page, the files and the datasets cannot differ.
         written = {name: lake.read(each.uri, contract(name)) for name, each in staged.items()}
-        found = figures(written[DAILY], written[PRODUCTS], tenant, run.run_date, balance)
+        found = figures(written[DAILY], written[PRODUCTS], tenant, run.run_date, run.environment.currency, balance)
         files = {"report.json": as_json(found), "report.html": page(found)}
     run.report.settle(balance)
     run.report.highlights += _highlights(found)

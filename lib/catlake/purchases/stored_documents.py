@@ -22,7 +22,6 @@ from catlake.purchases.decimals import (
     misfit_money,
     misfit_quantity,
 )
-from catlake.purchases.event_document import CURRENCY
 from catlake.runtime.files import is_safe_name
 from catlake.text.json_text import Number, parse_exact
 
@@ -79,19 +78,20 @@ class _NoDocument(ValueError):
     """Why a file is no document of a purchase."""
 
 
-def judged(file: str, path: str, content: bytes) -> dict[str, Any]:
+def judged(file: str, path: str, content: bytes, currency: str) -> dict[str, Any]:
     """A file as a row of STORED.
 
     Args:
         file: Its URI.
         path: Where it lies below the tree's root: `tenant/yyyy/mm/dd/name`.
         content: Its bytes.
+        currency: The one currency that the report adds up.
     """
     row: dict[str, Any] = {"file": file, "path": path}
     try:
         document = _parsed(content)
         row |= _event(document, path)
-        row |= _purchase(document)
+        row |= _purchase(document, currency)
     except _NoDocument as error:
         row["reason"] = str(error)
     if row.get("reason") or row.get("misfit"):
@@ -140,7 +140,7 @@ def _event(document: Mapping[str, Any], path: str) -> dict[str, Any]:
     }
 
 
-def _purchase(document: Mapping[str, Any]) -> dict[str, Any]:
+def _purchase(document: Mapping[str, Any], currency: str) -> dict[str, Any]:
     lines = [_line(each, f"productos[{at}]") for at, each in enumerate(_list(document, "productos"))]
     summary = _object(document, "resumen")
     quantity = total = Decimal(0)
@@ -150,9 +150,9 @@ def _purchase(document: Mapping[str, Any]) -> dict[str, Any]:
     told = tuple(_sum(summary, name) for name in ("total_productos", "total_cantidad", "total_precio"))
     if (told[0], told[1], cents(told[2])) != (Decimal(len(lines)), quantity, cents(total)):
         raise _NoDocument("resumen disagrees with productos")
-    currency = _text(summary, "moneda", "resumen.")
-    if currency != CURRENCY:
-        raise _NoDocument(f"resumen.moneda is {currency!r:.40}: the report adds up {CURRENCY} only")
+    money = _text(summary, "moneda", "resumen.")
+    if money != currency:
+        raise _NoDocument(f"resumen.moneda is {money!r:.40}: the report adds up {currency} only")
     purchase = {
         "user_id": _text_or_null(document, "user_id"),
         "fecha": _text(document, "fecha"),
