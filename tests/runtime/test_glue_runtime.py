@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = {"5.1": "constraints.txt", "6.0": "constraints-glue6.txt"}
 GLUE_OF_PYTHON = {(3, 11): "5.1", (3, 13): "6.0"}
-GLUE_ITSELF = {"AWSGlueDataplanePython", "py4j", "pyspark"}
+GLUE_ITSELF = {"py4j", "pyspark"}
 """Part of the runtime, and so in no list of packages."""
 
 
