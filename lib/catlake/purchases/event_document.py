@@ -25,7 +25,6 @@ from catlake.runtime.environment import Environment
 from catlake.runtime.files import is_safe_name
 
 DATASET = "compras_json"
-CURRENCY = "USD"
 
 RAW_EVENTS = T.StructType(
     [
@@ -72,8 +71,15 @@ class DocumentSettings:
     @classmethod
     def of(cls, environment: Environment) -> "DocumentSettings":
         """The settings of an environment."""
+<<<<<<< HEAD
         job = environment.purchases_resource("ingest")
         return cls(contract(DATASET).path_template, job, environment.stage, environment.currency)
+=======
+        stage = environment.stage
+        return cls(
+            contract(DATASET).path_template, environment.purchases_resource("ingest"), stage, environment.currency
+        )
+>>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
