@@ -44,7 +44,7 @@ def test_a_lake_without_purchases_says_what_to_run(tmp_path: Path) -> None:
         months(LocalFiles(), str(tmp_path / "compras"), None)
 
 
-def test_an_unknown_shop_is_told_the_names_that_are_close(tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_shop_names_those_that_are_close(tmp_path: Path) -> None:
     write(tmp_path, *(purchase(1, tenant) for tenant in ("tienda-norte", "tienda-sur", "otra")))
     with pytest.raises(StoreError, match=r"no purchases of the tenant tienda-nort; .*\(tienda-norte, .*, …\), or run"):
         months(LocalFiles(), str(tmp_path / "compras"), "tienda-nort")
@@ -75,7 +75,7 @@ def test_a_file_that_a_writer_has_not_finished_is_none_yet(spark: SparkSession, 
     assert list(found(spark, tmp_path).values()) == [None]
 
 
-def test_a_file_too_large_for_a_document_is_told_and_not_read(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_too_large_for_a_document_is_reported_and_not_read(spark: SparkSession, tmp_path: Path) -> None:
     (path,) = write(tmp_path, purchase(1))
     large = path.with_name("insert_c9_20250713_153000_1.json")
     large.touch()
@@ -113,6 +113,7 @@ def test_the_files_of_a_task_are_held_in_portions() -> None:
     assert list(tree._portions(iter([]))) == []
 
 
+@pytest.mark.slow
 def test_a_bucket_is_read_as_a_folder_is(spark: SparkSession, s3: S3Server) -> None:
     s3.configure(spark)
     root = f"s3://{s3.bucket()}/compras"
