@@ -38,7 +38,7 @@ def titles(folder: Path | str) -> list[str]:
     return sorted(row["Title"] for row in rows(folder))
 
 
-def test_an_export_tells_what_it_is(tmp_path: Path) -> None:
+def test_an_export_has_the_facts_of_its_manifests(tmp_path: Path) -> None:
     folder = write(tmp_path, *titled("Uno", "Dos", "Tres"), files=2, empty_files=1)
     export = find_export(LocalFiles(), str(tmp_path))
     assert export.uri == str(folder)

@@ -29,6 +29,7 @@ from catlake.purchases.event_document import DocumentSettings, document
 from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
+from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json
@@ -46,7 +47,8 @@ PATIENCE = 120
 """Seconds that anything may take before the test gives up."""
 PROD = runtime_environment("prod")
 DOCUMENTS = contract("compras_json")
-STATEMENTS = sorted(SQL.glob(f"{PURCHASES}*.sql"))
+VIEW = SQL / f"{CURRENT_PURCHASES}.view.sql"
+STATEMENTS = sorted(set(SQL.glob(f"{PURCHASES}*.sql")) - {VIEW})
 
 
 class Parts:
@@ -142,7 +144,8 @@ def deploy(lake: Place, glue: Any) -> None:
     """What a deployment makes of the catalog."""
     glue.create_database(DatabaseInput={"Name": PROD.purchases_database})
     declared = table_input(DOCUMENTS, lake.root.replace("s3a://", "s3://"))
-    glue.create_table(DatabaseName=PROD.purchases_database, TableInput=declared)
+    for table_or_view in (declared, current_purchases_view(PROD.purchases_database)):
+        glue.create_table(DatabaseName=PROD.purchases_database, TableInput=table_or_view)
 
 
 def partitions(glue: Any) -> set[str]:
@@ -168,6 +171,7 @@ def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[
     of = table(lake / "bucket")
     with changed(lake / CATALOG) as db:
         register_documents(db, of)
+        execute_athena(db, of.database, VIEW.read_text())
         return {file.name: as_json(execute_athena(db, of.database, file.read_text()).fetchall()) for file in STATEMENTS}
 
 

@@ -127,7 +127,7 @@ def finished(
 
 
 def command(script: str, *arguments: str, jars: Sequence[Path] = ()) -> list[str]:
-    """The command line of DESIGN, "Arguments: a contract"; `jars` are what Glue has of its own."""
+    """The command line of a job; `jars` are what Glue has of its own."""
     return [
         str(BIN / "spark-submit"),
         *(["--jars", ",".join(map(str, jars))] if jars else []),

@@ -25,7 +25,6 @@ from catlake.runtime.environment import Environment
 from catlake.runtime.files import is_safe_name
 
 DATASET = "compras_json"
-CURRENCY = "USD"
 
 RAW_EVENTS = T.StructType(
     [
@@ -71,7 +70,9 @@ class DocumentSettings:
     def of(cls, environment: Environment) -> "DocumentSettings":
         """The settings of an environment."""
         stage = environment.stage
-        return cls(contract(DATASET).path_template, f"{stage}-compras-ingest", stage, CURRENCY)
+        return cls(
+            contract(DATASET).path_template, environment.purchases_resource("ingest"), stage, environment.currency
+        )
 
 
 @dataclass(frozen=True, slots=True)
