@@ -174,6 +174,11 @@ test-slow: setup wheels ## the slow tests
 coverage: setup wheels ## the tests of `make test`, and which lines of the product they run (build/coverage)
 	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
+.PHONY: golden
+golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
+	@CATLAKE_GOLDEN=write $(PYTEST) tests/conversations/test_golden.py tests/bedrock/test_golden.py \
+	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
+
 .PHONY: rehearse
 rehearse: setup ## jobs as Glue runs them, on s3-server and aws-server, which must run beside it
 	@docker/run rehearse

@@ -23,7 +23,7 @@ class NamedQuery(NamedTuple):
 
 
 def named_queries(env: Environment) -> Iterator[NamedQuery]:
-    """The queries of deploy/sql for an environment. Views are left out: the jobs create them."""
+    """The queries of deploy/sql for an environment. Views are left out: the catalog has them."""
     for file in sorted(SQL.glob("*.sql")):
         if file.name.endswith(".view.sql"):
             continue

@@ -15,6 +15,7 @@ from catlake.runtime.environment import Environment
 from deploy.access import QUERY_RESULTS
 from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
+from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
 from deploy.stacks.resources import KEPT, tag_stack
 
@@ -81,19 +82,24 @@ class StorageStack(Stack):
     def _catalog(self) -> None:
         deployment = self._deployment
         databases = {name: self._database(name) for name in filter(deployment.makes, deployment.databases)}
-        for name, table in deployment.tables.items():
-            if deployment.makes(name):
+        tables = [
+            (table.database, table_input(table.contract, f"s3://{table.bucket}"))
+            for table in deployment.tables.values()
+        ]
+        purchases = deployment.env.purchases_database
+        for database, table in [*tables, (purchases, current_purchases_view(purchases))]:
+            if deployment.makes(table["Name"]):
                 created = glue.CfnTable(
                     self,
-                    f"Table-{name}",
+                    f"Table-{table['Name']}",
                     catalog_id=Aws.ACCOUNT_ID,
-                    database_name=table.database,
+                    database_name=database,
                     table_input=glue.CfnTable.TableInputProperty(),
                 )
                 # CloudFormation and Glue's API name every part of a table alike.
-                created.add_property_override("TableInput", table_input(table.contract, f"s3://{table.bucket}"))
-                if table.database in databases:
-                    created.add_resource_dependency(databases[table.database])
+                created.add_property_override("TableInput", table)
+                if database in databases:
+                    created.add_resource_dependency(databases[database])
 
     def _database(self, name: str) -> glue.CfnDatabase:
         created = glue.CfnDatabase(

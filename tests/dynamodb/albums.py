@@ -1,4 +1,4 @@
-"""Music albums, exports of them, and the hands that break such exports."""
+"""Music albums, exports of them, and functions that damage such exports."""
 
 import base64
 import binascii
@@ -52,7 +52,7 @@ def titled(*titles: str) -> list[Item]:
 
 
 def write(folder: Path, *items: Line, time: str = TIME, files: int = 1, empty_files: int = 0, **options: Any) -> Path:
-    """An export of some albums, of one data file unless told; its folder."""
+    """Writes an export of some albums, by default in one data file; returns its folder."""
     return write_export(
         folder,
         items,

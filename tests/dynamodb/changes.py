@@ -49,14 +49,14 @@ def write_changes(
     edit_entries(
         export, lambda entry: {**entry, "dataFileS3Key": f"AWSDynamoDB/data/{Path(entry['dataFileS3Key']).name}"}
     )
-    told = {
+    fields = {
         "exportType": "INCREMENTAL_EXPORT",
         "exportTime": None,
         "exportFromTime": start,
         "exportToTime": end,
         "outputView": "NEW_AND_OLD_IMAGES",
     }
-    edit_summary(export, **{**told, **summary})
+    edit_summary(export, **{**fields, **summary})
     return export
 
 

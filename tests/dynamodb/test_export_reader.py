@@ -215,7 +215,7 @@ def test_a_line_that_cannot_be_read_is_rejected_and_all_others_are_read(tmp_path
         (b'{"Item": {"Title": ' + b'{"L": [' * 300 + b"]}" * 300 + b"}}", "attribute Title: not writable as JSON"),
     ],
 )
-def test_a_malformed_line_tells_its_reason_and_keeps_its_text(line: bytes, reason: str, tmp_path: Path) -> None:
+def test_a_malformed_line_gets_its_reason_and_keeps_its_text(line: bytes, reason: str, tmp_path: Path) -> None:
     folder = write(tmp_path, ALBUM)
     sound = encode(ALBUM).encode()
     replace_lines(folder, sound, line, sound)
@@ -249,7 +249,7 @@ def test_an_item_without_a_required_attribute_is_rejected(title: Any, tmp_path: 
     assert whole[REJECTED] is None
 
 
-def test_the_first_reason_of_an_item_is_told(tmp_path: Path) -> None:
+def test_the_first_reason_of_an_item_is_kept(tmp_path: Path) -> None:
     write(tmp_path, album(Year={"S": "?"}, Title=None))
     schema = T.StructType([attribute("Year", T.LongType()), attribute("Title", TEXT, required=True)])
     assert [row["reason"] for row in rejected(tmp_path, schema)] == ["attribute Year: expected N, found S"]
@@ -495,7 +495,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "gzip or cut_off or 
 """
 
 
-def test_without_isal_broken_files_are_told_alike() -> None:
+def test_without_isal_broken_files_give_the_same_errors() -> None:
     tests = str(Path(__file__).with_name("test_broken_exports.py"))
     done = subprocess.run([sys.executable, "-c", WITHOUT_ISAL, tests], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -120,7 +120,7 @@ def test_empty_segments_of_a_key_are_read(form: str, configured: SparkSession, s
 @pytest.fixture
 def exact_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Files]:
     """A bucket of a server that keeps empty segments of keys, as S3 itself does (the one of the other tests joins
-    what stands around them)."""
+    what is around them)."""
     with moto_server() as endpoint:
         files = S3Files(S3Settings(endpoint=endpoint, access_key="a", secret_key="s", path_style=True))
         files.client.create_bucket(Bucket="bucket")
@@ -146,7 +146,7 @@ def test_empty_segments_are_names_on_s3_or_lost_on_the_way(
 
 
 @pytest.mark.slow
-def test_the_key_as_it_stands_goes_before_the_one_without_empty_segments(exact_s3: S3Files, tmp_path: Path) -> None:
+def test_the_unchanged_key_goes_before_the_one_without_empty_segments(exact_s3: S3Files, tmp_path: Path) -> None:
     export = write(tmp_path, *titled("Uno"))
     key = f"exports//{data_file(export).relative_to(tmp_path).as_posix()}"
     edit_entries(export, lambda entry: {**entry, "dataFileS3Key": key})

@@ -224,7 +224,7 @@ def test_incremental_exports_alone_ask_for_a_full_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("fields", "message"),
     [
         ({"outputView": "OLD_IMAGE"}, "outputView OLD_IMAGE is not supported"),
         ({"exportFromTime": AT_6}, "is not before exportToTime"),
@@ -232,14 +232,14 @@ def test_incremental_exports_alone_ask_for_a_full_one(tmp_path: Path) -> None:
         ({"itemCount": 7}, "counts 7 items but manifest-files.json lists 0"),
     ],
 )
-def test_a_summary_that_makes_no_sense_is_told(told: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_summary_that_makes_no_sense_is_refused(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
     full(tmp_path, time="2025-08-04T04:00:00Z")
-    write_changes(tmp_path, start="2025-08-04T04:00:00Z", end=AT_6, **told)
+    write_changes(tmp_path, start="2025-08-04T04:00:00Z", end=AT_6, **fields)
     with pytest.raises(ExportError, match=message):
         chain(tmp_path)
 
 
-def test_a_missing_data_file_of_an_incremental_export_is_told(tmp_path: Path) -> None:
+def test_a_missing_data_file_of_an_incremental_export_is_named(tmp_path: Path) -> None:
     full(tmp_path)
     export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
     shutil.rmtree(export.parent / "data")
@@ -441,7 +441,7 @@ def test_a_chain_of_the_full_export_alone_is_read_without_a_shuffle(spark: Spark
     ]
 
 
-def test_a_window_whose_data_changed_on_the_way_is_told(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_window_whose_data_changed_on_the_way_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     full(tmp_path)
     export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
     for file in (export.parent / "data").iterdir():

@@ -227,10 +227,10 @@ def test_a_broken_line_is_rejected_with_its_place_and_text(line: str, tmp_path: 
     export = as_ion(write(tmp_path, ALBUM), ion_line({"Item": ALBUM}), raw)
     good, broken = read(tmp_path, column(T.StringType()))
     assert good == {"Title": "La Candela Viva", REJECTED: None}
-    told = broken[REJECTED]
-    assert reason in told["reason"]
-    assert (told["file"], told["line"]) == (str(data_file(export)), 2)
-    assert told["raw"] == raw.decode("utf-8", "backslashreplace")
+    rejected = broken[REJECTED]
+    assert reason in rejected["reason"]
+    assert (rejected["file"], rejected["line"]) == (str(data_file(export)), 2)
+    assert rejected["raw"] == raw.decode("utf-8", "backslashreplace")
 
 
 def test_a_column_that_is_not_read_is_not_looked_at(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """The SQL of deploy/sql: Athena's by its grammar, and right by its results on small tables worked out by hand."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,132 +12,18 @@ from sqlglot import exp
 
 from catlake.bedrock.view import view_statement
 from catlake.contracts.contract import contract
-from catlake.runtime.environment import environment, environment_names
 from local.duckdb_catalog import CATALOG, changed, execute_athena, register
+from catlake.runtime.environment import environment
 from tests.catalog import publish
+from tests.deploy.sql_rows import DATASETS, usd
 
+LOCAL = environment("local")
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
 FILES = sorted(path.name for path in SQL.glob("*.sql"))
 # Those of the purchases run in a database of their own: test_purchases_sql.py.
 QUERIES = [name for name in FILES if not name.endswith(".view.sql") and not name.startswith("compras_")]
 VIEW = "cat_local_token_usage_analysis"
-LOCAL = environment("local")
 
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def usd(text: str) -> Decimal:
-    return Decimal(text)
-
-
-# 1,000 tokens in, 200 out: 0.003 + 0.003 = 0.006 USD.
-USAGE = {
-    "create_date": at("2025-12-01 10:00:00"),
-    "input_token": 1000,
-    "output_token": 200,
-    "precio_token_input": usd("0.003"),
-    "precio_token_output": usd("0.003"),
-    "total_price": usd("0.006"),
-    "pk": "u1",
-    "sk": "u1#CONV#c1",
-    "source": "new_table",
-}
-USAGES = [
-    USAGE,
-    # The 30th in UTC, and still the 29th in Bogotá.
-    {**USAGE, "create_date": at("2025-11-30 02:30:00"), "pk": "u2", "sk": "c2", "source": "old_table"},
-    {
-        **USAGE,
-        "create_date": at("2025-12-01 10:59:59"),
-        "input_token": 3000,
-        "output_token": 0,
-        "precio_token_input": usd("0.009"),
-        "precio_token_output": usd("0"),
-        "total_price": usd("0.009"),
-        "sk": "u1#CONV#c3",
-    },
-    {
-        **USAGE,
-        "create_date": at("2025-12-02 00:00:00"),
-        "input_token": 0,
-        "output_token": 0,
-        "precio_token_input": usd("0"),
-        "precio_token_output": usd("0"),
-        "total_price": usd("0"),
-        "sk": "u1#CONV#c4",
-    },
-    {
-        **USAGE,
-        "create_date": at("2025-12-02 23:59:59"),
-        "input_token": 0,
-        "output_token": 1,
-        "precio_token_input": usd("0"),
-        "precio_token_output": usd("0.000015"),
-        "total_price": usd("0.000015"),
-        "sk": "u1#CONV#c5",
-    },
-]
-DAILY = {
-    "conversation_id": "c1",
-    "user_id": "u1",
-    "fecha": at("2025-12-01 00:00:00"),
-    "token_pregunta": 1000,
-    "token_respuesta": 200,
-    "tokens_total": 1200,
-    "costo_estimado_usd": usd("0.006"),
-    "modelo": "claude",
-    "region": "us-east-1",
-}
-DAILIES = [
-    DAILY,
-    {**DAILY, "conversation_id": "c2", "fecha": at("2025-12-01 23:59:59"), "tokens_total": 1},
-    {**DAILY, "conversation_id": "c3", "fecha": at("2025-12-02 00:00:00"), "costo_estimado_usd": usd("0.000015")},
-]
-COST = {
-    "pk": "u1",
-    "sk": "u1#CONV#c1",
-    "conversation_id": "c1",
-    "create_date": at("2025-12-01 10:00:00"),
-    "model": "claude-v3-haiku",
-    "region": "us-east-1",
-    "calls": 2,
-    "input_tokens": 1000,
-    "output_tokens": 200,
-    "image_tokens": 0,
-    "price_state": "priced",
-    "total_cost": usd("0.5"),
-}
-COSTS = [
-    COST,
-    {**COST, "sk": "c2", "calls": 3, "total_cost": usd("0.000000000001")},
-    {**COST, "model": "unheard-of", "price_state": "unpriced", "unpriced_because": "so", "total_cost": None},
-]
-USER = {
-    "usuario_id": "1",
-    "nombre": "Ana",
-    "gerencia": "TI",
-    "ciudad": "Bogotá",
-    "fecha_primera_conversacion": date(2025, 8, 4),
-    "numero_conversaciones": 1,
-    "conversacion_completa": "[]",
-    "feedback_total": "[]",
-    "numero_feedback": 0,
-    "token_pregunta": 1,
-    "token_respuesta": 1,
-}
-USERS = [
-    USER,
-    {**USER, "usuario_id": "2", "fecha_primera_conversacion": date(2025, 9, 30), "numero_conversaciones": 4},
-    {**USER, "usuario_id": "3", "fecha_primera_conversacion": None, "numero_conversaciones": 2},
-]
-DATASETS = {
-    "tokens_table_consolidated": USAGES,
-    "tokens_analysis": DAILIES,
-    "token_costs": COSTS,
-    "curated_conversations": USERS,
-}
 
 VIEW_COLUMNS = [
     ("create_date", "TIMESTAMP"),
@@ -270,9 +155,3 @@ def test_the_view_has_the_rows_with_tokens_the_newest_first(db: duckdb.DuckDBPyC
         (datetime(2025, 12, 1, 10), 1000, 200, 1200, usd("0.003"), usd("0.003"), usd("0.006"), "new_table"),
         (datetime(2025, 11, 30, 2, 30), 1000, 200, 1200, usd("0.003"), usd("0.003"), usd("0.006"), "old_table"),
     ]
-
-
-@pytest.mark.parametrize("name", environment_names())
-def test_the_catalog_query_asks_for_the_database_of_its_environment(name: str) -> None:
-    text = (SQL / "catalog_columns.sql").read_text(encoding="utf-8").replace("{env}", name)
-    assert f"'{environment(name).database}'" in text

@@ -8,16 +8,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import pytest
 import simplejson
 from playwright.sync_api import Browser, Dialog, Page
 
-from catlake.purchases.charts import COLOURS, MOST_DAYS, MOST_TENANTS, STYLE, charts
+from catlake.purchases.charts import MOST_DAYS, MOST_TENANTS
 from catlake.purchases.figures import Figures, as_json
 from catlake.purchases.page import page
 from catlake.text.display import number
-from tests.purchases.pages import day, found, nothing_sold, product, tenant
+from tests.purchases.pages import day, nothing_sold, product, sales, tenant
 
 HOSTILE = (
     "<script>window.hit = 1</script>",
@@ -79,7 +78,7 @@ def numbers_of(value: Any) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def usual(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page of the base report, for tests that only look."""
-    with opened(browser, tmp_path_factory.mktemp("usual"), found()) as view:
+    with opened(browser, tmp_path_factory.mktemp("usual"), sales()) as view:
         yield view
 
 
@@ -87,7 +86,7 @@ def usual(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_the_figures_of_the_page_are_those_of_the_json_and_none_else(usual: Page) -> None:
-    figures = simplejson.loads(as_json(found()), use_decimal=True)
+    figures = simplejson.loads(as_json(sales()), use_decimal=True)
     shown = usual.eval_on_selector_all("data", "all => all.map(node => node.value)")
     assert set(shown) <= set(numbers_of(figures))
     # All of them but the ranks, which are places, and what neither table nor sentence holds.
@@ -123,10 +122,10 @@ def test_the_charts_show_what_the_tables_say(usual: Page) -> None:
 def test_the_report_of_one_shop_keeps_long_names_and_figures_whole_on_a_phone(browser: Browser, tmp_path: Path) -> None:
     # A shop's name is a safe path segment: it cannot hold more.
     shop, most = "-._" * 42 + "..", Decimal("-123456789012345678901234567890123456.78")
-    figures = found(
+    figures = sales(
         scope={"tenant_id": shop},
         tenants=[tenant(shop)],
-        totals={**found()["totals"], "revenue": most},
+        totals={**sales()["totals"], "revenue": most},
         best_sellers={"products": [], "more": 0},
     )
     with opened(browser, tmp_path, figures, width=390) as view:
@@ -142,7 +141,7 @@ def test_the_report_of_one_shop_keeps_long_names_and_figures_whole_on_a_phone(br
 def test_charts_show_a_part_of_many_days_and_shops_and_the_page_says_so(browser: Browser, tmp_path: Path) -> None:
     days = [day("2024-02-29"), *(day(f"2025-{month:02}-{on:02}") for month in range(1, 7) for on in range(1, 29))]
     tenants = [tenant(f"tienda-{number}") for number in range(MOST_TENANTS + 1)]
-    with opened(browser, tmp_path, found(daily=days, best_day=days[0], tenants=tenants)) as view:
+    with opened(browser, tmp_path, sales(daily=days, best_day=days[0], tenants=tenants)) as view:
         assert 0 < view.locator("#days .bars .point").count() <= MOST_DAYS
         assert view.locator("section:has(#dias) tbody tr").count() == len(days)
         assert f"los últimos {MOST_DAYS} días" in view.inner_text("section:has(#dias)")
@@ -165,7 +164,7 @@ def test_where_nothing_was_sold_the_page_says_so(browser: Browser, tmp_path: Pat
 @pytest.fixture(scope="module")
 def hostile(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     products = [product(rank, nombre=name, codigo=name) for rank, name in enumerate(HOSTILE, 1)]
-    figures = found(best_sellers={"products": products, "more": 0})
+    figures = sales(best_sellers={"products": products, "more": 0})
     with opened(browser, tmp_path_factory.mktemp("hostile"), figures) as view:
         yield view
 
@@ -193,9 +192,9 @@ def test_hostile_names_stand_in_the_hover_labels_as_text(hostile: Page) -> None:
     for at, name in enumerate(HOSTILE):
         # Forced: Plotly follows the mouse on a layer that lies above the bars.
         hostile.locator("#products .bars .point").nth(at).hover(force=True)
-        # The label before it says another quantity.
-        said = number(product(at + 1)["quantity"])
-        hostile.wait_for_selector(f"#products .hoverlayer .hovertext:has-text('{said}\u00a0unidades')")
+        # The label before it has another quantity.
+        units = number(product(at + 1)["quantity"])
+        hostile.wait_for_selector(f"#products .hoverlayer .hovertext:has-text('{units}\u00a0unidades')")
         shown = hostile.locator("#products .hoverlayer .hovertext .nums").text_content() or ""
         shown = re.sub("[\u2066-\u2069]", "", shown).replace(" ", "")
         plain = re.sub("[\u202a-\u202e]", "", visible_lines(name)).replace(" ", "")
@@ -217,7 +216,7 @@ def test_hostile_names_do_nothing(hostile: Page) -> None:
 
 def test_nothing_may_be_fetched_or_run_besides(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    file.write_bytes(page(found()))
+    file.write_bytes(page(sales()))
     view = browser.new_page()
     refused: list[str] = []
     view.on("console", lambda message: refused.append(message.text))
@@ -236,20 +235,20 @@ def test_nothing_may_be_fetched_or_run_besides(browser: Browser, tmp_path: Path)
 
 
 def test_no_address_stands_in_an_attribute() -> None:
-    markup = re.sub(r"<script.*?</script>", "", page(found()).decode(), flags=re.DOTALL)
+    markup = re.sub(r"<script.*?</script>", "", page(sales()).decode(), flags=re.DOTALL)
     assert re.findall(r'(?:src|href|action|srcset)="([^"]*)"', markup) == ["data:,"]
     assert "url(" not in markup and "@import" not in markup
 
 
 def test_the_embedded_figures_cannot_end_their_element() -> None:
-    figures = found(best_sellers={"products": [product(1, nombre="</script><!--<script>")], "more": 0})
+    figures = sales(best_sellers={"products": [product(1, nombre="</script><!--<script>")], "more": 0})
     (data,) = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page(figures).decode(), re.DOTALL)
     assert "<" not in data
-    assert json.loads(data)["charts"]["products"]["data"][0]["type"] == "bar"
+    assert json.loads(data)["charts"]["products"]["kind"] == "ranking"
 
 
 def test_the_same_figures_give_the_same_bytes() -> None:
-    assert page(found()) == page(found())
+    assert page(sales()) == page(sales())
 
 
 def test_the_page_fits_every_screen(hostile: Page) -> None:
@@ -282,20 +281,24 @@ def test_who_cannot_see_the_charts_has_the_tables(usual: Page) -> None:
 
 
 def test_text_and_bars_stand_out_from_what_is_behind_them() -> None:
+    style = re.findall(r"<style>(.*?)</style>", page(sales()).decode(), re.DOTALL)[0]
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", style))
     white, on_green, on_notice = "#ffffff", "#d9ece5", "#fbeadf"
-    ink, muted, green, clay, paper, card = (COLOURS[x] for x in ("ink", "muted", "green", "clay", "paper", "card"))
+    ink, muted, green, clay, paper, card = (
+        colours[name] for name in ("ink", "muted", "green", "clay", "paper", "card")
+    )
     texts = [(ink, paper), (ink, card), (muted, paper), (muted, card), (green, paper)]
     texts += [(white, green), (on_green, green), (card, ink), (ink, on_notice)]
     faint = [pair for pair in texts if contrast(*pair) < 4.5]
     assert not faint, "WCAG 2.2, 1.4.3"
     assert contrast(green, card) >= 3 and contrast(clay, card) >= 3, "WCAG 2.2, 1.4.11"
-    assert {on_green, on_notice} <= set(re.findall("#[0-9a-f]{6}", STYLE)), "the pairs above are the page's"
+    assert {on_green, on_notice} <= set(re.findall("#[0-9a-f]{6}", style)), "the pairs above are the page's"
 
 
-def test_plotly_knows_every_property_of_the_charts() -> None:
-    for name, chart in charts(found()).items():
-        # It refuses what it does not know.
-        assert go.Figure(chart).data[0].type == "bar", name
+def test_plotly_knows_every_property_of_the_charts(usual: Page) -> None:
+    check = "all => all.map(plot => Plotly.validate(plot.data, plot.layout) ?? [])"
+    problems = usual.eval_on_selector_all(".plot", check)
+    assert problems == [[], [], []]
 
 
 def contrast(one: str, other: str) -> float:

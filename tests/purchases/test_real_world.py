@@ -75,7 +75,7 @@ def test_of_two_changes_within_a_millisecond_the_later_is_current(
 ) -> None:
     read(DATA / "microsecond-order/in")
     root = str(tmp_path / "lake/compras")
-    stored = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, None))
+    stored = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, None), "USD")
     rows = stored.transform(with_outcome).transform(current_purchases).collect()
     assert {row["compra_id"]: str(row["revenue"]) for row in rows} == {"A": "4.00", "B": "4.00", "D": "4.00"}
 

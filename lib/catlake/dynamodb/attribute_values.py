@@ -123,9 +123,9 @@ def _converter(data_type: T.DataType) -> Convert:
         case T.StringType():
             return _string
         case T.BooleanType():
-            return _boolean
+            return _body("BOOL", bool)
         case T.BinaryType():
-            return _binary
+            return _body("B", base64.b64decode)
         case T.DecimalType():
             return _decimal(data_type)
         case T.ByteType() | T.ShortType() | T.IntegerType() | T.LongType():
@@ -202,39 +202,38 @@ def _string(value: AttributeValue) -> str | None:
     return plain_json(value)
 
 
-def _boolean(value: AttributeValue) -> Any:
-    return _expect(value, "BOOL")
+def _body(expected: str, convert: Callable[[Any], Any]) -> Convert:
+    """Converts the bodies of attribute values of one type; NULL is null."""
 
+    def convert_body(value: AttributeValue) -> Any:
+        tag, body = tag_and_body(value)
+        if tag == expected:
+            return convert(body)
+        if tag == "NULL":
+            return None
+        raise Mismatch(f"expected {expected}, found {tag}")
 
-def _binary(value: AttributeValue) -> bytes | None:
-    body = _expect(value, "B")
-    return None if body is None else base64.b64decode(body)
+    return convert_body
 
 
 def _integer(bits: int) -> Convert:
     limit = 1 << (bits - 1)
 
-    def convert(value: AttributeValue) -> int | None:
-        body = _expect(value, "N")
-        if body is None:
-            return None
+    def convert(body: str) -> int:
         number = Decimal(body)
         # First the size: int() of 1E+9999 would build a number of ten thousand digits.
         if number.adjusted() > 20 or number != number.to_integral_value() or not -limit <= number < limit:
             raise Mismatch(f"number {body} is no integer of {bits} bits")
         return int(number)
 
-    return convert
+    return _body("N", convert)
 
 
 def _decimal(data_type: T.DecimalType) -> Convert:
     quantum = Decimal(1).scaleb(-data_type.scale)
     whole_digits = data_type.precision - data_type.scale
 
-    def convert(value: AttributeValue) -> Decimal | None:
-        body = _expect(value, "N")
-        if body is None:
-            return None
+    def convert(body: str) -> Decimal:
         number = Decimal(body)
         if number and number.adjusted() >= whole_digits:
             raise Mismatch(f"number {body} does not fit {data_type.simpleString()}")
@@ -243,7 +242,7 @@ def _decimal(data_type: T.DecimalType) -> Convert:
             raise Mismatch(f"number {body} has more digits than {data_type.simpleString()} holds")
         return exact
 
-    return convert
+    return _body("N", convert)
 
 
 def _array(element: Convert) -> Convert:
@@ -261,32 +260,25 @@ def _array(element: Convert) -> Convert:
 
 
 def _map(item: Convert) -> Convert:
-    def convert(value: AttributeValue) -> list[tuple[str, Any]] | None:
-        body = _expect(value, "M")
-        return None if body is None else [(key, item(value)) for key, value in body.items()]
-
-    return convert
+    return _body("M", lambda body: [(key, item(value)) for key, value in body.items()])
 
 
 def _struct(data_type: T.StructType) -> Convert:
     fields = [(field.name, source_of(field), converter(field), field.nullable) for field in data_type.fields]
 
-    def convert(value: AttributeValue) -> dict[str, Any] | None:
-        body = _expect(value, "M")
-        if body is None:
-            return None
+    def convert(body: dict[str, AttributeValue]) -> dict[str, Any]:
         row = {}
         for name, source, convert_field, nullable in fields:
             try:
-                inner = body.get(source)
-                row[name] = None if inner is None else convert_field(inner)
+                value = body.get(source)
+                row[name] = None if value is None else convert_field(value)
             except Mismatch as mismatch:
                 raise Mismatch(f"{source}: {mismatch}") from None
             if row[name] is None and not nullable:
                 raise Mismatch(f"{source}: missing")
         return row
 
-    return convert
+    return _body("M", convert)
 
 
 def _never_null_unless(nullable: bool, convert: Convert) -> Convert:
@@ -326,15 +318,6 @@ def _from_json_text(convert: Convert) -> Convert:
         return convert(typed(parsed))
 
     return convert_text
-
-
-def _expect(value: AttributeValue, expected: str) -> Any:
-    tag, body = tag_and_body(value)
-    if tag == "NULL":
-        return None
-    if tag != expected:
-        raise Mismatch(f"expected {expected}, found {tag}")
-    return body
 
 
 def _plain(value: AttributeValue) -> Any:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -17,13 +17,7 @@ from catlake.text import json_text
 
 Item = dict[str, AttributeValue]
 
-VERSION_COLUMNS = T.StructType(
-    [
-        T.StructField(KEY, T.StringType()),
-        T.StructField(VERSION, T.LongType()),
-        T.StructField(FATE, T.ByteType()),
-    ]
-)
+VERSION_COLUMNS = T.StructType().add(KEY, T.StringType()).add(VERSION, T.LongType()).add(FATE, T.ByteType())
 
 # Eighteen digits reach to the year 33658, and fit a bigint.
 _MICROSECONDS = re.compile("[0-9]{1,18}")
@@ -60,12 +54,8 @@ class ParsedLines:
     deleted: Sequence[int] = ()
 
 
-class LineParser(Protocol):
-    """Parses lines of an export. Travels to the executors."""
-
-    def __call__(self, lines: Sequence[bytes]) -> ParsedLines:
-        """Parses some lines."""
-        ...
+LineParser = Callable[[Sequence[bytes]], ParsedLines]
+"""Parses some lines of an export. Travels to the executors."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ class ItemLines:
     written: int = 0
 
     def __call__(self, lines: Sequence[bytes]) -> ParsedLines:
-        """See `LineParser`."""
+        """Parses some lines."""
         parse = self.format.parse
         items: list[Item | None] = []
         reasons: list[str | None] = [None] * len(lines)
@@ -129,7 +119,7 @@ class ChangeLines:
     end: int
 
     def __call__(self, lines: Sequence[bytes]) -> ParsedLines:
-        """See `LineParser`."""
+        """Parses some lines."""
         items: list[Item | None] = []
         reasons: list[str | None] = []
         deleted: list[int] = []

@@ -41,13 +41,12 @@ GzipFile, InflateError = _gzip()
 REJECTED = "_rejected"
 """The column that says why an item could not be read; null for all others."""
 
-REJECTED_TYPE = T.StructType(
-    [
-        T.StructField("file", T.StringType(), False),
-        T.StructField("line", T.LongType(), False),
-        T.StructField("reason", T.StringType(), False),
-        T.StructField("raw", T.StringType(), False),
-    ]
+REJECTED_TYPE = (
+    T.StructType()
+    .add("file", T.StringType(), False)
+    .add("line", T.LongType(), False)
+    .add("reason", T.StringType(), False)
+    .add("raw", T.StringType(), False)
 )
 
 CHUNK_BYTES = 1 << 20

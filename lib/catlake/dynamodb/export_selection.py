@@ -18,10 +18,18 @@ from catlake.dynamodb.export_manifest import (
     verified_export,
     verify_checksum,
 )
+from catlake.runtime.arguments import Argument, count, flag, optional, uri
 from catlake.runtime.errors import ExportError
 from catlake.runtime.files import Files, files_for, normalized
 from catlake.runtime.metrics import EXPORT_AGE_HOURS
 from catlake.runtime.run import Run
+
+ARGUMENTS = (
+    Argument("export_uri", uri),
+    Argument("max_export_age_hours", optional(count), None),
+    Argument("allow_filtered_export", flag, False),
+)
+"""What every job that reads an export takes."""
 
 STARTED = "_started"
 

@@ -94,7 +94,3 @@ class ShrinkError(CatlakeError):
 
 class QuarantineLimitError(CatlakeError):
     """More records were quarantined than the environment allows."""
-
-
-class MetricsError(CatlakeError):
-    """A metric that is not among those that dashboards and alarms know."""

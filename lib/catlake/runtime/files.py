@@ -50,54 +50,48 @@ class Files(Protocol):
 
     def list(self, folder: str) -> Iterator[FileInfo]:
         """All files below a folder, at any depth, ordered by URI; none when the folder does not exist."""
-        ...
 
     def folders(self, folder: str) -> Iterator[str]:
         """The names of the folders directly in a folder, in order; none when the folder does not exist."""
-        ...
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file (not a folder) of this URI."""
-        ...
 
     def open(self, uri: str) -> BinaryIO:
         """A stream of a file's bytes. Raises FileNotFoundError."""
-        ...
 
     def read(self, uri: str) -> bytes:
         """The whole of a small file. Raises FileNotFoundError."""
-        ...
+        with contextlib.closing(self.open(uri)) as stream:
+            return stream.read()
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes a small file in one step, over an old one."""
-        ...
 
     def create(self, uri: str, content: bytes) -> bool:
         """Writes a small file in one step, unless it exists: then nothing changes, and it returns False.
 
         It does not wait for the disk: a power cut may lose the newest files, a killed process loses none.
         """
-        ...
 
     def upload(self, source: Path, target: str) -> None:
         """Moves a file of this machine, of any size, to a URI, over an old one."""
-        ...
 
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
-        ...
 
     def remove(self, folder: str) -> None:
         """Removes a folder with everything below it, if it exists."""
-        ...
 
     def delete(self, uri: str) -> None:
         """Removes a file, if it exists."""
-        ...
 
     def refuse_unwritable(self, folder: str) -> None:
-        """Raises StoreError when no file can be written below a folder, which need not exist yet."""
-        ...
+        """Raises StoreError when no file can be written below a folder, which need not exist yet.
+
+        Without a check of its own, a place refuses the first file that is written.
+        """
+        return
 
 
 def files_for(spark: SparkSession, uri: str) -> Files:
@@ -143,7 +137,7 @@ def literal(uri: str) -> str:
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
 
 
-class LocalFiles:
+class LocalFiles(Files):
     """Files of this machine's file system."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
@@ -165,9 +159,6 @@ class LocalFiles:
 
     def open(self, uri: str) -> BinaryIO:
         return open(uri, "rb")
-
-    def read(self, uri: str) -> bytes:
-        return Path(uri).read_bytes()
 
     def write(self, uri: str, content: bytes) -> None:
         with _hidden_file(uri, content) as temporary:
@@ -287,7 +278,7 @@ class S3Settings:
         )
 
 
-class S3Files:
+class S3Files(Files):
     """Objects of S3, or of a server that speaks its protocol."""
 
     def __init__(self, settings: S3Settings) -> None:
@@ -339,10 +330,6 @@ class S3Files:
         with _explained(uri):
             return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key)["Body"])
 
-    def read(self, uri: str) -> bytes:
-        with contextlib.closing(self.open(uri)) as stream:
-            return stream.read()
-
     def write(self, uri: str, content: bytes) -> None:
         bucket, key = _bucket_and_key(uri)
         with _explained(uri):
@@ -382,9 +369,6 @@ class S3Files:
         bucket, key = _bucket_and_key(uri)
         with _explained(uri):
             self.client.delete_object(Bucket=bucket, Key=key)
-
-    def refuse_unwritable(self, folder: str) -> None:
-        """Nothing: S3 refuses the first object that is written."""
 
     def remove(self, folder: str) -> None:
         bucket, _ = _bucket_and_key(folder)

@@ -33,7 +33,7 @@ class History:
     exported: int
     spans: tuple[Span, ...]
     """The windows in order of arrival."""
-    tells_short_lives: bool = False
+    lists_short_lives: bool = False
     """Whether a window lists the deletion of an item that was created within it (the spec allows both)."""
     holds_its_moment: bool = True
     """Whether the full export holds a write of its very time (AWS leaves it open)."""
@@ -65,7 +65,7 @@ def incremental_export(history: History, span: Span) -> Changes[str, int]:
     listed = [
         (key, time, after.get(key))
         for key, time in last.items()
-        if key in before or key in after or key in fully_known or history.tells_short_lives
+        if key in before or key in after or key in fully_known or history.lists_short_lives
     ]
     return Changes(span, listed)
 
@@ -97,7 +97,7 @@ OVERLAP = History(writes=((6, "a", 6), (12, "a", None)), exported=0, spans=(Span
 REBORN = History(
     writes=((1, "a", 1), (4, "a", None), (6, "a", 6), (12, "a", None)), exported=2, spans=(Span(2, 10), Span(5, END))
 )
-"""The same of an item that the full export holds: the earlier window alone tells that this row is old."""
+"""The same of an item that the full export holds: only the earlier window shows that this row is old."""
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
