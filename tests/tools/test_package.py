@@ -134,7 +134,10 @@ def started(library: Path, script: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("from catlake.text.columns import newer", r"cannot import name 'newer' from 'catlake\.text\.columns' \(.*\)"),
+        (
+            "from catlake.text.json_text import newer",
+            r"cannot import name 'newer' from 'catlake\.text\.json_text' \(.*\)",
+        ),
         ("import catlake.newer", r"No module named 'catlake\.newer'"),
     ],
 )

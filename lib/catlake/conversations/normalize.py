@@ -46,10 +46,18 @@ def normalize(run: Run) -> None:
     with run.stage("read"):
         files, export = select_export(run)
         classified = (
-            read_items(run.spark, files, export, items.ITEM)
-            .transform(items.classified, run.arguments["first_date"])
-            # Parsed once: the counts, the quarantine and the dataset all come from here.
-            .persist(StorageLevel.MEMORY_AND_DISK)
+            read_items(
+                run.spark,
+                files,
+                export,
+                items.ITEM,
+                each_batch=items.FlatItems(run.arguments["first_date"]),
+                output=items.FLAT,
+            )
+            .transform(items.classified)
+            # Parsed once: the counts, the quarantine and the dataset all come from here. On the disk, so that the
+            # memory that a run takes does not grow with its input.
+            .persist(StorageLevel.DISK_ONLY)
         )
         outcomes = Outcomes.of(classified)
         refuse_foreign(export, outcomes.known(), outcomes.unknown)
@@ -66,11 +74,7 @@ def _staged(
 ) -> tuple[Staged, Balance]:
     dataset = contract(DATASET)
     observed = Observation("items")
-    described = (
-        classified.transform(users.grouped_by_user)
-        .transform(users.described, run.environment)
-        .withColumn("fate", users.fate(excluded_cities))
-    )
+    described = classified.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
     staged = run.lake.stage(
         described.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names),
         dataset,
