@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The Glue whose Python, Spark and packages are installed. 5.1 is what is deployed; of the next, tests are run (docs/design.md).
+# The Glue whose Python, Spark and packages are installed. 5.1 is what is deployed; of the next, tests are run (docs/architecture.md).
 GLUE ?= 5.1
 ifeq ($(GLUE),5.1)
 VENV := .venv
@@ -185,12 +185,12 @@ docker-test: ## the tests and the rehearsal within AWS's Glue image; needs Docke
 	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 
 .PHONY: lint
-lint: setup ## ruff, mypy, import-linter, the README's tables
+lint: setup ## ruff, mypy, import-linter, docs/datasets.md
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m tools.dataset_tables --check
+	@$(PY) -m tools.datasets_page --check
 
 .PHONY: verify
 verify: check-env setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
@@ -202,8 +202,8 @@ format: setup ## let ruff format and fix
 	@$(PY) -m ruff check --fix .
 
 .PHONY: docs
-docs: setup ## write the README's tables anew from the contracts
-	@$(PY) -m tools.dataset_tables
+docs: setup ## write docs/datasets.md from the contracts
+	@$(PY) -m tools.datasets_page
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays

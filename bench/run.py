@@ -43,7 +43,7 @@ TINY = 200
 
 
 class BenchError(Exception):
-    """A measurement that cannot stand; one line says why."""
+    """A measurement that is not valid; one line says why."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,11 @@ def measure(name: str, export: Path) -> Measurement:
     if finished.code:
         last = finished.errors.strip().rpartition("\n")[2]
         raise BenchError(f"{name} failed with code {finished.code}: {last}")
-    told = json.loads(finished.output.splitlines()[-1])
-    totals = Totals(*told["totals"]) if told["totals"] else None
-    return Measurement(totals, told["start_seconds"], told["count_seconds"], finished.cpu_seconds, finished.peak_bytes)
+    answer = json.loads(finished.output.splitlines()[-1])
+    totals = Totals(*answer["totals"]) if answer["totals"] else None
+    return Measurement(
+        totals, answer["start_seconds"], answer["count_seconds"], finished.cpu_seconds, finished.peak_bytes
+    )
 
 
 def agreed(measured: Mapping[str, Sequence[Measurement]]) -> Totals:

@@ -1,8 +1,8 @@
 """Normalize: a full export of the Catia table → one CSV row a user (ETL-1)."""
 
 from catlake.conversations.normalize import normalize
+from catlake.job import run_job
 from catlake.runtime.arguments import Argument, FromEnvironment, count, flag, iso_date, optional, uri
-from catlake.runtime.run import run_job
 
 ARGUMENTS = (
     Argument("export_uri", uri),

@@ -1,8 +1,8 @@
 """Archive: the old Bedrock conversation table → one CSV row a conversation, once."""
 
 from catlake.bedrock.archive import archive
+from catlake.job import run_job
 from catlake.runtime.arguments import Argument, FromEnvironment, count, flag, iso_date, optional, uri
-from catlake.runtime.run import run_job
 
 ARGUMENTS = (
     Argument("export_uri", uri),

@@ -1,8 +1,8 @@
 """Consolidate: the new Bedrock conversation table and the archive of the old one → the token datasets."""
 
 from catlake.bedrock.consolidate import consolidate
+from catlake.job import run_job
 from catlake.runtime.arguments import Argument, FromEnvironment, choice, count, flag, iso_date, optional, uri
-from catlake.runtime.run import run_job
 
 ARGUMENTS = (
     Argument("export_uri", uri),

@@ -1,8 +1,8 @@
 """View: creates the Athena view of token usage over the consolidated dataset; on a laptop, in the lake's DuckDB."""
 
 from catlake.bedrock.view import create_view
+from catlake.job import run_job
 from catlake.runtime.arguments import Argument, FromEnvironment, identifier, name
-from catlake.runtime.run import run_job
 
 ARGUMENTS = (
     Argument("database", identifier, FromEnvironment("database")),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from catlake.lake import Balance
+from catlake.runtime.balance import Balance
 from catlake.runtime.environment import environment
 from deploy.checks.account import Account
 from deploy.checks.expected import Expected

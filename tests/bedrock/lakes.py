@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from catlake.bedrock.archive import archive
 from catlake.bedrock.consolidate import consolidate
+from catlake.lake import Lake
 from catlake.runtime.run import Run
 from tests.bedrock.genuine import BEDROCK
 from tests.jobs.running import run_of
@@ -47,7 +48,7 @@ def parquet_text(path: Path) -> str:
     return stream.getvalue()
 
 
-def _run(spark: SparkSession, lake: Path, main: Callable[[Run], None], table: str) -> Run:
+def _run(spark: SparkSession, lake: Path, main: Callable[[Run, Lake], None], table: str) -> Run:
     arguments = {
         "export_uri": str(BEDROCK / table),
         "large_messages_uri": str(BEDROCK / "large_messages"),

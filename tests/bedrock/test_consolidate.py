@@ -169,10 +169,10 @@ def test_costs_keep_twelve_decimals_rounded_half_up_once(spark: SparkSession) ->
     ]
 
 
-def a_run(spark: SparkSession, lake: Path, historical: str = "required") -> Run:
-    """A run, as far as reading the historical file needs one."""
+def a_run(spark: SparkSession, lake: Path, historical: str = "required") -> tuple[Run, Lake]:
+    """A run and its lake, as far as reading the historical file needs them."""
     arguments = {"historical": historical, "run_date": date(2025, 11, 20)}
-    return Run(spark, arguments, LOCAL, "a-job", "run-1", Lake(spark, str(lake), "a-job", "run-1"))
+    return Run(spark, arguments, LOCAL, "a-job", "run-1"), Lake(spark, str(lake), "a-job", "run-1")
 
 
 def put_historical(lake: Path, *lines: str, header: str = HEADER) -> Path:
@@ -186,7 +186,7 @@ def test_a_missing_historical_file_says_how_to_make_it_and_how_to_go_without(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     with pytest.raises(StoreError) as error:
-        read_historical(a_run(spark, tmp_path))
+        read_historical(*a_run(spark, tmp_path))
     assert str(error.value) == (
         f"{tmp_path}/archives/tokens-analysis/tokens_analysis_old_table.csv: the historical file is missing; run the "
         "job cat-local-tokens-archival once, or give --historical optional to go without"
@@ -196,7 +196,7 @@ def test_a_missing_historical_file_says_how_to_make_it_and_how_to_go_without(
 def test_with_historical_optional_a_missing_file_is_no_rows_and_is_logged(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = read_historical(a_run(spark, tmp_path, "optional"))
+    found = read_historical(*a_run(spark, tmp_path, "optional"))
     assert (found.rows.count(), found.read, found.quarantined, found.rejected) == (0, 0, 0, None)
     assert '"event": "historical_missing"' in capsys.readouterr().out
     # Its columns have the types of the rows that they are put to: a text among times would make texts of all.
@@ -207,8 +207,8 @@ def test_with_historical_optional_a_missing_file_is_no_rows_and_is_logged(
 
 def test_optional_does_not_leave_out_a_file_that_is_there(spark: SparkSession, tmp_path: Path) -> None:
     put_historical(tmp_path, GOOD)
-    run = a_run(spark, tmp_path, "optional")
-    found = read_historical(run)
+    run, lake = a_run(spark, tmp_path, "optional")
+    found = read_historical(run, lake)
     assert [tuple(row) for row in found.rows.collect()] == [
         (
             datetime(2025, 8, 4, 10),
@@ -223,7 +223,7 @@ def test_optional_does_not_leave_out_a_file_that_is_there(spark: SparkSession, t
         )
     ]
     assert (found.read, found.quarantined, found.rejected) == (1, 0, None)
-    assert [each["kind"] for each in run.inputs] == ["historical_csv"]
+    assert [each["kind"] for each in run.report.inputs] == ["historical_csv"]
 
 
 def test_each_broken_row_of_the_historical_file_is_rejected_with_its_reason_and_its_text(
@@ -243,7 +243,7 @@ def test_each_broken_row_of_the_historical_file_is_rejected_with_its_reason_and_
         "breaks the contract: sk.required": GOOD.replace("ana#CONV#1", ""),
     }
     path = put_historical(tmp_path, GOOD, *broken.values(), GOOD.replace("CONV#1", "CONV#2"))
-    found = read_historical(a_run(spark, tmp_path))
+    found = read_historical(*a_run(spark, tmp_path))
     assert (found.read, found.quarantined) == (13, 11)
     assert [row["sk"] for row in found.rows.collect()] == ["ana#CONV#1", "ana#CONV#2"]
     assert found.rejected is not None
@@ -258,10 +258,10 @@ def test_each_broken_row_of_the_historical_file_is_rejected_with_its_reason_and_
 def test_another_header_is_refused_and_names_the_columns(spark: SparkSession, tmp_path: Path) -> None:
     put_historical(tmp_path, GOOD, header=HEADER.replace("pk,sk", "sk,pk"))
     with pytest.raises(ContractError, match=r"its header is .*,sk,pk,source, not .*,pk,sk,source; run the archive job"):
-        read_historical(a_run(spark, tmp_path))
+        read_historical(*a_run(spark, tmp_path))
 
 
 def test_a_historical_file_without_rows_is_no_rows(spark: SparkSession, tmp_path: Path) -> None:
     put_historical(tmp_path)
-    found = read_historical(a_run(spark, tmp_path))
+    found = read_historical(*a_run(spark, tmp_path))
     assert (found.read, found.quarantined, found.rows.where(F.col("pk").isNotNull()).count()) == (0, 0, 0)

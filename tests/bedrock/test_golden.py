@@ -55,7 +55,7 @@ def test_the_archive_of_the_oldest_table_is_the_golden_one(spark: SparkSession, 
     run = archived(spark, tmp_path, "oldest_table")
     for suffix in ("csv", "json"):
         assert text(tmp_path / f"{ARCHIVED}.{suffix}") == text(GOLDEN / f"oldest_table.{suffix}")
-    assert str(run.balance) == "3 read = 3 written to tokens_analysis_old_table + 0 quarantined"
+    assert str(run.report.balance) == "3 read = 3 written to tokens_analysis_old_table + 0 quarantined"
 
 
 @pytest.mark.parametrize(
@@ -85,25 +85,27 @@ def test_each_parquet_dataset_rendered_as_csv_is_the_golden_one(genuine_lake: La
 
 def test_the_balances_close_and_tell_what_is_no_conversation(genuine_lake: Lake) -> None:
     _, archive, consolidate = genuine_lake
-    assert archive.balance is not None and consolidate.balance is not None
-    assert archive.balance.as_dict() == {
+    assert archive.report.balance is not None and consolidate.report.balance is not None
+    assert archive.report.balance.as_dict() == {
         "read": 10,
         "written": {"tokens_analysis_old_table": 10},
         "filtered": {},
         "quarantined": 0,
     }
     # 32 items of the new table, of which ten are documents, and ten rows of the historical file.
-    assert consolidate.balance.as_dict() == {
+    assert consolidate.report.balance.as_dict() == {
         "read": 42,
         "written": {"tokens_analysis_consolidated": 32},
         "filtered": {"related_document": 10},
         "quarantined": 0,
     }
-    assert (archive.quarantine, consolidate.quarantine) == (None, None)
+    assert (archive.report.quarantine, consolidate.report.quarantine) == (None, None)
 
 
 def test_the_summary_tells_tokens_and_dollars_by_source_and_the_dearest_ten(genuine_lake: Lake) -> None:
-    old, new, title, *dearest = sorted(genuine_lake[2].highlights[:2], reverse=True) + genuine_lake[2].highlights[2:]
+    old, new, title, *dearest = (
+        sorted(genuine_lake[2].report.highlights[:2], reverse=True) + genuine_lake[2].report.highlights[2:]
+    )
     assert old == "old_table: 10 conversations, 2030 input and 820 output tokens, 0.018390 USD"
     assert new == "new_table: 22 conversations, 31890 input and 61675 output tokens, 1.020795 USD"
     assert title == "the 10 most expensive conversations:"

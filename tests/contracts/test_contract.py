@@ -42,19 +42,6 @@ NAMES = (
     "tokens_daily",
     "tokens_table_consolidated",
 )
-BUCKETS = {
-    "others": {
-        "local": "lake/cat-local-normalize-reports",
-        "test": "s3://cat-test-normalize-reports",
-        "prod": "s3://cat-prod-normalize-reports",
-    },
-    "purchases": {
-        "local": "lake/local-compras-backup-s3-bucket",
-        "test": "s3://dev-compras-backup-s3-bucket",
-        "prod": "s3://prod-compras-backup-s3-bucket",
-    },
-}
-"""The buckets of each environment: those of the purchases, and those of all else."""
 PURCHASES = contract("compras_json")
 CURATED = contract("curated_conversations")
 NORMALIZED = contract("normalized_conversations")
@@ -118,17 +105,6 @@ def test_the_standard_refuses_a_broken_contract() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_contract_carries_the_name_of_its_file_everywhere(name: str) -> None:
     assert (contract(name).name, document(name)["id"]) == (name, name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_server_holds_the_dataset_at_the_contracts_path(name: str) -> None:
-    dataset = contract(name)
-    lakes = {}
-    for server in document(name)["servers"]:
-        assert server["format"] == dataset.format
-        place = server.get("location") or server["path"]
-        lakes[server["environment"]] = place.removesuffix(f"/{dataset.path_template}")
-    assert lakes == BUCKETS["purchases" if document(name)["domain"] == "purchases" else "others"]
 
 
 @pytest.mark.parametrize("name", NAMES)

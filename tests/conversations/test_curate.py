@@ -35,9 +35,10 @@ ROW = {
 }
 
 
-def a_run(spark: SparkSession, lake: Path, run_date: date = date(2025, 11, 20)) -> Run:
+def a_run(spark: SparkSession, lake: Path, run_date: date = date(2025, 11, 20)) -> tuple[Run, Lake]:
     arguments: dict[str, Any] = {"run_date": run_date, "max_quarantined": 0}
-    return Run(spark, arguments, ENVIRONMENTS["local"], "curate", "run-1", Lake(spark, str(lake), "curate", "run-1"))
+    run = Run(spark, arguments, ENVIRONMENTS["local"], "curate", "run-1")
+    return run, Lake(spark, str(lake), "curate", "run-1")
 
 
 def folder_with(lake: Path, *names: str) -> Path:
@@ -75,18 +76,18 @@ def test_the_newest_file_that_is_not_after_the_run_date_is_read(spark: SparkSess
         "archive/data_20251120.csv",
         ".data_20251120.csv",
     )
-    run = a_run(spark, tmp_path)
-    assert curate.newest_normalized(run) == str(folder / "data_20251119.csv")
-    assert run.inputs == [
+    run, lake = a_run(spark, tmp_path)
+    assert curate.newest_normalized(run, lake) == str(folder / "data_20251119.csv")
+    assert run.report.inputs == [
         {"kind": "normalized_csv", "uri": str(folder / "data_20251119.csv"), "bytes": len(HEADER) + 1}
     ]
-    assert curate.newest_normalized(a_run(spark, tmp_path, date(2025, 11, 21))).endswith("data_20251121.csv")
+    assert curate.newest_normalized(*a_run(spark, tmp_path, date(2025, 11, 21))).endswith("data_20251121.csv")
 
 
 def test_the_newest_is_by_its_date_and_not_by_when_it_was_written(spark: SparkSession, tmp_path: Path) -> None:
     folder = folder_with(tmp_path, "data_20251120.csv")
     (folder / "data_20251101.csv").write_text(HEADER)
-    assert curate.newest_normalized(a_run(spark, tmp_path)).endswith("data_20251120.csv")
+    assert curate.newest_normalized(*a_run(spark, tmp_path)).endswith("data_20251120.csv")
 
 
 @pytest.mark.parametrize("names", [(), ("data_20251121.csv", "data.csv")])
@@ -95,7 +96,7 @@ def test_without_a_file_the_error_says_which_job_makes_one(
 ) -> None:
     folder = folder_with(tmp_path, *names)
     with pytest.raises(StoreError) as error:
-        curate.newest_normalized(a_run(spark, tmp_path))
+        curate.newest_normalized(*a_run(spark, tmp_path))
     assert str(error.value) == (
         f"{folder}: no data_YYYYMMDD.csv of 2025-11-20 or before; run the normalize job first, "
         "or give a later --run_date"
@@ -110,7 +111,7 @@ def test_another_header_is_refused_and_shown(spark: SparkSession, tmp_path: Path
     file = folder_with(tmp_path) / "data_20251120.csv"
     file.write_text(header + "\nana,Ana\n", encoding="utf-8", newline="")
     with pytest.raises(ContractError) as error:
-        curate.read(a_run(spark, tmp_path), str(file))
+        curate.read(*a_run(spark, tmp_path), str(file))
     assert str(error.value).startswith(f"{file}: its header is ")
     assert str(error.value).endswith(f", not {HEADER}; normalize again")
 

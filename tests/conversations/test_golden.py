@@ -58,8 +58,8 @@ def test_the_small_export_gives_the_curated_rows_that_were_written_by_hand(small
 
 def test_the_balance_of_the_small_export_is_the_one_counted_by_hand(small: tuple[Path, Run, Run]) -> None:
     _, normalized, curated = small
-    assert normalized.balance is not None and curated.balance is not None
-    assert normalized.balance.as_dict() == {
+    assert normalized.report.balance is not None and curated.report.balance is not None
+    assert normalized.report.balance.as_dict() == {
         "read": 17,
         "written": {"normalized_conversations": 8},
         "filtered": {
@@ -72,7 +72,7 @@ def test_the_balance_of_the_small_export_is_the_one_counted_by_hand(small: tuple
         },
         "quarantined": 1,
     }
-    assert curated.balance.as_dict() == {
+    assert curated.report.balance.as_dict() == {
         "read": 4,
         "written": {"curated_conversations": 4},
         "filtered": {},
@@ -82,7 +82,7 @@ def test_the_balance_of_the_small_export_is_the_one_counted_by_hand(small: tuple
 
 def test_the_quarantine_of_the_small_export_holds_ginas_line(small: tuple[Path, Run, Run]) -> None:
     lake, normalized, _ = small
-    assert normalized.quarantine == str(lake / "quarantine/conversations/run-1")
+    assert normalized.report.quarantine == str(lake / "quarantine/conversations/run-1")
     parts = (lake / "quarantine/conversations/run-1").glob("part-*")
     (entry,) = [json.loads(line) for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
     lines = (SMALL / "items.jsonl").read_text(encoding="utf-8").splitlines()
@@ -107,7 +107,7 @@ def outcomes_of_readme() -> Counter[str]:
 
 
 def test_the_balance_of_the_sample_closes_and_has_what_its_readme_says(sample: tuple[Path, Run]) -> None:
-    balance = sample[1].balance
+    balance = sample[1].report.balance
     assert balance is not None
     assert balance.difference == 0
     manifest = json.loads(next(SAMPLE.rglob("manifest-summary.json")).read_text(encoding="utf-8"))

@@ -59,7 +59,7 @@ def small_export(folder: Path) -> Path:
 def run_of(
     spark: SparkSession,
     lake: Path,
-    main: Callable[[Run], None],
+    main: Callable[[Run, Lake], None],
     environment: str = "prod",
     job: str = "a-job",
     **more: Any,
@@ -81,9 +81,9 @@ def run_of(
     # A process of its own would not have what an earlier run kept in memory.
     spark.catalog.clearCache()
     place = Lake(spark, str(lake), job, run_id)
-    run = Run(spark, arguments, of, job, run_id, place)
+    run = Run(spark, arguments, of, job, run_id)
     with place.staging():
-        main(run)
+        main(run, place)
     return run
 
 

@@ -75,7 +75,7 @@ def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path,
     assert [each["kind"] for each in summary["inputs"]] == ["dynamodb_export"]
     assert summary["inputs"][0]["items"] == 17
     assert [(each["dataset"], each["rows"]) for each in summary["outputs"]] == [("normalized_conversations", 4)]
-    assert [each["name"] for each in summary["stages"]] == ["read", "write"]
+    assert [each["name"] for each in summary["steps"]] == ["read", "write"]
     assert Path(summary["quarantine"]).is_dir()
 
 

@@ -122,8 +122,8 @@ def staged(place: Place, script: str) -> set[str]:
 @pytest.mark.parametrize(
     ("script", "event", "stage"),
     [
-        (NORMALIZE, "stage_started", "read"),
-        (NORMALIZE, "stage_started", "write"),
+        (NORMALIZE, "step_started", "read"),
+        (NORMALIZE, "step_started", "write"),
         (NORMALIZE, "balance", None),
         (CURATE, "balance", None),
         (CONSOLIDATE, "published", None),

@@ -102,7 +102,7 @@ def published(spark: SparkSession, folder: Path, texts: Sequence[str]) -> tuple[
     rows = normalized_rows(spark, *(dict(zip(COLUMNS, each, strict=True)) for each in expected))
     lake = Lake(spark, str(folder), "job", "run")
     with lake.staging():
-        staged = lake.stage(rows, NORMALIZED, date(2025, 11, 20))
+        staged = lake.draft(rows, NORMALIZED, date(2025, 11, 20))
         lake.publish(staged)
     return Path(staged.target), expected
 

@@ -35,7 +35,7 @@ def files_below(folder: Path) -> list[str]:
 def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with lake.staging():
-        staged = lake.stage(normalized_rows(spark, {"usuario_id": "b"}, {"usuario_id": "a"}), NORMALIZED, DAY)
+        staged = lake.draft(normalized_rows(spark, {"usuario_id": "b"}, {"usuario_id": "a"}), NORMALIZED, DAY)
         assert staged.uri.startswith(f"{tmp_path}/_staging/job/run-1/normalized_conversations/part-")
         assert (staged.target, staged.rows) == (str(tmp_path / LIVE), 2)
         assert staged.size == Path(staged.uri).stat().st_size
@@ -55,7 +55,7 @@ def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkS
         lake = lake_at(spark, tmp_path / str(partitions))
         rows = normalized_rows(spark, *({"usuario_id": each} for each in ids)).repartition(partitions)
         with lake.staging():
-            lake.publish(lake.stage(rows, NORMALIZED, DAY))
+            lake.publish(lake.draft(rows, NORMALIZED, DAY))
         contents.append((tmp_path / str(partitions) / LIVE).read_bytes())
         ids.reverse()
     assert contents[0] == contents[1]
@@ -68,7 +68,7 @@ def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contrac
     lake = lake_at(spark, tmp_path / "my [lake] {1,2}*?")
     rows = spark.createDataFrame([], contract.struct)
     with lake.staging():
-        staged = lake.stage(rows, contract, DAY)
+        staged = lake.draft(rows, contract, DAY)
         lake.publish(staged)
     assert lake.read(staged.target, contract).count() == 0
 
@@ -76,7 +76,7 @@ def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contrac
 def test_no_rows_give_a_file_with_a_header(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with lake.staging():
-        staged = lake.stage(normalized_rows(spark, {}).where(F.lit(False)), NORMALIZED, DAY)
+        staged = lake.draft(normalized_rows(spark, {}).where(F.lit(False)), NORMALIZED, DAY)
         assert staged.rows == 0
         lake.publish(staged)
     assert (tmp_path / LIVE).read_text() == ",".join(NORMALIZED.struct.names) + "\n"
@@ -96,7 +96,7 @@ def test_rows_that_break_the_contract_are_not_published(
     lake = lake_at(spark, tmp_path)
     message = rf"normalized_conversations would break its contract \({rule}\)"
     with pytest.raises(ContractError, match=message), lake.staging():
-        lake.publish(lake.stage(normalized_rows(spark, *differing), NORMALIZED, DAY))
+        lake.publish(lake.draft(normalized_rows(spark, *differing), NORMALIZED, DAY))
     assert files_below(tmp_path) == []
 
 
@@ -109,7 +109,7 @@ def test_other_columns_are_refused_before_anything_is_written(spark: SparkSessio
 def test_leaving_the_run_removes_its_staging_even_after_an_error(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with pytest.raises(RuntimeError), lake.staging():
-        lake.stage(normalized_rows(spark, {}), NORMALIZED, DAY)
+        lake.draft(normalized_rows(spark, {}), NORMALIZED, DAY)
         raise RuntimeError
     assert files_below(tmp_path) == []
 
@@ -170,7 +170,7 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
     for uri in (f"{scheme}://{bucket}/lake/", str(tmp_path)):
         lake = lake_at(spark, uri)
         with lake.staging():
-            staged = lake.stage(rows, NORMALIZED, DAY)
+            staged = lake.draft(rows, NORMALIZED, DAY)
             lake.publish(staged)
         contents.append(lake.files.read(lake.path(LIVE)))
         assert lake.verified(lake.path(LIVE), "") is not None
@@ -190,7 +190,7 @@ def test_the_record_is_there_before_the_file(
         replace(source, target)
 
     with lake.staging():
-        lake.publish(lake.stage(normalized_rows(spark, {}), NORMALIZED, DAY))
+        lake.publish(lake.draft(normalized_rows(spark, {}), NORMALIZED, DAY))
     again = lake_at(spark, tmp_path, "run-2")
     with again.staging():
         staged = again.stage(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
@@ -207,7 +207,7 @@ def test_rows_of_a_published_file_are_those_of_its_record_else_counted(spark: Sp
     lake = lake_at(spark, tmp_path)
     with lake.staging():
         rows = normalized_rows(spark, {"pregunta_conversacion": 'a\n"b"\n'}, {"usuario_id": "b"})
-        lake.publish(lake.stage(rows, NORMALIZED, DAY))
+        lake.publish(lake.draft(rows, NORMALIZED, DAY))
     for folder in (None, tmp_path / "_checksums"):
         if folder:
             shutil.rmtree(folder)

@@ -21,8 +21,8 @@ from catlake.purchases.ingest import decoder, ingest
 from catlake.purchases.kinesis import records_as_lines
 from catlake.purchases.landing_files import Landing
 from catlake.runtime.environment import ENVIRONMENTS
-from catlake.runtime.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError
-from catlake.runtime.run import Run, explain
+from catlake.runtime.errors import CatalogError, CatlakeError, QuarantineLimitError, StoreError, explain
+from catlake.runtime.run import Run
 from tests.places import Bucket, Folder
 from tests.purchases.records import image, line, purchase
 from tests.s3 import S3Server
@@ -47,9 +47,9 @@ def run(spark: SparkSession, tmp_path: Path) -> Ingest:
         }
         number = f"run-{next(numbers)}"
         place = Lake(spark, str(lake), "compras-ingest", number)
-        run = Run(spark, arguments, of, "compras-ingest", number, place)
+        run = Run(spark, arguments, of, "compras-ingest", number)
         with place.staging():
-            ingest(run)
+            ingest(run, place)
         return run
 
     return start
@@ -110,21 +110,21 @@ def test_every_event_is_a_document_or_in_quarantine(run: Ingest, tmp_path: Path)
         "empresa/2025/07/13/insert_c-1_20250714_205321_000000000000000000001.json",
         "otra/2025/07/13/insert_c-2_20250714_205321_000000000000000000002.json",
     ]
-    assert done.balance is not None
-    assert str(done.balance) == "5 read = 3 written to compras_json + 2 quarantined"
+    assert done.report.balance is not None
+    assert str(done.report.balance) == "5 read = 3 written to compras_json + 2 quarantined"
     assert sorted((Path(each["file"]).name, each["line"], each["raw"][:7]) for each in quarantined(lake)) == [
         ("a.jsonl", 2, "garbage"),
         ("a.jsonl", 3, '{"event'),
     ]
-    assert done.highlights == ["1 of the documents were there before: replayed events change nothing"]
+    assert done.report.highlights == ["1 of the documents were there before: replayed events change nothing"]
 
 
 def test_a_second_run_takes_only_what_is_new_and_counts_on(run: Ingest, tmp_path: Path) -> None:
     land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage")
     run()
     land(tmp_path / "in", "b.jsonl", purchase(2))
-    assert str(run().balance) == "1 read = 1 written to compras_json + 0 quarantined"
-    assert str(run().balance) == "0 read = 0 written to compras_json + 0 quarantined"
+    assert str(run().report.balance) == "1 read = 1 written to compras_json + 0 quarantined"
+    assert str(run().report.balance) == "0 read = 0 written to compras_json + 0 quarantined"
     assert progress(tmp_path / "lake")["total"] == {"read": 3, "written": 2, "quarantined": 1}
 
 
@@ -144,7 +144,7 @@ def test_order_and_replays_change_no_byte(run: Ingest, tmp_path: Path) -> None:
     # And over what is there, from the beginning.
     done = run(checkpoint_uri=str(tmp_path / "new-checkpoint"))
     assert Folder(tmp_path / "lake/compras").tree() == expected
-    assert done.highlights[0].startswith("60 of the documents were there before")
+    assert done.report.highlights[0].startswith("60 of the documents were there before")
 
 
 def test_a_batch_whose_run_was_killed_is_counted_once(run: Ingest, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_batch_whose_run_was_killed_is_counted_once(run: Ingest, tmp_path: Pat
     (tmp_path / "checkpoint/landing/000000/01-read.jsonl").unlink()
     (left,) = lake.glob("quarantine/purchases/*/batch-000000001")
     (left / "00099-00000.json").write_text('{"file": "x", "line": 1, "reason": "x", "raw": "rubbish"}\n')
-    assert str(run().balance) == "2 read = 1 written to compras_json + 1 quarantined"
+    assert str(run().report.balance) == "2 read = 1 written to compras_json + 1 quarantined"
     assert (Folder(lake / "compras").tree(), progress(lake), quarantined(lake)) == before
 
 
@@ -187,7 +187,7 @@ def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
     land(tmp_path / "in", "a.jsonl", purchase(1), other, purchase(2), b"garbage")
     with pytest.raises(Exception, match="no rights"):
         run()
-    assert str(run().balance) == "4 read = 3 written to compras_json + 1 quarantined"
+    assert str(run().report.balance) == "4 read = 3 written to compras_json + 1 quarantined"
     assert registered == [(("empresa", "2025", "07", "13"), ("otra", "2025", "07", "14"))] * 2
 
 
@@ -196,9 +196,9 @@ def test_too_much_in_quarantine_stops_a_stream_after_writing(run: Ingest, tmp_pa
     done = run(trigger="continuous", max_quarantined=1)
     assert len(Folder(tmp_path / "lake/compras").tree()) == 1
     with pytest.raises(QuarantineLimitError, match="2 records are in quarantine, more than the limit of 1"):
-        done.enforce_quarantine_limit()
+        done.report.enforce_quarantine_limit(done.arguments["max_quarantined"])
     # What was written is checkpointed: the next run goes on behind it.
-    assert str(run().balance) == "0 read = 0 written to compras_json + 0 quarantined"
+    assert str(run().report.balance) == "0 read = 0 written to compras_json + 0 quarantined"
 
 
 def test_what_has_an_end_is_read_to_its_end_before_the_limit_counts(
@@ -208,9 +208,9 @@ def test_what_has_an_end_is_read_to_its_end_before_the_limit_counts(
     for number in range(3):
         land(tmp_path / "in", f"{number}.jsonl", purchase(number), b"garbage")
     done = run(max_quarantined=0)
-    assert str(done.balance) == "6 read = 3 written to compras_json + 3 quarantined"
+    assert str(done.report.balance) == "6 read = 3 written to compras_json + 3 quarantined"
     with pytest.raises(QuarantineLimitError, match="3 records are in quarantine"):
-        done.enforce_quarantine_limit()
+        done.report.enforce_quarantine_limit(done.arguments["max_quarantined"])
 
 
 def test_a_source_that_is_not_there_is_told(run: Ingest) -> None:
@@ -251,9 +251,9 @@ def test_a_stream_reads_on_what_lands_and_what_changes(
     monkeypatch.setattr(module, "sleep", lambda _: next(looks)())
     land(tmp_path / "in", "a.jsonl", purchase(1))
     done = run(trigger="continuous", max_quarantined=0)
-    assert str(done.balance) == "5 read = 4 written to compras_json + 1 quarantined"
+    assert str(done.report.balance) == "5 read = 4 written to compras_json + 1 quarantined"
     assert len(Folder(tmp_path / "lake/compras").tree()) == 3
-    assert done.highlights[0].endswith(f"were read again: {tmp_path}/in/a.jsonl")
+    assert done.report.highlights[0].endswith(f"were read again: {tmp_path}/in/a.jsonl")
 
 
 def told(caught: pytest.ExceptionInfo[StoreError]) -> str:

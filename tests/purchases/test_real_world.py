@@ -55,12 +55,12 @@ def quarantined(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def test_objects_that_firehose_joined_are_events(read: Any, tmp_path: Path) -> None:
-    assert str(read(DATA / "firehose-concatenated/small").balance).startswith("3 read = 3 written")
+    assert str(read(DATA / "firehose-concatenated/small").report.balance).startswith("3 read = 3 written")
     stream = ordinary(Stream(1), 8000)
     joined = "".join(json.dumps(for_kinesis(next(stream), "MILLISECOND")) for _ in range(8000))
     (folder := tmp_path / "in").mkdir()
     (folder / "joined").write_text(joined)
-    balance = str(read(folder).balance)
+    balance = str(read(folder).report.balance)
     assert balance == "8000 read = 8000 written to compras_json + 0 quarantined"
 
 
@@ -84,21 +84,21 @@ def test_a_folder_is_read_by_its_name_whatever_it_is_called(read: Any, tmp_path:
     data = DATA / "landing-folder-with-brackets"
     for name, purchase in (("compras [2025]", "gl1"), ("in [1]{a,b}", "gl1"), ("in 1a", "gl2")):
         shutil.rmtree(tmp_path / "lake", ignore_errors=True)
-        assert read(data / name).balance.read == 1
+        assert read(data / name).report.balance.read == 1
         assert list(documents(tmp_path)) == [purchase]
 
 
 def test_a_file_that_lands_again_under_its_name_is_read_as_the_quarantine_advises(read: Any, tmp_path: Path) -> None:
     data = DATA / "reland-same-name"
     first = read(landing(tmp_path, *sorted(data.glob("in1/*"))))
-    assert str(first.balance) == "5 read = 4 written to compras_json + 1 quarantined"
+    assert str(first.report.balance) == "5 read = 4 written to compras_json + 1 quarantined"
     (broken,) = quarantined(tmp_path)
     assert "land it again, whole" in broken["reason"]
     second = read(landing(tmp_path, *sorted(data.glob("in2/*"))))
     assert sorted(documents(tmp_path)) == ["rl1", "rl2", "rl3", "rl4", "rl5", "rl6"]
-    assert "files are other than when they were read, and were read again" in second.highlights[0]
+    assert "files are other than when they were read, and were read again" in second.report.highlights[0]
     assert len(quarantined(tmp_path)) == 1
-    assert read(tmp_path / "in").balance.read == 0
+    assert read(tmp_path / "in").report.balance.read == 0
 
 
 def test_a_file_that_was_planned_and_then_removed_is_in_quarantine_by_its_name(
@@ -115,7 +115,7 @@ def test_a_file_that_was_planned_and_then_removed_is_in_quarantine_by_its_name(
         with pytest.raises(OSError, match="not writable"):
             read(folder)
     (folder / "x.json").unlink()
-    assert str(read(folder).balance) == "2 read = 1 written to compras_json + 1 quarantined"
+    assert str(read(folder).report.balance) == "2 read = 1 written to compras_json + 1 quarantined"
     assert list(documents(tmp_path)) == ["po2"]
     (gone,) = quarantined(tmp_path)
     assert (gone["file"], gone["line"], gone["raw"]) == (f"{folder}/x.json", None, "")

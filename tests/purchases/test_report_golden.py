@@ -60,18 +60,18 @@ def test_the_page_shows_the_published_figures(lake: Lake, folder: str) -> None:
 
 def test_every_file_is_accounted_for(lake: Lake) -> None:
     _, run, of_t1 = lake
-    assert str(run.balance) == (
+    assert str(run.report.balance) == (
         "15 read = 8 written to purchases_current + 1 filtered (removed) + 4 filtered (superseded) + 2 quarantined"
     )
-    assert str(of_t1.balance) == (
+    assert str(of_t1.report.balance) == (
         "13 read = 6 written to purchases_current + 1 filtered (removed) + 4 filtered (superseded) + 2 quarantined"
     )
 
 
 def test_quarantine_holds_file_reason_and_text(lake: Lake) -> None:
     bucket, run, _ = lake
-    assert run.quarantine == f"{bucket}/quarantine/purchases-report/run-1"
-    parts = Path(run.quarantine).glob("part-*.json")
+    assert run.report.quarantine == f"{bucket}/quarantine/purchases-report/run-1"
+    parts = Path(run.report.quarantine).glob("part-*.json")
     records = [simplejson.loads(line) for part in parts for line in part.read_text().splitlines()]
     assert {record["file"]: record["raw"] for record in records} == {
         f"{bucket}/{path}": text for path, text in BROKEN.items()

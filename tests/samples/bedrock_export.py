@@ -39,7 +39,7 @@ def write_bedrock_export(
 def items(seed: int, first: int, last: int) -> Iterator[Item]:
     """The conversations numbered `first` to `last` (excluded), and the other items that share their table."""
     for number in range(first, last):
-        # Each number has its own generator: an item does not depend on the file that it lies in.
+        # Each number has its own generator: an item does not depend on its file.
         rng = random.Random(f"{seed}/conversation/{number}")
         user = _user(seed, number // CONVERSATIONS_A_USER)
         yield conversation(rng, user)

@@ -1,6 +1,6 @@
 """Every oddity of the Catia table (SPEC 1.3), each as one line of an export, with what becomes of it.
 
-Their users are named `odd-…`, so that a test can name the one that it looks at.
+Their users are named `odd-…`, so that a test can name them.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ def oddities() -> Iterator[Oddity]:
 
 
 def readme(rows: Sequence[Oddity], command: str) -> str:
-    """The table of oddities that lies beside a sample."""
+    """The README of a sample: its table of oddities."""
     head = (
         "# A sample of the Catia table\n\n"
         f"Made by `{command}`; nothing here is edited by hand, and nobody in it exists.\n"
-        "Beside the items below it holds ordinary users (ids of twelve hexadecimal digits).\n"
+        "Besides the items below it has ordinary users (ids of twelve hexadecimal digits).\n"
         "`→` says what the pipeline does with the item; cities and dates mean the `prod` environment.\n\n"
         "| item | oddity | → |\n|---|---|---|\n"
     )
@@ -151,11 +151,11 @@ def _user_data() -> Iterator[Oddity]:
     as_text = json.dumps({"nombre": "Néstor Ávila", "gerencia": None, "ciudad": "Bogotá"})
     cases: Mapping[str, tuple[str, dict[str, object]]] = {
         "odd-userdata-text": ("UserData as a JSON text", {"UserData": as_text}),
-        "odd-userdata-null": ("UserData NULL: the labels stand in", {"UserData": None}),
-        "odd-userdata-blank": ("UserData a blank text: the labels stand in", {"UserData": "  "}),
-        "odd-userdata-nulltext": ("UserData the text `null`: the labels stand in", {"UserData": "null"}),
+        "odd-userdata-null": ("UserData NULL: the labels are used", {"UserData": None}),
+        "odd-userdata-blank": ("UserData a blank text: the labels are used", {"UserData": "  "}),
+        "odd-userdata-nulltext": ("UserData the text `null`: the labels are used", {"UserData": "null"}),
         "odd-userdata-empty": (
-            "UserData of blank and NULL values: the labels stand in",
+            "UserData of blank and NULL values: the labels are used",
             {"UserData": {"nombre": " ", "gerencia": None, "ciudad": ""}},
         ),
     }
@@ -163,7 +163,7 @@ def _user_data() -> Iterator[Oddity]:
         yield _odd(what, "conversation", _talk(user, "CONVERSATION#1", **attributes))
     missing = _talk("odd-userdata-missing", "CONVERSATION#1")
     del missing["UserData"]
-    yield _odd("UserData missing: the labels stand in", "conversation", missing)
+    yield _odd("UserData missing: the labels are used", "conversation", missing)
 
 
 def _standing_in() -> Iterator[Oddity]:
@@ -180,8 +180,8 @@ def _standing_in() -> Iterator[Oddity]:
     yield case("odd-place-inside", "(…) not at the end stays", ciudad="Sede (Norte) Suba")
     yield case("odd-place-only", "nothing but (…): no place", nombre="Julio Rincón", ciudad="(sin dato)")
     yield case("odd-person-paren", "a person's (…) stays", nombre="Rosalba Quintero (Rosa)", ciudad="Bogotá")
-    yield case("odd-gerencia-only", "gerencia stands in for ciudad", nombre="Iván Mora", gerencia="Oficina de Prensa")
-    yield case("odd-ciudad-only", "ciudad stands in for gerencia", nombre="Luz Vega", ciudad="Soacha")
+    yield case("odd-gerencia-only", "gerencia replaces ciudad", nombre="Iván Mora", gerencia="Oficina de Prensa")
+    yield case("odd-ciudad-only", "ciudad replaces gerencia", nombre="Luz Vega", ciudad="Soacha")
     # The values come from three items, which lie in the file in another order than in time.
     user = "odd-late-values"
     yield _odd(
@@ -352,7 +352,7 @@ def _cities() -> Iterator[Oddity]:
         data = {"nombre": "Persona de Fuera", "ciudad": city}
         yield _odd(f"ciudad `{city}`", outcome, _talk(user, "CONVERSATION#1", UserData=data))
     yield _odd(
-        "no ciudad, and the gerencia that stands in for it is left out",
+        "no ciudad, and the gerencia that replaces it is left out",
         left_out,
         _talk("odd-city-gerencia", "CONVERSATION#1", UserData={"gerencia": "Regional Antioquia"}),
     )

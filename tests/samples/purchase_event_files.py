@@ -59,11 +59,11 @@ def write_purchase_events(
 
 
 class Story:
-    """Some events of a stream, told once; `counts` and `told` say afterwards what was in them."""
+    """Some events of a stream; afterwards `counts` and `oddity_counts` say what was in them."""
 
     def __init__(self, seed: int, events: int, odd: float, precision: str | None) -> None:
         self.counts: Counter[str] = Counter(lines=0, documents=0, repeated=0, quarantine=0)
-        self.told: Counter[str] = Counter()
+        self.oddity_counts: Counter[str] = Counter()
         self._stream = Stream(seed)
         self._ordinary = ordinary(self._stream, events)
         self._rng = random.Random(f"{seed}/oddities")
@@ -92,13 +92,13 @@ class Story:
     def _oddity(self, oddity: Oddity, record: Record, left: int) -> list[str]:
         """An oddity in the place of an ordinary record; the record itself where there is no room for it."""
         moment = datetime.fromtimestamp(record["dynamodb"]["ApproximateCreationDateTime"], UTC)
-        name = f"odd-{oddity.name}-{self.told[oddity.name]}"
+        name = f"odd-{oddity.name}-{self.oddity_counts[oddity.name]}"
         purchase = new_purchase(self._rng, moment, name)
         purchase.id = name
         lines = oddity.lines(Scene(self._stream, moment, purchase, self._earlier, self._precision))
         if len(lines) > left:
             return [self._line(record)]
-        self.told[oddity.name] += 1
+        self.oddity_counts[oddity.name] += 1
         self.counts.update(
             lines=len(lines),
             documents=oddity.documents,
@@ -119,8 +119,8 @@ def _readme(story: Story, command: str) -> str:
         "| oddity | times | what | becomes |\n|---|---|---|---|\n"
     )
     rows = (
-        f"| `{each.name}` | {story.told[each.name]} | {each.what} | {each.outcome} |\n"
+        f"| `{each.name}` | {story.oddity_counts[each.name]} | {each.what} | {each.outcome} |\n"
         for each in oddities()
-        if story.told[each.name]
+        if story.oddity_counts[each.name]
     )
     return head + "".join(rows)

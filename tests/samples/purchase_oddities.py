@@ -1,6 +1,6 @@
 """Every oddity of purchase events (SPEC 1.5, 4.1), each as the lines that bring it, with what becomes of them.
 
-Their purchases are named `odd-<oddity>-<number>`, so that a test can name the one that it looks at.
+Their purchases are named `odd-<oddity>-<number>`, so that a test can name them.
 """
 
 from __future__ import annotations
@@ -276,7 +276,9 @@ def _deliveries() -> Iterator[Oddity]:
     yield Oddity("twice", "a line delivered twice", twice, documents=1, repeated=1)
     yield Oddity("replay", "a line of an earlier file, delivered again", replay, repeated=1)
     yield Oddity("reordered", "a change delivered before the insert that it changes", reordered, documents=2)
-    yield Oddity("same-second", "an insert and a change of one second: the sequence tells", same_second, documents=2)
+    yield Oddity(
+        "same-second", "an insert and a change of one second: the sequence number decides", same_second, documents=2
+    )
     yield Oddity("back-again", "inserted, removed, inserted again: it is current", back_again, documents=3)
     yield Oddity("other-day", "a change moves the purchase to another day's folder", other_day, documents=2)
     yield Oddity("removed", "a removal delivered before the insert: it is not current", removed, documents=2)

@@ -30,7 +30,7 @@ def test_the_committed_sample_is_what_the_generator_makes(tmp_path: Path) -> Non
 def test_the_sample_holds_every_oddity_once_and_counts_what_becomes_of_it() -> None:
     story = Story(1, 300, 0.34, None)
     lines = list(story.lines())
-    assert story.told == Counter(each.name for each in oddities())
+    assert story.oddity_counts == Counter(each.name for each in oddities())
     assert story.counts == {"lines": 300, "documents": 244, "repeated": 2, "quarantine": 54}
     assert len(set(lines)) == 300 - story.counts["repeated"]
     page = (SAMPLE / README).read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_a_longer_story_keeps_its_length_and_the_share_of_oddities(odd: float) -
     assert story.counts["documents"] + story.counts["repeated"] + story.counts["quarantine"] == 1_003
     # Oddities of the names themselves are not called odd.
     assert ordinary >= 1_003 * (1 - odd) - 5
-    assert bool(story.told) == bool(odd)
+    assert bool(story.oddity_counts) == bool(odd)
 
 
 def test_purchases_are_inserted_then_changed_then_removed(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_zip_that_is_older_than_its_checkout_is_one_line(library: Path, edited
 
 @pytest.mark.parametrize("edited", EDITED[:1], indirect=True)
 def test_a_job_of_a_checkout_does_not_run_with_an_older_zip(library: Path, edited: str) -> None:
-    done = started(library, "from catlake.runtime.run import run_job; run_job(print)")
+    done = started(library, "from catlake.job import run_job; run_job(print)")
     event, *more = done.stdout.splitlines()
     assert (done.returncode, more) == (1, [])
     assert done.stderr == f"{json.loads(event)['error']}\n"
@@ -188,7 +188,7 @@ def test_a_job_of_a_checkout_does_not_run_with_an_older_zip(library: Path, edite
 
 def test_a_zip_and_its_checkout_fit_and_so_does_a_zip_without_one(library: Path, tmp_path: Path) -> None:
     check_package(library, library.parents[1])
-    done = started(library, "from catlake.runtime.run import run_job; run_job(print)")
+    done = started(library, "from catlake.job import run_job; run_job(print)")
     assert done.stderr.startswith("--JOB_NAME is missing"), done.stderr
     alone = tmp_path / "catlake.zip"
     shutil.copy(library, alone)

@@ -14,8 +14,10 @@ from catlake.bedrock.counted_conversations import Counted, as_text, large_messag
 from catlake.bedrock.length4_tokens import count_v2
 from catlake.bedrock.statistics import statistics, write_statistics
 from catlake.contracts.contract import contract
-from catlake.lake import Balance
+from catlake.lake import Lake
 from catlake.lake.csv_rows import REASON, read_rows, reason, rejected_rows, typed_rows
+from catlake.lake.publish import publish, quarantine, verify
+from catlake.runtime.balance import Balance
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import StoreError
 from catlake.runtime.metrics import COST_USD, INPUT_TOKENS, OUTPUT_TOKENS
@@ -48,15 +50,15 @@ class Historical:
     rejected: DataFrame | None = None
 
 
-def read_historical(run: Run) -> Historical:
+def read_historical(run: Run, lake: Lake) -> Historical:
     """The conversations of the old table, as the archive job wrote them.
 
     Raises:
         StoreError: There is no such file, and `--historical` is `required`; or it is not as it was published.
     """
     dataset = contract(HISTORICAL)
-    uri = run.lake.path(dataset.path(run.run_date))
-    if not run.lake.files.exists(uri):
+    uri = lake.path(dataset.path(run.run_date))
+    if not lake.files.exists(uri):
         if run.arguments["historical"] == "required":
             raise StoreError(
                 f"{uri}: the historical file is missing; run the job cat-{run.environment.name}-tokens-archival once, "
@@ -64,9 +66,9 @@ def read_historical(run: Run) -> Historical:
             )
         run.log("historical_missing", uri=uri)
         return Historical(run.spark.createDataFrame([], contract(CONSOLIDATED).struct))
-    run.read_from("historical_csv", uri)
-    record = run.verify(uri, REMEDY)
-    rows = read_rows(run.spark, run.lake, uri, dataset, REMEDY)
+    run.report.read_from("historical_csv", uri)
+    record = verify(run, lake, uri, REMEDY)
+    rows = read_rows(run.spark, lake, uri, dataset, REMEDY)
     judged = rows.withColumn(REASON, F.coalesce(reason(dataset), _no_moment())).persist()
     read, quarantined = judged.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
     if record:
@@ -162,7 +164,7 @@ def _no_moment() -> Column:
     return F.when(~is_one, F.concat(F.lit("create_date: no time since 1970: "), "create_date"))
 
 
-def consolidate(run: Run) -> None:
+def consolidate(run: Run, lake: Lake) -> None:
     """The whole job: read and count, add the historical rows, price, write, balance, publish."""
     count = Conversations(
         count_v2,
@@ -170,19 +172,19 @@ def consolidate(run: Run) -> None:
         large_messages=large_messages(run),
         priced_in=run.environment.token_region,
     )
-    with run.stage("read"):
-        historical = read_historical(run)
+    with run.step("read"):
+        historical = read_historical(run, lake)
         counted = read_counted(run, count)
     if counted.outcomes.quarantined or historical.rejected is not None:
-        run.put_in_quarantine(_rejected(counted, historical), PIPELINE)
-    with run.stage("write"):
+        quarantine(run, lake, _rejected(counted, historical), PIPELINE)
+    with run.step("write"):
         new = priced(counted.kept, run.environment, "new_table").persist()
         placed = consolidated(new, historical.rows).persist()
         both = placed.where(F.col(PLACE) == 1).drop(PLACE)
         duplicates = placed.where(F.col(PLACE) > 1).count()
         daily = by_conversation(new, run.environment)
         staged = [
-            run.lake.stage(rows, contract(name), run.run_date)
+            lake.draft(rows, contract(name), run.run_date)
             for name, rows in {
                 CONSOLIDATED_CSV: both.withColumn("create_date", as_text("create_date")),
                 CONSOLIDATED: both,
@@ -191,8 +193,8 @@ def consolidate(run: Run) -> None:
                 COSTS: costs(counted.kept, run.environment),
             }.items()
         ]
-        found = statistics(run.lake.read(staged[0].uri, contract(CONSOLIDATED_CSV)))
-    run.settle(
+        found = statistics(lake.read(staged[0].uri, contract(CONSOLIDATED_CSV)))
+    run.report.settle(
         Balance(
             counted.read + historical.read,
             {CONSOLIDATED_CSV: staged[0].rows},
@@ -200,12 +202,12 @@ def consolidate(run: Run) -> None:
             counted.outcomes.quarantined + historical.quarantined,
         )
     )
-    run.highlights += _highlights(found, both)
-    if run.run_date == run.started.date():
+    run.report.highlights += _highlights(found, both)
+    if run.run_date == run.report.started.date():
         # A metric stands at the time of its run, so that of a back-fill would be of the wrong day.
-        run.measures |= day_before(both, run.run_date)
-    run.publish(*staged)
-    write_statistics(run, contract(CONSOLIDATED_CSV), found)
+        run.report.metrics |= day_before(both, run.run_date)
+    publish(run, lake, *staged)
+    write_statistics(run, lake, contract(CONSOLIDATED_CSV), found)
 
 
 def _rejected(counted: Counted, historical: Historical) -> DataFrame:

@@ -67,10 +67,12 @@ def read_counted(run: Run, count: Conversations) -> Counted:
     chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
     for export in chain.exports:
         filtered = {"filtered": export.part} if export.part else {}
-        run.read_from("dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, **filtered)
+        run.report.read_from(
+            "dynamodb_export", export.uri, exported=export.export_time, items=export.item_count, **filtered
+        )
     for left_out in chain.left_out:
         run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
-    run.measures[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
+    run.report.metrics[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
     refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
     items = (
         read_state(run.spark, files, chain, ITEM, each_batch=count, output=COUNTED)

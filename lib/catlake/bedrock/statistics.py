@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import Contract
+from catlake.lake import Lake
 from catlake.runtime.run import Run
 
 
@@ -19,9 +20,9 @@ def statistics(rows: DataFrame) -> dict[str, Any]:
     return {**_totals(total), "by_source": by_source}
 
 
-def write_statistics(run: Run, contract: Contract, found: Mapping[str, Any]) -> None:
+def write_statistics(run: Run, lake: Lake, contract: Contract, found: Mapping[str, Any]) -> None:
     """Writes the statistics of a CSV beside it, and logs them."""
-    uri = run.lake.write_json(contract.path(run.run_date).rpartition(".")[0] + ".json", found)
+    uri = lake.write_json(contract.path(run.run_date).rpartition(".")[0] + ".json", found)
     run.log("statistics", uri=uri, **found)
 
 

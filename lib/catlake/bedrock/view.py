@@ -6,9 +6,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from catlake.contracts.contract import contract
-from catlake.lake import Balance, athena
+from catlake.lake import Lake, athena
 from catlake.local_catalog import Table, catalog_beside, changed, execute_athena, register
 from catlake.runtime.arguments import identifier
+from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
 STATEMENT = "token_usage_analysis.view.sql"
@@ -32,14 +33,14 @@ def view_statement(environment: str) -> str:
     return statement.replace("{env}", identifier(environment))
 
 
-def create_view(run: Run) -> None:
+def create_view(run: Run, lake: Lake) -> None:
     """The whole job: creates the view in `--database`; it reads and writes no records."""
     view = view_name(run.environment.name)
     database = run.arguments["database"]
-    run.settle(Balance(read=0, written={view: 0}))
-    with run.stage("create view"):
+    run.report.settle(Balance(read=0, written={view: 0}))
+    with run.step("create view"):
         local = run.environment.name == "local"
-        where = _create_locally(run, database) if local else _create_by_athena(run, database)
+        where = _create_locally(run, lake, database) if local else _create_by_athena(run, database)
     run.log("view_created", view=view, database=database, **where)
 
 
@@ -50,12 +51,12 @@ def _create_by_athena(run: Run, database: str) -> Mapping[str, str]:
     return {"workgroup": work_group, "query": query}
 
 
-def _create_locally(run: Run, database: str) -> Mapping[str, str]:
-    catalog = catalog_beside(run.lake.uri)
+def _create_locally(run: Run, lake: Lake, database: str) -> Mapping[str, str]:
+    catalog = catalog_beside(lake.uri)
     with changed(catalog) as db:
         for name in TABLES:
             of = contract(name)
-            folder = Path(run.lake.path(of.path(run.run_date))).parent
+            folder = Path(lake.path(of.path(run.run_date))).parent
             rows = register(db, Table(database, of.table or name, folder, name, of.columns))
             run.log("table_registered", database=database, table=of.table, uri=str(folder), rows=rows)
         execute_athena(db, database, view_statement(run.environment.name))

@@ -25,6 +25,8 @@ from catlake.runtime.errors import ContractError
 
 YAML_SUFFIX = ".odcs.yaml"
 JSON_SUFFIX = ".json"
+BUCKET = "s3://{bucket}/"
+"""Before a dataset's path, in its contract: each environment has a bucket of its own."""
 
 # The catalog's types that catlake writes, besides decimals.
 _SPARK_TYPES: Mapping[str, T.DataType] = {
@@ -268,7 +270,7 @@ def _document(file: Traversable) -> Any:
 
 
 def _parsed(document: Mapping[str, Any]) -> Contract:
-    schema = document["schema"][0]
+    schema, server = document["schema"][0], document["servers"][0]
     custom = {item["property"]: item["value"] for item in document.get("customProperties", ())}
     partitions = _marked(schema, "partitioned", "partitionKeyPosition")
     columns = tuple(_column(item) for item in schema["properties"] if item not in partitions)
@@ -277,8 +279,8 @@ def _parsed(document: Mapping[str, Any]) -> Contract:
         version=document["version"],
         title=document["name"],
         description=document["description"]["purpose"],
-        format=document["servers"][0]["format"],
-        path_template=custom["pathTemplate"],
+        format=server["format"],
+        path_template=server["location"].removeprefix(BUCKET),
         table=custom.get("catalogTable"),
         columns=columns,
         key=tuple(item["name"] for item in _marked(schema, "primaryKey", "primaryKeyPosition")),

@@ -6,8 +6,10 @@ from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
-from catlake.lake import Balance
+from catlake.lake import Lake
 from catlake.lake.csv_rows import CORRUPT, REASON, read_rows, reason, rejected_rows
+from catlake.lake.publish import publish, quarantine, verify
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 
@@ -21,29 +23,29 @@ REMEDY = "normalize again"
 _MESSAGES = "array<struct<`from`:string,text:string>>"
 
 
-def newest_normalized(run: Run) -> str:
+def newest_normalized(run: Run, lake: Lake) -> str:
     """The newest `data_YYYYMMDD.csv` not after the run's date.
 
     Raises:
         StoreError: There is none.
     """
-    newest = run.lake.newest(contract(SOURCE), run.run_date)
+    newest = lake.newest(contract(SOURCE), run.run_date)
     if newest is None:
         raise StoreError(
-            f"{run.lake.path(contract(SOURCE).root)}: no data_YYYYMMDD.csv of {run.run_date} or before; "
+            f"{lake.path(contract(SOURCE).root)}: no data_YYYYMMDD.csv of {run.run_date} or before; "
             "run the normalize job first, or give a later --run_date"
         )
-    run.read_from("normalized_csv", newest.uri, bytes=newest.size)
+    run.report.read_from("normalized_csv", newest.uri, bytes=newest.size)
     return newest.uri
 
 
-def read(run: Run, uri: str) -> DataFrame:
+def read(run: Run, lake: Lake, uri: str) -> DataFrame:
     """The rows of a normalized CSV, all values as text; what is no row is in `_corrupt_record`.
 
     Raises:
         ContractError: The header is not the contract's.
     """
-    return read_rows(run.spark, run.lake, uri, contract(SOURCE), remedy=REMEDY)
+    return read_rows(run.spark, lake, uri, contract(SOURCE), remedy=REMEDY)
 
 
 def judged(rows: DataFrame) -> DataFrame:
@@ -93,24 +95,24 @@ def with_tokens(rows: DataFrame) -> DataFrame:
     return rows.withColumns({"token_pregunta": tokens_of("user"), "token_respuesta": tokens_of("bot")}).drop("messages")
 
 
-def curate(run: Run) -> None:
+def curate(run: Run, lake: Lake) -> None:
     """The whole job: read, judge, count tokens, write, balance, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
-    with run.stage("read"):
-        uri = newest_normalized(run)
-        record = run.verify(uri, REMEDY)
-        rows = read(run, uri).transform(judged).persist(StorageLevel.MEMORY_AND_DISK)
+    with run.step("read"):
+        uri = newest_normalized(run, lake)
+        record = verify(run, lake, uri, REMEDY)
+        rows = read(run, lake, uri).transform(judged).persist(StorageLevel.MEMORY_AND_DISK)
         counts = rows.agg(F.count(F.lit(1)), F.count(REASON)).first()
         read_count, quarantined = (counts[0], counts[1]) if counts else (0, 0)
         if record:
             record.refuse_other_rows(uri, read_count, REMEDY)
     if quarantined:
-        run.put_in_quarantine(rows.transform(rejected, uri), PIPELINE)
-    with run.stage("write"):
+        quarantine(run, lake, rows.transform(rejected, uri), PIPELINE)
+    with run.step("write"):
         curated = rows.transform(typed).transform(with_tokens)
-        staged = run.lake.stage(curated, contract(DATASET), run.run_date)
-    run.settle(Balance(read=read_count, written={DATASET: staged.rows}, quarantined=quarantined))
-    run.publish(staged)
+        staged = lake.draft(curated, contract(DATASET), run.run_date)
+    run.report.settle(Balance(read=read_count, written={DATASET: staged.rows}, quarantined=quarantined))
+    publish(run, lake, staged)
 
 
 def _first_day() -> Column:

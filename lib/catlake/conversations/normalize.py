@@ -10,8 +10,10 @@ from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import Export, find_export, read_items
 from catlake.dynamodb.export_manifest import export_age, refuse_foreign, refuse_stale
-from catlake.lake import Balance, Outcomes, Staged
+from catlake.lake import Draft, Lake, Outcomes
 from catlake.lake.outcomes import KEPT
+from catlake.lake.publish import publish, quarantine
+from catlake.runtime.balance import Balance
 from catlake.runtime.files import Files, files_for, normalized
 from catlake.runtime.metrics import EXPORT_AGE_HOURS
 from catlake.runtime.run import Run
@@ -25,7 +27,7 @@ def select_export(run: Run) -> tuple[Files, Export]:
     uri = normalized(run.arguments["export_uri"])
     files = files_for(run.spark, uri)
     export = find_export(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
-    run.read_from(
+    run.report.read_from(
         "dynamodb_export",
         export.uri,
         exported=export.export_time,
@@ -35,15 +37,15 @@ def select_export(run: Run) -> tuple[Files, Export]:
     )
     for left_out in export.left_out:
         run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
-    run.measures[EXPORT_AGE_HOURS] = export_age(export.export_time, run.run_date) / timedelta(hours=1)
+    run.report.metrics[EXPORT_AGE_HOURS] = export_age(export.export_time, run.run_date) / timedelta(hours=1)
     refuse_stale(export.uri, export.export_time, run.arguments["max_export_age_hours"], run.run_date)
     return files, export
 
 
-def normalize(run: Run) -> None:
+def normalize(run: Run, lake: Lake) -> None:
     """The whole job: read, classify, group by user, write, balance, publish."""
     excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
-    with run.stage("read"):
+    with run.step("read"):
         files, export = select_export(run)
         classified = (
             read_items(
@@ -62,20 +64,20 @@ def normalize(run: Run) -> None:
         outcomes = Outcomes.of(classified)
         refuse_foreign(export, outcomes.known(), outcomes.unknown)
     if outcomes.quarantined:
-        run.put_in_quarantine(classified.transform(items.rejected), PIPELINE)
-    with run.stage("write"):
-        staged, balance = _staged(run, classified, export.item_count, outcomes, excluded_cities)
-    run.settle(balance)
-    run.publish(staged)
+        quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
+    with run.step("write"):
+        staged, balance = _staged(run, lake, classified, export.item_count, outcomes, excluded_cities)
+    run.report.settle(balance)
+    publish(run, lake, staged)
 
 
 def _staged(
-    run: Run, classified: DataFrame, read: int, outcomes: Outcomes, excluded_cities: str | None
-) -> tuple[Staged, Balance]:
+    run: Run, lake: Lake, classified: DataFrame, read: int, outcomes: Outcomes, excluded_cities: str | None
+) -> tuple[Draft, Balance]:
     dataset = contract(DATASET)
     observed = Observation("items")
     described = classified.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
-    staged = run.lake.stage(
+    staged = lake.draft(
         described.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names),
         dataset,
         run.run_date,
@@ -83,7 +85,7 @@ def _staged(
     # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
     by_fate = observed.get if staged.rows else described.agg(*_items_by_fate()).collect()[0]
     # Counted in the file itself, not in what should have gone there.
-    conversations = run.lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
+    conversations = lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
     filtered = outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
     return staged, Balance(
         read=read,

@@ -1,6 +1,6 @@
 """The items of an export as a DataFrame: one task a data file, streaming, nothing lost.
 
-Why this engine, and not Spark's JSON source: docs/design.md and bench/RESULTS.md. In short: a task opens its
+Why this engine, and not Spark's JSON source: docs/architecture.md and bench/RESULTS.md. In short: a task opens its
 own file, so that text crosses from the JVM to Python and back not once; it inflates a few megabytes at a
 time, parses their lines with orjson and hands Arrow batches to Spark, so its memory does not depend on the
 file's size.

@@ -1,8 +1,7 @@
-"""How results reach the lake: one file in one step, quarantine beside it, a balance over both, a record of each."""
+"""How results reach the lake: one file in one step, a record of it, and rejected records in quarantine."""
 
-from catlake.lake.balance import Balance
 from catlake.lake.file_records import Record
-from catlake.lake.lake import Lake, Staged
+from catlake.lake.lake import Draft, Lake
 from catlake.lake.outcomes import Outcomes
 
-__all__ = ["Balance", "Lake", "Outcomes", "Record", "Staged"]
+__all__ = ["Draft", "Lake", "Outcomes", "Record"]

@@ -35,12 +35,12 @@ ABANDONED_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A dataset that is written and checked, and not yet published.
+class Draft:
+    """A dataset that is written and checked, but not yet published.
 
     Attributes:
         contract: What it satisfies.
-        uri: The staged file.
+        uri: The file that is written.
         target: Where it will be published.
         rows: Its rows, counted in the file.
         size: Its bytes.
@@ -72,7 +72,7 @@ class Lake:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
 
-    def stage(self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "") -> Staged:
+    def draft(self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "") -> Draft:
         """Writes a dataset beside the lake's live files, as one file in the contract's order, and checks it.
 
         Args:
@@ -109,14 +109,14 @@ class Lake:
             )
         target = self.path(contract.path(run_date, scope))
         replaces = self.newest(contract, run_date, scope)
-        return Staged(contract, file.uri, target, violations.rows, file.size, digested.result(), replaces)
+        return Draft(contract, file.uri, target, violations.rows, file.size, digested.result(), replaces)
 
-    def publish(self, staged: Staged) -> None:
-        """Records a staged dataset, and moves it over the live one in one step."""
-        record = Record(staged.rows, staged.size, staged.md5, self._job, self._run_id)
-        self._records.write(staged.target, record)
-        self.files.replace(staged.uri, staged.target)
-        self._records.remove_old(staged.target, current=record)
+    def publish(self, draft: Draft) -> None:
+        """Records a draft, and moves it over the live file in one step."""
+        record = Record(draft.rows, draft.size, draft.md5, self._job, self._run_id)
+        self._records.write(draft.target, record)
+        self.files.replace(draft.uri, draft.target)
+        self._records.remove_old(draft.target, current=record)
 
     def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
         """The newest file of a dataset that is not after a date; of a dataset without dates its one file."""

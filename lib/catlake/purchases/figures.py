@@ -8,9 +8,9 @@ import simplejson
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from catlake.lake import Balance
 from catlake.purchases.decimals import average, cents, plain, total
 from catlake.purchases.events import CURRENCY
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 
 TOP = 20

@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
 from catlake.dynamodb.attribute_values import Mismatch
-from catlake.lake import Balance
+from catlake.lake import Lake
 from catlake.lake.event_files import EVENTS, BatchFunction, Written, write_events
 from catlake.purchases.document_partitions import DATASET, partition_of, registry
 from catlake.purchases.event_source import Source
@@ -28,6 +28,7 @@ from catlake.purchases.files_read import NEW_CHECKPOINT, FilesRead
 from catlake.purchases.kinesis import is_kinesis, kinesis_stream
 from catlake.purchases.landing_files import MOST_FILES_A_BATCH, Landing
 from catlake.purchases.stream_progress import Counts, StreamProgress
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError, one_line
 from catlake.runtime.files import files_for, joined, normalized
 from catlake.runtime.run import Run
@@ -51,19 +52,21 @@ MOST_NAMES = 20
 """Files that are named in one line."""
 
 
-def ingest(run: Run) -> None:
+def ingest(run: Run, lake: Lake) -> None:
     """The whole job: reads events until there are no more (`available_now`) or until it is stopped."""
     total, source = Written(), run.arguments["source_uri"]
-    run.read_from("change events", source)
-    with run.stage("stream"):
+    run.report.read_from("change events", source)
+    with run.step("stream"):
         if is_kinesis(source):
-            _read_stream(run, kinesis_stream(run.spark, source, run.arguments["trigger"]), total)
+            _read_stream(run, lake, kinesis_stream(run.spark, source, run.arguments["trigger"]), total)
         else:
-            _read_files(run, Landing(files_for(run.spark, source), normalized(source)), total)
-    run.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
-    run.published(DATASET, run.lake.path(ROOT), rows=total.written, size=total.bytes)
+            _read_files(run, lake, Landing(files_for(run.spark, source), normalized(source)), total)
+    run.report.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
+    run.report.published(DATASET, lake.path(ROOT), rows=total.written, size=total.bytes)
     if total.replayed:
-        run.highlights.append(f"{total.replayed} of the documents were there before: replayed events change nothing")
+        run.report.highlights.append(
+            f"{total.replayed} of the documents were there before: replayed events change nothing"
+        )
 
 
 def decoder(processed_by: str, stage: str) -> BatchFunction:
@@ -114,11 +117,11 @@ def _checkpoint_explained(checkpoint: str) -> Iterator[None]:
         raise
 
 
-def _read_files(run: Run, landing: Landing, total: Written) -> None:
+def _read_files(run: Run, lake: Lake, landing: Landing, total: Written) -> None:
     """Reads what has landed; if the stream is endless, until too much is in quarantine."""
     checkpoint = normalized(run.arguments["checkpoint_uri"])
     read = FilesRead(files_for(run.spark, checkpoint), checkpoint)
-    batches = _Batches(run, landing.reader, read.stream, total)
+    batches = _Batches(run, lake, landing.reader, read.stream, total)
     endless = run.arguments["trigger"] == "continuous"
     while True:
         began = monotonic()
@@ -138,16 +141,16 @@ def _tell_changed(run: Run, files: list[str]) -> None:
     names = files[:MOST_NAMES] + ["…"] * (len(files) > MOST_NAMES)
     run.log("files_read_again", count=len(files), files=names)
     # A stream that runs for months must not remember all that it told.
-    if len(run.highlights) < MOST_NAMES:
-        run.highlights.append(
+    if len(run.report.highlights) < MOST_NAMES:
+        run.report.highlights.append(
             f"{len(files)} files are other than when they were read, and were read again: {', '.join(names)}"
         )
 
 
-def _read_stream(run: Run, source: Source, total: Written) -> None:
+def _read_stream(run: Run, lake: Lake, source: Source, total: Written) -> None:
     """Reads a stream until there is no more, or until too much is in quarantine."""
     with _checkpoint_explained(run.arguments["checkpoint_uri"]):
-        query = _started(run, source, total)
+        query = _started(run, lake, source, total)
         try:
             _wait(run, query, total)
         except Exception:
@@ -158,7 +161,7 @@ def _read_stream(run: Run, source: Source, total: Written) -> None:
         query.stop()
 
 
-def _started(run: Run, source: Source, total: Written) -> StreamingQuery:
+def _started(run: Run, lake: Lake, source: Source, total: Written) -> StreamingQuery:
     checkpoint = normalized(run.arguments["checkpoint_uri"])
     batches: list[_Batches] = []
 
@@ -166,7 +169,7 @@ def _started(run: Run, source: Source, total: Written) -> StreamingQuery:
         if not batches:
             stream = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
             assert stream  # Spark's, in every batch
-            batches.append(_Batches(run, source.read, stream, total))
+            batches.append(_Batches(run, lake, source.read, stream, total))
         batches[0].process(batch, number)
 
     return (
@@ -189,27 +192,27 @@ def _wait(run: Run, query: StreamingQuery, total: Written) -> None:
 class _Batches:
     """What is done with each batch of a stream, one after the other."""
 
-    def __init__(self, run: Run, read: BatchFunction, stream: str, total: Written) -> None:
-        self._run = run
+    def __init__(self, run: Run, lake: Lake, read: BatchFunction, stream: str, total: Written) -> None:
+        self._run, self._lake = run, lake
         self._read = read
         stage = run.environment.stage
         self._decode = decoder(f"{stage}-compras-ingest", stage)
         self._total = total
-        self._progress = StreamProgress(run.lake, run.job, stream)
-        self._registry = registry(run.environment, run.lake.uri)
+        self._progress = StreamProgress(lake, run.job, stream)
+        self._registry = registry(run.environment, lake.uri)
         # By stream, not by run: a batch that a killed run had begun is written over, not beside.
-        self._quarantine = run.lake.path(f"quarantine/{PIPELINE}/{stream}")
+        self._quarantine = lake.path(f"quarantine/{PIPELINE}/{stream}")
         self._first = True
 
     def process(self, batch: DataFrame, number: int) -> None:
         """Writes a batch, and balances what was read against what became of it."""
-        run = self._run
-        files, name = run.lake.files, f"batch-{number:09}"
+        run, lake = self._run, self._lake
+        files, name = lake.files, f"batch-{number:09}"
         if self._first:
             # A killed run may have left some of this batch, cut into other tasks.
             files.remove(joined(self._quarantine, name))
             self._first = False
-        written = write_events(batch, self._read, self._decode, files, run.lake.uri, self._quarantine, name)
+        written = write_events(batch, self._read, self._decode, files, lake.uri, self._quarantine, name)
         balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
         balance.enforce()
         self._registry.register(map(partition_of, sorted(written.folders)))
@@ -217,6 +220,5 @@ class _Batches:
         # A stream that runs for months must not remember all its days.
         self._total.add(replace(written, folders=set()))
         if written.quarantined:
-            run.quarantine = self._quarantine
-            run.log("quarantined", uri=self._quarantine, reasons=dict(written.reasons.most_common()))
-        run.log_batch(balance, batch=number, replayed=written.replayed)
+            run.report.quarantined(self._quarantine, dict(written.reasons.most_common()))
+        run.report.batch_written(balance, batch=number, replayed=written.replayed)

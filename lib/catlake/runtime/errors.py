@@ -4,10 +4,44 @@ Every message is one line that names the thing, the rule it broke and the remedy
 and ends with a non-zero exit code; a stack trace is for defects of catlake itself.
 """
 
+import importlib
+import re
+import sys
+from contextlib import suppress
+
+WORKER_ERROR = re.compile(
+    r"^(?:(?P<module>[\w.]+)\.)?(?P<name>\w+): "
+    # Looked ahead, not consumed: Java's own line before it has the same form.
+    r"(?=(?P<message>.*?)\s*(?:\Z|\n\s*"
+    r"(?:at [\w.$]+\(|Caused by: |Driver stacktrace:|SQLSTATE: |During handling|The above)))",
+    re.MULTILINE | re.DOTALL,
+)
+"""How an error raised within a task looks in the text that reaches the driver; a stack ends its message."""
+
 
 def one_line(text: str) -> str:
-    """Another program's message, as a part of ours: without its line breaks."""
-    return " ".join(text.split())
+    """A message without line breaks; spaces within a line stay, as they may be part of a path."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def explain(error: BaseException) -> str | None:
+    """The one line that says what to do about an error; None for an error that catlake did not foresee."""
+    if isinstance(error, CatlakeError):
+        return one_line(str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; nothing more is published; run the job again"
+    in_worker = [match for match in WORKER_ERROR.finditer(str(error)) if _is_ours(match["module"], match["name"])]
+    return one_line(in_worker[-1]["message"]) if in_worker else None
+
+
+def _is_ours(module: str | None, name: str) -> bool:
+    """Whether a class named in a task's text is an error of catlake, wherever it is defined."""
+    module = module or "__main__"
+    if module.partition(".")[0] == "catlake":
+        with suppress(ImportError):
+            importlib.import_module(module)
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and issubclass(kind, CatlakeError)
 
 
 class CatlakeError(Exception):

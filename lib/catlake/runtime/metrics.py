@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import MetricsError
 
 NAMESPACE = "catlake"
@@ -73,4 +74,14 @@ def embedded(job: str, environment: str, time: datetime, values: Mapping[str, in
         "job": job,
         "environment": environment,
         **{name: float(value) if isinstance(value, Decimal) else value for name, value in values.items()},
+    }
+
+
+def of_balance(balance: Balance) -> dict[str, int]:
+    """The metrics of a balance."""
+    return {
+        ROWS_READ: balance.read,
+        ROWS_WRITTEN: sum(balance.written.values()),
+        ROWS_FILTERED: sum(balance.filtered.values()),
+        ROWS_QUARANTINED: balance.quarantined,
     }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catlake.lake import Balance
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import BalanceError
 
 

@@ -1,4 +1,4 @@
-"""A run: log, balance, summary, and the end of the process (SPEC 5)."""
+"""The frame of a job: log, balance, summary, publishing, and the end of the process."""
 
 import json
 from collections.abc import Callable
@@ -13,11 +13,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catlake.conversations.cl100k_tokens import EncodingError
-from catlake.lake import Balance
+from catlake.job import run_job
+from catlake.lake import Lake
+from catlake.lake.publish import publish, quarantine
 from catlake.runtime.arguments import Argument, count
-from catlake.runtime.errors import CatlakeError, ExportError
+from catlake.runtime.balance import Balance
+from catlake.runtime.errors import CatlakeError, ExportError, explain
 from catlake.runtime.metrics import NAMESPACE
-from catlake.runtime.run import Run, explain, run_job
+from catlake.runtime.run import Run
 from tests.jobs.running import Finished, files_below, finished
 from tests.lake.rows import NORMALIZED, normalized_rows
 
@@ -31,7 +34,7 @@ def job(
 ) -> Runner:
     """Runs a main as the job `a-job` on the lake `tmp_path`."""
 
-    def run(main: Callable[[Run], None], *more: str, declared: tuple[Argument, ...] = ()) -> Finished:
+    def run(main: Callable[[Run, Lake], None], *more: str, declared: tuple[Argument, ...] = ()) -> Finished:
         argv = ["job.py", "--JOB_NAME", "a-job", "--lake_uri", str(tmp_path), "--run_date", "2025-11-20", *more]
         return finished(monkeypatch, capsys, argv, lambda: run_job(main, declared))
 
@@ -43,13 +46,13 @@ def rejected(spark: SparkSession, *reasons: str) -> DataFrame:
     return spark.createDataFrame(rows, "file string, line bigint, reason string, raw string")
 
 
-def write_one(run: Run, balance: Balance | None = None) -> None:
-    """A whole little job: reads, stages, settles, publishes."""
-    run.read_from("test", "nowhere", items=1)
-    with run.stage("write"):
-        staged = run.lake.stage(normalized_rows(run.spark, {}), NORMALIZED, run.run_date)
-    run.settle(balance or Balance(read=1, written={"normalized_conversations": 1}))
-    run.publish(staged)
+def write_one(run: Run, lake: Lake, balance: Balance | None = None) -> None:
+    """A whole little job: reads, steps, settles, publishes."""
+    run.report.read_from("test", "nowhere", items=1)
+    with run.step("write"):
+        staged = lake.draft(normalized_rows(run.spark, {}), NORMALIZED, run.run_date)
+    run.report.settle(balance or Balance(read=1, written={"normalized_conversations": 1}))
+    publish(run, lake, staged)
 
 
 def summary_of(lake: Path) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
     summary = summary_of(tmp_path)
     size = (tmp_path / LIVE).stat().st_size
     output = {"dataset": "normalized_conversations", "uri": str(tmp_path / LIVE), "rows": 1, "bytes": size}
-    times = {name: summary.pop(name) for name in ("started", "finished", "seconds", "stages")}
+    times = {name: summary.pop(name) for name in ("started", "finished", "seconds", "steps")}
     assert summary == {
         "job": "a-job",
         "run": run,
@@ -93,7 +96,7 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
     begun, ended = (datetime.fromisoformat(times[name]) for name in ("started", "finished"))
     assert begun <= ended <= datetime.now(UTC)
     assert times["seconds"] == pytest.approx((ended - begun).total_seconds(), abs=0.01)
-    assert [set(stage) for stage in times["stages"]] == [{"name", "seconds"}]
+    assert [set(step) for step in times["steps"]] == [{"name", "seconds"}]
 
 
 def test_each_line_of_the_log_is_json_with_time_level_event_job_and_run(job: Runner) -> None:
@@ -101,8 +104,8 @@ def test_each_line_of_the_log_is_json_with_time_level_event_job_and_run(job: Run
     assert [each["event"] for each in events] == [
         "run_started",
         "input_selected",
-        "stage_started",
-        "stage_finished",
+        "step_started",
+        "step_finished",
         "balance",
         "published",
         "run_finished",
@@ -123,9 +126,11 @@ def metrics_in(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_last_line_of_the_log_carries_the_runs_metrics(job: Runner) -> None:
-    def main(run: Run) -> None:
-        run.measures["CostUSD"] = Decimal("0.30")
-        write_one(run, Balance(read=4, written={"normalized_conversations": 1}, filtered={"other": 2}, quarantined=1))
+    def main(run: Run, lake: Lake) -> None:
+        run.report.metrics["CostUSD"] = Decimal("0.30")
+        write_one(
+            run, lake, Balance(read=4, written={"normalized_conversations": 1}, filtered={"other": 2}, quarantined=1)
+        )
 
     metrics = metrics_in(job(main).last)
     assert 0 < metrics.pop("RunSeconds") < 300
@@ -141,7 +146,7 @@ def test_the_last_line_of_the_log_carries_the_runs_metrics(job: Runner) -> None:
 
 
 def test_a_run_that_fails_before_its_balance_has_no_rows_to_tell_but_that_it_failed(job: Runner) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         raise ExportError("the thing: the rule; the remedy")
 
     metrics = metrics_in(job(main).last)
@@ -150,10 +155,10 @@ def test_a_run_that_fails_before_its_balance_has_no_rows_to_tell_but_that_it_fai
 
 
 def test_the_rows_of_a_stream_are_told_batch_by_batch_and_not_once_more_at_its_end(job: Runner) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         for number in (1, 2):
-            run.log_batch(Balance(read=5, written={"x": 4}, quarantined=1), batch=number)
-        write_one(run)
+            run.report.batch_written(Balance(read=5, written={"x": 4}, quarantined=1), batch=number)
+        write_one(run, lake)
 
     events = job(main).events
     batches = [metrics_in(each)["RowsRead"] for each in events if each["event"] == "batch_written"]
@@ -170,7 +175,7 @@ def test_the_person_at_the_console_is_told_what_came_out(job: Runner, tmp_path: 
 def test_a_balance_that_does_not_close_fails_before_anything_is_published(job: Runner, tmp_path: Path) -> None:
     assert job(write_one).code == 0
     before = (tmp_path / LIVE).stat()
-    finished = job(lambda run: write_one(run, Balance(read=3, written={"normalized_conversations": 1})))
+    finished = job(lambda run, lake: write_one(run, lake, Balance(read=3, written={"normalized_conversations": 1})))
     assert finished.code == 1
     assert "the balance does not close: 3 read = 1 written" in finished.stderr
     assert finished.last["event"] == "run_failed"
@@ -179,8 +184,8 @@ def test_a_balance_that_does_not_close_fails_before_anything_is_published(job: R
 
 
 def test_nothing_is_published_without_a_balance(job: Runner, tmp_path: Path) -> None:
-    def main(run: Run) -> None:
-        run.publish(run.lake.stage(normalized_rows(run.spark, {}), NORMALIZED, run.run_date))
+    def main(run: Run, lake: Lake) -> None:
+        publish(run, lake, lake.draft(normalized_rows(run.spark, {}), NORMALIZED, run.run_date))
 
     finished = job(main)
     assert finished.code == 1
@@ -189,9 +194,9 @@ def test_nothing_is_published_without_a_balance(job: Runner, tmp_path: Path) -> 
 
 
 def test_more_quarantined_than_the_limit_fails_the_run_after_writing(job: Runner, tmp_path: Path) -> None:
-    def main(run: Run) -> None:
-        run.put_in_quarantine(rejected(run.spark, "a", "b", "b"), "tests")
-        write_one(run, Balance(read=4, written={"normalized_conversations": 1}, quarantined=3))
+    def main(run: Run, lake: Lake) -> None:
+        quarantine(run, lake, rejected(run.spark, "a", "b", "b"), "tests")
+        write_one(run, lake, Balance(read=4, written={"normalized_conversations": 1}, quarantined=3))
 
     failed = job(main, "--max_quarantined", "2")
     assert failed.code == 1
@@ -211,7 +216,7 @@ def test_more_quarantined_than_the_limit_fails_the_run_after_writing(job: Runner
 
 
 def test_an_error_that_was_foreseen_is_one_line_without_a_stack_trace(job: Runner, tmp_path: Path) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         raise ExportError("the thing: the rule; the remedy")
 
     finished = job(main)
@@ -233,19 +238,19 @@ class OfATest(CatlakeError):
 def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(
     kind: type[CatlakeError], message: str, job: Runner
 ) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         def fail(rows: Any) -> Any:
             raise kind(message)
 
         run.spark.range(1).mapInArrow(fail, "id long").collect()
 
     finished = job(main)
-    assert finished.last["error"] == " ".join(message.split())
+    assert finished.last["error"] == " ".join(line.strip() for line in message.splitlines() if line)
     assert finished.stderr == f"{finished.last['error']}\n"
 
 
 def test_an_error_of_a_task_that_is_not_catlakes_keeps_its_stack_trace(job: Runner) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         def fail(rows: Any) -> Any:
             raise ValueError("catlake.runtime.errors.ExportError is but a word here")
 
@@ -254,33 +259,33 @@ def test_an_error_of_a_task_that_is_not_catlakes_keeps_its_stack_trace(job: Runn
     assert "(unexpected; the stack trace is above)" in job(main).last["error"]
 
 
-def write_rows(run: Run, rows: int, also: str | None = None) -> None:
+def write_rows(run: Run, lake: Lake, rows: int, also: str | None = None) -> None:
     """A job that publishes so many rows, before that perhaps as another dataset, too."""
     found = normalized_rows(run.spark, *({"usuario_id": f"u{number}"} for number in range(rows)))
-    staged = run.lake.stage(found, NORMALIZED, run.run_date)
-    run.settle(Balance(read=rows, written={"normalized_conversations": rows}))
-    more = [replace(staged, target=run.lake.path(also), replaces=None)] if also else []
-    run.publish(*more, staged)
+    staged = lake.draft(found, NORMALIZED, run.run_date)
+    run.report.settle(Balance(read=rows, written={"normalized_conversations": rows}))
+    more = [replace(staged, target=lake.path(also), replaces=None)] if also else []
+    publish(run, lake, *more, staged)
 
 
 def test_a_result_of_fewer_than_half_of_the_rows_published_last_is_not_published(job: Runner, tmp_path: Path) -> None:
-    assert job(lambda run: write_rows(run, 5)).code == 0
+    assert job(lambda run, lake: write_rows(run, lake, 5)).code == 0
     before = (tmp_path / LIVE).read_bytes()
-    failed = job(lambda run: write_rows(run, 2))
+    failed = job(lambda run, lake: write_rows(run, lake, 2))
     assert failed.last["error"] == (
         f"normalized_conversations: 2 rows would replace the 5 of {tmp_path / LIVE}, fewer than --max_shrink 0.5 "
         "allows; nothing is published; look for an emptied, filtered or wrong input, or give --max_shrink none if it "
         "is right"
     )
     assert (tmp_path / LIVE).read_bytes() == before
-    assert job(lambda run: write_rows(run, 2), "--max_shrink", "0.6").code == 0
+    assert job(lambda run, lake: write_rows(run, lake, 2), "--max_shrink", "0.6").code == 0
 
 
 def test_the_file_of_another_day_is_what_was_published_last(job: Runner, tmp_path: Path) -> None:
     def of_day(day: int, rows: int) -> Finished:
-        def main(run: Run) -> None:
+        def main(run: Run, lake: Lake) -> None:
             run.arguments = {**run.arguments, "run_date": date(2025, 11, day)}
-            write_rows(run, rows)
+            write_rows(run, lake, rows)
 
         return job(main)
 
@@ -291,14 +296,14 @@ def test_the_file_of_another_day_is_what_was_published_last(job: Runner, tmp_pat
 
 
 def test_when_one_result_has_shrunk_none_of_the_run_is_published(job: Runner, tmp_path: Path) -> None:
-    assert job(lambda run: write_rows(run, 3)).code == 0
-    failed = job(lambda run: write_rows(run, 1, also="reports/other.csv"))
+    assert job(lambda run, lake: write_rows(run, lake, 3)).code == 0
+    failed = job(lambda run, lake: write_rows(run, lake, 1, also="reports/other.csv"))
     assert "1 rows would replace the 3" in failed.last["error"]
     assert [name for name in files_below(tmp_path) if name.startswith("reports/")] == [LIVE]
 
 
 def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         raise KeyError("x")
 
     finished = job(main)
@@ -308,7 +313,7 @@ def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> No
 
 
 def test_an_interrupted_run_says_so(job: Runner) -> None:
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         raise KeyboardInterrupt
 
     finished = job(main)
@@ -334,7 +339,7 @@ def test_glues_own_run_id_names_the_run(job: Runner, tmp_path: Path) -> None:
 def test_times_are_utc_whatever_the_session_was_set_to(job: Runner, spark: SparkSession) -> None:
     found = {}
 
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         row = run.spark.sql("SELECT current_timezone(), timestamp '2025-08-04'").select(F.col("current_timezone()"))
         found["zone"] = row.collect()[0][0]
 
@@ -346,7 +351,7 @@ def test_times_are_utc_whatever_the_session_was_set_to(job: Runner, spark: Spark
 def test_the_run_date_is_the_arguments(job: Runner) -> None:
     found = {}
 
-    def main(run: Run) -> None:
+    def main(run: Run, lake: Lake) -> None:
         found["date"] = run.run_date
 
     assert job(main).code == 0

@@ -1,7 +1,7 @@
-"""Writes the README's tables of the datasets from their contracts.
+"""Writes docs/datasets.md, the page of all datasets, from the contracts in schemas/.
 
-`python -m tools.dataset_tables` rewrites what stands between the two markers of README.md;
-with `--check` it changes nothing and exits with 1 when the tables are not those of the contracts.
+`python -m tools.datasets_page` writes the page. With `--check` it changes nothing and exits with 1 if the page differs
+from the contracts.
 """
 
 import argparse
@@ -11,60 +11,46 @@ from pathlib import Path
 
 from catlake.contracts.contract import Column, Contract, contract, contract_names
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN = "<!-- datasets:begin -->"
-END = "<!-- datasets:end -->"
+PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
+COMMAND = "python -m tools.datasets_page"
 FORMATS = {"csv": "CSV", "json": "JSON", "parquet": "Parquet"}
-COMMAND = "python -m tools.dataset_tables"
+INTRODUCTION = f"""\
+# Datasets
+
+Every dataset that the jobs write, in the order of the paths. `{COMMAND}` (`make docs`) writes this page from the
+contracts in [schemas/](../schemas/) (Open Data Contract Standard); change those, not this page. The
+[glossary](glossary.md) explains the Spanish names.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rewrites or checks the README; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the README's dataset tables from schemas/.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the tables are stale")
-    parser.add_argument("--readme", type=Path, default=README, help="the page to rewrite (default: README.md)")
+    """Write or check the page; returns the exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Write docs/datasets.md from schemas/.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the page is out of date")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the file to write (default: docs/datasets.md)")
     options = parser.parse_args(arguments)
-    old = options.readme.read_text(encoding="utf-8")
-    try:
-        new = rewritten(old, dataset_tables())
-    except ValueError as error:
-        print(f"{options.readme}: {error}", file=sys.stderr)
+    page = datasets_page()
+    if not options.check:
+        options.page.write_text(page, encoding="utf-8")
+    elif options.page.read_text(encoding="utf-8") != page:
+        print(f"{options.page}: differs from the contracts; run {COMMAND}", file=sys.stderr)
         return 1
-    if old == new:
-        return 0
-    if options.check:
-        print(f"{options.readme}: the dataset tables are stale; run {COMMAND}", file=sys.stderr)
-        return 1
-    options.readme.write_text(new, encoding="utf-8")
     return 0
 
 
-def dataset_tables() -> str:
-    """The Markdown of all datasets, in the order of the contracts' paths: as the data flows."""
-    contracts = sorted(map(contract, contract_names()), key=lambda one: one.path_template)
-    return "\n".join(map(_dataset, contracts))
+def datasets_page() -> str:
+    """The Markdown of the page."""
+    contracts = sorted(map(contract, contract_names()), key=lambda dataset: dataset.path_template)
+    return "\n".join([INTRODUCTION, *map(_section, contracts)])
 
 
-def rewritten(page: str, tables: str) -> str:
-    """A page with what stands between the markers replaced.
-
-    Raises:
-        ValueError: The page has not each marker once, in order.
-    """
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"needs one line {BEGIN} and, below it, one line {END}")
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{tables}{END}{after}"
-
-
-def _dataset(dataset: Contract) -> str:
+def _section(dataset: Contract) -> str:
     table = f" Catalog table `{dataset.table}`." if dataset.table else ""
     key = f"; key {_code(dataset.key)}" if dataset.key else ""
     lines = [
-        f"### {dataset.title}",
+        f"## {dataset.title}",
         "",
-        f"{dataset.description} [Contract](schemas/{dataset.name}.odcs.yaml), version {dataset.version}.",
+        f"{dataset.description} [Contract](../schemas/{dataset.name}.odcs.yaml), version {dataset.version}.",
         "",
         f"{FORMATS[dataset.format]}, `{dataset.path_template}`{key}.{table}",
         "",

@@ -1,0 +1,137 @@
+"""Runs a job, from its arguments to its exit code; the same on Glue and on a laptop.
+
+A job script declares its arguments and calls `run_job(main, ARGUMENTS)`. Whatever goes wrong, the process ends
+with a non-zero code and one line that says what to do; the Glue job is committed only after success.
+"""
+
+import logging
+import re
+import secrets
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from py4j.java_gateway import JavaClass
+from pyspark.sql import SparkSession
+
+from catlake.lake import Lake
+from catlake.runtime.arguments import Argument, command_line, parse_arguments
+from catlake.runtime.environment import environment
+from catlake.runtime.errors import explain
+from catlake.runtime.package import check_own_package
+from catlake.runtime.report import log
+from catlake.runtime.run import Run
+
+
+def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = ()) -> None:
+    """Runs a job's `main` and ends the process with a non-zero code when it fails.
+
+    Args:
+        main: Reads, transforms, settles the balance, publishes.
+        arguments: The job's own arguments, besides those that every job takes.
+    """
+    run: Run | None = None
+    lake: Lake | None = None
+    try:
+        check_own_package()
+        run = _start(parse_arguments(arguments, command_line()))
+        lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
+        _quiet_py4j()
+        with _glue_job(run), lake.staging():
+            run.log("run_started", arguments=dict(run.arguments), environment=run.environment.name)
+            main(run, lake)
+            # A later run in this session must read its own inputs.
+            run.spark.catalog.clearCache()
+            run.report.enforce_quarantine_limit(run.arguments["max_quarantined"])
+            _finish(run, lake)
+    except BaseException as error:
+        message = explain(error)
+        if message is None:
+            traceback.print_exc()
+            message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
+        _fail(run, lake, message)
+        # Python prints a text as exit code to stderr and ends with code 1; Glue's console shows it.
+        raise SystemExit(message) from None
+
+
+def _start(arguments: Mapping[str, Any]) -> Run:
+    spark = (
+        SparkSession.builder.appName(arguments["JOB_NAME"])
+        # Dates and times in results are UTC, wherever the job runs.
+        .config("spark.sql.session.timeZone", "UTC")
+        .getOrCreate()
+    )
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
+
+
+def _run_id() -> str:
+    argv = command_line()
+    if "--JOB_RUN_ID" in argv[:-1]:
+        return re.sub(r"[^A-Za-z0-9._-]", "_", argv[list(argv).index("--JOB_RUN_ID") + 1])
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
+
+
+def _quiet_py4j() -> None:
+    # It logs a stack trace of its own, some as the root, for every error that reaches us anyway.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_from_py4j)
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's handler of Ctrl-C asks the JVM, which the same Ctrl-C ends.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_not_from_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in record.pathname
+
+
+@contextmanager
+def _glue_job(run: Run) -> Iterator[None]:
+    """Glue's own job, where its runtime is: initialised before, committed after success only."""
+    glue_class = run.spark.sparkContext._jvm.com.amazonaws.services.glue.util.Job  # type: ignore[union-attr]
+    if not isinstance(glue_class, JavaClass):  # a laptop has awsglue, but not its part for the JVM
+        yield
+        return
+    from awsglue.context import GlueContext
+    from awsglue.job import Job
+
+    job = Job(GlueContext(run.spark.sparkContext))
+    job.init(run.job, {name: str(value) for name, value in run.arguments.items()})
+    yield
+    job.commit()
+
+
+def _finish(run: Run, lake: Lake) -> None:
+    report, summary = run.report, run.report.summary(run.arguments, None)
+    uri = lake.write_json(f"runs/{run.job}/{run.id}.json", summary)
+    lines = [f"{run.job} succeeded: {report.balance}"]
+    lines += [f"{output['rows']} rows → {output['uri']}" for output in report.outputs]
+    if report.quarantine:
+        lines.append(f"quarantine → {report.quarantine}")
+    # For the person at the console; programs read standard output.
+    sys.stderr.write("\n  ".join([*lines, *report.highlights, f"summary → {uri}"]) + "\n")
+    seconds = summary["seconds"]
+    run.log(
+        "run_finished", summary=uri, outputs=report.outputs, seconds=seconds, **run.report.run_metrics(failed=False)
+    )
+
+
+def _fail(run: Run | None, lake: Lake | None, message: str) -> None:
+    if run is None:
+        log("run_failed", error=message)
+        return
+    try:
+        if lake:
+            lake.write_json(f"runs/{run.job}/{run.id}.json", run.report.summary(run.arguments, message))
+    except Exception as error:  # the first error is the important one
+        run.log("summary_not_written", error=_first_line(error))
+    run.log("run_failed", error=message, **run.report.run_metrics(failed=True))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

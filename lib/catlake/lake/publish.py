@@ -1,0 +1,61 @@
+"""What a job does with its results: publish them, put rejected records in quarantine, verify what it reads."""
+
+from decimal import Decimal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from catlake.lake.file_records import Record
+from catlake.lake.lake import Draft, Lake
+from catlake.runtime.errors import ShrinkError
+from catlake.runtime.run import Run
+
+MOST_REASONS = 20
+"""Reasons that one line of the log shows."""
+
+
+def publish(run: Run, lake: Lake, *drafts: Draft) -> None:
+    """Publishes drafts, each in one step; none of them when one has lost too many rows.
+
+    Raises:
+        ShrinkError: A draft has far fewer rows than what it replaces (`--max_shrink`).
+    """
+    if run.report.balance is None:
+        raise RuntimeError("a run publishes only after it has settled its balance")
+    for draft in drafts:
+        _refuse_shrunk(run, lake, draft)
+    for draft in drafts:
+        lake.publish(draft)
+        run.report.published(draft.contract.name, draft.target, draft.rows, draft.size)
+
+
+def quarantine(run: Run, lake: Lake, rejected: DataFrame, pipeline: str) -> None:
+    """Writes rejected records (columns file, line, reason, raw) to the quarantine, and reports their reasons."""
+    folder = lake.quarantine(rejected, pipeline)
+    counts = rejected.groupBy("reason").count().orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()
+    run.report.quarantined(folder, {row["reason"]: row["count"] for row in counts})
+
+
+def verify(run: Run, lake: Lake, uri: str, remedy: str) -> Record | None:
+    """Compares a file that another job published with its record, and logs the answer; see `Lake.verified`."""
+    record = lake.verified(uri, remedy)
+    if record:
+        run.log("input_verified", uri=uri, rows=record.rows, md5=record.md5, published_by=record.run)
+    else:
+        run.log("input_unverified", uri=uri, reason="it has no record: an older version or a person wrote it")
+    return record
+
+
+def _refuse_shrunk(run: Run, lake: Lake, draft: Draft) -> None:
+    limit: Decimal | None = run.arguments["max_shrink"]
+    if limit is None or draft.replaces is None:
+        return
+    last = lake.rows_of(draft.replaces, draft.contract)
+    if last is None:
+        run.log("rows_published_last_unknown", uri=draft.replaces.uri)
+    elif draft.rows < last * (1 - limit):
+        raise ShrinkError(
+            f"{draft.contract.name}: {draft.rows} rows would replace the {last} of {draft.replaces.uri}, fewer "
+            f"than --max_shrink {limit} allows; nothing is published; look for an emptied, filtered or wrong "
+            "input, or give --max_shrink none if it is right"
+        )
