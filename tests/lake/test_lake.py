@@ -102,7 +102,7 @@ def test_rows_that_break_the_contract_are_not_published(
 
 def test_other_columns_are_refused_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"normalized_conversations: nombre is missing, otra is not in the"):
-        lake_at(spark, tmp_path).stage(normalized_rows(spark, {}).withColumnRenamed("nombre", "otra"), NORMALIZED, DAY)
+        lake_at(spark, tmp_path).draft(normalized_rows(spark, {}).withColumnRenamed("nombre", "otra"), NORMALIZED, DAY)
     assert files_below(tmp_path) == []
 
 
@@ -193,7 +193,7 @@ def test_the_record_is_there_before_the_file(
         lake.publish(lake.draft(normalized_rows(spark, {}), NORMALIZED, DAY))
     again = lake_at(spark, tmp_path, "run-2")
     with again.staging():
-        staged = again.stage(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
+        staged = again.draft(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
         monkeypatch.setattr(again.files, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             again.publish(staged)

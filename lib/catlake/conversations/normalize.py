@@ -84,12 +84,11 @@ def _staged(
     )
     # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
     by_fate = observed.get if staged.rows else described.agg(*_items_by_fate()).collect()[0]
-    # Counted in the file itself, not in what should have gone there.
-    conversations = lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
     filtered = outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
     return staged, Balance(
         read=read,
-        written={DATASET: ((conversations and conversations[0]) or 0) + by_fate["kept_feedback"]},
+        # Conversations as the file counts them, not as they were meant to be.
+        written={DATASET: staged.totals["numero_conversaciones"] + by_fate["kept_feedback"]},
         filtered=filtered,
         quarantined=outcomes.quarantined,
     )
