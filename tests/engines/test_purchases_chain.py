@@ -29,11 +29,8 @@ from catlake.purchases.event_document import DocumentSettings, document
 from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
-<<<<<<< HEAD
-from tests.engines import ingest_by_connector
-=======
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
->>>>>>> main
+from tests.engines import ingest_by_connector
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json

@@ -71,15 +71,8 @@ class DocumentSettings:
     @classmethod
     def of(cls, environment: Environment) -> "DocumentSettings":
         """The settings of an environment."""
-<<<<<<< HEAD
         job = environment.purchases_resource("ingest")
         return cls(contract(DATASET).path_template, job, environment.stage, environment.currency)
-=======
-        stage = environment.stage
-        return cls(
-            contract(DATASET).path_template, environment.purchases_resource("ingest"), stage, environment.currency
-        )
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
