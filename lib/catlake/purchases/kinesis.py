@@ -104,9 +104,10 @@ def kinesis_records(spark: SparkSession, arn: str) -> DataFrame:
         )
     from awsglue.context import GlueContext
 
-    return GlueContext(spark.sparkContext).create_data_frame_from_options(
+    stream: DataFrame = GlueContext(spark.sparkContext).create_data_frame_from_options(
         connection_type="kinesis", connection_options=glue_options(arn)
     )
+    return stream
 
 
 def glue_options(arn: str) -> dict[str, str]:
