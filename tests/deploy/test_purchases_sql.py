@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from catlake.purchases.current_purchases import current_purchases, with_outcome
 from catlake.purchases.stored_documents import STORED, checked
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.deploy.sql_rows import EVENTS
 from tests.purchases.tree import DATABASE, event, table, write
 

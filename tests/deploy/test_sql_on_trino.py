@@ -12,7 +12,6 @@ import duckdb
 import pytest
 
 from catlake.bedrock.view import view_name, view_statement
-from local.duckdb_catalog import CATALOG, changed, execute_athena, opened, register
 from catlake.lake.catalog import GluePartitions
 from catlake.purchases.document_writer import partition_of
 from catlake.runtime.environment import environment
@@ -20,6 +19,7 @@ from deploy.athena import PURCHASES
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
 from deploy.deployment import Deployment
+from local.duckdb_catalog import CATALOG, changed, execute_athena, opened, register
 from tests.catalog import publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.trino import Trino, as_json

@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from catlake.contracts.contract import contract
-from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from catlake.purchases.event_document import DocumentSettings, document
 from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.engines import ingest_by_connector
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
