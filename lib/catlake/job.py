@@ -91,7 +91,7 @@ def _is_not_from_py4j(record: logging.LogRecord) -> bool:
 def _glue_job(run: Run) -> Iterator[None]:
     """Glue's own job, where its runtime is: initialised before, committed after success only."""
     glue_class = run.spark.sparkContext._jvm.com.amazonaws.services.glue.util.Job  # type: ignore[union-attr]
-    if not isinstance(glue_class, JavaClass):  # not on Glue
+    if not isinstance(glue_class, JavaClass):  # a laptop has awsglue, but not its part for the JVM
         yield
         return
     from awsglue.context import GlueContext

@@ -38,7 +38,7 @@ def with_pseudo(text: str) -> str:
 
 def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs the app of a checkout as the CDK's command line does: context and folder are environment variables."""
-    variables = {"CDK_CONTEXT_JSON": json.dumps({**_context(), **options}), "CDK_OUTDIR": str(folder)}
+    variables = {"CDK_CONTEXT_JSON": json.dumps({**cdk_context(), **options}), "CDK_OUTDIR": str(folder)}
     return _run("deploy.app", checkout=checkout, **variables)
 
 
@@ -59,7 +59,8 @@ def _run(module: str, *arguments: str, checkout: Path = ROOT, **variables: str) 
     )
 
 
-def _context() -> dict[str, Any]:
+def cdk_context() -> dict[str, Any]:
+    """The context that cdk.json gives to every deployment."""
     context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     return context
 
@@ -155,4 +156,4 @@ if __name__ == "__main__":
     from deploy.app import app
 
     for environment, options in OPTIONS.items():
-        app({**_context(), **options}, f"{sys.argv[1]}/{environment}").synth()
+        app({**cdk_context(), **options}, f"{sys.argv[1]}/{environment}").synth()

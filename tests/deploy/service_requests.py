@@ -142,7 +142,8 @@ def _bucket(given: Properties) -> Iterator[ServiceRequest]:
 
 def _lifecycle(rule: Properties) -> Properties:
     """CloudFormation flattens what the API nests."""
-    rule = {**rule, "Filter": {"Prefix": rule.pop("Prefix", "")}}
+    rule = dict(rule)
+    rule["Filter"] = {"Prefix": rule.pop("Prefix", "")}
     if days := rule.pop("ExpirationInDays", None):
         rule["Expiration"] = {"Days": days}
     if marker := rule.pop("ExpiredObjectDeleteMarker", None):

@@ -9,7 +9,7 @@ from catlake.runtime.environment import environment
 from deploy.access import Grant, dataset_keys, job_grants
 from deploy.deployment import deployment
 from deploy.workflows import WORKFLOWS
-from tests.deploy.assembly import OPTIONS, Assembly
+from tests.deploy.assembly import ACCOUNT, OPTIONS, Assembly
 
 PROD = environment("prod")
 
@@ -131,6 +131,6 @@ def test_only_alarms_of_this_account_and_rules_write_to_the_topic(assembly):
         if statement["Effect"] == "Allow"
     }
     assert allowed == {
-        "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": "000000000000"}},
+        "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         "events.amazonaws.com": None,
     }

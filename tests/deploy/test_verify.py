@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,7 +16,7 @@ from catlake.contracts.contract import contract
 from catlake.runtime.environment import environment
 from deploy import verify
 from deploy.checks import resources, runs
-from deploy.checks.account import Account, AccountError, account
+from deploy.checks.account import SERVICES, Account, AccountError, account
 from deploy.checks.check import NOTE, OK, PROBLEM, Check, comparison, differences
 from deploy.checks.summaries import Summaries
 from deploy.deployment import Deployment, deployed_names
@@ -358,9 +356,10 @@ def test_the_right_that_aws_names_goes_first() -> None:
 CLIENT = {"region_name": REGION, "aws_access_key_id": "none", "aws_secret_access_key": "none"}
 
 
-def stubbed(**clients: Any) -> Account:
-    services: dict[str, Any] = {"s3": None, "glue": None, "athena": None, "kinesis": None, "dynamodb": None}
-    return Account(ACCOUNT, REGION, "aws", "", **{**services, **clients})
+def account_of(**stubs: Any) -> Account:
+    """An account of some clients with stubs; the others are asked nothing."""
+    clients = {name: stubs.get(name) or boto3.client(name, **CLIENT) for name in SERVICES}
+    return Account(ACCOUNT, REGION, "aws", "", **clients)
 
 
 def last_run(
@@ -370,10 +369,9 @@ def last_run(
     deployment = Deployment(environment(name))
     job = deployment.workflows["purchases" if stream else "conversations"].jobs[0]
     client = boto3.client("glue", **CLIENT)
-    account = stubbed(glue=client)
     (check,) = [
         check
-        for check in runs.checks(account, deployment, Summaries(None), now)
+        for check in runs.checks(account_of(glue=client), deployment, Summaries(None), now)
         if check.name == f"last run of {job.name}"
     ]
     with Stubber(client) as stubber:
@@ -429,7 +427,7 @@ def test_only_a_daily_schedule_has_a_last_time() -> None:
 def test_a_disabled_work_group_and_a_failed_crawl_are_problems() -> None:
     athena, glue = boto3.client("athena", **CLIENT), boto3.client("glue", **CLIENT)
     deployment = Deployment(environment("test"))
-    every = {check.name: check for check in resources.checks(stubbed(athena=athena, glue=glue), deployment)}
+    every = {check.name: check for check in resources.checks(account_of(athena=athena, glue=glue), deployment)}
     env = deployment.env
     managed = {"ManagedQueryResultsConfiguration": {"Enabled": True}}
     crawler = {
@@ -475,18 +473,6 @@ def test_only_expected_values_are_compared(expected: Any, actual: Any, count: in
     assert len(list(differences(expected, actual))) == count
 
 
-def run_verify(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """The command, without the AWS settings of this machine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    nothing = {"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.verify", *arguments],
-        env={**kept, **nothing, "AWS_EC2_METADATA_DISABLED": "true", **variables},
-        capture_output=True,
-        encoding="utf-8",
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "variables", "part"),
     [
@@ -496,10 +482,22 @@ def run_verify(*arguments: str, **variables: str) -> "subprocess.CompletedProces
         (("-c", "existing_buckets=mine"), {}, "did you mean existing_bucket?"),
     ],
 )
-def test_what_stops_the_command_is_one_line(arguments: tuple[str, ...], variables: dict[str, str], part: str) -> None:
-    done = run_verify("test", *arguments, **variables)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert part in done.stderr and done.stderr.count("\n") == 1
+def test_what_stops_the_command_is_one_line(
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    nothing = {"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
+    for name, value in {**nothing, "AWS_EC2_METADATA_DISABLED": "true", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    assert verify.main(["test", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and part in output.err and output.err.count("\n") == 1
 
 
 def test_credentials_that_aws_refuses_are_one_line(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

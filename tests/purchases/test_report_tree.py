@@ -9,9 +9,8 @@ from pyspark.sql import SparkSession
 from catlake.purchases import document_tree as tree
 from catlake.purchases.document_tree import months, read_tree
 from catlake.purchases.event_document import document
-from catlake.runtime.errors import StoreError
+from catlake.runtime.errors import StoreError, explain
 from catlake.runtime.files import LocalFiles, S3Files, files_for
-from catlake.runtime.run import explain
 from tests.purchases.records import LOCAL
 from tests.purchases.tree import event, write
 from tests.s3 import S3Server

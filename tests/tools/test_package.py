@@ -100,11 +100,11 @@ def imported() -> set[str]:
 def test_the_package_declares_whatever_it_imports(library: Path, tmp_path: Path) -> None:
     asked, distributions = declared(library.parents[1], tmp_path), packages_distributions()
     assert {"pyspark", "pyarrow", "orjson", "boto3", "duckdb"} <= imported()
-    # Py4J comes with PySpark, in the version that it needs, botocore with boto3, markupsafe with jinja2. Only Glue has
-    # awsglue, and only a checkout reads YAML.
+    # Py4J comes with PySpark, in the version that it needs, botocore with boto3, markupsafe with jinja2; only a
+    # checkout reads YAML.
     undeclared = {
         module
-        for module in imported() - {"py4j", "botocore", "markupsafe", "awsglue", "yaml"}
+        for module in imported() - {"py4j", "botocore", "markupsafe", "yaml"}
         if not {plain(name) for name in distributions[module]} & asked
     }
     assert undeclared == set()

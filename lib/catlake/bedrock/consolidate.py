@@ -60,7 +60,7 @@ def consolidate(run: Run, lake: Lake) -> None:
             counted.outcomes.quarantined + historical.quarantined,
         )
     )
-    run.report.highlights += highlights(totals, both)
+    run.report.highlights += highlights(totals, both, run.environment.currency)
     if run.run_date == run.report.started.date():
         # A metric has the time of its run, so that of a back-fill would count for the wrong day.
         run.report.metrics |= day_before(both, run.run_date)

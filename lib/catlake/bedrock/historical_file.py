@@ -44,8 +44,8 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
     if not lake.files.exists(uri):
         if run.arguments["historical"] == "required":
             raise StoreError(
-                f"{uri}: the historical file is missing; run the job cat-{run.environment.name}-tokens-archival once, "
-                "or give --historical optional to go without"
+                f"{uri}: the historical file is missing; run the job {run.environment.resource('tokens-archival')} "
+                "once, or give --historical optional to go without"
             )
         run.log("historical_missing", uri=uri)
         return HistoricalFile(run.spark.createDataFrame([], contract("tokens_table_consolidated").struct))

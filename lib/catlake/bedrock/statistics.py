@@ -18,7 +18,7 @@ MOST_EXPENSIVE = 10
 
 
 def statistics(rows: DataFrame) -> dict[str, Any]:
-    """Totals of a consolidated dataset, and the same by source; costs are USD, as decimal texts."""
+    """Totals of a consolidated dataset, and the same by source; costs are decimal texts."""
     by_source = rows.groupBy("source").agg(*_sums()).orderBy("source").collect()
     total = rows.agg(*_sums()).collect()[0]
     return {**_totals(total.asDict()), "by_source": {row["source"]: _totals(row.asDict()) for row in by_source}}
@@ -40,11 +40,11 @@ def day_before(rows: DataFrame, run_date: date) -> dict[str, int | Decimal]:
     return {name: value or 0 for name, value in zip((INPUT_TOKENS, OUTPUT_TOKENS, COST_USD), sums, strict=True)}
 
 
-def highlights(values: Mapping[str, Any], rows: DataFrame) -> list[str]:
-    """Lines for a person: tokens and dollars by source, and the most expensive conversations."""
+def highlights(values: Mapping[str, Any], rows: DataFrame, currency: str) -> list[str]:
+    """Lines for a person: tokens and costs by source, and the most expensive conversations."""
     lines = [
         f"{source}: {totals['total_records']} conversations, {totals['total_input_tokens']} input and "
-        f"{totals['total_output_tokens']} output tokens, {totals['total_cost']} USD"
+        f"{totals['total_output_tokens']} output tokens, {totals['total_cost']} {currency}"
         for source, totals in values["by_source"].items()
     ]
     tokens = (F.col("input_token") + F.col("output_token")).alias("tokens")
@@ -56,7 +56,7 @@ def highlights(values: Mapping[str, Any], rows: DataFrame) -> list[str]:
     )
     lines.append(f"the {len(most_expensive)} most expensive conversations:")
     lines += [
-        f"  {row['total_price']} USD  {row['create_date']}  {row['tokens']:>9} tokens  {row['sk']}"
+        f"  {row['total_price']} {currency}  {row['create_date']}  {row['tokens']:>9} tokens  {row['sk']}"
         for row in most_expensive
     ]
     return lines
