@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
-from tests.lake.rows import CURATED, NORMALIZED, normalized_rows
 
 from catlake.contracts.contract import Contract
 from catlake.lake.dataset_writer import DigestingStream, ParquetFile, UniqueValues, Written, write_dataset
 from catlake.runtime.errors import ContractError
 from catlake.runtime.files import LocalFiles
 from tests.contracts.test_contract import BROKEN, frame
+from tests.lake.rows import CURATED, NORMALIZED, normalized_rows
 
 BOTH = pytest.mark.parametrize("contract", [NORMALIZED, CURATED], ids=["csv", "parquet"])
 
