@@ -1,4 +1,4 @@
-# catlake: `make` alone tells what there is.
+# catlake: `make` alone lists the commands.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -20,8 +20,9 @@ endif
 PY := $(VENV)/bin/python
 PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
-ENVIRONMENT ?= local
-# By the environment, so that the shell does not take a name apart.
+# ENV=prod or ENVIRONMENT=prod; but a shell's own ENV is a start-up file of sh.
+ENVIRONMENT ?= $(if $(filter command,$(origin ENV)),$(ENV),local)
+# Exported, so that the shell does not split a name.
 export LAKE
 WORKERS ?= 2
 PYTEST = $(PY) -m pytest -n $(WORKERS)
@@ -40,7 +41,10 @@ help:
 ##### Build
 
 .PHONY: setup
-setup: $(VENV)/.configured package ## .venv with all that is needed, and dist/catlake.zip; quick when nothing changed
+setup: environment package ## .venv with all that is needed, and dist/catlake.zip; quick when nothing changed
+
+.PHONY: environment
+environment: $(VENV)/.configured # the environment alone
 
 .PHONY: package
 package: dist/catlake.zip ## dist/catlake.zip: the library as Glue takes it (--extra-py-files)
@@ -51,11 +55,11 @@ FIND_PYTHON = for python in $(PYTHONS); do \
 	  if [ "$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $(PYTHON) ]
 
 .PHONY: has-python
-has-python: # whether this machine has the Python of GLUE
+has-python: # whether this machine has the Python that GLUE needs
 	@$(FIND_PYTHON); then exit; fi; done; exit 1
 
-# An environment holds the name of its place, and the home of the Java that set-up found. Where either is no longer true,
-# set-up does its part again.
+# An environment remembers its folder, and the home of the Java that set-up found. When either has changed, set-up
+# does its part again.
 MADE_AT := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
 ifneq ($(MADE_AT),)
 ifneq ($(MADE_AT),$(CURDIR)/$(VENV))
@@ -75,7 +79,7 @@ $(VENV)/bin/python: $(MOVED)
 	@$(FIND_PYTHON); then $$python -m venv $(VENV); exit; fi; done; \
 	echo "make: no Python $(PYTHON) on the PATH; Glue $(GLUE) runs $(PYTHON), please install it" >&2; exit 1
 
-# Which packages come from where is the user's own pip configuration; this file names no index.
+# The user's own pip configuration says where packages come from; this file names no index.
 $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt \
                     tools/catlake.pth $(MOVED) | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..."
@@ -84,12 +88,11 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.tx
 	@cp tools/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
-$(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tools/node.py $(wildcard local/spark/*) $(JAVA_GONE)
+$(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tools/node.py tools/package-lock.json $(wildcard local/spark/*) $(JAVA_GONE)
 	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
-	@$(PY) -m tools.node
 	@$(PY) -m tools.toolchain
 
-# Folders too: a file that is gone changes its folder.
+# Folders too: a deleted file changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
                   deploy/environments $(wildcard deploy/environments/*.toml) \
                   $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -type d \) -print) \
@@ -108,9 +111,9 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 ##### Use
 
 .PHONY: run
-run: setup ## all workflows on the samples, into lake/, as in ENVIRONMENT (local)
-	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE" \
-	  --environment "$(ENVIRONMENT)"
+run: setup ## all workflows on the samples, into lake/; ENV=prod: with that environment's settings
+	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report \
+	  --environment="$(ENVIRONMENT)" --lake="$$LAKE"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone
@@ -152,20 +155,26 @@ deploy: check-env setup wheels ## deploy ENV with the caller's AWS credentials
 ##### Check
 
 .PHONY: test
-test: setup wheels ## all tests but the slow ones, the fast first (under 5 minutes on 2 cores)
+test: setup wheels ## all tests but the slow ones, the fast first (under 4 minutes on 2 cores)
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-core
-test-core: setup ## of these, the tests of the library and the jobs; GLUE=6.0: on Spark 4.1 and Python 3.13
-	@$(PYTEST) -m "not slow" --ignore=tests/deploy --ignore=tests/local --ignore=tests/tools --ignore=tests/samples --ignore=tests/test_house.py --ignore=tests/test_docs.py
+test-core: setup ## of these, the tests on Spark and on folders; GLUE=6.0: on Spark 4.1 and Python 3.13
+	@$(PYTEST) -m "spark and not slow and not s3 and not browser" --ignore=tests/deploy --ignore=tests/local \
+	  --ignore=tests/tools --ignore=tests/samples
 
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
 	@$(PYTEST) -m "not slow and not spark and not s3 and not browser"
 
+# A file's tests in one process, so that its servers start once; the files that may take longest first.
 .PHONY: test-slow
 test-slow: setup wheels ## the slow tests
-	@$(PYTEST) --dist loadfile -m slow
+	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m slow
+
+.PHONY: coverage
+coverage: setup wheels ## the tests of `make test`, and which lines of the product they run (build/coverage)
+	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
 .PHONY: golden
 golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
@@ -173,7 +182,7 @@ golden: setup ## write tests/data/golden anew from the present results; then rea
 	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
 
 .PHONY: rehearse
-rehearse: setup ## jobs on s3-server and aws-server, which run beside it, as Glue runs them on AWS
+rehearse: setup ## jobs as Glue runs them, on s3-server and aws-server, which must run beside it
 	@docker/run rehearse
 
 .PHONY: s3-server
@@ -187,7 +196,7 @@ aws-server: setup ## a server of Glue, Athena and Kinesis (moto) on this machine
 COMPOSE = docker compose --file docker/compose.yaml
 
 .PHONY: docker-test
-docker-test: ## the tests and the rehearsal within AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
+docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
 	@missing() { echo "make: docker-test needs Docker with Compose: $$1; without, \`make test\` runs the tests here" >&2; exit 1; }; \
 	command -v docker >/dev/null || missing "there is no docker on the PATH"; \
 	docker compose version >/dev/null 2>&1 || missing "this docker has no command 'compose' (its plugin)"; \
@@ -196,7 +205,7 @@ docker-test: ## the tests and the rehearsal within AWS's Glue image; needs Docke
 	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 
 .PHONY: lint
-lint: setup ## ruff, mypy, import-linter, docs/datasets.md
+lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -204,7 +213,7 @@ lint: setup ## ruff, mypy, import-linter, docs/datasets.md
 	@$(PY) -m tools.datasets_page --check
 
 .PHONY: verify
-verify: check-env setup ## hold the deployed ENV against contracts and workflows; changes nothing
+verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
 	@$(PY) -m deploy.verify $(ENV) $(ARGS)
 
 .PHONY: format

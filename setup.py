@@ -117,7 +117,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     install_requires=required("requirements.txt"),
-    extras_require={"ion": ["amazon.ion"], "local": ["duckdb", "sqlglot"]},
+    extras_require={"ion": ["amazon.ion"]},
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     package_data={

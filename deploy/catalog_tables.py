@@ -28,7 +28,7 @@ def table_input(contract: Contract, lake_uri: str) -> dict[str, Any]:
     """The `TableInput` of CreateTable for a dataset below a bucket.
 
     The location of a partitioned table is the folder above its partitions, else the folder of its file. A table's
-    partitions are registered (`catlake.purchases.document_partitions`), not projected: a projection cannot list
+    partitions are registered (`catlake.lake.catalog`), not projected: a projection cannot list
     tenants.
 
     Raises:

@@ -81,7 +81,7 @@ def run(s3: Any, job: Job, over: dict[str, str] | None = None) -> Any:
     # S3A by its own name: s3:// is another client's in some images.
     arguments = {name: value.replace("s3://", "s3a://") for name, value in job.arguments.items()} | (over or {})
     tell(f"{job.name} …")
-    done = subprocess.run(spark_submit(ROOT, Path(sys.executable))(job, arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
+    done = subprocess.run(spark_submit(ROOT, Path(sys.executable), job, arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
     expect(f"{job.name} succeeds", done.returncode == 0)
     bucket = arguments["--lake_uri"].removeprefix("s3a://")
     (key,) = (key for key in keys(s3, f"runs/{job.name}/", bucket) if "/streams/" not in key)

@@ -1,4 +1,4 @@
-"""View: creates the Athena view of token usage over the consolidated dataset; on a laptop, in the lake's DuckDB."""
+"""View: creates the view of token usage over the consolidated dataset, by Athena."""
 
 from catlake.bedrock.view import create_view
 from catlake.job import run_job

@@ -1,7 +1,6 @@
-"""Runs a workflow here with the triggers that are deployed: `python -m local run conversations`.
+"""Runs workflows on this machine, with the triggers that are deployed, and opens a SQL prompt on their results.
 
-A bucket is a folder of `--lake`; jobs run under spark-submit; crawlers register their tables in DuckDB, and so are
-those that a job keeps up to date by itself; `python -m local sql` opens them.
+A bucket is a folder of `--lake`; jobs run under spark-submit; the tables that they fill are registered in DuckDB.
 """
 
 from __future__ import annotations
@@ -11,23 +10,22 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
-from catlake.local_catalog import opened, placed, quoted
+from catlake.runtime.environment import Environment, environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
-from deploy.athena import SQL
-from deploy.environments import LOCAL
 from deploy.model import Crawler, Job, Workflow
 from deploy.workflows import WORKFLOWS
-from local import catalog
 from local import sql_prompt as prompt
 from local.display import display, summary
+from local.duckdb_catalog import CATALOG, SQL, opened, placed, quoted, tables
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
-from local.workflow_run import FAILED, SUCCEEDED, Crawl, JobRunner, Outcome, WorkflowRun
+from local.registration import Registration
+from local.workflow_run import Ending, Report, WorkflowRun
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = Path(sys.executable)
@@ -52,19 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
 
 
-def run_workflow(
-    workflow: Workflow, lake: Path, runner: JobRunner, override: Callable[[Job], Mapping[str, str]]
-) -> int:
+def run_workflow(workflow: Workflow, environment: Environment, lake: Path, runner: ProcessRunner) -> int:
     """Run a workflow with progress and summary on stdout; gives the exit code."""
-    lake_uri = _bucket(workflow, lake)
-    details: dict[str, str] = {}
-    run = WorkflowRun(workflow, runner, _crawl_into(lake, lake_uri, details), override=override)
+    registration = Registration(lake, environment)
+
+    def start(member: Job | Crawler, report: Report) -> Ending:
+        return registration.crawl(member) if isinstance(member, Crawler) else runner.run(member, report)
+
+    run = WorkflowRun(workflow, start, runner.stop)
     previous = signal.signal(signal.SIGTERM, _terminate)
     code = DONE
     try:
         with display(run.members.values()) as run.listener:
             run.run()
-        code = _register(workflow, run, lake, details)
     except KeyboardInterrupt:
         print("interrupted: the running jobs were stopped; nothing half done was published", flush=True)
         code = INTERRUPTED
@@ -73,8 +71,11 @@ def run_workflow(
         code = TERMINATED
     finally:
         signal.signal(signal.SIGTERM, previous)
-    print(f"\n{summary(run.members.values(), lake_uri, details)}", flush=True)
-    return code or (SOMETHING_FAILED if run.failed else DONE)
+    bucket = _bucket(workflow, lake)
+    if not code:
+        registration.register(run, bucket)
+    print(f"\n{summary(run.members.values(), bucket, registration.lines)}", flush=True)
+    return code or (SOMETHING_FAILED if run.failed or registration.failed else DONE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,12 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     run = commands.add_parser("run", help="run workflows, one after the other")
     run.add_argument("workflow", nargs="+", choices=sorted(WORKFLOWS))
+    run.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
     run.add_argument("--export", help="a DynamoDB export, or a folder of some (default: the samples)")
     run.add_argument("--source", help="a folder of change events of purchases (default: the sample)")
-    run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, the day the jobs take for today (default: today, UTC)")
+    run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, today for the jobs (default: today, UTC)")
     run.set_defaults(command=_run)
     sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
-    sql.add_argument("--file", help="a file of deploy/sql, to run as it is and leave")
+    sql.add_argument("--file", help="run this file of deploy/sql, and no prompt")
     sql.set_defaults(command=_sql)
     for command in (run, sql):
         command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
@@ -101,7 +103,7 @@ def _date(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no date; write YYYY-MM-DD")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a date; write YYYY-MM-DD")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -115,34 +117,40 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_one(name: str, options: argparse.Namespace) -> int:
-    workflow, lake = WORKFLOWS[name](LOCAL), _lake(options.lake)
+    env, lake = environment(options.environment), _lake(options.lake)
+    workflow = WORKFLOWS[name](env)
     _check_built(workflow)
     for option in ("export", "source"):
         if getattr(options, option) and not any(f"--{option}_uri" in job.arguments for job in workflow.jobs):
-            raise UsageError(f"--{option}: no job of {name} reads such; leave it out")
-    override = _overrides(lake, options.export, options.source, options.run_date)
-    for job in workflow.jobs:
-        _check_folders({**job.arguments, **override(job)})
+            raise UsageError(f"--{option}: no job of {name} reads one; leave it out")
+    arguments = {job.name: _arguments(job, lake, options) for job in workflow.jobs}
+    for given in arguments.values():
+        _check_folders(given)
     logs = lake / "_logs" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}", flush=True)
-    runner = ProcessRunner(spark_submit(ROOT, PYTHON), logs, spark_environment(PYTHON))
-    return run_workflow(workflow, lake, runner, override)
+
+    def command(job: Job) -> Sequence[str]:
+        return spark_submit(ROOT, PYTHON, job, arguments[job.name])
+
+    return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
 
 
-def _overrides(
-    lake: Path, export: str | None, source: str | None, run_date: str | None
-) -> Callable[[Job], Mapping[str, str]]:
-    """What a run here puts over the workflow's arguments: folders for buckets, and what was asked for."""
-    asked = {"--export_uri": export, "--source_uri": source}
+INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--trigger")
 
-    def override(job: Job) -> dict[str, str]:
-        given = {name: _here(value, lake) for name, value in job.arguments.items() if name.endswith("_uri")}
-        given |= {name: _absolute(uri, Path.cwd()) for name, uri in asked.items() if uri and name in given}
-        if run_date:
-            given["--run_date"] = run_date
-        return given
 
-    return override
+def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, str]:
+    """A job's arguments on this machine: folders for buckets, the samples or what the person asked for."""
+    samples = environment("local").arguments(job.module)
+    given = {**job.arguments, **{name: samples[name] for name in INPUTS if name in samples}}
+    given = {name: _here(value, lake) if name.endswith("_uri") else value for name, value in given.items()}
+    asked = {"--export_uri": options.export, "--source_uri": options.source}
+    given |= {name: _absolute(uri, Path.cwd()) for name, uri in asked.items() if uri and name in given}
+    # A sample, or an export that a person chooses, is not tonight's.
+    given.pop("--max_export_age_hours", None)
+    if options.run_date:
+        given["--run_date"] = options.run_date
+    # The tables are registered here, after the jobs, whatever the environment.
+    return {**given, "--catalog": "none"}
 
 
 def _bucket(workflow: Workflow, lake: Path) -> Path:
@@ -151,7 +159,7 @@ def _bucket(workflow: Workflow, lake: Path) -> Path:
 
 
 def _here(uri: str, lake: Path) -> str:
-    """A place of the environment `local` on this machine: a bucket in the lake, or a file of the project."""
+    """A place on this machine: a bucket's folder in the lake, or a file of the project."""
     scheme, separator, path = uri.partition("://")
     return str(lake / path) if separator and scheme == "s3" else _absolute(uri, ROOT)
 
@@ -181,38 +189,11 @@ def _check_folders(arguments: Mapping[str, str]) -> None:
 def _check_built(workflow: Workflow) -> None:
     for path in (PYTHON.parent / "spark-submit", ROOT / "dist" / "catlake.zip"):
         if not path.is_file():
-            raise UsageError(f"{path} does not exist; run `make setup`, then .venv/bin/python -m local …")
+            raise UsageError(f"{path} does not exist; run `make setup`")
     check_package(ROOT / "dist" / "catlake.zip", ROOT)
     for job in workflow.jobs:
         if not (ROOT / job.script).is_file():
             raise UsageError(f"job {job.name}: its script {job.script} does not exist")
-
-
-def _crawl_into(lake: Path, lake_uri: Path, details: dict[str, str]) -> Crawl:
-    def crawl(crawler: Crawler) -> Outcome:
-        try:
-            rows = catalog.crawl(lake, lake_uri, crawler)
-        except catalog.CatalogError as error:
-            return Outcome(FAILED, str(error))
-        details[crawler.name] = f"{crawler.database}.{crawler.table}: {rows} rows, in {lake / catalog.CATALOG}"
-        return Outcome(SUCCEEDED)
-
-    return crawl
-
-
-def _register(workflow: Workflow, run: WorkflowRun, lake: Path, details: dict[str, str]) -> int:
-    """Register the tables that the jobs filled; give the exit code."""
-    code = DONE
-    for table in workflow.tables:
-        if run.members[table.job_name].state != SUCCEEDED:
-            continue
-        try:
-            rows = catalog.register_table(lake, Path(_here(table.lake_uri, lake)), table)
-            said = f"{table.database}.{table.contract}: {rows} rows, in {lake / catalog.CATALOG}"
-        except catalog.CatalogError as error:
-            said, code = f"table {table.database}.{table.contract} is not registered: {error}", SOMETHING_FAILED
-        details[table.job_name] = "\n".join(filter(None, (details.get(table.job_name), said)))
-    return code
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
@@ -220,7 +201,7 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 
 def _sql(options: argparse.Namespace) -> int:
-    file = _lake(options.lake) / catalog.CATALOG
+    file = _lake(options.lake) / CATALOG
     duckdb = PYTHON.parent / "duckdb"
     if not file.is_file():
         raise UsageError(f"{file} does not exist yet; `make run` makes the lake and its catalog")
@@ -229,9 +210,10 @@ def _sql(options: argparse.Namespace) -> int:
     asked = Path(options.file) if options.file else None
     if asked and not asked.is_file():
         raise UsageError(f"--file {asked}: no such file; give one of {SQL.relative_to(ROOT)}")
-    # Read-only, as Athena is; the search path lets `FROM data` do.
-    begin = [placed(file), f"SET search_path = '{','.join(map(quoted, catalog.databases(file)))}'"]
     with opened(file) as db:
+        databases = dict.fromkeys(database for database, _ in tables(db))
+        # Names without a database are found in any of them.
+        begin = [placed(file), f"SET search_path = '{','.join(map(quoted, databases))}'"]
         db.execute(begin[-1])
         begin += prompt.additions(file.parent, db)
         if not asked:

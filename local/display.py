@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -40,10 +39,10 @@ def seconds_text(seconds: float | None) -> str:
 
 
 class Lines(Listener):
-    """One line a change and an event: for logs and CI."""
+    """A line for each change and each event: for logs and CI."""
 
     def changed(self, member: Member) -> None:
-        """Print the new state; what merely waits is not worth a line."""
+        """Print the new state."""
         took = seconds_text(member.seconds) if member.finished else ""
         error = f": {member.error}" if member.error else ""
         print(" ".join(filter(None, (member.name, member.state, took))) + error, flush=True)
@@ -53,61 +52,51 @@ class Lines(Listener):
         print(f"{member.name} | {event_text(event)}", flush=True)
 
 
-class LiveTable(Listener):
-    """A table that changes in place: job, state, time, last event."""
-
-    def __init__(self, live: Live, members: Iterable[Member]) -> None:
-        """`members` are those of the run; they change under the table."""
-        self._live, self._members = live, tuple(members)
-
-    def changed(self, member: Member) -> None:
-        """Draw at once: states matter."""
-        self._draw()
-
-    def ticked(self) -> None:
-        """Draw the clocks and the last events."""
-        self._draw()
-
-    def _draw(self) -> None:
-        table = Table(box=None, pad_edge=False)
-        for title in ("job", "state", "time", "last event"):
-            table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=1 if title == "last event" else None)
-        for member in self._members:
-            state = Text(member.state, style=_STYLES.get(member.state, "bold red"))
-            said = (member.error or "").partition("\n")[0] or event_text(member.event)
-            table.add_row(member.name, state, seconds_text(member.seconds), Text(said))
-        self._live.update(table, refresh=True)
+def live_table(members: Iterable[Member]) -> Table:
+    """Each member's state, time and last event, as they are now."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("job", "state", "time", "last event"):
+        table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=1 if title == "last event" else None)
+    for member in members:
+        state = Text(member.state, style=_STYLES.get(member.state, "bold red"))
+        last = (member.error or "").partition("\n")[0] or event_text(member.event)
+        table.add_row(member.name, state, seconds_text(member.seconds), Text(last))
+    return table
 
 
 @contextmanager
-def display(members: Iterable[Member]) -> Iterator[Listener]:
-    """The listener that suits stdout."""
+def display(members: Collection[Member]) -> Iterator[Listener]:
+    """Shows a run on stdout: on a terminal as a table that changes in place, else by a line for each change."""
     if not sys.stdout.isatty():
         yield Lines()
         return
-    with Live(console=Console(), auto_refresh=False) as live:
-        yield LiveTable(live, members)
+    with Live(get_renderable=lambda: live_table(members)):
+        yield Listener()
 
 
-def summary(members: Iterable[Member], lake_uri: Path, details: Mapping[str, str]) -> str:
+def summary(members: Iterable[Member], bucket: Path, details: Mapping[str, Iterable[str]]) -> str:
     """The end of a run as text: each member's state and time, then its rows, balance and paths, or its error.
 
-    `details` holds lines of members that write no run summary of their own (crawlers).
+    `bucket` is the folder with the jobs' own summaries; `details` holds, by member, the lines about the catalog.
     """
     lines: list[str] = []
     for member in members:
         lines.append(" ".join(filter(None, (f"{member.name}:", member.state, seconds_text(member.seconds)))))
-        said = [*(member.error or "").splitlines(), *details.get(member.name, "").splitlines()]
-        lines.extend(f"    {line}" for line in (*said, *_run_lines(lake_uri, member)))
+        notes = [*(member.error or "").splitlines(), *details.get(member.name, ())]
+        lines.extend(f"    {line}" for line in (*notes, *_run_lines(bucket, member)))
     return "\n".join(lines)
 
 
-def _run_lines(lake_uri: Path, member: Member) -> list[str]:
-    """What a job's own summary, `runs/<job>/<run>.json`, says of rows, balance and paths."""
-    path = lake_uri / "runs" / member.name / f"{member.run}.json"
-    if member.run is None or not path.is_file():
+def run_summary(bucket: Path, member: Member) -> tuple[Path, Mapping[str, Any]]:
+    """What a job wrote about its run, `runs/<job>/<run>.json`, and where; nothing if it wrote none."""
+    path = bucket / "runs" / member.name / f"{member.run}.json"
+    return path, json.loads(path.read_text(encoding="utf-8")) if member.run and path.is_file() else {}
+
+
+def _run_lines(bucket: Path, member: Member) -> list[str]:
+    path, run = run_summary(bucket, member)
+    if not run:
         return []
-    run = json.loads(path.read_text(encoding="utf-8"))
     lines = [
         f"{output['dataset']}: {output['rows']} rows, {output['bytes']} bytes → {output['uri']}"
         for output in run.get("outputs") or []

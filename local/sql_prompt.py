@@ -10,12 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from catlake.bedrock.view import view_name
-from catlake.local_catalog import from_athena
-from deploy.athena import SQL
-from deploy.environments import LOCAL
+from catlake.contracts.contract import contract, contract_names
+from local.athena_sql import parse_athena, query_from_athena
+from local.duckdb_catalog import SQL, VIEW_SUFFIX
 
-VIEW = ".view.sql"
 EXAMPLES: Mapping[str, str] = {
     "SELECT tenant_id, sum(revenue) FROM purchases_current GROUP BY ALL": "what each shop sold",
     "FROM tokens_by_day": "a query of deploy/sql, by its file's name",
@@ -76,7 +74,7 @@ def additions(lake: Path, db: duckdb.DuckDBPyConnection) -> Iterator[str]:
         try:
             yield _added(db, f"CREATE TEMP VIEW {name} AS {statement}")
         except duckdb.Error:
-            continue  # no run has made its tables yet, or one of long ago; asked as a file it says so
+            continue  # no run has made its tables yet; asked for as a file, it names the missing one
 
 
 def athena_query(file: Path) -> str:
@@ -85,7 +83,7 @@ def athena_query(file: Path) -> str:
     Raises:
         CatalogError: It is not one statement of Athena's.
     """
-    return from_athena(file.read_text(encoding="utf-8").replace("{env}", LOCAL.name), selected=True)
+    return query_from_athena(_text_of(file))
 
 
 def overview(db: duckdb.DuckDBPyConnection) -> str:
@@ -93,16 +91,16 @@ def overview(db: duckdb.DuckDBPyConnection) -> str:
     found = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
     queries = [name for name in _queries() if name in found]
     tables = sorted(set(found).difference(queries), key=_first)
-    told = _descriptions() | {name: table.about for name, table in ADDED.items()}
+    about = _descriptions() | {name: table.about for name, table in ADDED.items()}
     width = max(map(len, tables))
     return "\n".join(
         [
             "Tables and views:",
-            *(f"  {name.ljust(width)}  {told.get(name, '')}".rstrip() for name in tables),
+            *(f"  {name.ljust(width)}  {about.get(name, '')}".rstrip() for name in tables),
             f"Queries of deploy/sql, each a view: {', '.join(queries)}",
             f"The columns of a table, and what they mean: FROM columns_of('{tables[0]}');",
             "For example:",
-            *(f"  {each};  -- {why}" for each, why in EXAMPLES.items() if _is_answered(db, each)),
+            *(f"  {query};  -- {why}" for query, why in EXAMPLES.items() if _is_answered(db, query)),
         ]
     )
 
@@ -118,12 +116,16 @@ def _rows(lake: Path, table: Added) -> str:
 
 
 def _descriptions() -> dict[str, str]:
-    """What each table of a contract has, and the view."""
-    from catlake.contracts.contract import contract, contract_names  # brings Spark along
+    """What each table of a contract holds, and each view of deploy/sql."""
+    about = {table.table: table.description for table in map(contract, contract_names()) if table.table}
+    for file in SQL.glob(f"*{VIEW_SUFFIX}"):
+        text = _text_of(file)
+        about[parse_athena(text).this.name] = text.partition("\n")[0].removeprefix("-- ")
+    return about
 
-    told = {of.table: of.description for of in map(contract, contract_names()) if of.table}
-    views = (path.read_text(encoding="utf-8").partition("\n") for path in SQL.glob(f"*{VIEW}"))
-    return told | {view_name(LOCAL.name): comment.removeprefix("-- ") for comment, _, _ in views}
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8").replace("{env}", "local")
 
 
 def _first(name: str) -> tuple[bool, bool, str]:
@@ -140,7 +142,7 @@ def _is_answered(db: duckdb.DuckDBPyConnection, statement: str) -> bool:
 
 @cache
 def _queries() -> dict[str, str]:
-    files = (path for path in sorted(SQL.glob("*.sql")) if not path.name.endswith(VIEW))
+    files = (path for path in sorted(SQL.glob("*.sql")) if not path.name.endswith(VIEW_SUFFIX))
     return {path.stem: athena_query(path) for path in files}
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catlake.contracts.contract import Column, contract
-from catlake.local_catalog import Table
+from local.duckdb_catalog import Table
 
 TYPES = {
     "string": pa.string(),

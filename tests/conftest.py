@@ -13,7 +13,7 @@ from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
 from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
-from tools.toolchain import find_browser
+from tools.node import find_browser
 
 # Spark starts its Python workers by this name; the first python3 on the PATH may be another one.
 os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -84,10 +84,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, and run the fast ones first (unless a random order is asked for)."""
+    """Mark tests by what they use, and run the fast ones first (unless a random order is asked for).
+
+    Slow tests go the other way: the files that may take longest first, so that no process ends long after the other.
+    """
     costs = ("s3", "browser", "spark")
     for item in items:
         for fixture in costs:
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(fixture)
     items.sort(key=lambda item: sum(item.get_closest_marker(name) is not None for name in (*costs, "slow")))
+    items.sort(key=_slowest_first)
+
+
+def _slowest_first(item: pytest.Item) -> float:
+    timeout = item.get_closest_marker("timeout")
+    return -float(timeout.args[0]) if timeout and item.get_closest_marker("slow") else 0

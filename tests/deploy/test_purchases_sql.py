@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.current_purchases import current_purchases, with_outcome
 from catlake.purchases.stored_documents import STORED, checked
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.deploy.sql_rows import EVENTS
 from tests.purchases.tree import DATABASE, event, table, write
 
@@ -56,7 +56,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
     lake = tmp_path_factory.mktemp("lake")
     write(lake / "bucket", *EVENTS)
     with changed(lake / CATALOG) as writing:
-        assert register_documents(writing, table(lake / "bucket")) == len(EVENTS)
+        assert register(writing, table(lake / "bucket")) == len(EVENTS)
         execute_athena(writing, DATABASE, text_of(VIEW))
     with duckdb.connect(str(lake / CATALOG), read_only=True) as reading:
         yield reading
@@ -112,7 +112,7 @@ def test_the_report_and_the_queries_take_the_same_event_for_the_latest(spark: Sp
     rows = [tuple(file.get(name) for name in STORED.names) for file in files]
     report = current_purchases(with_outcome(spark.createDataFrame(rows, STORED)))
     with changed(tmp_path / CATALOG) as db:
-        register_documents(db, table(tmp_path / "bucket"))
+        register(db, table(tmp_path / "bucket"))
         execute_athena(db, DATABASE, text_of(VIEW))
         recent = execute_athena(db, DATABASE, text_of("compras_recientes.sql")).fetchall()
     by_report = {row["compra_id"]: (row["event_name"], row["revenue"]) for row in report.collect()}

@@ -12,13 +12,14 @@ import duckdb
 import pytest
 
 from catlake.bedrock.view import view_name, view_statement
-from catlake.local_catalog import CATALOG, changed, execute_athena, opened, register, register_documents
-from catlake.purchases.document_partitions import Partitions, partition_of
+from catlake.lake.catalog import GluePartitions
+from catlake.purchases.document_writer import partition_of
 from catlake.runtime.environment import environment
 from deploy.athena import PURCHASES
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
 from deploy.deployment import Deployment
+from local.duckdb_catalog import CATALOG, changed, execute_athena, opened, register
 from tests.catalog import publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.trino import Trino, as_json
@@ -59,7 +60,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
             register(db, publish(lake / LOCAL.bucket, name, rows))
         for name, rows in REPORT.items():
             register(db, replace(publish(documents, name, rows), database=LOCAL.purchases_database))
-        register_documents(db, tree.table(documents))
+        register(db, tree.table(documents))
         execute_athena(db, LOCAL.database, view_statement(LOCAL.name))
         view = (SQL / f"{CURRENT_PURCHASES}.view.sql").read_text(encoding="utf-8")
         execute_athena(db, LOCAL.purchases_database, view)
@@ -91,7 +92,7 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
         if table.contract.partitions:
             files = (lake / table.bucket / table.contract.root).rglob("*.json")
             folders = {path.parent.relative_to(lake / table.bucket).as_posix() for path in files}
-            registry = Partitions(glue, table.database, table.contract, f"s3://{table.bucket}")
+            registry = GluePartitions(glue, table.database, table.contract, f"s3://{table.bucket}")
             assert registry.register(map(partition_of, folders)) == len(folders) > 1
     purchases = LOCAL.purchases_database
     glue.create_table(DatabaseName=purchases, TableInput=current_purchases_view(purchases))

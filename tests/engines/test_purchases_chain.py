@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from catlake.contracts.contract import contract
-from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
 from catlake.purchases.event_document import DocumentSettings, document
 from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
 from tests.engines import ingest_by_connector
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
@@ -176,7 +176,7 @@ def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[
         file.write_bytes(content)
     of = table(lake / "bucket")
     with changed(lake / CATALOG) as db:
-        register_documents(db, of)
+        register(db, of)
         execute_athena(db, of.database, VIEW.read_text())
         return {file.name: as_json(execute_athena(db, of.database, file.read_text()).fetchall()) for file in STATEMENTS}
 

@@ -73,6 +73,7 @@ def run_of(
         "excluded_cities": of.excluded_cities,
         "max_quarantined": of.max_quarantined,
         "max_shrink": Decimal("0.5"),
+        "catalog": "none",
         "allow_filtered_export": False,
         **more,
     }

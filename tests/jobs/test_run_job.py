@@ -85,6 +85,7 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
             "run_date": "2025-11-20",
             "max_quarantined": 1000,
             "max_shrink": "0.5",
+            "catalog": "none",
         },
         "inputs": [{"kind": "test", "uri": "nowhere", "items": 1}],
         "outputs": [output],

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from catlake.lake import athena
+from catlake.lake import athena, aws
 from catlake.runtime.errors import CatalogError
 
 QUERY = "0b0b0b0b-0000-4000-8000-000000000001"
@@ -114,4 +114,4 @@ def test_no_region_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(CatalogError, match=r"You must specify a region\.; check region"):
-        athena.client()
+        aws.client("athena")

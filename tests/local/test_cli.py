@@ -9,42 +9,45 @@ import subprocess
 import sys
 import textwrap
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deploy.environments import LOCAL
+from catlake.contracts.contract import contract
+from catlake.runtime.environment import environment, environment_names
 from deploy.workflows import conversations, purchases, purchases_report
 from local import cli as local
-from local.catalog import CATALOG, registered_contract
 from local.cli import main
+from local.duckdb_catalog import CATALOG
 from tests.purchases.tree import event, write
 
 ROOT = Path(__file__).parents[2]
+LOCAL = environment("local")
 
 # A whole run with the project's own workflow; only the jobs are others.
 DRIVER = """
 import signal
 import sys
 from pathlib import Path
-from deploy.environments import LOCAL
+from catlake.runtime.environment import environment
+from deploy.workflows import WORKFLOWS
 from local.cli import run_workflow
 from local.job_processes import ProcessRunner
-from deploy.workflows import WORKFLOWS
 
 # A shell lets what it starts in the background ignore it, and who tests may be one of those.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-lake, script = Path(sys.argv[1]), sys.argv[2]
+LOCAL, lake, script = environment("local"), Path(sys.argv[1]), sys.argv[2]
 
-def command(job, arguments):
+def command(job):
     return [sys.executable, "-u", script, job.name, str(lake / job.arguments["--lake_uri"].removeprefix("s3://"))]
 
 runner = ProcessRunner(command, lake / "_logs" / "run", grace=2)
-sys.exit(run_workflow(WORKFLOWS[sys.argv[3]](LOCAL), lake, runner, lambda job: {}))
+sys.exit(run_workflow(WORKFLOWS[sys.argv[3]](LOCAL), LOCAL, lake, runner))
 """
 
 SUMMARY = """
@@ -52,8 +55,9 @@ import json, pathlib, sys
 job, lake = sys.argv[1], pathlib.Path(sys.argv[2])
 runs = lake / "runs" / job
 runs.mkdir(parents=True)
+outputs = [{"dataset": "compras_json", "rows": 1, "bytes": 9, "uri": "compras"}] if "compras" in job else []
 balance = {"read": 3, "written": {"users": 2}, "filtered": {"register": 1}, "quarantined": 0}
-(runs / "r1.json").write_text(json.dumps({"job": job, "run": "r1", "outputs": [], "balance": balance}))
+(runs / "r1.json").write_text(json.dumps({"job": job, "run": "r1", "outputs": outputs, "balance": balance}))
 print(json.dumps({"event": "run_finished", "job": job, "run": "r1"}))
 """
 
@@ -70,7 +74,7 @@ def lake(tmp_path):
     """A lake whose second job has published a table that satisfies its contract."""
     (crawler,) = conversations(LOCAL).crawlers
     types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
-    columns = registered_contract(crawler.contract).columns
+    columns = contract(crawler.contract).columns
     schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
     folder = tmp_path / "lake" / LOCAL.bucket / crawler.path
     folder.mkdir(parents=True)
@@ -113,9 +117,9 @@ def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
     assert out.partition("\n\n")[2].splitlines()[1:] == [
         "    the export is unfinished",
         "cat-local-etl2-parquet: NOT STARTED",
-        "    needs cat-local-etl1-normalize SUCCEEDED",
+        "    needs cat-local-etl1-normalize",
         "cat-local-curated-crawler: NOT STARTED",
-        "    needs cat-local-etl2-parquet SUCCEEDED",
+        "    needs cat-local-etl2-parquet",
     ]
 
 
@@ -126,7 +130,7 @@ def test_a_table_that_was_not_published_fails_its_crawl(lake):
     assert "cat-local-curated-crawler: no Parquet file in" in out
 
 
-def test_a_table_that_a_job_keeps_itself_is_registered_when_the_job_has_succeeded(lake):
+def test_the_table_of_what_a_job_published_is_registered(lake):
     write(lake / LOCAL.purchases_bucket, event("INSERT", "c1", "2025-07-13T10:30:00", tenant="_demo"))
     code, out = finish(start(lake, SUMMARY, "purchases"))
     assert code == 0, out
@@ -142,7 +146,7 @@ def test_a_table_that_a_job_keeps_itself_is_registered_when_the_job_has_succeede
 def test_a_table_that_cannot_be_registered_fails_the_run_and_says_why(lake):
     code, out = finish(start(lake, SUMMARY, "purchases"))
     assert code == 1
-    assert "    table local-compras-datacatalog.compras_json is not registered: no document in " in out
+    assert "    table compras_json cannot be registered: no document in " in out
 
 
 def test_a_table_of_a_job_that_failed_is_left_as_it_was(lake):
@@ -209,7 +213,7 @@ def test_a_folder_of_events_that_does_not_exist_is_one_clear_message(tmp_path, c
 def test_a_place_that_no_job_of_the_workflow_reads_is_refused(workflow, option, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(local, "_check_built", lambda _: None)
     assert main(["run", workflow, "--lake", str(tmp_path / "lake"), option, str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: {option}: no job of {workflow} reads such; leave it out\n"
+    assert capsys.readouterr().err == f"error: {option}: no job of {workflow} reads one; leave it out\n"
 
 
 @pytest.mark.parametrize("option", ["--export", "--source"])
@@ -222,7 +226,7 @@ def test_a_place_to_read_from_is_given_for_one_workflow_at_a_time(option, tmp_pa
 def test_a_run_date_that_is_no_date_is_refused(run_date, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["run", "conversations", "--export", str(tmp_path / "none"), "--run_date", run_date])
-    assert f"--run_date: {run_date!r} is no date; write YYYY-MM-DD" in capsys.readouterr().err
+    assert f"--run_date: {run_date!r} is not a date; write YYYY-MM-DD" in capsys.readouterr().err
 
 
 def test_an_unknown_workflow_is_told_which_there_are(capsys):
@@ -277,39 +281,49 @@ def test_a_library_that_was_built_of_other_sources_says_what_to_do(tmp_path, cap
     assert not (tmp_path / "lake").exists()
 
 
+def arguments(job, lake, **options):
+    """What `local run` gives a job, without JOB_NAME."""
+    return local._arguments(job, lake, Namespace(**{"export": None, "source": None, "run_date": None, **options}))
+
+
 def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    override = local._overrides(tmp_path / "lake", "exports", None, "2025-09-01")
     normalize, curate = conversations(LOCAL).jobs
-    assert override(normalize) == {
-        "--lake_uri": str(tmp_path / "lake" / LOCAL.bucket),
-        "--export_uri": str(tmp_path / "exports"),
-        "--run_date": "2025-09-01",
-    }
-    assert set(override(curate)) == {"--lake_uri", "--run_date"}
+    given = arguments(normalize, tmp_path / "lake", export="exports", run_date="2025-09-01")
+    assert given["--lake_uri"] == str(tmp_path / "lake" / LOCAL.bucket)
+    assert given["--export_uri"] == str(tmp_path / "exports")
+    assert given["--run_date"] == "2025-09-01"
+    assert "--export_uri" not in arguments(curate, tmp_path / "lake", export="exports")
 
 
 def test_without_an_export_the_samples_of_the_project_are_read_and_s3_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     normalize, _ = conversations(LOCAL).jobs
-    given = local._overrides(tmp_path, None, None, None)(normalize)
-    assert given["--export_uri"] == str(ROOT / "tests/data/samples/catia")
-    assert local._overrides(tmp_path, "s3://b/x", None, None)(normalize)["--export_uri"] == "s3://b/x"
+    assert arguments(normalize, tmp_path)["--export_uri"] == str(ROOT / "tests/data/samples/catia")
+    assert arguments(normalize, tmp_path, export="s3://b/x")["--export_uri"] == "s3://b/x"
 
 
 def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (ingest,), (report,) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
     bucket = tmp_path / "lake" / "local-compras-backup-s3-bucket"
-    override = local._overrides(tmp_path / "lake", None, None, None)
-    assert override(ingest) == {
-        "--lake_uri": str(bucket),
-        "--source_uri": str(ROOT / "tests/data/samples/purchases"),
-        "--checkpoint_uri": f"{bucket}/checkpoints/compras-ingest",
-    }
-    assert override(report) == {"--lake_uri": str(bucket)}
-    asked = local._overrides(tmp_path / "lake", None, "events", None)(ingest)
-    assert asked["--source_uri"] == str(tmp_path / "events")
+    given = arguments(ingest, tmp_path / "lake")
+    assert given["--lake_uri"] == str(bucket)
+    assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
+    assert given["--checkpoint_uri"] == f"{bucket}/checkpoints/compras-ingest"
+    assert arguments(report, tmp_path / "lake")["--lake_uri"] == str(bucket)
+    assert arguments(ingest, tmp_path / "lake", source="events")["--source_uri"] == str(tmp_path / "events")
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_in_any_environment_a_laptop_ends_and_leaves_the_catalog_of_aws_alone(name, tmp_path):
+    (ingest,) = purchases(environment(name)).jobs
+    given = arguments(ingest, tmp_path)
+    assert (given["--environment"], given["--catalog"], given["--trigger"]) == (name, "none", "available_now")
+    assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
+    assert given["--lake_uri"].startswith(str(tmp_path))
+    (normalize, _) = conversations(environment(name)).jobs
+    assert "--max_export_age_hours" not in arguments(normalize, tmp_path)
 
 
 def sql(lake, statement="", *options):

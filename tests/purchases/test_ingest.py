@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.lake import Lake
+from catlake.lake.catalog import Partition
 from catlake.purchases import document_writer, event_document, kinesis, landing_folder
-from catlake.purchases.document_partitions import Partition
 from catlake.purchases.event_document import RAW_EVENTS, decoder
 from catlake.purchases.ingest import ingest
 from catlake.purchases.landing_checkpoint import PlannedBatch
@@ -40,6 +40,7 @@ def run(spark: SparkSession, tmp_path: Path) -> Ingest:
             "source_uri": str(tmp_path / "in"),
             "checkpoint_uri": str(tmp_path / "checkpoint"),
             "trigger": "available_now",
+            "catalog": "none",
             "run_date": date(2025, 11, 20),
             "max_quarantined": local.max_quarantined,
             **more,
@@ -164,12 +165,16 @@ def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
 
     class Refusing:
         def register(self, partitions: Iterable[Partition]) -> int:
-            registered.append(tuple(partitions))
+            registered.append(tuple(sorted(partitions)))
             if len(registered) == 1:
                 raise CatalogError("table dev-compras-datacatalog.compras_json: no rights; check them")
             return 0
 
-    monkeypatch.setattr(document_writer, "registry", lambda *_: Refusing())
+    class OfRefusing:
+        def partitions(self, *_: object) -> Refusing:
+            return Refusing()
+
+    monkeypatch.setattr(document_writer, "catalog", lambda _: OfRefusing())
     other = line(image(fecha={"S": "2025-07-14"}, tenant_id={"S": "otra"}))
     land(tmp_path / "in", "a.jsonl", purchase(1), other, purchase(2), b"garbage")
     with pytest.raises(Exception, match="no rights"):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from catlake.contracts.contract import contract
-from catlake.local_catalog import Table
 from catlake.purchases.event_document import document
+from local.duckdb_catalog import Table
 from tests.purchases.records import LOCAL, image, line, product
 
 DATABASE = "local-compras-datacatalog"

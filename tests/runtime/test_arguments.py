@@ -54,6 +54,7 @@ def test_arguments_are_given_with_a_space_or_an_equals_sign() -> None:
         "run_date": date(2025, 11, 20),
         "max_quarantined": 100,
         "max_shrink": Decimal("0.5"),
+        "catalog": "aws",
         "export_uri": "export",
         "max_export_age_hours": None,
         "allow_filtered_export": False,

@@ -35,6 +35,7 @@ def checkout(tmp_path: Path) -> Path:
         "tools/toolchain.py",
         "tools/warm_up.py",
         "tools/node.py",
+        "tools/package-lock.json",
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)

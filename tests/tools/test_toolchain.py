@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pyspark
@@ -123,8 +122,8 @@ def test_an_unreachable_repository_is_one_line(tmp_path: Path, monkeypatch: pyte
     mvn.write_text("#!/bin/sh\necho '[ERROR] Could not transfer artifact'\necho '[ERROR] and more'\nexit 1\n")
     mvn.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    told = r"^mvn did not bring hadoop-aws.*Could not transfer artifact\)$"
-    with pytest.raises(toolchain.ToolchainError, match=told):
+    message = r"^mvn did not bring hadoop-aws.*Could not transfer artifact\)$"
+    with pytest.raises(toolchain.ToolchainError, match=message):
         toolchain.fetch(toolchain.s3_client(SPARK).jars, tmp_path / "jars", java=tmp_path, spark=SPARK)
 
 
@@ -141,80 +140,6 @@ def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypat
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Divy.default.ivy.user.dir={tmp_path / 'ivy'}")
     with pytest.raises(toolchain.ToolchainError, match=r"^java did not bring hadoop-aws[^\n]*127\.0\.0\.1:1"):
         toolchain.fetch(toolchain.s3_client(SPARK).jars, tmp_path / "jars", java, SPARK)
-
-
-# Browser
-
-
-def fake_browser(folder: Path, name: str = "chromium", says: str = "Chromium 150.0.1 built on Debian") -> Path:
-    """A command that tells a version as Chromium does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    browser = folder / name
-    browser.write_text(f"#!/bin/sh\necho '{says}'\n")
-    browser.chmod(0o755)
-    return browser
-
-
-def test_the_machines_own_chromium_comes_before_the_unpacked_one(tmp_path: Path) -> None:
-    own, unpacked = fake_browser(tmp_path / "bin", "google-chrome"), fake_browser(tmp_path / "browser")
-    assert toolchain.find_browser({"PATH": str(own.parent)}, unpacked.parent) == own
-    assert toolchain.find_browser({"PATH": ""}, unpacked.parent) == unpacked
-
-
-def test_a_command_that_only_tells_how_to_get_a_browser_is_none(tmp_path: Path) -> None:
-    stub = fake_browser(tmp_path / "bin", "chromium-browser", "Command requires the chromium snap to be installed.")
-    assert toolchain.find_browser({"PATH": str(stub.parent)}, tmp_path / "none") is None
-
-
-def test_without_node_and_rights_no_browser_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain.os, "geteuid", lambda: 1000)
-    apt = tmp_path / "apt-get"
-    apt.write_text("#!/bin/sh\n")
-    apt.chmod(0o755)
-    monkeypatch.setattr(toolchain, "find_node", lambda environment: None)
-    told = r"^no Chromium \(npm's needs Node [^\n]*; apt-get needs root\): install chromium, or Node with npm$"
-    with pytest.raises(toolchain.ToolchainError, match=told):
-        toolchain.install_browser({"PATH": str(tmp_path)}, tmp_path / "browser")
-
-
-def test_where_npm_cannot_reach_its_registry_debians_chromium_is_installed(tmp_path: Path) -> None:
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    for name, does in {
-        "npm": "echo 'npm error ECONNREFUSED' >&2; exit 1",
-        "node": "echo v22.1.0",
-        "sudo": 'shift; "$@"',
-        # What apt-get brings is on the PATH.
-        "apt-get": f"[ $2 = update ] || {{ cp {fake_browser(tmp_path / 'package')} {commands}; }}",
-    }.items():
-        (commands / name).write_text(f"#!/bin/sh\n{does}\n")
-        (commands / name).chmod(0o755)
-    environment = {"PATH": f"{commands}:/bin"}
-    if toolchain.find_browser(environment, tmp_path / "none"):
-        pytest.skip("this machine has a Chromium of its own in /bin")
-    assert toolchain.install_browser(environment, tmp_path / "browser") == commands / "chromium"
-
-
-def test_a_python_without_filters_unpacks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Debian 12's is 3.11.2.
-    monkeypatch.delattr(toolchain.tarfile, "data_filter")
-    (tmp_path / "a").write_text("a")
-    with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        archive.add(tmp_path / "a", "a")
-    toolchain.unpack(tmp_path / "a.tar", tmp_path / "new")
-    assert (tmp_path / "new/a").read_text() == "a"
-
-
-def test_the_script_of_an_unpacked_browser_stands_a_folder_with_spaces(tmp_path: Path) -> None:
-    folder = tmp_path / "a folder"
-    folder.mkdir()
-    toolchain.write_browser_script(folder, folder)
-    headless = folder / "headless"
-    headless.write_text('#!/bin/sh\necho "Chromium 150 from $LD_LIBRARY_PATH"\n')
-    headless.chmod(0o755)
-    assert toolchain.is_browser(folder / "chromium")
-    said = subprocess.run([folder / "chromium"], capture_output=True, text=True).stdout
-    assert said == f"Chromium 150 from {folder}/lib\n"
 
 
 # Settings

@@ -1,20 +1,16 @@
-"""The view of token usage (SPEC 3.4), from the one statement in deploy/sql: by Athena, on a laptop by DuckDB."""
+"""The view of token usage, created from the statement in deploy/sql."""
 
-from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from catlake.contracts.contract import contract
-from catlake.lake import Lake, athena
-from catlake.local_catalog import Table, catalog_beside, changed, execute_athena, register
+from catlake.lake import Lake
+from catlake.lake.catalog import catalog
 from catlake.runtime.arguments import identifier
 from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
 STATEMENT = "token_usage_analysis.view.sql"
-TABLES = ("tokens_table_consolidated", "tokens_analysis", "token_costs")
-"""The contracts whose tables Athena queries."""
 
 
 def view_name(environment: str) -> str:
@@ -35,32 +31,12 @@ def view_statement(environment: str) -> str:
 
 def create_view(run: Run, lake: Lake) -> None:
     """The whole job: creates the view in `--database`; it reads and writes no records."""
-    view = view_name(run.environment.name)
-    database = run.arguments["database"]
+    environment, arguments = run.environment.name, run.arguments
+    view, statement = view_name(environment), view_statement(environment)
     run.report.settle(Balance(read=0, written={view: 0}))
     with run.step("create view"):
-        local = run.environment.name == "local"
-        where = _create_locally(run, lake, database) if local else _create_by_athena(run, database)
-    run.log("view_created", view=view, database=database, **where)
-
-
-def _create_by_athena(run: Run, database: str) -> Mapping[str, str]:
-    work_group = run.arguments["workgroup"]
-    statement = view_statement(run.environment.name)
-    query = athena.execute(athena.client(), statement, database, work_group, run.log)
-    return {"workgroup": work_group, "query": query}
-
-
-def _create_locally(run: Run, lake: Lake, database: str) -> Mapping[str, str]:
-    catalog = catalog_beside(lake.uri)
-    with changed(catalog) as db:
-        for name in TABLES:
-            of = contract(name)
-            folder = Path(lake.path(of.path(run.run_date))).parent
-            rows = register(db, Table(database, of.table or name, folder, name, of.columns))
-            run.log("table_registered", database=database, table=of.table, uri=str(folder), rows=rows)
-        execute_athena(db, database, view_statement(run.environment.name))
-    return {"catalog": str(catalog)}
+        target = catalog(arguments["catalog"])
+        target.create_view(view, statement, arguments["database"], arguments["workgroup"], run.log)
 
 
 def _file() -> Traversable:

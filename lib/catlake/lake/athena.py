@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from catlake.lake.aws import aws_errors
 from catlake.runtime.errors import CatalogError, one_line
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
@@ -14,20 +14,7 @@ GIVEN_UP_AFTER = 300.0
 """Seconds; a statement of the catalog takes two or three, more only where it queues."""
 
 RUNNING = ("QUEUED", "RUNNING")
-
-
-def client() -> Any:
-    """A boto3 client for Athena, by boto3's own chain of credentials, region and endpoint.
-
-    Raises:
-        CatalogError: The chain has no region.
-    """
-    # Imported here: a laptop's own catalog needs no AWS.
-    import boto3
-    from botocore.config import Config
-
-    with _told_plainly():
-        return boto3.client("athena", config=Config(retries={"max_attempts": 5, "mode": "standard"}))
+_REMEDY = "check region, work group, credentials and their rights"
 
 
 def execute(
@@ -56,13 +43,13 @@ def execute(
     Raises:
         CatalogError: Athena refused the statement, failed, or took too long; with Athena's own message.
     """
-    with _told_plainly():
+    with aws_errors("Athena", _REMEDY):
         query: str = athena.start_query_execution(
             QueryString=statement, QueryExecutionContext={"Database": database}, WorkGroup=work_group
         )["QueryExecutionId"]
     waited = 0.0
     for wait in _waits():
-        with _told_plainly():
+        with aws_errors("Athena", _REMEDY):
             status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
         log("athena_state", query=query, state=status["State"], waited_seconds=waited)
         if status["State"] == "SUCCEEDED":
@@ -75,7 +62,7 @@ def execute(
             )
         sleep(wait)
         waited += wait
-    with _told_plainly():
+    with aws_errors("Athena", _REMEDY):
         # Else it could still change the catalog when nobody expects it any more.
         athena.stop_query_execution(QueryExecutionId=query)
     raise CatalogError(
@@ -90,16 +77,3 @@ def _waits() -> Iterator[float]:
         yield wait
         total += wait
         wait = min(wait * 2, LONGEST_WAIT)
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """AWS's errors as ours, in one line."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise CatalogError(
-            f"Athena: {one_line(str(error))}; check region, work group, credentials and their rights"
-        ) from error

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from pyspark.sql import DataFrame
 
+from catlake.contracts.contract import contract
 from catlake.lake import Lake
+from catlake.lake.catalog import Partition, catalog
 from catlake.lake.event_files import BatchFunction, Written, write_events
-from catlake.purchases.document_partitions import partition_of, registry
 from catlake.purchases.event_document import DATASET, DocumentSettings, decoder
 from catlake.purchases.stream_counts import StreamCounts
 from catlake.runtime.balance import Balance
@@ -16,6 +17,11 @@ from catlake.runtime.run import Run
 PIPELINE = "purchases"
 CONTINUOUS = "continuous"
 """The trigger of a stream without an end."""
+
+
+def partition_of(folder: str) -> Partition:
+    """The partition of a document's folder: `compras/t1/2025/07/13` → tenant, year, month, day."""
+    return tuple(folder.split("/")[1:])
 
 
 class DocumentWriter:
@@ -28,7 +34,8 @@ class DocumentWriter:
     def __init__(self, run: Run, lake: Lake) -> None:
         self._run, self._lake = run, lake
         self._decode = decoder(DocumentSettings.of(run.environment))
-        self._registry = registry(run.environment, lake.uri)
+        database = run.environment.purchases_database
+        self._partitions = catalog(run.arguments["catalog"]).partitions(contract(DATASET), database, lake.uri)
         self._counts: StreamCounts | None = None
         self.total = Written()
 
@@ -58,7 +65,7 @@ class DocumentWriter:
         written = write_events(batch, read, self._decode, lake.files, lake.uri, quarantine, name)
         balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
         balance.enforce()
-        self._registry.register(map(partition_of, sorted(written.folders)))
+        self._partitions.register(map(partition_of, written.folders))
         self._counts.batch_done(number, written)
         # A stream that runs for months must not remember all its days.
         self.total.add(replace(written, folders=set()))

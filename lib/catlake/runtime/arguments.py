@@ -125,6 +125,7 @@ COMMON = (
     Argument("run_date", iso_date, today),
     Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
     Argument("max_shrink", optional(fraction), FromEnvironment("max_shrink")),
+    Argument("catalog", choice("aws", "none"), FromEnvironment("catalog")),
 )
 """What every job takes."""
 

@@ -1,10 +1,8 @@
-"""The catalog's stand-in on a laptop: databases, tables and views of a DuckDB file beside the lake's bucket.
+"""The catalog on a laptop: databases, tables and views in a DuckDB file beside the folders of the buckets.
 
 A database is a schema, a table is a view over the published files with the contract's descriptions as comments,
-and a view is Athena's own statement, transpiled. DuckDB and sqlglot are on a laptop only: whoever asks for them
-elsewhere is told so.
-
-A catalog names files relative to its own folder, so that a lake that was moved or copied reads its own files.
+and a view is Athena's own statement, translated. The catalog names files relative to its own folder, so that a lake
+that was moved or copied reads its own files.
 """
 
 from __future__ import annotations
@@ -18,16 +16,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
+from sqlglot import exp
+
+from catlake.contracts.contract import Column, Contract
 from catlake.runtime.errors import CatalogError, one_line
+from local.athena_sql import from_athena, parse_athena, refused, to_duckdb
 
-if TYPE_CHECKING:
-    import duckdb
-    from sqlglot import exp
-
-    from catlake.contracts.contract import Column
-
+SQL = Path(__file__).resolve().parent.parent / "deploy" / "sql"
+VIEW_SUFFIX = ".view.sql"
 CATALOG = "catalog.duckdb"
 
 _TYPES = {
@@ -67,16 +66,7 @@ CREATE OR REPLACE MACRO main.files_in(folder, pattern) AS
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the catalog.
-
-    Attributes:
-        database: The database that it is in.
-        name: Its name there.
-        folder: Where its files lie.
-        contract: The contract's name, for messages.
-        columns: What the contract says of its columns, in order.
-        partitions: The same of the columns that are folders below `folder`, from the outermost in.
-    """
+    """A table of the catalog: its database, its name there, the folder of its files, and its contract's promises."""
 
     database: str
     name: str
@@ -86,29 +76,21 @@ class Table:
     partitions: Sequence[Column] = ()
 
 
-def catalog_beside(lake_uri: str) -> Path:
-    """The catalog of the lake that a bucket's folder is in.
-
-    Raises:
-        CatalogError: The bucket is not a folder.
-    """
-    if "://" in lake_uri:
-        raise CatalogError(
-            f"{lake_uri}: the local catalog lies beside a bucket that is a folder; give a folder as --lake_uri, "
-            "or --environment test or prod to work on Athena"
-        )
-    return Path(lake_uri).parent / CATALOG
+def table_of(contract: Contract, database: str, bucket: Path) -> Table:
+    """The table of a contract whose files are in the folder of a bucket."""
+    name, folder = contract.table or contract.name, bucket / contract.table_folder
+    return Table(database, name, folder, contract.name, contract.columns, contract.partitions)
 
 
 @contextmanager
 def changed(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A copy of the catalog to change, which takes the catalog's place if all goes well.
+    """A copy of the catalog to change; it replaces the catalog if all goes well.
 
     So an open SQL prompt neither blocks a change (DuckDB lets nobody write to a file that someone reads) nor
     ever sees half of it; the lock keeps two writers from losing each other's tables.
 
     Raises:
-        CatalogError: DuckDB is not installed, or the catalog is damaged.
+        CatalogError: The catalog is damaged.
     """
     catalog.parent.mkdir(parents=True, exist_ok=True)
     draft = catalog.with_name(f".{catalog.name}.draft")
@@ -130,7 +112,7 @@ def opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The catalog, to read.
 
     Raises:
-        CatalogError: DuckDB is not installed, or the catalog is damaged or open for writing.
+        CatalogError: The catalog is damaged, or open for writing.
     """
     with _connected(catalog, catalog, read_only=True) as db:
         yield db
@@ -138,15 +120,11 @@ def opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     try:
-        import duckdb
-    except ImportError:
-        raise CatalogError(_not_installed("duckdb")) from None
-    try:
         db = duckdb.connect(str(file), read_only=read_only)
     except duckdb.Error as error:
         if "lock on file" in str(error):
             raise CatalogError(f"{catalog} is open for writing ({one_line(str(error))}); end that process") from error
-        # Not made anew by itself: it may hold tables of other workflows, and views of a person's own.
+        # Not made again here: it may hold tables of other workflows, and a person's own views.
         raise CatalogError(
             f"{catalog} is damaged, or not a DuckDB database ({one_line(str(error))}); it holds no data: delete it, "
             "and `make run` makes it again"
@@ -156,18 +134,65 @@ def _connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.Duc
 
 
 def placed(catalog: Path) -> str:
-    """The statement that says where a catalog is, for what cannot know it of itself."""
+    """The statement that sets the folder of a catalog."""
     return f"SET VARIABLE {_LAKE} = {_text(os.path.abspath(catalog.parent))}"
 
 
 def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Makes a table of its Parquet files; gives the number of its rows.
+    """Registers a table, whose new files are then seen at once; returns the number of its rows.
 
     Raises:
         CatalogError: There is no file, one cannot be read, or its columns or their types are not the contract's.
     """
-    import duckdb
+    return _register_documents(db, table) if table.partitions else _register_parquet(db, table)
 
+
+def tables(db: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """The (database, table) pairs of the catalog, views included, in order."""
+    found = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND NOT temporary")
+    return sorted(found.fetchall())
+
+
+def create_views(db: duckdb.DuckDBPyConnection, environment: str) -> list[str]:
+    """Creates each view of deploy/sql in the database that has all its tables; returns `<database>.<view>` of each.
+
+    Raises:
+        CatalogError: A statement is refused.
+    """
+    created = []
+    for file in sorted(SQL.glob(f"*{VIEW_SUFFIX}")):
+        statement = parse_athena(file.read_text(encoding="utf-8").replace("{env}", environment))
+        query = statement.expression
+        names = {table.name for table in query.find_all(exp.Table)} - {cte.alias for cte in query.find_all(exp.CTE)}
+        known = tables(db)
+        for database in dict.fromkeys(database for database, _ in known):
+            if all((database, name) in known for name in names):
+                _execute(db, database, to_duckdb(statement))
+                created.append(f"{database}.{statement.this.name}")
+    return created
+
+
+def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
+    """Runs one statement of Athena's SQL, whose names without a database are those of `database`.
+
+    Returns:
+        The connection, to fetch the result from.
+
+    Raises:
+        CatalogError: The statement is refused.
+    """
+    return _execute(db, database, from_athena(statement))
+
+
+def _execute(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
+    try:
+        db.execute(f"SET schema = {_text(quoted(database))}")
+        return db.execute(statement)
+    except duckdb.Error as error:
+        raise refused(str(error)) from error
+
+
+def _register_parquet(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     pattern = "*.parquet"
     if not any(table.folder.glob(pattern)):
         raise CatalogError(f"no Parquet file in {table.folder}; run the job that publishes it")
@@ -185,24 +210,21 @@ def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
         ) from error
 
 
-def register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Makes a table of its JSON documents, one object a line, in folders by partition; gives the number of its rows.
+def _register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Registers JSON documents, one object a line, in a folder for each partition.
 
-    A number whose column is a text has all its digits, as in Athena. New documents and new folders are seen at once,
-    also those whose names begin with `_` or `.`.
-
-    Raises:
-        CatalogError: There is no document, or one of them is broken.
+    A number whose column is a text keeps all its digits, as in Athena. Documents whose names begin with `_` or `.`
+    are read too.
     """
-    import duckdb
-
     pattern = "/".join(["*"] * (len(table.partitions) + 1)) + ".json"
     if not any(table.folder.glob(pattern)):
         raise CatalogError(f"no document in {table.folder}; run the job that writes them")
     columns = [f"document.{quoted(column.name)}" for column in table.columns]
     # Counted from the file's name back: the lake may be anywhere.
     outermost = -len(table.partitions) - 1
-    columns += [f"folders[{at}] AS {quoted(column.name)}" for at, column in enumerate(table.partitions, outermost)]
+    columns += [
+        f"folders[{place}] AS {quoted(column.name)}" for place, column in enumerate(table.partitions, outermost)
+    ]
     documents = (
         f"SELECT json_transform({_with_exact_numbers(table.columns)}, {_text(json.dumps(_structure(table.columns)))}) "
         "AS document, string_split(filename, '/') AS folders, filename "
@@ -220,86 +242,12 @@ def register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     return rows
 
 
-def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
-    """Runs one statement of Athena's SQL, whose names without a database are those of `database`.
-
-    Returns:
-        The connection, to fetch the result from.
-
-    Raises:
-        CatalogError: sqlglot is not installed, or the statement is refused.
-    """
-    import duckdb
-
-    try:
-        translated = from_athena(statement)
-        db.execute(f"SET schema = {_text(quoted(database))}")
-        return db.execute(translated)
-    except duckdb.Error as error:
-        raise CatalogError(_refused(str(error))) from error
-
-
-def from_athena(statement: str, selected: bool = False) -> str:
-    """One statement of Athena's SQL as DuckDB's; of a view with `selected` what it selects.
-
-    Raises:
-        CatalogError: sqlglot is not installed, or the statement is none or several.
-    """
-    try:
-        import sqlglot
-    except ImportError:
-        raise CatalogError(_not_installed("sqlglot")) from None
-    try:
-        parsed = sqlglot.parse(statement, read="athena")
-    except sqlglot.ParseError as error:
-        raise CatalogError(_refused(str(error))) from error
-    if len(parsed) != 1 or parsed[0] is None:
-        # As Athena does.
-        raise CatalogError(_refused(f"it must be one statement, and holds {len(parsed)}"))
-    found = parsed[0]
-    if selected and isinstance(found, sqlglot.exp.Create) and found.expression:
-        found = found.expression
-    return _with_exact_averages(_with_fields_unnested(found)).sql("duckdb")
-
-
-def _with_fields_unnested(statement: exp.Expr) -> exp.Expr:
-    """`UNNEST(structs) AS t (a, b)`: Athena gives a column a field, DuckDB's own UNNEST the struct in one."""
-    from sqlglot import exp, parse_one
-
-    for unnest in list(statement.find_all(exp.Unnest)):
-        alias = unnest.args.get("alias")
-        if alias and len(alias.columns) > len(unnest.expressions) == 1:
-            structs = unnest.expressions[0].sql("duckdb")
-            fields = parse_one(f"SELECT UNNEST({structs}, max_depth := 2)", read="duckdb")
-            unnest.replace(exp.Subquery(this=fields, alias=alias))
-    return statement
-
-
 def _files(db: duckdb.DuckDBPyConnection, folder: Path, pattern: str) -> str:
-    """Files of a folder of the lake, in SQL: wherever the lake is when it is read."""
+    """The files of a folder of the lake, in SQL that finds them wherever the lake is."""
     db.execute(_MACROS)
     lake = db.execute("SELECT main.lake_folder()").fetchone()
     assert lake  # a row always
     return f"main.files_in({_text(os.path.relpath(folder, lake[0]))}, {_text(pattern)})"
-
-
-def _with_exact_averages(statement: exp.Expr) -> exp.Expr:
-    """`CAST(AVG(x) AS DECIMAL(p, s))`: Athena divides a decimal's digits, half-up; DuckDB's AVG is a double.
-
-    So 68.585 is 68.59. The sum's digits are divided as a whole number; `x` has no more than `s` decimals.
-    """
-    from sqlglot import exp, parse_one
-
-    for cast in list(statement.find_all(exp.Cast)):
-        if isinstance(cast.this, exp.Avg) and cast.to.is_type(exp.DataType.Type.DECIMAL) and cast.to.expressions:
-            value = cast.this.this.sql("duckdb")
-            scale = int(cast.to.expressions[-1].name)
-            digits = f"CAST(REPLACE(CAST(CAST(SUM({value}) AS DECIMAL(38, {scale})) AS TEXT), '.', '') AS HUGEINT)"
-            half_up = f"(ABS({digits}) + COUNT({value}) // 2) // NULLIF(COUNT({value}), 0) * SIGN({digits})"
-            unit = f"0.{'1'.zfill(scale)}" if scale else "1"
-            quotient = f"CAST({half_up} AS DECIMAL(38, 0)) * {unit}"
-            cast.replace(parse_one(f"CAST({quotient} AS {cast.to.sql('duckdb')})", read="duckdb"))
-    return statement
 
 
 def _define(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> int:
@@ -364,7 +312,7 @@ def _check(described: Sequence[tuple[str, str]], files: str, table: Table) -> No
         *(f"{name} is {dict(found)[name]}, not {kind}" for name, kind in wanted if dict(found).get(name, kind) != kind),
     ]
     raise CatalogError(
-        f"{files} is not what contract {table.contract} says: "
+        f"{files} does not match contract {table.contract}: "
         + ("; ".join(differences) or "its columns are in another order")
     )
 
@@ -380,16 +328,3 @@ def _duckdb_type(column: Column) -> str:
 
 def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _refused(reason: str) -> str:
-    # sqlglot underlines the place for a terminal.
-    plain = re.sub(r"\x1b\[\d*m", "", " ".join(reason.split()))
-    return f"the local catalog refuses a statement: {plain}; mend the SQL of deploy/sql"
-
-
-def _not_installed(package: str) -> str:
-    return (
-        f"the local catalog needs the package {package}, which is not installed; run `make setup`, "
-        "or give --environment test or prod to work on Athena"
-    )

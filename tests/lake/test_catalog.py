@@ -1,4 +1,4 @@
-"""Partitions in Glue's catalog: against a server of its API, and where that never fails, its service model."""
+"""Partitions in Glue's catalog, against a server of its API, and where that never fails, its service model."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -9,8 +9,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from catlake.contracts.contract import contract
-from catlake.purchases.document_partitions import NoRegistry, Partition, Partitions, partition_of, registry
-from catlake.runtime.environment import environment
+from catlake.lake.catalog import GluePartitions, Partition, catalog
 from catlake.runtime.errors import CatalogError
 from deploy.catalog_tables import table_input
 from tests.aws import moto_server
@@ -61,8 +60,8 @@ def days(count: int, tenant: str = "t1") -> list[Partition]:
     return [(tenant, f"{day:%Y}", f"{day:%m}", f"{day:%d}") for day in moments]
 
 
-def partitions(glue: Any, **options: Any) -> Partitions:
-    return Partitions(glue, DATABASE, DOCUMENTS, LAKE, **options)
+def partitions(glue: Any, **options: Any) -> GluePartitions:
+    return GluePartitions(glue, DATABASE, DOCUMENTS, LAKE, **options)
 
 
 # --- against a server
@@ -115,13 +114,13 @@ def test_memory_is_bounded_and_what_is_forgotten_is_registered_again(glue: Any) 
 
 
 def test_hadoops_name_of_a_bucket_becomes_the_catalogs(glue: Any) -> None:
-    Partitions(glue, DATABASE, DOCUMENTS, "s3a://dev-compras-backup-s3-bucket").register([DAY])
+    GluePartitions(glue, DATABASE, DOCUMENTS, "s3a://dev-compras-backup-s3-bucket").register([DAY])
     assert registered(glue)[DAY]["Location"].startswith(f"{LAKE}/")
 
 
 def test_a_table_that_is_not_there_is_told_in_one_line(glue: Any) -> None:
     with pytest.raises(CatalogError, match=rf"table nowhere\.{TABLE}: .*; check that the table is deployed") as caught:
-        Partitions(glue, "nowhere", DOCUMENTS, LAKE).register([DAY])
+        GluePartitions(glue, "nowhere", DOCUMENTS, LAKE).register([DAY])
     assert str(caught.value).isprintable()
 
 
@@ -183,15 +182,13 @@ def test_missing_rights_are_told_in_one_line(service: tuple[Any, Stubber]) -> No
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(("name", "lake"), [("local", LAKE), ("prod", "/data/lake/bucket")])
-def test_on_a_laptop_nothing_is_registered(name: str, lake: str) -> None:
-    found = registry(environment(name), lake)
-    assert isinstance(found, NoRegistry)
-    assert found.register([DAY]) == 0
+@pytest.mark.parametrize(("name", "lake"), [("none", LAKE), ("aws", "/data/lake/bucket")])
+def test_without_a_catalog_or_for_a_folder_nothing_is_registered(name: str, lake: str) -> None:
+    assert catalog(name).partitions(DOCUMENTS, DATABASE, lake).register([DAY]) == 0
 
 
 @pytest.mark.parametrize("scheme", ["s3", "s3a"])
-def test_on_aws_partitions_go_to_the_database_of_the_stage(
+def test_on_aws_partitions_are_registered_in_glue(
     glue: Any, server: str, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     for name, value in (
@@ -201,7 +198,8 @@ def test_on_aws_partitions_go_to_the_database_of_the_stage(
         ("AWS_SECRET_ACCESS_KEY", "none"),
     ):
         monkeypatch.setenv(name, value)
-    assert registry(environment("test"), f"{scheme}://dev-compras-backup-s3-bucket").register([DAY]) == 1
+    lake = f"{scheme}://dev-compras-backup-s3-bucket"
+    assert catalog("aws").partitions(DOCUMENTS, DATABASE, lake).register([DAY]) == 1
     assert set(registered(glue)) == {DAY}
 
 
@@ -210,10 +208,4 @@ def test_no_region_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(CatalogError, match=r"You must specify a region\.; check region"):
-        registry(environment("test"), LAKE)
-
-
-def test_the_folder_of_a_document_is_its_partition() -> None:
-    assert partition_of("compras/t1/2025/07/13") == DAY
-    with pytest.raises(ValueError, match="compras/t1: is no folder of a tenant's day"):
-        partition_of("compras/t1")
+        catalog("aws").partitions(DOCUMENTS, DATABASE, LAKE)

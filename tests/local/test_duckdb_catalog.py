@@ -1,27 +1,24 @@
-"""The local catalog, beyond what the crawler's stand-in shows (tests/local/test_catalog.py)."""
+"""The laptop's catalog, on real files and a real DuckDB."""
 
 import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from catlake.local_catalog import (
-    CATALOG,
-    catalog_beside,
-    changed,
-    execute_athena,
-    opened,
-    register,
-    register_documents,
-)
+from catlake.contracts.contract import Column
 from catlake.runtime.errors import CatalogError
+from local import duckdb_catalog
+from local.duckdb_catalog import CATALOG, Table, changed, create_views, execute_athena, opened, register, tables
 from tests.catalog import publish
 from tests.purchases.tree import DATABASE, event, table, write
 
@@ -30,16 +27,6 @@ CONVERSATION = {
     "user_id": "u1",
     "fecha": datetime(2025, 12, 1, 2, 30, tzinfo=UTC),
 }
-
-
-def test_the_catalog_lies_beside_the_buckets_folder() -> None:
-    assert catalog_beside("/data/lake/cat-local-normalize-reports") == Path("/data/lake") / CATALOG
-
-
-@pytest.mark.parametrize("uri", ["s3://bucket/lake", "s3a://bucket"])
-def test_a_lake_in_s3_has_no_catalog_here(uri: str) -> None:
-    with pytest.raises(CatalogError, match=f"{uri}: .*; give a folder as --lake_uri, or --environment test or prod"):
-        catalog_beside(uri)
 
 
 def test_times_are_utc_without_a_zone_wherever_the_laptop_is(tmp_path: Path) -> None:
@@ -57,7 +44,7 @@ def test_a_statement_that_fails_leaves_the_catalog_as_it_was(tmp_path: Path) -> 
         register(db, table)
     before = (tmp_path / CATALOG).read_bytes()
     with (
-        pytest.raises(CatalogError, match=r"refuses a statement: .*nowhere.*; mend the SQL of deploy/sql"),
+        pytest.raises(CatalogError, match=r"refuses a statement: .*nowhere.*; correct the SQL of deploy/sql"),
         changed(tmp_path / CATALOG) as db,
     ):
         execute_athena(db, table.database, "CREATE OR REPLACE VIEW tokens_analysis AS SELECT 1 AS one")
@@ -72,17 +59,139 @@ def test_what_is_not_one_statement_is_refused_in_one_line(tmp_path: Path, text: 
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("package", ["duckdb", "sqlglot"])
-def test_a_package_that_only_a_laptop_has_is_named_where_it_is_missing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str
+# --- tables of Parquet files
+
+COLUMNS = (
+    Column("usuario_id", "string", "string", "the user's id"),
+    Column("conversaciones", "integer", "int", ""),
+    Column("primera", "date", "date", ""),
+    Column("costo", "number", "decimal(10,6)", ""),
+)
+ROWS = pa.table(
+    {
+        "usuario_id": ["u1", "u2"],
+        "conversaciones": pa.array([1, 2], pa.int32()),
+        "primera": [date(2025, 8, 4), None],
+        "costo": pa.array([Decimal("0.003702"), None], pa.decimal128(10, 6)),
+    }
+)
+
+
+class Users:
+    """A table of users in a lake; `publish` writes its file, `register` registers it."""
+
+    def __init__(self, lake: Path, name: str = "data", columns: tuple[Column, ...] = COLUMNS) -> None:
+        self.catalog = lake / CATALOG
+        self.table = Table("db", name, lake / "bucket" / name, "users", columns)
+
+    def publish(self, rows: pa.Table = ROWS) -> None:
+        self.table.folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, self.table.folder / "data.parquet")
+
+    def register(self) -> int:
+        with changed(self.catalog) as db:
+            return register(db, self.table)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.catalog), read_only=True) as db:
+            return db.execute(sql).fetchall()
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Users:
+    """A published table that is registered."""
+    users = Users(tmp_path / "it's a lake")
+    users.publish()
+    assert users.register() == 2
+    return users
+
+
+def test_a_registered_table_has_its_rows_and_the_contracts_descriptions_and_sees_new_files(users: Users) -> None:
+    assert users.query("SELECT usuario_id, costo FROM db.data ORDER BY ALL") == [
+        ("u1", Decimal("0.003702")),
+        ("u2", None),
+    ]
+    comments = dict(users.query("SELECT column_name, comment FROM duckdb_columns() WHERE NOT internal"))
+    assert comments["usuario_id"] == "the user's id"
+    users.publish(ROWS.slice(0, 1))
+    assert users.query("SELECT count(*) FROM db.data") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (ROWS.drop_columns(["costo"]), "costo is missing$"),
+        (ROWS.append_column("extra", pa.array(["a", "b"])), "extra is not in the contract$"),
+        (ROWS.set_column(1, "conversaciones", pa.array([1, 2], pa.int64())), "conversaciones is BIGINT, not INTEGER$"),
+        (ROWS.select(["conversaciones", "usuario_id", "primera", "costo"]), "its columns are in another order$"),
+    ],
+)
+def test_a_file_that_breaks_its_contract_is_refused_and_the_catalog_stays(
+    users: Users, rows: pa.Table, message: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with (
-        pytest.raises(CatalogError, match=f"needs the package {package}, .*; run `make setup`, or give --environment"),
-        changed(tmp_path / CATALOG) as db,
-    ):
-        execute_athena(db, "main", "SELECT 1")
-    assert not (tmp_path / CATALOG).exists()
+    before = users.catalog.read_bytes()
+    users.publish(rows)
+    with pytest.raises(CatalogError, match=message):
+        users.register()
+    assert users.catalog.read_bytes() == before
+    assert not list(users.catalog.parent.glob(".*draft*"))
+
+
+def test_a_table_without_files_is_an_error_that_names_its_folder(tmp_path: Path) -> None:
+    users = Users(tmp_path)
+    with pytest.raises(CatalogError, match=r"no Parquet file in .*/bucket/data; run the job"):
+        users.register()
+    assert not users.catalog.exists()
+
+
+def test_a_type_without_a_counterpart_is_named(tmp_path: Path) -> None:
+    users = Users(tmp_path, columns=(Column("x", "object", "struct<a:int>", ""),))
+    users.publish()
+    with pytest.raises(CatalogError, match="column x: catalog type struct<a:int> has no local counterpart"):
+        users.register()
+
+
+def test_an_open_prompt_keeps_its_file_and_does_not_hold_up_a_registration(users: Users) -> None:
+    before = users.catalog.stat().st_ino
+    with duckdb.connect(str(users.catalog), read_only=True):
+        assert users.register() == 2
+    assert users.catalog.stat().st_ino != before
+
+
+def test_registrations_at_once_do_not_lose_each_others_tables(tmp_path: Path) -> None:
+    several = [Users(tmp_path, f"t{number}") for number in range(4)]
+    for users in several:
+        users.publish()
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(Users.register, several)) == [2, 2, 2, 2]
+    with opened(tmp_path / CATALOG) as db:
+        assert tables(db) == [("db", f"t{number}") for number in range(4)]
+
+
+# --- views
+
+
+def test_every_view_is_created_in_the_database_that_has_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "a.view.sql": "-- Words.\nCREATE OR REPLACE VIEW a_{env} AS WITH r AS (SELECT * FROM t0) SELECT * FROM r",
+        "b.view.sql": "-- Words.\nCREATE OR REPLACE VIEW b AS SELECT 1 AS one FROM nowhere",
+        "c.sql": "-- Words.\nSELECT 1",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(duckdb_catalog, "SQL", tmp_path)
+    users = Users(tmp_path / "lake", "t0")
+    users.publish()
+    users.register()
+    with changed(users.catalog) as db:
+        assert create_views(db, "local") == ["db.a_local"]
+        assert create_views(db, "local") == ["db.a_local"]
+    assert users.query("SELECT count(*) FROM db.a_local") == [(2,)]
+    (tmp_path / "a.view.sql").write_text("CREATE OR REPLACE VIEW a AS SELECT missing FROM t0", encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"refuses a statement: .*missing"), changed(users.catalog) as db:
+        create_views(db, "local")
 
 
 # --- a lake that is moved or damaged
@@ -94,7 +203,7 @@ def lake_of_two_tables(folder: Path) -> Path:
     write(folder / "compras", event("INSERT", "c1", "2025-07-13T10:30:00"))
     with changed(folder / CATALOG) as db:
         register(db, conversations)
-        register_documents(db, table(folder / "compras"))
+        register(db, table(folder / "compras"))
     return folder / CATALOG
 
 
@@ -205,7 +314,7 @@ def bucket(tmp_path: Path) -> Path:
 
 def documents(bucket: Path, select: str) -> list[tuple[Any, ...]]:
     with changed(bucket.parent / CATALOG) as db:
-        register_documents(db, table(bucket))
+        register(db, table(bucket))
         return db.execute(f'SELECT {select} FROM "{DATABASE}".compras_json').fetchall()
 
 
@@ -236,7 +345,7 @@ def test_documents_of_a_tenant_that_other_tools_would_hide_are_there(bucket: Pat
 def test_a_new_document_and_a_new_folder_are_seen_at_once(bucket: Path, tmp_path: Path) -> None:
     write(bucket, event("INSERT", "c1", "2025-07-13T10:30:00"))
     with changed(tmp_path / CATALOG) as db:
-        assert register_documents(db, table(bucket)) == 1
+        assert register(db, table(bucket)) == 1
         write(bucket, event("INSERT", "c2", "2025-07-13T10:30:00", tenant="t2"))
         assert db.execute(f'SELECT count(*) FROM "{DATABASE}".compras_json').fetchall() == [(2,)]
 
@@ -249,7 +358,7 @@ def test_the_file_of_a_row_is_athenas_own_column(bucket: Path) -> None:
 def test_columns_have_the_contracts_types_and_descriptions_those_of_partitions_too(bucket: Path) -> None:
     write(bucket, event("INSERT", "c1", "2025-07-13T10:30:00"))
     with changed(bucket.parent / CATALOG) as db:
-        register_documents(db, table(bucket))
+        register(db, table(bucket))
         found = db.execute("SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal").fetchall()
     types = {name: kind for name, kind, _ in found}
     assert types["productos"] == ("STRUCT(codigo VARCHAR, nombre VARCHAR, precio_unitario VARCHAR, cantidad VARCHAR)[]")
@@ -263,7 +372,7 @@ def test_columns_have_the_contracts_types_and_descriptions_those_of_partitions_t
 def test_a_folder_without_documents_is_told_in_one_line(bucket: Path) -> None:
     (bucket / "compras" / "t1").mkdir(parents=True)
     with duckdb.connect() as db, pytest.raises(CatalogError, match=r"no document in .*/compras; run the job"):
-        register_documents(db, table(bucket))
+        register(db, table(bucket))
 
 
 def test_a_document_that_is_broken_is_never_left_out_in_silence(bucket: Path) -> None:
@@ -273,7 +382,7 @@ def test_a_document_that_is_broken_is_never_left_out_in_silence(bucket: Path) ->
         changed(bucket.parent / CATALOG) as db,
         pytest.raises(CatalogError, match=r"cannot be read: .*/modify_c1\.json"),
     ):
-        register_documents(db, table(bucket))
+        register(db, table(bucket))
 
 
 def test_structs_are_unnested_into_a_column_a_field_as_athena_does(bucket: Path) -> None:
@@ -286,7 +395,7 @@ def test_structs_are_unnested_into_a_column_a_field_as_athena_does(bucket: Path)
         ORDER BY codigo
     """
     with changed(bucket.parent / CATALOG) as db:
-        register_documents(db, table(bucket))
+        register(db, table(bucket))
         found = execute_athena(db, DATABASE, query).fetchall()
     assert found == [("c1", "P1", "2", 1), ("c1", "P2", "4", 1)]
 

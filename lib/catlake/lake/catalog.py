@@ -1,0 +1,198 @@
+"""The catalog, by which others query what the jobs publish: its views and the partitions of its tables.
+
+The argument `--catalog` says which: AWS's (Athena and Glue), or none, where whoever starts the jobs keeps one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from catlake.contracts.contract import Contract
+from catlake.lake import athena
+from catlake.lake.aws import aws_errors, client
+from catlake.runtime.errors import CatalogError, one_line
+from catlake.runtime.files import S3_SCHEMES, joined
+
+Partition = tuple[str, ...]
+"""The values of a table's partition columns."""
+
+Log = Callable[..., None]
+"""Takes the name of an event and its fields."""
+
+MAX_PARTITIONS_PER_CALL = 100
+"""Glue's limit for BatchCreatePartition."""
+
+REMEMBERED = 100_000
+"""Partitions that are not registered again: those of 270 tenants for a year, some 40 MB."""
+
+ALREADY_THERE = "AlreadyExistsException"
+_INHERITED = (
+    "Columns",
+    "InputFormat",
+    "OutputFormat",
+    "Compressed",
+    "NumberOfBuckets",
+    "SerdeInfo",
+    "Parameters",
+    "StoredAsSubDirectories",
+)
+"""What a partition takes from its table; its location is its own."""
+
+
+class Partitions(Protocol):
+    """Registers the partitions of one table."""
+
+    def register(self, partitions: Iterable[Partition]) -> int:
+        """Makes partitions known to queries; returns how many this object did not know yet."""
+        ...
+
+
+class Catalog(Protocol):
+    """Makes known to queries what a job published."""
+
+    def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
+        """Runs the statement that creates a view, and logs it."""
+        ...
+
+    def partitions(self, table: Contract, database: str, lake_uri: str) -> Partitions:
+        """The partitions of a table whose files are in a lake."""
+        ...
+
+
+def catalog(name: str) -> Catalog:
+    """The catalog of a name: `aws` or `none`."""
+    return AwsCatalog() if name == "aws" else NoCatalog()
+
+
+class AwsCatalog:
+    """Glue's catalog, in which Athena runs statements."""
+
+    def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
+        """Creates the view by Athena. Raises CatalogError when Athena refuses."""
+        query = athena.execute(client("athena"), statement, database, work_group, log)
+        log("view_created", view=view, database=database, workgroup=work_group, query=query)
+
+    def partitions(self, table: Contract, database: str, lake_uri: str) -> Partitions:
+        """The partitions of a table in Glue; none for a folder, which Glue cannot read."""
+        if urlsplit(lake_uri).scheme not in S3_SCHEMES:
+            return NoPartitions()
+        return GluePartitions(client("glue"), database, table, lake_uri)
+
+
+class NoCatalog:
+    """Where jobs leave the catalog to whoever starts them."""
+
+    def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
+        """Logs that no view is created."""
+        log("view_not_created", view=view, reason="--catalog is none")
+
+    def partitions(self, table: Contract, database: str, lake_uri: str) -> Partitions:
+        """Nothing to register."""
+        return NoPartitions()
+
+
+class NoPartitions:
+    """For a table whose partitions need no registration."""
+
+    def register(self, partitions: Iterable[Partition]) -> int:
+        """Does nothing."""
+        return 0
+
+
+class GluePartitions:
+    """Registers partitions of a table in Glue's catalog. Not for several threads at once.
+
+    Athena then finds them without a crawler, for one tenant or for all: a projection could not list the tenants.
+    Called before a batch is checkpointed, it leaves no folder out: a killed run repeats the batch, and this call.
+
+    Args:
+        glue: A boto3 client.
+        database: The table's database.
+        table: The table's contract.
+        lake_uri: The bucket that holds the contract's folder.
+        remembered: How many of the last partitions are remembered, so as not to register them again.
+    """
+
+    def __init__(self, glue: Any, database: str, table: Contract, lake_uri: str, remembered: int = REMEMBERED) -> None:
+        self._glue = glue
+        self._database, self._table = database, table.table or table.name
+        self._keys = [column.name for column in table.partitions]
+        # Athena and Glue know a bucket by s3:// alone.
+        self._root = joined(re.sub(r"^s3a://", "s3://", lake_uri), table.root)
+        self._remembered = remembered
+        self._known: OrderedDict[Partition, None] = OrderedDict()
+        self._descriptor: dict[str, Any] | None = None
+
+    def register(self, partitions: Iterable[Partition]) -> int:
+        """Makes partitions known to Athena; calls Glue only for those that this object does not know yet.
+
+        To repeat a call, in this run or another, changes nothing.
+
+        Returns:
+            How many were not known to this object.
+
+        Raises:
+            CatalogError: The table does not exist, has other partition columns, or Glue refuses.
+        """
+        new = sorted(partition for partition in set(partitions) if not self._seen(partition))
+        for start in range(0, len(new), MAX_PARTITIONS_PER_CALL):
+            chunk = new[start : start + MAX_PARTITIONS_PER_CALL]
+            self._create(chunk)
+            # Only now: what failed is tried again with the next batch.
+            self._known.update(dict.fromkeys(chunk))
+        while len(self._known) > self._remembered:
+            self._known.popitem(last=False)
+        return len(new)
+
+    def _seen(self, partition: Partition) -> bool:
+        if partition not in self._known:
+            return False
+        self._known.move_to_end(partition)
+        return True
+
+    def _create(self, partitions: Sequence[Partition]) -> None:
+        descriptor = self._table_descriptor()
+        inputs = [
+            {
+                "Values": list(partition),
+                "StorageDescriptor": {**descriptor, "Location": joined(self._root, *partition) + "/"},
+            }
+            for partition in partitions
+        ]
+        with aws_errors(self._subject, self._remedy):
+            answer = self._glue.batch_create_partition(
+                DatabaseName=self._database, TableName=self._table, PartitionInputList=inputs
+            )
+        refused = [error for error in answer.get("Errors", ()) if error["ErrorDetail"]["ErrorCode"] != ALREADY_THERE]
+        if refused:
+            detail = refused[0]["ErrorDetail"]
+            raise self._error(
+                f"{len(refused)} of {len(partitions)} partitions are refused, the first, "
+                f"{'/'.join(refused[0].get('PartitionValues', ()))}, because {detail['ErrorCode']}: "
+                f"{one_line(detail.get('ErrorMessage', ''))}"
+            )
+
+    def _table_descriptor(self) -> dict[str, Any]:
+        """The table's own storage, read once: who changes the table starts the job again."""
+        if self._descriptor is None:
+            with aws_errors(self._subject, self._remedy):
+                table = self._glue.get_table(DatabaseName=self._database, Name=self._table)["Table"]
+            keys = [column["Name"] for column in table.get("PartitionKeys", ())]
+            if keys != self._keys:
+                raise self._error(f"its partition columns are {', '.join(keys) or 'none'}, not {', '.join(self._keys)}")
+            storage = table["StorageDescriptor"]
+            self._descriptor = {name: storage[name] for name in _INHERITED if name in storage}
+        return self._descriptor
+
+    @property
+    def _subject(self) -> str:
+        return f"table {self._database}.{self._table}"
+
+    _remedy = "check that the table is deployed and that the job may read it and create its partitions"
+
+    def _error(self, reason: str) -> CatalogError:
+        return CatalogError(f"{self._subject}: {reason}; {self._remedy}")
