@@ -1,27 +1,28 @@
-"""Items of the Catia table: kinds, dates, and what becomes of each (SPEC 1.3)."""
+"""Items of the Catia table: kinds, dates, texts, and what becomes of each (docs/spec.md 1.3)."""
 
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from catlake.conversations import items
+from catlake.conversations.items import json_elements, moment, place
 from catlake.dynamodb.attribute_values import Mismatch, converter
-from tests.conversations.table import assert_rows, conversation, feedback, from_items
+from tests.conversations.table import assert_rows, conversation, feedback, flat_rows, from_items
 from tests.samples.catia_oddities import item
-from tests.samples.export_files import Item
 
 FIRST_DATE = date(2025, 8, 4)
 
 
-def classified(spark: SparkSession, *given: Item, first_date: date | None = FIRST_DATE) -> DataFrame:
-    return from_items(spark, *given).transform(items.classified, first_date)
+def outcomes(given: Mapping[Any, Mapping[str, Any]], first_date: date | None = FIRST_DATE) -> dict[Any, str]:
+    """What becomes of items that can be read."""
+    rows = flat_rows(*given.values(), first_date=first_date)
+    return dict(zip(given, (row["outcome"] for row in rows), strict=True))
 
 
-def test_the_first_word_of_register_feedback_conversation_in_the_sort_key_decides_in_any_case(
-    spark: SparkSession,
-) -> None:
+def test_the_first_word_of_register_feedback_conversation_in_the_sort_key_decides_in_any_case() -> None:
     kinds = {
         "CONVERSATION#1": "conversation",
         "v2_MyConversations-7": "conversation",
@@ -36,66 +37,81 @@ def test_the_first_word_of_register_feedback_conversation_in_the_sort_key_decide
         "CONVERSACION#1": "other",
         "#": "other",
     }
-    found = classified(spark, *(conversation(sort_key=key) for key in kinds)).select("sk", "kind")
-    assert_rows(found, "sk string, kind string", kinds.items())
+    rows = flat_rows(*(conversation(sort_key=key) for key in kinds))
+    assert {row["sk"]: row["kind"] for row in rows} == kinds
 
 
-def test_registers_and_other_items_are_counted_by_filter_whatever_they_hold(spark: SparkSession) -> None:
-    broken = from_items(
-        spark,
-        item("ana", "REGISTER#1"),
-        item("ana", "PREFERENCES#1"),
-        reasons=["attribute UserData: text is not JSON"] * 2,
-    ).transform(items.classified, FIRST_DATE)
-    assert_rows(
-        broken.select("sk", "outcome"),
-        "sk string, outcome string",
-        [("REGISTER#1", "register"), ("PREFERENCES#1", "other")],
-    )
+NOON = datetime(2025, 8, 4, 12, 30, 15, tzinfo=UTC)
 
-
-CREATED = {
-    "2025-09-01T10:00:00Z": datetime(2025, 9, 1, 10),
-    "2025-09-01T10:00:00.123456Z": datetime(2025, 9, 1, 10, 0, 0, 123456),
-    "2025-09-01T10:00:00-05:00": datetime(2025, 9, 1, 15),
-    "2025-09-01T10:00:00+0530": datetime(2025, 9, 1, 4, 30),
-    "2025-09-01T10:00:00": datetime(2025, 9, 1, 10),
-    "2025-09-01T10:00": datetime(2025, 9, 1, 10),
-    "2025-09-01": datetime(2025, 9, 1),
-    "20250901T100000Z": datetime(2025, 9, 1, 10),
-    " 2025-09-01T10:00:00Z\n": datetime(2025, 9, 1, 10),
-    "2024-02-29": datetime(2024, 2, 29),
+MOMENTS: Mapping[str, datetime | None] = {
+    "2025-08-04T12:30:15": NOON,
+    "2025-08-04T12:30:15Z": NOON,
+    "2025-08-04t12:30:15z": NOON,
+    "2025-08-04 12:30:15": NOON,
+    "2025-08-04T07:30:15-05:00": NOON,
+    "2025-08-04T07:30:15-0500": NOON,
+    "2025-08-04T07:30:15-05": NOON,
+    "2025-08-04T18:00:15+05:30": NOON,
+    "2025-08-05T00:30:15+12:00": NOON,
+    " \t2025-08-04T12:30:15Z\u00a0\n": NOON,
+    "2025-08-04T12:30:15.250Z": NOON.replace(microsecond=250_000),
+    "2025-08-04T12:30:15,250": NOON.replace(microsecond=250_000),
+    "2025-08-04T07:30:15.123456-05:00": NOON.replace(microsecond=123_456),
+    "2025-08-04T12:30:15.123456789Z": NOON.replace(microsecond=123_456),
+    "2025-08-04T12:30Z": NOON.replace(second=0),
+    "2025-08-04T07:30-05:00": NOON.replace(second=0),
+    "2025-08-04T12:30": NOON.replace(second=0),
+    "20250804T123015Z": NOON,
+    "20250804T073015-0500": NOON,
+    "20250804T123015.250Z": NOON.replace(microsecond=250_000),
+    "20250804T1230": NOON.replace(second=0),
+    "20250804T1230Z": NOON.replace(second=0),
+    "20250804T0730-0500": NOON.replace(second=0),
+    "2025-08-04": datetime(2025, 8, 4, tzinfo=UTC),
+    "20250804": datetime(2025, 8, 4, tzinfo=UTC),
+    "2024-02-29": datetime(2024, 2, 29, tzinfo=UTC),
     "2025-02-29": None,
+    "2025-02-30": None,
     "2025-02-30T10:00:00Z": None,
-    "2025-09-01T25:00:00Z": None,
+    "2025-13-01": None,
+    "2025-08-04T25:00:00": None,
+    "2025-08-04T12:60:00": None,
+    "2025-08-04T12:30:15+25:00": None,
     "2025": None,
-    "2025-09": None,
-    "10:00:00": None,
-    "1756720800": None,
+    "2025-08": None,
+    "12:30:15": None,
+    "T12:30": None,
+    "04/08/2025": None,
+    "August 4, 2025": None,
+    "1754310615": None,
+    "1754310615000": None,
     "now": None,
-    "ayer por la tarde": None,
-    "01/09/2025": None,
+    "today": None,
+    "epoch": None,
+    "2025-08-04T12:30:15 America/Bogota": None,
+    "2025-08-04T": None,
+    "2025-08-04Z": None,
+    "2025-08-04 and more": None,
     "": None,
     "   ": None,
+    "\u3000\n": None,
 }
 
 
-def test_created_at_is_an_iso_date_utc_without_an_offset_and_anything_else_is_no_date(spark: SparkSession) -> None:
-    found = classified(spark, *(conversation(CreatedAt=text) for text in CREATED)).select(
-        "created_at", F.date_format("created", "yyyy-MM-dd HH:mm:ss.SSSSSS")
-    )
-    texts = {text: moment and moment.isoformat(" ", "microseconds") for text, moment in CREATED.items()}
-    assert {row[0]: row[1] for row in found.collect()} == texts
+@pytest.mark.parametrize("text", MOMENTS, ids=repr)
+def test_created_at_is_an_iso_date_utc_without_an_offset_and_any_other_text_is_no_date(text: str) -> None:
+    expected = MOMENTS[text]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert moment(text) == (None if expected is None else (expected - epoch) // timedelta(microseconds=1))
 
 
-def test_a_missing_or_null_created_at_is_no_date(spark: SparkSession) -> None:
+def test_a_missing_or_null_created_at_is_no_date() -> None:
     without = {name: value for name, value in conversation().items() if name != "CreatedAt"}
-    found = classified(spark, without, conversation(CreatedAt=None))
-    assert [row["created"] for row in found.collect()] == [None, None]
+    assert [row["created"] for row in flat_rows(without, conversation(CreatedAt=None))] == [None, None]
 
 
-def test_conversations_of_an_earlier_utc_day_are_filtered_undated_ones_kept(spark: SparkSession) -> None:
-    outcomes = {
+def test_conversations_of_an_earlier_utc_day_are_filtered_undated_ones_kept() -> None:
+    expected = {
         "2025-08-03T23:59:59.999Z": "before_first_date",
         "2025-08-03": "before_first_date",
         "2025-08-04T02:00:00+05:00": "before_first_date",
@@ -105,52 +121,96 @@ def test_conversations_of_an_earlier_utc_day_are_filtered_undated_ones_kept(spar
         "ayer": "kept",
         "": "kept",
     }
-    found = classified(spark, *(conversation(CreatedAt=text) for text in outcomes)).select("created_at", "outcome")
-    assert_rows(found, "created_at string, outcome string", outcomes.items())
+    assert outcomes({text: conversation(CreatedAt=text) for text in expected}) == expected
+    # Without a first date no conversation is too early, and feedback never is.
+    assert outcomes({1: conversation(CreatedAt="1999-01-01")}, first_date=None) == {1: "kept"}
+    assert outcomes({1: feedback(CreatedAt="1999-01-01")}) == {1: "kept"}
 
 
-def test_without_a_first_date_no_conversation_is_too_early(spark: SparkSession) -> None:
-    found = classified(spark, conversation(CreatedAt="1999-01-01"), first_date=None).select("outcome")
-    assert_rows(found, "outcome string", [("kept",)])
-
-
-def test_feedback_is_never_filtered_by_date(spark: SparkSession) -> None:
-    found = classified(spark, feedback(CreatedAt="1999-01-01")).select("outcome")
-    assert_rows(found, "outcome string", [("kept",)])
-
-
-def test_an_item_that_cannot_be_read_is_quarantined_and_one_too_early_is_not_looked_at(spark: SparkSession) -> None:
-    given = [conversation("ana"), conversation("eva", CreatedAt="2025-01-01"), feedback("ana"), {}]
-    reasons = ["attribute Conversation: text is not JSON"] * 3 + ["not JSON"]
-    found = from_items(spark, *given, reasons=reasons).transform(items.classified, FIRST_DATE)
+def test_only_items_whose_content_counts_are_quarantined_when_they_cannot_be_read(spark: SparkSession) -> None:
+    given = [
+        conversation("ana"),
+        feedback("ana", Feedback=None),
+        item("ana", "REGISTER#1"),
+        item("ana", "PREFERENCES#1"),
+        {},
+        conversation("eva"),
+    ]
+    reasons = ["attribute Conversation: text is not JSON"] * 4 + ["not JSON"]
+    found = from_items(spark, *given, reasons=reasons).transform(items.classified).cache()
     assert_rows(
-        found.select("pk", "outcome"),
-        "pk string, outcome string",
+        found.select("sk", "outcome"),
+        "sk string, outcome string",
         [
-            ("USER#ana", "quarantined"),
-            ("USER#eva", "before_first_date"),
-            ("USER#ana", "quarantined"),
+            ("CONVERSATION#1", "quarantined"),
+            ("FEEDBACK#1", "quarantined"),
+            ("REGISTER#1", "register"),
+            ("PREFERENCES#1", "other"),
             (None, "quarantined"),
+            ("CONVERSATION#1", "kept"),
         ],
     )
+    rejected = sorted(found.transform(items.rejected).collect(), key=lambda row: row["line"])
+    assert [tuple(row) for row in rejected] == [
+        ("data.json.gz", line, reasons[line - 1], str(given[line - 1])) for line in (1, 2, 5)
+    ]
 
 
-def test_quarantine_keeps_file_line_reason_and_raw_text(spark: SparkSession) -> None:
-    found = from_items(spark, conversation(), item("ana", "CONVERSATION#2"), reasons=[None, "why"]).transform(
-        items.classified, None
-    )
-    raw = str(item("ana", "CONVERSATION#2"))
-    assert_rows(
-        found.transform(items.rejected),
-        "file string, line bigint, reason string, raw string",
-        [("data.json.gz", 2, "why", raw)],
-    )
+def test_an_item_that_is_too_early_is_not_looked_at(spark: SparkSession) -> None:
+    (row,) = flat_rows(conversation(CreatedAt="2025-01-01"), first_date=FIRST_DATE)
+    rejected = ("data.json.gz", 1, "attribute Conversation: text is not JSON", "{}")
+    given = from_items(spark, conversation()).schema
+    found = spark.createDataFrame([{**row, "_rejected": rejected}], given).transform(items.classified)
+    assert [each["outcome"] for each in found.collect()] == ["before_first_date"]
 
 
-def test_a_feedback_item_that_holds_none_is_filtered_under_its_own_rule(spark: SparkSession) -> None:
+def test_a_feedback_item_that_holds_none_is_filtered_under_its_own_rule() -> None:
     empty: list[object] = ["", "  ", "null", None, [], "[]", [None]]
-    found = classified(spark, item("ana", "FEEDBACK#x"), *(feedback(Feedback=value) for value in empty))
-    assert_rows(found.select("outcome"), "outcome string", [("empty_feedback",)] * 8)
+    given = {str(value): feedback(Feedback=value) for value in empty} | {"missing": item("ana", "FEEDBACK#x")}
+    assert set(outcomes(given).values()) == {"empty_feedback"}
+
+
+def test_the_user_id_is_the_partition_key_without_user() -> None:
+    keys = {"USER#ana": "ana", "ana": "ana", "USER#USER#ana": "USER#ana", "user#eva": "user#eva", "USER#": "USER#"}
+    assert {key: items.user_id(key) for key in keys} == keys
+
+
+PLACES = {
+    "Bogotá (Colombia)": "Bogotá",
+    "Bogotá(D.C.)": "Bogotá",
+    "Bogotá (D.C.) (Colombia) ": "Bogotá",
+    "Bogotá (D.C.)\u00a0(Colombia)": "Bogotá",
+    "Subgerencia (avalúos (SGA))": "Subgerencia",
+    "Bogotá ()": "Bogotá",
+    "Bogotá (línea\nrota)": "Bogotá",
+    "Villa (vieja) del Río": "Villa (vieja) del Río",
+    "(Gran) Bogotá": "(Gran) Bogotá",
+    "(Gran) Bogotá (D.C.)": "(Gran) Bogotá",
+    "Bogotá (": "Bogotá (",
+    "Bogotá )": "Bogotá )",
+    "Bogotá": "Bogotá",
+    "(solo ruido)": None,
+    " \u3000": None,
+    # Hostile: a search from each place would take minutes.
+    "(" * 20_000 + "()" * 20_000 + " ( a" * 5_000: "(" * 20_000 + "()" * 20_000 + " ( a" * 5_000,
+    "a" + "(" * 20_001 + ")" * 20_000: "a" + "(" * 20_001 + ")" * 20_000,
+}
+
+
+def test_a_trailing_parenthesis_is_noise_in_a_place_also_repeated() -> None:
+    assert {name: place(name) for name in PLACES} == PLACES
+
+
+def test_json_escapes_control_characters_as_spark_did_and_nothing_else() -> None:
+    texts = {
+        "\x1f\x0b\x00": "\\u001F\\u000B\\u0000",
+        '\b\t\n\f\r"\\': '\\b\\t\\n\\f\\r\\"\\\\',
+        "\\u001f": "\\\\u001f",
+        "\x7f\u2028/</ñ🙂": "\x7f\u2028/</ñ🙂",
+    }
+    for text, escaped in texts.items():
+        assert json_elements([{"text": text}, {"text": None}]) == f'{{"text":"{escaped}"}},{{"text":null}}'
+    assert json_elements([]) == ""
 
 
 COLUMNS = {field.name: field for field in items.ITEM}

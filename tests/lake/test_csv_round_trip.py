@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.lake.csv import READ_OPTIONS, WRITE_OPTIONS
+from catlake.lake.csv import READ_OPTIONS
 from tests.contracts.songs import SONGS_CSV, song_rows
 
 ROOT = Path(__file__).parents[2]
@@ -152,15 +152,13 @@ def test_the_file_is_rfc_4180_in_utf_8_with_a_header_and_no_bom(spark: SparkSess
     assert end == b""
 
 
-def test_the_contracts_dialect_is_the_one_that_is_written_and_read() -> None:
+def test_the_contracts_dialect_is_the_one_that_is_read() -> None:
     document = yaml.safe_load((ROOT / "schemas/normalized_conversations.odcs.yaml").read_text(encoding="utf-8"))
     (dialect,) = [each["value"] for each in document["customProperties"] if each["property"] == "csvDialect"]
     assert dialect == {"header": True, "delimiter": ",", "quoteChar": '"', "doubleQuote": True, "encoding": "UTF-8"}
-    for options in (WRITE_OPTIONS, READ_OPTIONS):
-        assert options["header"] == dialect["header"]
-        assert options["quote"] == dialect["quoteChar"]
-        # A doubled quote is Spark's "the quote escapes itself".
-        assert options["escape"] == dialect["quoteChar"]
-        # Spark's defaults, which are the contract's.
-        assert {"sep", "delimiter", "encoding", "charset"}.isdisjoint(options)
-    assert READ_OPTIONS["lineSep"] == WRITE_OPTIONS["lineSep"] == "\n"
+    assert READ_OPTIONS["header"] == dialect["header"]
+    assert READ_OPTIONS["quote"] == dialect["quoteChar"]
+    # A doubled quote is Spark's "the quote escapes itself".
+    assert READ_OPTIONS["escape"] == dialect["quoteChar"]
+    # Spark's defaults, which are the contract's.
+    assert {"sep", "delimiter", "encoding", "charset"}.isdisjoint(READ_OPTIONS)

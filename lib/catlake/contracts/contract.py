@@ -88,14 +88,6 @@ class RowRule:
     expression: str
 
 
-class Violations(dict[str, int]):
-    """The number of rows that break each rule; empty when none does. `rows` is the number of rows checked."""
-
-    def __init__(self, rows: int, counts: Mapping[str, int]) -> None:
-        super().__init__({rule: count for rule, count in counts.items() if count})
-        self.rows = rows
-
-
 @dataclass(frozen=True)
 class Contract:
     """What a dataset promises. `table` is its name in the Glue catalog, `None` when it has none there.
@@ -162,7 +154,7 @@ class Contract:
     def conform(self, df: DataFrame) -> DataFrame:
         """The columns in the contract's order, with its types.
 
-        Integers are widened or narrowed (one that does not fit becomes null, which `check` reports where the
+        Integers are widened or narrowed (one that does not fit becomes null, which `violations` reports where the
         column is required) and untyped nulls take the column's type; any other difference is a defect of the
         caller and is refused.
 
@@ -191,19 +183,11 @@ class Contract:
         broken = [F.when(condition, F.lit(rule)) for rule, condition in self._broken().items()]
         return F.array_compact(F.array(*broken))
 
-    def check(self, df: DataFrame) -> Violations:
-        """Counts, in one aggregation, the rows and those that break a rule of `violations`.
-
-        `<column>.unique` (a key of several columns: `<a>+<b>.unique`) counts the rows beyond the first of
-        each value.
-
-        Raises:
-            ContractError: A column of the contract is missing.
-        """
-        self._refuse(self._missing(df))
-        counts = {rule: F.count_if(condition) for rule, condition in self._broken().items()} | self._repeated()
-        row = df.agg(F.count(F.lit(1)), *counts.values()).collect()[0]
-        return Violations(row[0], dict(zip(counts, row[1:], strict=True)))
+    @property
+    def unique_columns(self) -> list[tuple[str, ...]]:
+        """The columns, alone or together, whose values no two rows share."""
+        unique = {(c.name,) for c in self.columns if c.unique} | ({self.key} if self.key else set())
+        return sorted(unique)
 
     def _broken(self) -> dict[str, SparkColumn]:
         # CSV cannot tell an empty text from an absent one; other formats can, and there absent means null.
@@ -211,13 +195,6 @@ class Contract:
         for column in self.columns:
             broken |= _broken(column, empty_is_absent=self.format == "csv")
         return broken | {rule.name: ~F.expr(rule.expression) for rule in self.row_rules}
-
-    def _repeated(self) -> dict[str, SparkColumn]:
-        unique = {(c.name,) for c in self.columns if c.unique} | ({self.key} if self.key else set())
-        return {
-            f"{'+'.join(names)}.unique": F.count(F.lit(1)) - F.count_distinct(F.struct(*names))
-            for names in sorted(unique)
-        }
 
     def _missing(self, df: DataFrame) -> list[str]:
         return [f"{c.name} is missing" for c in self.columns if c.name not in df.columns]

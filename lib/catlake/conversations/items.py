@@ -1,14 +1,25 @@
-"""The items of the Catia table (SPEC 1.3): what is read of them, and what becomes of each."""
+"""The items of the Catia table (docs/spec.md 1.3): what is read of them, and what becomes of each.
 
-from datetime import date
+An item's messages and feedback are nested and large, its share of the result is a few texts. So `FlatItems` makes
+those texts in the task that parses the item, and Spark moves, sorts and keeps flat rows only.
+"""
 
-from pyspark.sql import Column, DataFrame
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.dynamodb import REJECTED, attribute
 from catlake.lake.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
-from catlake.text.columns import iso_timestamp
 
 _TEXT = T.StringType()
 
@@ -29,50 +40,145 @@ ITEM = T.StructType(
     ]
 )
 
+FLAT = T.StructType(
+    [
+        T.StructField("usuario_id", _TEXT),
+        # Microseconds since 1970, UTC; null without a date.
+        T.StructField("created", T.LongType()),
+        T.StructField("sk", _TEXT),
+        T.StructField("kind", _TEXT),
+        T.StructField(OUTCOME, _TEXT),
+        T.StructField("nombre", _TEXT),
+        T.StructField("gerencia", _TEXT),
+        T.StructField("ciudad", _TEXT),
+        # The elements of a JSON array, joined by commas, without its brackets; so is `raw_feedback`.
+        T.StructField("messages", _TEXT),
+        T.StructField("questions", T.ArrayType(_TEXT)),
+        T.StructField("raw_feedback", _TEXT),
+        T.StructField("likes", T.IntegerType()),
+        T.StructField("dislikes", T.IntegerType()),
+        T.StructField("comments", T.ArrayType(_TEXT)),
+        T.StructField("options", T.ArrayType(_TEXT)),
+    ]
+)
+"""What is kept of an item."""
+
 CONVERSATION, FEEDBACK_ITEM = "conversation", "feedback"
 
+_KINDS = {"REGISTER": "register", "FEEDBACK": FEEDBACK_ITEM, "CONVERSATION": CONVERSATION}
 
-def kind() -> Column:
-    """What an item is, by its sort key: the first of the three words that it contains, in any case."""
-    key = F.upper("sk")
-    return (
-        F.when(key.contains("REGISTER"), "register")
-        .when(key.contains("FEEDBACK"), FEEDBACK_ITEM)
-        .when(key.contains("CONVERSATION"), CONVERSATION)
-        .otherwise(OTHER)
-    )
+_USER_WORDS = ("user", "usuario")
+_BOT_WORDS = ("bot", "assistant", "catia")
+
+# Applied to the text read backwards, and possessive (*+): on a hostile name, a search from each place takes minutes.
+_TRAILING_PARENTHESES = re.compile(r"(?:\)[^()]*+(?:\)[^()]*+\([^()]*+)*+\(\s*+)++")
+
+_ISO_8601 = re.compile(
+    r"(?:(\d{4})-(\d\d)-(\d\d)|(\d{4})(\d\d)(\d\d)(?=T|\Z))"
+    r"(?:[T ](\d\d)(:)?(\d\d)(?:(?(8):?)(\d\d)(?:[.,](\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LARGEST_OFFSET = timedelta(hours=18)
+
+_ESCAPES = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 
 
-def outcome(first_date: date | None) -> Column:
-    """What becomes of an item, before its user is looked at: `kept`, `quarantined` or the rule that filters it.
+@dataclass(frozen=True)
+class FlatItems:
+    """Makes FLAT rows of a batch of items; travels to the tasks.
 
-    Args:
+    Attributes:
         first_date: Conversations of an earlier UTC day are filtered; undated ones and feedback never are.
     """
-    early = F.lit(False) if first_date is None else F.col("created") < F.lit(first_date).cast("timestamp")
+
+    first_date: date | None
+
+    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
+        """One row of FLAT for each item."""
+        first = None if self.first_date is None else moment(self.first_date.isoformat())
+        rows = [flat(first, *values) for values in zip(*(columns[name] for name in ITEM.names), strict=True)]
+        schema = to_arrow_schema(FLAT)
+        values = zip(*rows, strict=True) if rows else ((),) * len(schema)
+        return pa.RecordBatch.from_arrays(
+            [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)], schema=schema
+        )
+
+
+def flat(
+    first: int | None,
+    pk: str | None,
+    sk: str | None,
+    created_at: str | None,
+    user_data: Mapping[str, str | None] | None,
+    messages: Sequence[Mapping[str, str | None] | None] | None,
+    feedback: Sequence[Mapping[str, str | None] | None] | None,
+    raw_feedback: Sequence[str | None] | None,
+) -> tuple[Any, ...]:
+    """The FLAT row of an item; `first` is the earliest moment of a conversation that is kept."""
+    created, item_kind = moment(created_at), kind(sk)
+    person = user_data or {}
+    said = [
+        {
+            "conversacion": sk,
+            "from": speaker(message["from"]),
+            "text": message["text"],
+            "timestamp": message["timestamp"],
+        }
+        for message in messages or ()
+        if message is not None
+    ]
+    given = [each for each in feedback or () if each is not None]
+    raw = [text for text in raw_feedback or () if text is not None]
+    types = [(trimmed(each["type"]) or "").lower() for each in given]
     return (
-        F.when(F.col("sk").isNull(), QUARANTINED)
-        # A filtered item's content is never looked at, so it cannot be broken.
-        .when(F.col("kind").isin("register", OTHER), F.col("kind"))
-        .when((F.col("kind") == CONVERSATION) & early, "before_first_date")
-        .when(F.col(REJECTED).isNotNull(), QUARANTINED)
-        .when((F.col("kind") == FEEDBACK_ITEM) & ~_has_feedback(), "empty_feedback")
-        .otherwise(KEPT)
+        None if pk is None else user_id(pk),
+        created,
+        sk,
+        item_kind,
+        _outcome(item_kind, sk, first is not None and created is not None and created < first, bool(raw)),
+        trimmed(person.get("nombre")),
+        place(person.get("gerencia")),
+        place(person.get("ciudad")),
+        json_elements(said),
+        [message["text"] for message in said if message["from"] == "user" and trimmed(message["text"])],
+        ",".join(raw),
+        types.count("like"),
+        types.count("dislike"),
+        _texts(each["comment"] for each in given),
+        _texts(each["option"] for each in given),
     )
 
 
-def classified(items: DataFrame, first_date: date | None) -> DataFrame:
-    """Items with `created` (timestamp), `kind` and `outcome`.
+def kind(sort_key: str | None) -> str:
+    """What an item is, by its sort key: the first of the three words that it contains, in any case."""
+    key = (sort_key or "").upper()
+    return next((name for word, name in _KINDS.items() if word in key), OTHER)
+
+
+def _outcome(item_kind: str, sort_key: str | None, is_early: bool, has_feedback: bool) -> str:
+    """What becomes of an item that can be read."""
+    if sort_key is None:
+        return QUARANTINED
+    if item_kind in ("register", OTHER):
+        return item_kind
+    if item_kind == CONVERSATION and is_early:
+        return "before_first_date"
+    if item_kind == FEEDBACK_ITEM and not has_feedback:
+        return "empty_feedback"
+    return KEPT
+
+
+def classified(items: DataFrame) -> DataFrame:
+    """Items with their final `outcome`: one that could not be read is quarantined.
 
     Args:
-        items: Columns of ITEM and the reader's `_rejected`.
-        first_date: See `outcome`.
+        items: Columns of FLAT and the reader's `_rejected`.
     """
-    return (
-        items.withColumn("created", iso_timestamp(F.col("created_at")))
-        .withColumn("kind", kind())
-        .withColumn(OUTCOME, outcome(first_date))
-    )
+    # The content of a filtered item is not looked at, so it cannot be broken.
+    is_broken = F.col(REJECTED).isNotNull() & F.col(OUTCOME).isin(KEPT, "empty_feedback")
+    return items.withColumn(OUTCOME, F.when(is_broken, QUARANTINED).otherwise(F.col(OUTCOME)))
 
 
 def rejected(classified_items: DataFrame) -> DataFrame:
@@ -80,5 +186,68 @@ def rejected(classified_items: DataFrame) -> DataFrame:
     return classified_items.where(F.col(OUTCOME) == QUARANTINED).select(f"{REJECTED}.*")
 
 
-def _has_feedback() -> Column:
-    return F.coalesce(F.size(F.array_compact("raw_feedback")), F.lit(0)) > 0
+def trimmed(text: str | None) -> str | None:
+    """A text without white space at its ends; None when nothing remains."""
+    return (text and text.strip()) or None
+
+
+def user_id(partition_key: str) -> str:
+    """The partition key without `USER#`; a key that is nothing else stays as it is."""
+    return partition_key.removeprefix("USER#") or partition_key
+
+
+@functools.lru_cache(maxsize=10_000)
+def place(name: str | None) -> str | None:
+    """A place without the noise behind it: `Bogotá (D.C.) (Colombia)` is Bogotá."""
+    if (bare := trimmed(name)) is None or not bare.endswith(")"):
+        return bare
+    backwards = bare[::-1]
+    noise = _TRAILING_PARENTHESES.match(backwards)
+    return trimmed(backwards[noise.end() :][::-1]) if noise else bare
+
+
+@functools.lru_cache(maxsize=10_000)
+def speaker(name: str | None) -> str | None:
+    """`user` or `bot` for the words that mean them; any other name as it is."""
+    word = (trimmed(name) or "").lower()
+    return "user" if word in _USER_WORDS else "bot" if word in _BOT_WORDS else name
+
+
+def moment(text: str | None) -> int | None:
+    """The moment that an ISO 8601 text names, in microseconds since 1970.
+
+    Without an offset it is UTC, a date alone is its midnight; the basic form (`20250804T103000Z`) is accepted too. Any
+    other text, and a date that the calendar lacks, is None.
+    """
+    match = _ISO_8601.fullmatch((trimmed(text) or "").upper())
+    if match is None:
+        return None
+    *days, hour, _, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
+    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
+    if offset > _LARGEST_OFFSET or int(offset_minutes or 0) > 59:
+        return None
+    year, month, day = days[:3] if days[0] else days[3:]
+    microsecond = (fraction or "0")[:6].ljust(6, "0")
+    try:
+        clock = time(int(hour or 0), int(minute or 0), int(second or 0), int(microsecond), UTC)
+        named = datetime.combine(date(int(year), int(month), int(day)), clock)
+    except ValueError:
+        return None
+    return (named - _EPOCH - (-offset if sign == "-" else offset)) // _MICROSECOND
+
+
+def json_elements(values: Sequence[Mapping[str, str | None]]) -> str:
+    r"""The JSON texts of objects, joined by commas; control characters as Java's writers escape them (`\u001F`)."""
+    text = orjson.dumps(values)[1:-1]
+    if b"\\u00" in text:
+        # Each escape is matched whole, so that an escaped backslash before u00 is not taken for one.
+        text = _ESCAPES.sub(lambda escape: b"\\" + _upper_digits(escape[1]), text)
+    return text.decode()
+
+
+def _upper_digits(escape: bytes) -> bytes:
+    return b"u" + escape[1:].upper() if escape.startswith(b"u") else escape
+
+
+def _texts(values: Iterable[str | None]) -> list[str]:
+    return [text for value in values if (text := trimmed(value))]

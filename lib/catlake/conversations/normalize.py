@@ -25,10 +25,18 @@ def normalize(run: Run, lake: Lake) -> None:
         files, chain = select_exports(run, incremental=False)
         export = chain.full
         classified = (
-            read_items(run.spark, files, export, items.ITEM)
-            .transform(items.classified, run.arguments["first_date"])
-            # Parsed once: the counts, the quarantine and the dataset all come from here.
-            .persist(StorageLevel.MEMORY_AND_DISK)
+            read_items(
+                run.spark,
+                files,
+                export,
+                items.ITEM,
+                each_batch=items.FlatItems(run.arguments["first_date"]),
+                output=items.FLAT,
+            )
+            .transform(items.classified)
+            # Parsed once: the counts, the quarantine and the dataset all come from here. On the disk, so that the
+            # memory that a run takes does not grow with its input.
+            .persist(StorageLevel.DISK_ONLY)
         )
         outcomes = Outcomes.of(classified)
         refuse_foreign(export, outcomes.known(), outcomes.unknown)
@@ -45,11 +53,7 @@ def _staged(
 ) -> tuple[Draft, Balance]:
     dataset = contract(DATASET)
     observed = Observation("items")
-    described = (
-        classified.transform(users.grouped_by_user)
-        .transform(users.described, run.environment)
-        .withColumn("fate", users.fate(excluded_cities))
-    )
+    described = classified.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
     staged = lake.draft(
         described.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names),
         dataset,
@@ -57,12 +61,11 @@ def _staged(
     )
     # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
     by_fate = observed.get if staged.rows else described.agg(*_items_by_fate()).collect()[0]
-    # Counted in the file itself, not in what should have gone there.
-    conversations = lake.read(staged.uri, dataset).agg(F.sum("numero_conversaciones")).first()
     filtered = outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]}
     return staged, Balance(
         read=read,
-        written={DATASET: ((conversations and conversations[0]) or 0) + by_fate["kept_feedback"]},
+        # Conversations as the file counts them, not as they were meant to be.
+        written={DATASET: staged.totals["numero_conversaciones"] + by_fate["kept_feedback"]},
         filtered=filtered,
         quarantined=outcomes.quarantined,
     )

@@ -1,83 +1,114 @@
-"""Kept items → one row a user, the twelve columns of SPEC 2.1."""
+"""Kept items → one row a user, the twelve columns of docs/spec.md 2.1."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
 from pyspark.errors import IllegalArgumentException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
+from catlake.contracts.contract import contract
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM
 from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import ArgumentError
-from catlake.text.columns import is_blank, trimmed
+from catlake.runtime.python_workers import lean_worker
 
 SEPARATOR = " | "
 
-# Of the text read backwards, and possessive (*+): a search from each place of a hostile name would take minutes.
-_PARENTHESES_BACKWARDS = r"\)[^()]*+(?:\)[^()]*+\([^()]*+)*+\("
-TRAILING_PARENTHESES = rf"\A(?:{_PARENTHESES_BACKWARDS}[\s\p{{Z}}]*+)++"
+BATCH_BYTES = 8 << 20
+"""Text of so many users, at least, goes to Spark at once."""
 
-_USER_WORDS = ("user", "usuario")
-_BOT_WORDS = ("bot", "assistant", "catia")
+USER = T.StructType(
+    [
+        *contract("normalized_conversations").struct.fields,
+        T.StructField("conversation_items", T.IntegerType()),
+        T.StructField("feedback_items", T.IntegerType()),
+    ]
+)
+"""The columns of the dataset, and how many items a user has of each kind."""
+
+_DAY_MICROSECONDS = 86_400_000_000
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+ITEM_COLUMNS = (
+    "usuario_id", "created", "sk", "kind", "nombre", "gerencia", "ciudad",
+    "messages", "questions", "raw_feedback", "likes", "dislikes", "comments", "options",
+)  # fmt: skip
 
 
-def grouped_by_user(classified_items: DataFrame) -> DataFrame:
-    """One row a user: `conversations` and `feedbacks` as arrays in their order, and how many items each has.
+def by_user(classified_items: DataFrame, environment: Environment) -> DataFrame:
+    """One row of USER for each user that has kept items, in the order of the ids.
 
-    The order is by `CreatedAt`, undated last, ties by `SK`. A feedback may stand on a conversation item too.
+    A user's items are in the order of `CreatedAt`, undated last, ties by `SK`. Items belong together by the id that
+    the dataset shows, so that it never shows one twice.
     """
-    when_and_where = (F.col("created").isNull().alias("undated"), F.col("created"), F.col("sk"))
-    conversation = F.struct(
-        *when_and_where,
-        F.col("user_data"),
-        F.filter(_or_empty("messages"), lambda message: message.isNotNull()).alias("messages"),
-    )
-    feedback = F.struct(
-        *when_and_where,
-        F.filter(_or_empty("feedback"), lambda each: each.isNotNull()).alias("given"),
-        F.array_compact(_or_empty("raw_feedback")).alias("raw"),
-    )
-    is_conversation = F.col("kind") == CONVERSATION
+    # All columns that two items of a user can differ in: the same items give the same order, whatever came first.
+    ties = ("sk", "messages", "raw_feedback", "nombre", "gerencia", "ciudad")
+
+    def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with lean_worker():
+            items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
+            yield from _user_batches(user_row(user, rows, environment) for user, rows in groupby(items, itemgetter(0)))
+
     return (
         classified_items.where(F.col(OUTCOME) == KEPT)
-        # By the id that the dataset shows, so that it can never show one twice.
-        .groupBy(_user_id().alias("usuario_id"))
-        .agg(
-            # Sorting structs sorts by their first fields; collect_list leaves nulls out.
-            F.array_sort(F.collect_list(F.when(is_conversation, conversation))).alias("conversations"),
-            F.array_sort(F.collect_list(F.when(F.col("raw_feedback").isNotNull(), feedback))).alias("feedbacks"),
-            F.count_if(F.col("kind") == FEEDBACK_ITEM).alias("feedback_items"),
-        )
-        .withColumn("conversation_items", F.size("conversations"))
+        .select(*ITEM_COLUMNS)
+        # One task: the result is one file in this order.
+        .repartition(1)
+        .sortWithinPartitions("usuario_id", F.asc_nulls_last("created"), *ties)
+        .mapInArrow(describe_users, USER)
     )
 
 
-def described(users: DataFrame, environment: Environment) -> DataFrame:
-    """Users with the twelve columns of the normalized dataset, and the counts of their items."""
-    city = _earliest(F.transform("conversations.user_data.ciudad", _place))
-    department = _earliest(F.transform("conversations.user_data.gerencia", _place))
-    name = _earliest(F.transform("conversations.user_data.nombre", trimmed))
-    nowhere = F.lit(environment.unknown_place)
+def user_row(user: str, items: Iterable[Sequence[Any]], environment: Environment) -> tuple[Any, ...]:
+    """The USER row of a user's items, which come in their order, with the values of `ITEM_COLUMNS`."""
+    name: str | None = None
+    department: str | None = None
+    city: str | None = None
+    first: int | None = None
+    messages: list[str] = []
+    feedback: list[str] = []
+    questions: dict[str, None] = {}
+    comments: dict[str, None] = {}
+    options: dict[str, None] = {}
+    likes = dislikes = conversation_items = feedback_items = 0
+    for _, created, _, kind, *person, said, asked, raw, liked, disliked, commented, chosen in items:
+        if kind == CONVERSATION:
+            conversation_items += 1
+            first = created if first is None else first
+            name, department, city = name or person[0], department or person[1], city or person[2]
+            if said:
+                messages.append(said)
+            questions |= dict.fromkeys(asked)
+        elif kind == FEEDBACK_ITEM:
+            feedback_items += 1
+        # A conversation may have a feedback too.
+        if raw:
+            feedback.append(raw)
+        likes, dislikes = likes + liked, dislikes + disliked
+        comments |= dict.fromkeys(commented)
+        options |= dict.fromkeys(chosen)
     return (
-        users.withColumn("messages", _messages())
-        .withColumn("given", F.flatten("feedbacks.given"))
-        .withColumn("verdicts", _verdicts())
-        .select(
-            "usuario_id",
-            F.coalesce(name, F.lit(environment.unnamed_user)).alias("nombre"),
-            F.coalesce(department, city, nowhere).alias("gerencia"),
-            F.coalesce(city, department, nowhere).alias("ciudad"),
-            F.date_format(F.array_min("conversations.created"), "dd/MM/yyyy").alias("fecha_primera_conversacion"),
-            F.col("conversation_items").alias("numero_conversaciones"),
-            # Without the option a message with no text would lose its key.
-            F.to_json("messages", {"ignoreNullFields": "false"}).alias("conversacion_completa"),
-            F.concat(F.lit("["), F.array_join(F.flatten("feedbacks.raw"), ","), F.lit("]")).alias("feedback_total"),
-            F.size("verdicts").alias("numero_feedback"),
-            F.array_join(_questions(), SEPARATOR).alias("pregunta_conversacion"),
-            _feedback().alias("feedback"),
-            F.array_join(_answers(), SEPARATOR).alias("respuesta_feedback"),
-            "conversation_items",
-            "feedback_items",
-        )
+        user,
+        name or environment.unnamed_user,
+        department or city or environment.unknown_place,
+        city or department or environment.unknown_place,
+        None if first is None else _day(first),
+        conversation_items,
+        f"[{','.join(messages)}]",
+        f"[{','.join(feedback)}]",
+        likes + dislikes,
+        SEPARATOR.join(questions),
+        _opinion(likes, dislikes),
+        SEPARATOR.join(comments | options),
+        conversation_items,
+        feedback_items,
     )
 
 
@@ -113,64 +144,32 @@ def fate(excluded_cities: str | None) -> Column:
     )
 
 
-def _user_id() -> Column:
-    """The partition key without `USER#`; a key that is nothing else stays as it is."""
-    return F.regexp_replace("pk", r"(?s)\AUSER#(?=.)", "")
+def _opinion(likes: int, dislikes: int) -> str | None:
+    if likes and dislikes:
+        return "mixed"
+    return "like" if likes else "dislike" if dislikes else None
 
 
-def _or_empty(array: str) -> Column:
-    return F.coalesce(F.col(array), F.array())
+def _day(moment: int) -> str:
+    # Not strftime: it does not pad a year before 1000.
+    day = date.fromordinal(_EPOCH_DAY + moment // _DAY_MICROSECONDS)
+    return f"{day.day:02d}/{day.month:02d}/{day.year:04d}"
 
 
-def _earliest(values: Column) -> Column:
-    return F.get(F.array_compact(values), F.lit(0))
+def _user_batches(users: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
+    schema = to_arrow_schema(USER)
+    rows: list[tuple[Any, ...]] = []
+    held = 0
+    for row in users:
+        rows.append(row)
+        held += sum(len(value) for value in row if isinstance(value, str))
+        if held >= BATCH_BYTES:
+            yield _batch(rows, schema)
+            rows, held = [], 0
+    if rows:
+        yield _batch(rows, schema)
 
 
-def _place(name: Column) -> Column:
-    """A place without the noise behind it: `Bogotá (D.C.) (Colombia)` is Bogotá."""
-    return trimmed(F.reverse(F.regexp_replace(F.reverse(trimmed(name)), TRAILING_PARENTHESES, "")))
-
-
-def _speaker(name: Column) -> Column:
-    word = F.lower(trimmed(name))
-    return F.when(word.isin(*_USER_WORDS), "user").when(word.isin(*_BOT_WORDS), "bot").otherwise(name)
-
-
-def _messages() -> Column:
-    """All messages of a user, in order."""
-    return F.flatten(
-        F.transform(
-            "conversations",
-            lambda conversation: F.transform(
-                conversation["messages"],
-                lambda message: F.struct(
-                    conversation["sk"].alias("conversacion"),
-                    _speaker(message["from"]).alias("from"),
-                    message["text"].alias("text"),
-                    message["timestamp"].alias("timestamp"),
-                ),
-            ),
-        )
-    )
-
-
-def _questions() -> Column:
-    asked = F.filter("messages", lambda message: (message["from"] == "user") & ~is_blank(message["text"]))
-    return F.array_distinct(F.transform(asked, lambda message: message["text"]))
-
-
-def _verdicts() -> Column:
-    """The likes and dislikes among the feedbacks; other types say neither."""
-    types = F.transform("given", lambda each: F.lower(trimmed(each["type"])))
-    return F.filter(types, lambda name: name.isin("like", "dislike"))
-
-
-def _feedback() -> Column:
-    distinct = F.array_distinct("verdicts")
-    return F.when(F.size(distinct) == 2, "mixed").otherwise(F.get(distinct, F.lit(0)))
-
-
-def _answers() -> Column:
-    comments = F.transform("given", lambda each: trimmed(each["comment"]))
-    options = F.transform("given", lambda each: trimmed(each["option"]))
-    return F.array_distinct(F.array_compact(F.concat(comments, options)))
+def _batch(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,18 +1,8 @@
-r"""The CSV dialect of catlake's files: RFC 4180, UTF-8, a header, `\n` between rows, empty = absent.
+r"""How Spark reads catlake's CSV files: RFC 4180, UTF-8, a header, `\n` between rows, empty = absent.
 
-Spark's defaults lose text (they trim, escape with a backslash, and split at newlines); with these options
-what is written comes back whole, quotes, CRLF, NUL and all.
+Spark's defaults lose text (they trim, escape with a backslash, and split at newlines); with these options what
+`dataset_writer` writes comes back whole, quotes, CRLF, NUL and all.
 """
-
-WRITE_OPTIONS: dict[str, str | bool] = {
-    "header": True,
-    "quote": '"',
-    "escape": '"',
-    "emptyValue": "",
-    "lineSep": "\n",
-    "ignoreLeadingWhiteSpace": False,
-    "ignoreTrailingWhiteSpace": False,
-}
 
 READ_OPTIONS: dict[str, str | bool] = {
     "header": True,

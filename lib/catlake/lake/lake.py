@@ -1,21 +1,16 @@
 """The lake: a bucket, or on a laptop a folder, with the datasets at the paths that their contracts name.
 
-A dataset is one file. Spark writes it to a staging folder; it is read back and checked against its contract, and only
+A dataset is one file. It is written to a staging folder, checked against its contract while it is written, and only
 then moved over the old file in one step. So a reader sees the old result or the new one, whole, at every moment and
 after any crash.
 """
 
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -23,10 +18,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import Contract
-from catlake.lake import csv, parquet
-from catlake.lake.file_records import Record, Records, md5_of
-from catlake.runtime.errors import ContractError, StoreError
-from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
+from catlake.lake import csv
+from catlake.lake.dataset_writer import write_dataset
+from catlake.lake.file_records import Record, Records
+from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
 
 STAGING = "_staging"
 """The leading underscore hides it from Spark and from crawlers."""
@@ -42,10 +37,11 @@ class Draft:
         contract: What it satisfies.
         uri: The file that is written.
         target: Where it will be published.
-        rows: Its rows, counted in the file.
+        rows: Its rows, counted as they were written.
         size: Its bytes.
         md5: Their MD5 (hex).
         replaces: What it replaces: the newest file of the dataset up to the run's date.
+        totals: The sums of its columns of integers.
     """
 
     contract: Contract
@@ -55,6 +51,7 @@ class Draft:
     size: int
     md5: str
     replaces: FileInfo | None
+    totals: Mapping[str, int]
 
 
 class Lake:
@@ -85,31 +82,12 @@ class Lake:
             ContractError: The columns are not those of the contract, or a row breaks one of its rules.
         """
         folder = joined(self._staging, contract.name)
-        # One task writes: the dataset is one file, and the order makes its bytes the same every time.
-        ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.sort_columns)
-        if contract.format == "csv":
-            ordered.write.options(**csv.WRITE_OPTIONS).csv(folder)
-            file = self._only_file(folder)
-            digest = partial(md5_of, self.files, file.uri)
-        else:
-            # Spark's default, INT96, is a type that Parquet itself has given up.
-            self._spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-            ordered.write.parquet(folder)
-            file, md5 = self._rewritten(self._only_file(folder), contract)
-            digest = partial(str, md5)
-        with ThreadPoolExecutor(1) as pool:
-            # While Spark checks the file, which takes longer.
-            digested = pool.submit(digest)
-            violations = contract.check(self.read(file.uri, contract))
-        if violations:
-            broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
-            raise ContractError(
-                f"{contract.name} would break its contract ({broken}); nothing is published; "
-                "this is a defect of catlake or of the contract: report it with this line"
-            )
+        written = write_dataset(self._spark, rows, contract, self.files, folder)
         target = self.path(contract.path(run_date, scope))
         replaces = self.newest(contract, run_date, scope)
-        return Draft(contract, file.uri, target, violations.rows, file.size, digested.result(), replaces)
+        return Draft(
+            contract, written.uri, target, written.rows, written.size, written.md5, replaces, totals=written.totals
+        )
 
     def publish(self, draft: Draft) -> None:
         """Records a draft, and moves it over the live file in one step."""
@@ -192,24 +170,6 @@ class Lake:
             # A younger draft may belong to a run that is still going.
             if datetime.now(UTC) - modified > ABANDONED_AFTER:
                 self.files.remove(run)
-
-    def _rewritten(self, file: FileInfo, contract: Contract) -> tuple[FileInfo, str]:
-        with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
-            old, new = Path(folder, "old.parquet"), Path(folder, "new.parquet")
-            with closing(self.files.open(file.uri)) as stream, old.open("wb") as copy:
-                shutil.copyfileobj(stream, copy, 8 << 20)
-            parquet.rewrite(old, new, contract.struct)
-            # A name of its own: beside the old one Spark keeps a checksum of what it wrote.
-            rewritten = replace(file, uri=joined(self._staging, contract.name + ".parquet"), size=new.stat().st_size)
-            md5 = md5_of(LocalFiles(), str(new))
-            self.files.upload(new, rewritten.uri)
-        return rewritten, md5
-
-    def _only_file(self, folder: str) -> FileInfo:
-        parts = [info for info in self.files.list(folder) if info.uri.rpartition("/")[2].startswith("part-")]
-        if len(parts) != 1:
-            raise StoreError(f"{folder}: {len(parts)} part files were written instead of one; run the job again")
-        return parts[0]
 
 
 def _day(digits: str) -> date:

@@ -1,1 +1,1 @@
-"""Lossless text: JSON with exact numbers, and expressions over text columns."""
+"""Lossless text: JSON with exact numbers, and the JSON objects of a stream."""

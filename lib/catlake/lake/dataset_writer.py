@@ -1,0 +1,264 @@
+"""Writes a dataset as one file, in one task, and checks its contract as the rows are written.
+
+Spark sorts the rows and streams them in small batches to a Python worker. The worker writes them once and takes the
+file's size, MD5 and number of rows on the way, so nobody reads the file again. Memory depends on the batches, not on
+the number of rows.
+
+A file's bytes depend on its rows alone, so Spark's own writers do not fit: its Parquet writer lists the encodings of a
+column in the order of a hash set, which differs in each JVM.
+"""
+
+import hashlib
+import io
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from catlake.contracts.contract import Contract
+from catlake.runtime.errors import ContractError
+from catlake.runtime.files import Files
+from catlake.runtime.python_workers import lean_worker
+
+BATCH_ROWS = 256
+"""Rows that go to the worker at once: few, because a row may be large."""
+
+GROUP_BYTES = 64 << 20
+"""Size of a row group of Parquet in memory."""
+
+GROUP_ROWS = 1 << 20
+
+_NEEDS_QUOTES = re.compile(r'[",\n\r]').search
+_VIOLATIONS = "_violations"
+_WRITTEN = T.StructType(
+    [
+        T.StructField("uri", T.StringType()),
+        T.StructField("rows", T.LongType()),
+        T.StructField("size", T.LongType()),
+        T.StructField("md5", T.StringType()),
+        T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
+        T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that is written and keeps its contract.
+
+    Attributes:
+        uri: The file.
+        rows: Its rows.
+        size: Its bytes.
+        md5: Their MD5 (hex).
+        totals: The sums of its columns of integers.
+    """
+
+    uri: str
+    rows: int
+    size: int
+    md5: str
+    totals: dict[str, int]
+
+
+def write_dataset(spark: SparkSession, rows: DataFrame, contract: Contract, files: Files, folder: str) -> Written:
+    """Writes a dataset as one file in the order of its contract.
+
+    Args:
+        spark: The session.
+        rows: The dataset.
+        contract: What it must satisfy; its format is `csv` or `parquet`.
+        files: Where the file goes.
+        folder: The folder of the file, whose name is its own for each attempt of the task.
+
+    Raises:
+        ContractError: The rows are not the contract's, or break one of its rules.
+    """
+    ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.sort_columns)
+    if contract.format == "csv":
+        # The rules are checked on the texts that go to the file.
+        ordered = ordered.select(*(F.col(name).cast("string").alias(name) for name in contract.struct.names))
+    checked = ordered.withColumn(_VIOLATIONS, contract.violations())
+    task = _WriteTask(contract, files, folder)
+    with _small_batches(spark):
+        found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
+    # Where Spark knows that there are no rows, it runs no task.
+    (written,) = found or [row for batch in task(()) for row in batch.to_pylist()]
+    if violations := dict(written.pop("violations")):
+        broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
+        raise ContractError(
+            f"{contract.name} would break its contract ({broken}); nothing is published; "
+            "this is a defect of catlake or of the contract: report it with this line"
+        )
+    return Written(**{**written, "totals": dict(written["totals"])})
+
+
+@contextmanager
+def _small_batches(spark: SparkSession) -> Iterator[None]:
+    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    usual = spark.conf.get(name)
+    spark.conf.set(name, str(BATCH_ROWS))
+    try:
+        yield
+    finally:
+        spark.conf.set(name, str(usual))
+
+
+class _Format(Protocol):
+    """A file format: rows go in, bytes come out to a stream."""
+
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _WriteTask:
+    """What the worker does with the rows. Travels to the task."""
+
+    contract: Contract
+    files: Files
+    folder: str
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
+            path = Path(temporary, "file")
+            uri = f"{self.folder}/part-{_attempt()}.{self.contract.format}"
+            with path.open("wb") as file:
+                stream = DigestingStream(file)
+                found = self._written(batches, stream)
+            self.files.upload(path, uri)
+        written = {"uri": uri, "size": stream.size, "md5": stream.md5, **found}
+        yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
+
+    def _written(self, batches: Iterable[pa.RecordBatch], stream: "DigestingStream") -> dict[str, Any]:
+        """Writes the rows, and returns what is counted on the way."""
+        struct = self.contract.struct
+        integers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
+        rows, totals, violations = 0, Counter(dict.fromkeys(integers, 0)), Counter[str]()
+        unique = [UniqueValues(names) for names in self.contract.unique_columns]
+        file: _Format = _CsvFile(stream, struct.names) if self.contract.format == "csv" else ParquetFile(stream, struct)
+        for batch in batches:
+            rows += batch.num_rows
+            violations.update(rule for rules in batch.column(_VIOLATIONS).to_pylist() for rule in rules)
+            for values in unique:
+                values.add(batch)
+            for name in integers:
+                totals[name] += pc.sum(batch.column(name).cast(pa.int64(), safe=True)).as_py() or 0
+            # A file that breaks its contract is never published: the rest of the rows is only checked.
+            if not violations:
+                file.write(batch.select(struct.names))
+        file.close()
+        violations |= {values.rule: repeated for values in unique if (repeated := values.repeated())}
+        return {"rows": rows, "totals": list(totals.items()), "violations": list(violations.items())}
+
+
+def _attempt() -> int:
+    context = TaskContext.get()
+    return context.taskAttemptId() if context else 0
+
+
+class UniqueValues:
+    """Counts the rows whose values of some columns another row has too, in 16 bytes a row."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.rule = f"{'+'.join(names)}.unique"
+        self._names = names
+        self._digests = bytearray()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Takes the rows of a batch."""
+        for values in zip(*(batch.column(name).to_pylist() for name in self._names), strict=True):
+            self._digests += hashlib.blake2b(repr(values).encode(), digest_size=16).digest()
+
+    def repeated(self) -> int:
+        """The rows beyond the first of each value."""
+        digests = np.frombuffer(bytes(self._digests), dtype=[("high", "u8"), ("low", "u8")])
+        return len(digests) - len(np.unique(digests))
+
+
+class DigestingStream(io.RawIOBase):
+    """A stream that takes size and MD5 of what is written through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest, self.size = file, hashlib.md5(usedforsecurity=False), 0
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Writes bytes."""
+        self._file.write(content)
+        self._digest.update(content)
+        self.size += (length := memoryview(content).nbytes)
+        return length
+
+    @property
+    def md5(self) -> str:
+        """The MD5 (hex) so far."""
+        return self._digest.hexdigest()
+
+
+class _CsvFile:
+    r"""RFC 4180 in UTF-8: a header, `\n` between rows, quotes where they are needed, an empty field for null."""
+
+    def __init__(self, stream: DigestingStream, names: Sequence[str]) -> None:
+        self._stream = stream
+        stream.write(f"{','.join(names)}\n".encode())
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        for row in zip(*(map(_field, column.to_pylist()) for column in batch.columns), strict=True):
+            self._stream.write(f"{','.join(row)}\n".encode())
+
+    def close(self) -> None: ...
+
+
+def _field(value: str | None) -> str:
+    if not value:
+        return ""
+    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES(value) else value
+
+
+class ParquetFile:
+    """Parquet with the types of a contract, a row group at a time."""
+
+    def __init__(self, stream: DigestingStream, struct: T.StructType, group_bytes: int = GROUP_BYTES) -> None:
+        self._group_bytes = group_bytes
+        self._schema = to_arrow_schema(struct)
+        self._writer = pq.ParquetWriter(pa.PythonFile(stream, mode="w"), self._schema, compression="snappy")
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Takes rows; writes a row group when it is full."""
+        self._batches.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._bytes >= self._group_bytes or self._rows >= GROUP_ROWS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._batches:
+            table = pa.Table.from_batches(self._batches).cast(self._schema).combine_chunks()
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        self._batches, self._rows, self._bytes = [], 0, 0
+
+    def close(self) -> None:
+        """Writes the last row group and the file's end."""
+        self._write_group()
+        self._writer.close()
