@@ -20,6 +20,7 @@ endif
 PY := $(VENV)/bin/python
 PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
+ENVIRONMENT ?= local
 # By the environment, so that the shell does not take a name apart.
 export LAKE
 WORKERS ?= 2
@@ -90,7 +91,8 @@ $(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tool
 
 # Folders too: a file that is gone changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
-                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.json' -o -type d \) -print) \
+                  deploy/environments $(wildcard deploy/environments/*.toml) \
+                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -type d \) -print) \
                   | $(VENV)/.installed
 	@$(PY) setup.py --quiet library_zip
 
@@ -106,8 +108,9 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 ##### Use
 
 .PHONY: run
-run: setup ## all workflows on the samples, into lake/
-	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE"
+run: setup ## all workflows on the samples, into lake/, as in ENVIRONMENT (local)
+	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report --lake="$$LAKE" \
+	  --environment "$(ENVIRONMENT)"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone
@@ -117,15 +120,18 @@ sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql
 bench: setup ## measure against the peers (long)
 	@$(PY) -m bench.run
 
-##### Deploy: ENV=test or ENV=prod; more options of cdk in ARGS (docs/deploying.md)
+##### Deploy: ENV=test, ENV=prod or another file of deploy/environments; more options of cdk in ARGS (docs/deploying.md)
 
 CDK = $(PY) -m tools.node cdk
 ARGS ?=
 
+# A file says that it is not for AWS (local.toml), and the app then refuses it; here it is only left out of the message.
+DEPLOYED = $(addprefix ENV=,$(filter-out defaults,$(notdir $(basename $(shell grep -L '^deployed = false' deploy/environments/*.toml)))))
+
 .PHONY: check-env
 check-env:
-	@case "$(ENV)" in test | prod) ;; \
-	  *) echo "make: ENV is '$(ENV)'; write ENV=test or ENV=prod" >&2; exit 1 ;; esac
+	@test -f "deploy/environments/$(ENV).toml" || \
+	  { echo "make: ENV is '$(ENV)'; write one of $(DEPLOYED)" >&2; exit 1; }
 
 .PHONY: synth
 synth: check-env setup wheels ## the CloudFormation templates of ENV, into build/cdk.out; no account needed
@@ -193,7 +199,7 @@ lint: setup ## ruff, mypy, import-linter, docs/datasets.md
 	@$(PY) -m tools.datasets_page --check
 
 .PHONY: verify
-verify: check-env setup ## hold the deployed ENV (test or prod) against contracts and workflows; changes nothing
+verify: check-env setup ## hold the deployed ENV against contracts and workflows; changes nothing
 	@$(PY) -m deploy.verify $(ENV) $(ARGS)
 
 .PHONY: format

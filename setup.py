@@ -1,7 +1,8 @@
 """Builds the library: as a package, and as the zip that Glue and spark-submit take.
 
 `python setup.py library_zip` writes dist/catlake.zip. Either way the contracts of schemas/ go along, compiled
-to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and so do the views of deploy/sql/.
+to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and so do the views of
+deploy/sql/ and the environments.
 """
 
 import json
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parent
 ZIP = ROOT / "dist" / "catlake.zip"
 # The earliest moment that a zip can tell: with it, the same sources always give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+KINDS = {".py", ".json", ".sql", ".toml", ".jinja", ".css", ".js", ".sha256"}
+"""What the zip holds: modules, and the data and templates that they read."""
 
 
 def required(file: str) -> list[str]:
@@ -43,12 +46,19 @@ def copy_views(target: Path) -> None:
         (target / source.name).write_bytes(source.read_bytes())
 
 
+def copy_environments(target: Path) -> None:
+    """Copy each deploy/environments/<name>.toml."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(ROOT.glob("deploy/environments/*.toml")):
+        (target / source.name).write_bytes(source.read_bytes())
+
+
 def write_zip(folder: Path, target: Path) -> None:
     """Zip a folder's files in one step, by sorted name and without the clock."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(file for file in folder.rglob("*") if file.suffix in {".py", ".json", ".sql"}):
+        for path in sorted(file for file in folder.rglob("*") if file.suffix in KINDS):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
@@ -56,12 +66,12 @@ def write_zip(folder: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def write_sources(target: Path) -> None:
-    """Write what the build is made of, so that it can be told from one of other files (catlake.runtime.package)."""
+def write_fingerprint(build: Path) -> None:
+    """Write the fingerprint of the sources, by which a zip that is older than its checkout is recognised."""
     sys.path.insert(0, str(ROOT / "lib"))
-    from catlake.runtime.package import sources
+    from catlake.runtime.package import FINGERPRINT, fingerprint
 
-    target.write_text(json.dumps(sources(ROOT), indent=0), encoding="utf-8")
+    (build / FINGERPRINT).write_text(fingerprint(ROOT), encoding="utf-8")
 
 
 class BuildWithContracts(build_py):
@@ -72,7 +82,8 @@ class BuildWithContracts(build_py):
         super().run()
         compile_contracts(Path(self.build_lib, "catlake", "_contracts"))
         copy_views(Path(self.build_lib, "catlake", "_sql"))
-        write_sources(Path(self.build_lib, "catlake", "_sources.json"))
+        copy_environments(Path(self.build_lib, "catlake", "_environments"))
+        write_fingerprint(Path(self.build_lib))
 
     def byte_compile(self, files: list[str]) -> None:
         """Nothing: the Python that imports a module compiles it."""
@@ -109,6 +120,10 @@ setup(
     extras_require={"ion": ["amazon.ion"], "local": ["duckdb", "sqlglot"]},
     package_dir={"": "lib"},
     packages=find_packages("lib"),
-    package_data={"catlake": ["py.typed"], "catlake.bedrock": ["price_book.json"]},
+    package_data={
+        "catlake": ["py.typed"],
+        "catlake.bedrock": ["price_book.json"],
+        "catlake.purchases": ["*.jinja", "*.css", "*.js"],
+    },
     cmdclass={"build_py": BuildWithContracts, "library_zip": LibraryZip},
 )

@@ -1,27 +1,32 @@
-"""What each job may touch, as data: the datasets it reads and writes, and from them the statements of its role.
+"""What each job, crawler and export may touch: from its definition, the statements of its role.
 
-A job that is not here gets no role, so that none runs with rights that nobody thought about. ARNs are texts with the
-placeholders `{partition}`, `{region}` and `{account}`, which the stacks fill in.
+ARNs are texts with the placeholders `{partition}`, `{region}` and `{account}`, which the stacks fill in.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from catlake.bedrock.view import view_name
 from catlake.contracts.contract import contract
 from catlake.lake.file_records import RECORDS
+from catlake.lake.lake import STAGING
 from deploy.deployment import Deployment
 from deploy.model import Crawler, Job
 
 LOG_GROUPS = "/aws-glue/jobs"
 CRAWLER_LOGS = "/aws-glue/crawlers"
-"""Shared by all crawlers of an account; Glue lets nobody choose another."""
+"""All crawlers of an account share it; Glue offers no other."""
+
+QUERY_RESULTS = "athena/results/"
+"""Where the work group puts the results of queries, below the lake."""
 
 READ = ("s3:GetObject",)
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 OWN = (*WRITE, "s3:DeleteObject")
+LIST = ("s3:ListBucket",)
 KINESIS_READ = (
     "kinesis:DescribeStream",
     "kinesis:DescribeStreamSummary",
@@ -29,66 +34,20 @@ KINESIS_READ = (
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
 )
+CRAWL = (
+    "glue:BatchCreatePartition",
+    "glue:BatchGetPartition",
+    "glue:BatchUpdatePartition",
+    "glue:CreatePartition",
+    "glue:GetDatabase",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:GetTables",
+    "glue:UpdatePartition",
+    "glue:UpdateTable",
+)
 LOG = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """What a job touches besides its own staging, its summary and the folders among its arguments, which it reads.
-
-    Attributes:
-        reads: Contracts of datasets that it reads.
-        writes: Contracts of datasets that it publishes.
-        files: Keys of other files that it publishes; `*` stands for what a run chooses.
-        quarantine: The folder below `quarantine/`.
-        owns: Arguments whose folders it also writes.
-        athena: Whether it sends statements to Athena.
-        partitions: Whether it registers partitions of the tables that its workflow says it keeps.
-    """
-
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    quarantine: str | None = None
-    owns: tuple[str, ...] = ()
-    athena: bool = False
-    partitions: bool = False
-
-
-ACCESS: Mapping[str, Access] = {
-    "conversations_normalize": Access(writes=("normalized_conversations",), quarantine="conversations"),
-    "conversations_curate": Access(
-        reads=("normalized_conversations",), writes=("curated_conversations",), quarantine="conversations"
-    ),
-    "tokens_archive": Access(
-        writes=("tokens_analysis_old_table",),
-        files=("archives/tokens-analysis/tokens_analysis_old_table.json",),
-        quarantine="tokens-archival",
-    ),
-    "tokens_consolidate": Access(
-        reads=("tokens_analysis_old_table",),
-        writes=(
-            "tokens_analysis_consolidated",
-            "tokens_table_consolidated",
-            "tokens_daily",
-            "tokens_analysis",
-            "token_costs",
-        ),
-        files=("tokens-analysis/tokens_analysis_consolidated.json",),
-        quarantine="tokens",
-    ),
-    "tokens_view": Access(athena=True),
-    "purchases_ingest": Access(
-        writes=("compras_json",), quarantine="purchases", owns=("--checkpoint_uri",), partitions=True
-    ),
-    "purchases_report": Access(
-        reads=("compras_json",),
-        writes=("purchases_current", "purchases_products", "purchases_daily"),
-        files=("reports/compras/*report.json", "reports/compras/*report.html"),
-        quarantine="purchases-report",
-    ),
-}
-"""By job module."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,63 +61,46 @@ class Grant:
     conditions: Mapping[str, Mapping[str, str | list[str]]] | None = None
 
 
-def job_grants(job: Job, at: Deployment) -> tuple[Grant, ...]:
-    """The statements of a job's role, but for its code (the stacks know where that lies).
-
-    Raises:
-        KeyError: ACCESS does not know the job.
-    """
-    access = ACCESS[job.module]
-    lake = job.arguments["--lake_uri"].removeprefix("s3://").rstrip("/")
+def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
+    """The statements of a job's role, except for its code: the stacks know where that is."""
     return (
-        *_lake_grants(job, access, lake),
-        *_argument_grants(job, access, lake),
-        *(_athena_grants(at) if access.athena else ()),
-        *(_partition_grants(job, at) if access.partitions else ()),
+        *_lake_grants(job),
+        *_argument_grants(job),
+        *(_athena_grants(deployed) if job.access.athena else ()),
+        *(_partition_grants(job, deployed) if job.access.partitions else ()),
         _logs(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
         Grant(
             name="GlueMetrics",
             actions=("cloudwatch:PutMetricData",),
             resources=("*",),
-            why="PutMetricData has no resource; the condition leaves it Glue's own namespace",
+            why="PutMetricData has no resource; the condition limits it to Glue's own namespace",
             conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
         ),
     )
 
 
-def crawler_grants(crawler: Crawler, at: Deployment) -> tuple[Grant, ...]:
+def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of a crawler's role."""
+    bucket = deployed.env.bucket
     return (
-        *_reading("Table", at.bucket, [crawler.path.rstrip("/")], "the files of its one table"),
+        *_reading("Table", bucket, [crawler.path.rstrip("/")], "the files of its one table"),
         Grant(
             name="BucketLocation",
             actions=("s3:GetBucketLocation",),
-            resources=(_bucket(at.bucket),),
+            resources=(_bucket(bucket),),
             why="a crawler asks in which region its files are",
         ),
         Grant(
             name="Catalog",
-            actions=(
-                "glue:BatchCreatePartition",
-                "glue:BatchGetPartition",
-                "glue:BatchUpdatePartition",
-                "glue:CreatePartition",
-                "glue:GetDatabase",
-                "glue:GetPartition",
-                "glue:GetPartitions",
-                "glue:GetTable",
-                "glue:GetTables",
-                "glue:UpdatePartition",
-                "glue:UpdateTable",
-            ),
-            resources=_catalog(crawler.database, f"table/{crawler.database}/{crawler.table}"),
+            actions=CRAWL,
+            resources=_tables(crawler.database, crawler.table),
             why="its one table, by name",
         ),
         _logs(CRAWLER_LOGS),
     )
 
 
-def export_grants(at: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
+def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
     """The statements of the role that starts the export of a DynamoDB table to a folder of the lake."""
     return (
         Grant(
@@ -170,17 +112,10 @@ def export_grants(at: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
         Grant(
             name="Write",
             actions=("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"),
-            resources=(_object(at.bucket, f"{prefix}/*"),),
+            resources=(_object(deployed.env.bucket, f"{prefix}/*"),),
             why="DynamoDB chooses the names of the export's files, below this one folder",
         ),
     )
-
-
-def placed_by_us(text: str) -> str:
-    """CloudFormation's way to say where it deploys (`${AWS::Region}`) as ours (`{region}`)."""
-    for theirs, ours in (("Partition", "partition"), ("Region", "region"), ("AccountId", "account")):
-        text = text.replace(f"${{AWS::{theirs}}}", f"{{{ours}}}")
-    return text
 
 
 def dataset_keys(name: str) -> str:
@@ -189,74 +124,60 @@ def dataset_keys(name: str) -> str:
     return re.sub(r"\{\w+\}", "*", contract(name).path_template.replace("{scope}/", "*"))
 
 
-def _lake_grants(job: Job, access: Access, bucket: str) -> Iterable[Grant]:
+def _lake_grants(job: Job) -> Iterator[Grant]:
+    access, bucket = job.access, _bucket_and_key(job.arguments["--lake_uri"])[0]
     for name in access.reads:
         folders = [contract(name).root, f"{RECORDS}/{contract(name).root}"]
         yield from _reading(_camel(name), bucket, folders, f"the dataset {name}, whatever its date, and its records")
     written = [*map(dataset_keys, access.writes), *access.files, f"runs/{job.name}/*"]
-    yield Grant(
-        name="Results",
-        actions=WRITE,
-        resources=tuple(_object(bucket, key) for key in written),
-        why="the run's date or id, or an event's own, is in the name of what the job publishes",
-    )
-    yield Grant(
-        name="ResultsList",
-        actions=("s3:GetBucketLocation", "s3:ListBucket"),
-        resources=(_bucket(bucket),),
-        why="only where it publishes",
-        conditions=_prefixes(f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written),
+    yield from _s3(
+        "Results",
+        bucket,
+        WRITE,
+        written,
+        # Only where it publishes.
+        [f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written],
+        "the run's date or id, or an event's own, is in the name of what the job publishes",
+        listing=("s3:GetBucketLocation", *LIST),
     )
     # Events are files of their own, which have no records.
     datasets = [name for name in access.writes if contract(name).format != "json"]
     if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
-        yield Grant(
-            name="Records",
-            actions=OWN,
-            resources=tuple(_object(bucket, key) for key in recorded),
-            why="a record is named by the checksum of what the job publishes",
-        )
-        yield Grant(
-            name="RecordsList",
-            actions=("s3:ListBucket",),
-            resources=(_bucket(bucket),),
-            why="only the records of what it publishes",
-            conditions=_prefixes(recorded),
-        )
-    folders = [f"_staging/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
+        why = "the name of a record is the checksum of what the job publishes"
+        yield from _s3("Records", bucket, OWN, recorded, recorded, why)
+    folders = [f"{STAGING}/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
     yield from _owning("Work", bucket, folders)
 
 
-def _argument_grants(job: Job, access: Access, lake: str) -> Iterable[Grant]:
+def _argument_grants(job: Job) -> Iterator[Grant]:
     """What the job's arguments point to besides its lake: exports, a stream, a checkpoint."""
-    for name, value in sorted(job.arguments.items()):
-        known = _camel(name.strip("-"))
-        bucket, _, key = value.removeprefix("s3://").partition("/")
-        key = key.rstrip("/")
+    for argument, value in sorted(job.arguments.items()):
+        name = _camel(argument.strip("-"))
+        bucket, key = _bucket_and_key(value)
         if value.startswith("arn:"):
-            yield Grant(
-                name=known, actions=KINESIS_READ, resources=(placed_by_us(value),), why="the one stream, by name"
+            stream = re.sub(
+                r"\$\{AWS::(Partition|Region|Account)(Id)?\}", lambda match: f"{{{match[1].lower()}}}", value
             )
-        elif value.startswith("s3://") and name in access.owns:
-            yield from _owning(known, bucket, [key])
-        elif value.startswith("s3://") and (bucket, key) != (lake, ""):
-            yield from _reading(known, bucket, [key], f"the files of {name}, which others name")
+            yield Grant(name=name, actions=KINESIS_READ, resources=(stream,), why="the one stream, by name")
+        elif value.startswith("s3://") and argument in job.access.owns:
+            yield from _owning(name, bucket, [key])
+        elif value.startswith("s3://") and argument != "--lake_uri":
+            yield from _reading(name, bucket, [key], f"the files of {argument}, whose names others choose")
 
 
-def _partition_grants(job: Job, at: Deployment) -> Iterable[Grant]:
-    kept = [each for flow in at.workflows.values() for each in flow.tables if each.job_name == job.name]
-    for table in kept:
-        yield Grant(
-            name="Partitions",
-            actions=("glue:BatchCreatePartition", "glue:CreatePartition", "glue:GetTable"),
-            resources=_catalog(table.database, f"table/{table.database}/{contract(table.contract).table}"),
-            why="the one table, by name",
-        )
+def _partition_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
+    for name, table in deployed.tables.items():
+        if table.job == job.name:
+            yield Grant(
+                name="Partitions",
+                actions=("glue:BatchCreatePartition", "glue:CreatePartition", "glue:GetTable"),
+                resources=_tables(table.database, name),
+                why="the one table, by name",
+            )
 
 
-def _athena_grants(at: Deployment) -> Iterable[Grant]:
-    env = at.env
-    view = f"cat_{env.name}_token_usage_analysis"
+def _athena_grants(deployed: Deployment) -> Iterator[Grant]:
+    env = deployed.env
     yield Grant(
         name="Query",
         actions=("athena:GetQueryExecution", "athena:StartQueryExecution", "athena:StopQueryExecution"),
@@ -266,57 +187,62 @@ def _athena_grants(at: Deployment) -> Iterable[Grant]:
     yield Grant(
         name="CatalogRead",
         actions=("glue:GetDatabase", "glue:GetTable", "glue:GetTables"),
-        resources=_catalog(env.database, f"table/{env.database}/*"),
+        resources=_tables(env.database, "*"),
         why="Athena looks up the tables that a view names, all of one database",
     )
     yield Grant(
         name="CatalogWrite",
         actions=("glue:CreateTable", "glue:UpdateTable"),
-        resources=_catalog(env.database, f"table/{env.database}/{view}"),
+        resources=_tables(env.database, view_name(env.name)),
         why="the one view, by name",
     )
-    yield Grant(
-        name="QueryResults",
-        actions=WRITE,
-        resources=(_object(at.bucket, "athena/results/*"),),
-        why="Athena names its results by the query's id",
-    )
-    yield Grant(
-        name="QueryResultsList",
-        actions=("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
-        resources=(_bucket(at.bucket),),
-        why="Athena looks at the place of its results",
+    yield from _s3(
+        "QueryResults",
+        env.bucket,
+        WRITE,
+        [f"{QUERY_RESULTS}*"],
+        [],
+        "the name of a result is the query's id, and Athena looks at the place of its results",
+        listing=("s3:GetBucketLocation", *LIST, "s3:ListBucketMultipartUploads"),
     )
 
 
-def _reading(name: str, bucket: str, folders: Iterable[str], why: str) -> Iterable[Grant]:
+def _reading(name: str, bucket: str, folders: Iterable[str], why: str) -> Iterator[Grant]:
     folders = list(folders)
     keys = [f"{folder}/*" if folder else "*" for folder in folders]
-    yield Grant(name=f"Read{name}", actions=READ, resources=tuple(_object(bucket, key) for key in keys), why=why)
-    yield Grant(
-        name=f"List{name}",
-        actions=("s3:ListBucket",),
-        resources=(_bucket(bucket),),
-        why=why,
-        conditions=_prefixes(key for folder in folders for key in (f"{folder}/*", f"{folder}/", folder) if folder),
-    )
+    prefixes = [key for folder in folders for key in (f"{folder}/*", f"{folder}/", folder) if folder]
+    return _s3(f"Read{name}", bucket, READ, keys, prefixes, why)
 
 
-def _owning(name: str, bucket: str, folders: Iterable[str]) -> Iterable[Grant]:
+def _owning(name: str, bucket: str, folders: Iterable[str]) -> Iterator[Grant]:
     """To write, read and delete in folders that Spark works in, and that only this job has."""
     keys = [key for folder in folders for key in _spark_keys(folder)]
-    yield Grant(
-        name=name,
-        actions=OWN,
-        resources=tuple(_object(bucket, key) for key in keys),
-        why="Spark chooses the names of the files that it writes, in folders that only this job has",
-    )
+    why = "Spark chooses the names of the files that it writes, in folders that only this job has"
+    return _s3(name, bucket, OWN, keys, keys, why, listing=(*LIST, "s3:ListBucketMultipartUploads"))
+
+
+def _s3(
+    name: str,
+    bucket: str,
+    actions: tuple[str, ...],
+    keys: Iterable[str],
+    prefixes: Iterable[str],
+    why: str,
+    listing: tuple[str, ...] = LIST,
+) -> Iterator[Grant]:
+    """To use some keys of a bucket, and to list the keys below some prefixes; without prefixes, all.
+
+    The condition is "IfExists" for this reason: S3 answers that a key is missing only to those who may list the
+    bucket, and that question has no prefix. Without it, S3 would refuse each look for a file that is not there yet.
+    """
+    yield Grant(name=name, actions=actions, resources=tuple(_object(bucket, key) for key in keys), why=why)
+    listed = sorted(set(prefixes))
     yield Grant(
         name=f"{name}List",
-        actions=("s3:ListBucket", "s3:ListBucketMultipartUploads"),
+        actions=listing,
         resources=(_bucket(bucket),),
-        why="only where Spark writes",
-        conditions=_prefixes(keys),
+        why=why,
+        conditions={"StringLikeIfExists": {"s3:prefix": listed}} if listed else None,
     )
 
 
@@ -329,7 +255,7 @@ def _logs(*groups: str) -> Grant:
             for group in groups
             for streams in ("", ":*")
         ),
-        why="Glue names the streams of a log group by the run's id",
+        why="the name of a log stream is the run's id",
     )
 
 
@@ -341,19 +267,15 @@ def _spark_keys(folder: str) -> tuple[str, ...]:
     return (f"{folder}/*", *(key for parent in parents for key in (parent, f"{parent}/", f"{parent}_$folder$")))
 
 
-def _prefixes(keys: Iterable[str]) -> dict[str, dict[str, list[str]]] | None:
-    """The condition that lists only these keys.
-
-    "IfExists", for S3 says that a key is missing only to who may list: it asks so when an object is looked for, and
-    then there is no prefix. Without it, each look for a file that is not there yet would be refused.
-    """
-    listed = sorted(set(keys))
-    return {"StringLikeIfExists": {"s3:prefix": listed}} if listed else None
+def _tables(database: str, table: str) -> tuple[str, ...]:
+    """A table (`*`: all) of the catalog, with what Glue asks rights for above it."""
+    catalog = "arn:{partition}:glue:{region}:{account}:"
+    return (f"{catalog}catalog", f"{catalog}database/{database}", f"{catalog}table/{database}/{table}")
 
 
-def _catalog(database: str, *names: str) -> tuple[str, ...]:
-    at = "arn:{partition}:glue:{region}:{account}:"
-    return (f"{at}catalog", f"{at}database/{database}", *(f"{at}{name}" for name in names))
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key.rstrip("/")
 
 
 def _bucket(bucket: str) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from catlake.runtime.errors import ConfigurationError
 from deploy.deployment import DeploymentError, deployment
 from tools.node import NodeError, use_node
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 
 def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> App:
-    """All stacks of the environment that the context names.
+    """The stacks of the environment that the context names.
 
-    `context` and `outdir` None: what the CDK's command line says.
+    Without `context` and `outdir`, the CDK's command line gives both.
 
     Raises:
+        ConfigurationError: The environment's file is wrong.
         DeploymentError: An option is wrong, or something is not built.
         NodeError: There is no Node to run the CDK with.
     """
@@ -31,22 +33,22 @@ def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> 
     from deploy.stacks.storage import StorageStack
     from deploy.stacks.workflow import WorkflowStack
 
-    made = App(context=context, outdir=outdir)
-    at = deployment(made.node.get_all_context())
-    storage = StorageStack(made, at)
-    monitoring = MonitoringStack(made, at)
-    for name in at.workflows:
-        stack = WorkflowStack(made, at, name, monitoring)
+    root = App(context=context, outdir=outdir)
+    deployed = deployment(root.node.get_all_context())
+    storage = StorageStack(root, deployed)
+    monitoring = MonitoringStack(root, deployed)
+    for name in deployed.workflows:
+        stack = WorkflowStack(root, deployed, name, monitoring)
         stack.add_stack_dependency(storage, "jobs need the bucket, crawlers and views the catalog")
-    Validations.of(made).add_plugins(AwsSolutionsChecks(made))
-    return made
+    Validations.of(root).add_plugins(AwsSolutionsChecks(root))
+    return root
 
 
 def main() -> int:
     """Synthesize as the CDK's command line asks."""
     try:
         app().synth()
-    except (DeploymentError, NodeError) as error:
+    except (ConfigurationError, DeploymentError, NodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,55 +1,44 @@
-"""What a deployment is told: an environment, and what `-c name=value` says of the account it goes to.
+"""An environment as it is deployed: its file, and what `-c name=value` changes for the account it goes to.
 
 Only plain data, so that a wrong option is refused before the CDK builds anything.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from catlake.contracts.contract import Contract, contract, contract_names
+from catlake.contracts.contract import Contract, contract
+from catlake.runtime.environment import (
+    RULES,
+    Environment,
+    environment,
+    environment_names,
+    environment_with,
+)
+from catlake.runtime.errors import did_you_mean
 from deploy.cron import earlier
-from deploy.environments import ENVIRONMENTS, Environment
 from deploy.model import Workflow
 from deploy.workflows import WORKFLOWS
 
-DEPLOYED = ("test", "prod")
-"""The environments of AWS; `local` is a laptop's."""
-
 OPTIONS: Mapping[str, str] = {
-    "environment": "test or prod",
-    "existing_bucket": "a bucket to use instead of making cat-{env}-normalize-reports",
-    "existing_purchases_bucket": "a bucket to use instead of making {stage}-compras-backup-s3-bucket",
+    "environment": "an environment of deploy/environments",
+    "existing_bucket": "a bucket to use instead of making that of conversations and tokens",
+    "existing_purchases_bucket": "a bucket to use instead of making that of the purchases",
     "existing": "names, with commas, of databases, work groups and catalog tables to use instead of making them",
-    "catia_table": "the chatbot's DynamoDB table (default: cat-{env}-catia-conversations-table)",
-    "bedrock_table": "the chat application's new DynamoDB table; needed where there is a schedule",
-    "purchases_table": "the purchases' DynamoDB table (default: {stage}-t_MS3_compras)",
+    "catia_table": "the chatbot's DynamoDB table",
+    "bedrock_table": "the chat application's new DynamoDB table; required where there is a schedule",
+    "purchases_table": "the purchases' DynamoDB table",
     "large_messages_bucket": "the chat application's bucket of large messages",
-    "alarm_email": "who is written to when an alarm goes off",
+    "alarm_email": "who gets the alarms by e-mail",
 }
-"""Every `-c` option, for the message about an unknown one and for docs/deploying.md."""
-
-BUCKET_NAME = (r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name")
-TABLE_NAME = (r"[A-Za-z0-9_.-]{3,255}", "the name of a DynamoDB table")
-RULES: Mapping[str, tuple[str, str]] = {
-    "existing_bucket": BUCKET_NAME,
-    "existing_purchases_bucket": BUCKET_NAME,
-    "large_messages_bucket": BUCKET_NAME,
-    "catia_table": TABLE_NAME,
-    "bedrock_table": TABLE_NAME,
-    "purchases_table": TABLE_NAME,
-    "alarm_email": (r"[^@\s,]+@[^@\s,]+", "one e-mail address"),
-}
+"""Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
 
 SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
-"""By job module, the option that names the table whose export it reads."""
-
-EXPORT_LEAD_MINUTES = 120
-"""How long before its workflow an export is started: DynamoDB takes minutes, seldom an hour."""
+"""By job module, the key that names the table whose export it reads."""
 
 
 class DeploymentError(ValueError):
@@ -58,7 +47,7 @@ class DeploymentError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """An export that is started by itself: of a DynamoDB table, into a folder of the lake, before a workflow."""
+    """An export that starts by itself: of a DynamoDB table, into a folder of the lake, before a workflow."""
 
     workflow: str
     job: str
@@ -69,66 +58,43 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogTable:
-    """A contract's table in the catalog, and the bucket that its files lie in."""
+    """A contract's table in the catalog, the bucket of its files, and the name of the job that publishes it."""
 
     contract: Contract
     database: str
     bucket: str
+    job: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Deployment:
-    """An environment as it is deployed.
-
-    Attributes:
-        env: The environment.
-        buckets: By the environment's own name of a bucket, the one that is used instead.
-        existing: Names of buckets, databases, work groups and catalog tables that are not made.
-        options: The other options, by name.
-    """
+    """What is deployed of an environment."""
 
     env: Environment
-    buckets: Mapping[str, str] = field(default_factory=dict)
-    existing: frozenset[str] = frozenset()
-    options: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def bucket(self) -> str:
-        """The bucket of reports and analyses."""
-        return self.buckets.get(self.env.bucket, self.env.bucket)
+    @cached_property
+    def workflows(self) -> Mapping[str, Workflow]:
+        """The environment's workflows by short name."""
+        return {name: build(self.env) for name, build in WORKFLOWS.items()}
 
-    @property
-    def purchases_bucket(self) -> str:
-        """The bucket of the purchases."""
-        return self.buckets.get(self.env.purchases_bucket, self.env.purchases_bucket)
+    @cached_property
+    def tables(self) -> Mapping[str, CatalogTable]:
+        """The catalog's tables by name, each in the database and bucket of the job that publishes it."""
+        tables = {}
+        for job in (job for workflow in self.workflows.values() for job in workflow.jobs):
+            bucket = job.arguments["--lake_uri"].removeprefix("s3://")
+            database = self.env.purchases_database if bucket == self.env.purchases_bucket else self.env.database
+            for written in map(contract, job.access.writes):
+                if written.table:
+                    tables[written.table] = CatalogTable(
+                        contract=written, database=database, bucket=bucket, job=job.name
+                    )
+        return tables
 
     @property
     def made_buckets(self) -> tuple[str, ...]:
         """The buckets that are ours to make."""
-        return tuple(filter(self.makes, (self.bucket, self.purchases_bucket)))
-
-    @property
-    def purchases_table(self) -> str:
-        """The DynamoDB table whose changes are ingested."""
-        return self.options.get("purchases_table", f"{self.env.stage}-t_MS3_compras")
-
-    @property
-    def workflows(self) -> Mapping[str, Workflow]:
-        """The environment's workflows by short name, their arguments pointing to this deployment's buckets."""
-        return {name: self._placed(build(self.env)) for name, build in WORKFLOWS.items()}
-
-    @property
-    def tables(self) -> Mapping[str, CatalogTable]:
-        """The catalog's tables by name: in the purchases' database those that a workflow says, else in analytics."""
-        kept = {each.contract: each.database for flow in self.workflows.values() for each in flow.tables}
-        found = {}
-        for each in map(contract, contract_names()):
-            if each.table:
-                bucket = self.purchases_bucket if each.name in kept else self.bucket
-                found[each.table] = CatalogTable(
-                    contract=each, database=kept.get(each.name, self.env.database), bucket=bucket
-                )
-        return found
+        return tuple(filter(self.makes, (self.env.bucket, self.env.purchases_bucket)))
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -142,47 +108,22 @@ class Deployment:
             Export(
                 workflow=name,
                 job=job.name,
-                table=self.source_table(job.module) or "",
-                prefix=job.arguments["--export_uri"].removeprefix(f"s3://{self.bucket}/").rstrip("/"),
-                schedule=earlier(workflow.start.schedule, EXPORT_LEAD_MINUTES),
+                table=getattr(self.env, SOURCES[job.module]),
+                prefix=job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/"),
+                schedule=earlier(workflow.start.schedule, self.env.export_lead_minutes),
             )
             for name, workflow in self.workflows.items()
             for job in workflow.jobs
             if workflow.start.schedule and job.module in SOURCES
         )
 
-    def source_table(self, module: str) -> str | None:
-        """The DynamoDB table that a job's export comes from, where it is known."""
-        option = SOURCES.get(module)
-        if option == "catia_table":
-            return self.options.get(option, self.env.resource("catia-conversations-table"))
-        return self.options.get(option) if option else None
-
     def stack(self, name: str) -> str:
-        """The name of a stack: no other application's, above all not that of a stack of the seeds (cat-{env}-…)."""
+        """The name of a stack; `cat-{env}-…` are the names of other applications' stacks."""
         return f"catlake-{self.env.name}-{name}-stack"
 
     def makes(self, name: str) -> bool:
         """Whether a bucket, database, work group or catalog table is ours to make."""
-        return name not in self.existing
-
-    def _placed(self, workflow: Workflow) -> Workflow:
-        return replace(
-            workflow,
-            jobs=tuple(replace(job, arguments=self._arguments(job.arguments)) for job in workflow.jobs),
-        )
-
-    def _arguments(self, arguments: Mapping[str, str]) -> dict[str, str]:
-        return {name: self._uri(name, value) for name, value in arguments.items()}
-
-    def _uri(self, name: str, value: str) -> str:
-        if not value.startswith("s3://"):
-            return value
-        bucket, slash, key = value.removeprefix("s3://").partition("/")
-        bucket = self.buckets.get(bucket, bucket)
-        if name == "--large_messages_uri":
-            bucket = self.options.get("large_messages_bucket", bucket)
-        return f"s3://{bucket}{slash}{key}"
+        return name not in self.env.existing
 
 
 def deployment(context: Mapping[str, Any]) -> Deployment:
@@ -190,22 +131,22 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
 
     Raises:
         DeploymentError: An option is missing, unknown or malformed.
+        ConfigurationError: The environment's file is wrong.
     """
     given = {name: _text(name, value) for name, value in context.items() if _is_ours(name)}
     env = _environment(given.pop("environment", None))
-    for name, value in given.items():
-        _check(name, value)
-    existing = frozenset(filter(None, (part.strip() for part in given.pop("existing", "").split(","))))
-    # It may well have the name that we would give it.
-    there = {
-        env.bucket: given.pop("existing_bucket", None),
-        env.purchases_bucket: given.pop("existing_purchases_bucket", None),
-    }
-    buckets = {name: used for name, used in there.items() if used}
-    asked = Deployment(env=env, buckets=buckets, existing=existing, options=given)
+    existing = [part.strip() for part in given.pop("existing", "").split(",") if part.strip()]
+    changes: dict[str, Any] = {}
+    for option, value in given.items():
+        key = option.removeprefix("existing_")
+        if not RULES[key].accepts(value):
+            raise DeploymentError(f"-c {option}={value}: must be {RULES[key].text}")
+        changes[key] = value
+        if option != key:
+            existing.append(value)
+    asked = Deployment(environment_with(env.name, {**changes, "existing": [*env.existing, *existing]}))
     _check_existing(asked)
-    asked = replace(asked, existing=existing.union(buckets.values()))
-    _check_sources(asked)
+    _check_sources(asked.env)
     return asked
 
 
@@ -216,41 +157,37 @@ def _is_ours(name: str) -> bool:
 
 def _text(name: str, value: Any) -> str:
     if name not in OPTIONS:
-        close = difflib.get_close_matches(name, OPTIONS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(OPTIONS)}"
+        hint = did_you_mean(name, OPTIONS, f"the options are {', '.join(OPTIONS)}")
         raise DeploymentError(f"-c {name}: there is no such option; {hint}")
     if not isinstance(value, str) or not value.strip():
         raise DeploymentError(f"-c {name}: has no value; write -c {name}=<{OPTIONS[name]}>")
     return value.strip()
 
 
+def deployed_names() -> tuple[str, ...]:
+    """The names of the environments of AWS."""
+    return tuple(name for name in environment_names() if environment(name).deployed)
+
+
 def _environment(name: str | None) -> Environment:
     if name is None:
-        raise DeploymentError(f"-c environment is missing; write -c environment={' or -c environment='.join(DEPLOYED)}")
-    if name not in DEPLOYED:
-        raise DeploymentError(f"-c environment={name}: must be one of {', '.join(DEPLOYED)}")
-    return ENVIRONMENTS[name]
-
-
-def _check(name: str, value: str) -> None:
-    pattern, rule = RULES.get(name, (".*", ""))
-    if not re.fullmatch(pattern, value):
-        raise DeploymentError(f"-c {name}={value}: must be {rule}")
+        choices = " or ".join(f"-c environment={known}" for known in deployed_names())
+        raise DeploymentError(f"-c environment is missing; write {choices}")
+    if name not in environment_names() or not environment(name).deployed:
+        raise DeploymentError(f"-c environment={name}: must be one of {', '.join(deployed_names())}")
+    return environment(name)
 
 
 def _check_existing(asked: Deployment) -> None:
-    known = {*asked.databases, asked.env.work_group, *asked.tables}
-    for name in sorted(asked.existing - known):
-        raise DeploymentError(f"-c existing={name}: is none of what is made, {', '.join(sorted(known))}")
+    known = {asked.env.bucket, asked.env.purchases_bucket, *asked.databases, asked.env.work_group, *asked.tables}
+    for name in sorted(set(asked.env.existing) - known):
+        raise DeploymentError(f"existing={name}: is none of what a deployment makes, {', '.join(sorted(known))}")
 
 
-def _check_sources(asked: Deployment) -> None:
-    for name, workflow in asked.workflows.items():
-        for job in workflow.jobs if workflow.start.schedule else ():
-            module = job.module
-            if module in SOURCES and asked.source_table(module) is None:
-                option = SOURCES[module]
-                raise DeploymentError(
-                    f"-c {option} is missing: workflow {name} runs by itself in {asked.env.name}, so the export of "
-                    f"this table is started by itself too; write -c {option}=<{OPTIONS[option]}>"
-                )
+def _check_sources(env: Environment) -> None:
+    for key in SOURCES.values() if env.schedule else ():
+        if getattr(env, key) is None:
+            raise DeploymentError(
+                f"{key} is missing: workflows of {env.name} start by themselves, and so does the export of this "
+                f"table; write it in deploy/environments/{env.name}.toml, or -c {key}=<{OPTIONS[key]}>"
+            )

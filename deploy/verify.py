@@ -1,6 +1,6 @@
-"""Holds a deployed environment against contracts and workflows: `python -m deploy.verify test` (docs/verifying.md).
+"""Compares a deployed environment with contracts and workflows: `python -m deploy.verify test` (docs/verifying.md).
 
-Reads only; the account and the region are those of the caller's own AWS credentials.
+It only reads. The account and the region are those of your own AWS credentials.
 """
 
 from __future__ import annotations
@@ -14,55 +14,54 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploy.checks import catalog, jobs, rows, runs, storage, workflows
+from catlake.runtime.environment import environment
+from catlake.runtime.errors import ConfigurationError
+from deploy.checks import resources, rows, runs
 from deploy.checks.account import Account, AccountError, account
-from deploy.checks.expected import Expected, deployed, expected
-from deploy.checks.finding import BROKEN, HOLDS, NOTE, Check, Finding, judged
+from deploy.checks.check import NOTE, OK, PROBLEM, Check, Finding
 from deploy.checks.summaries import Summaries
-from deploy.deployment import DeploymentError, deployment
-from deploy.environments import ENVIRONMENTS
+from deploy.deployment import Deployment, DeploymentError, deployed_names, deployment
 
-DEPLOYED = tuple(name for name in ENVIRONMENTS if name != "local")
-ALL_HOLDS, SOMETHING_BROKEN, NOT_LOOKED = 0, 1, 2
-SIGNS = {HOLDS: ("✓", "green"), BROKEN: ("✗", "bold red"), NOTE: ("·", "yellow")}
-WIDTH = 160
-"""Of what is not a terminal: a log wraps no line sooner."""
+ALL_OK, PROBLEMS, NOT_CHECKED = 0, 1, 2
+SIGNS = {OK: ("✓", "green"), PROBLEM: ("✗", "bold red"), NOTE: ("·", "yellow")}
+LOG_WIDTH = 160
+"""Where the output is not a terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit code: 0 all holds, 1 something does not, 2 the account cannot be looked at."""
+    """Entry point; returns the exit code: 0 all is well, 1 there are problems, 2 the account cannot be checked."""
     options = _parser().parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
     try:
-        wanted = _expected(options)
-        looked_at = account()
-    except (AccountError, DeploymentError) as error:
+        deployed, checked = _deployment(options), account()
+    except (AccountError, ConfigurationError, DeploymentError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return NOT_LOOKED
-    print(
-        f"{options.environment}: account {looked_at.id}, region {looked_at.region}, as {looked_at.caller}", flush=True
-    )
-    findings = _findings(all_checks(looked_at, wanted, datetime.now(UTC), options.queries), console)
-    console.print(_table(findings))
-    return _told(findings)
+        return NOT_CHECKED
+    print(f"{options.environment}: account {checked.id}, region {checked.region}, as {checked.caller}", flush=True)
+    results: list[tuple[Check, Finding]] = []
+    with console.status("") as status:
+        for check in all_checks(checked, deployed, datetime.now(UTC), options.queries):
+            status.update(check.name)
+            results += [(check, finding) for finding in check.run()]
+    console.print(_table(results))
+    states = [finding.state for _, finding in results]
+    print(f"\n{states.count(OK)} ok, {states.count(PROBLEM)} problems, {states.count(NOTE)} notes")
+    return PROBLEMS if PROBLEM in states else ALL_OK
 
 
-def all_checks(account: Account, expected: Expected, now: datetime, queries: bool = True) -> list[Check]:
-    """Every check of an environment, in the order in which parts depend on each other."""
-    summaries = Summaries(account)
-    checks = [
-        *storage.checks(account, expected),
-        *catalog.checks(account, expected),
-        *jobs.checks(account, expected),
-        *workflows.checks(account, expected),
-        *runs.checks(account, expected, summaries, now),
+def all_checks(account: Account, deployment: Deployment, now: datetime, queries: bool = True) -> list[Check]:
+    """Every check of an environment; what others depend on comes first."""
+    summaries = Summaries(account.s3)
+    return [
+        *resources.checks(account, deployment),
+        *runs.checks(account, deployment, summaries, now),
+        *(rows.checks(account, deployment, summaries) if queries else ()),
     ]
-    return [*checks, *rows.checks(account, expected, summaries)] if queries else checks
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.verify", description=__doc__.partition("\n")[0])
-    parser.add_argument("environment", choices=DEPLOYED)
+    parser.add_argument("environment", choices=deployed_names())
     parser.add_argument(
         "--no-queries", dest="queries", action="store_false", help="ask Athena nothing: its queries cost what they scan"
     )
@@ -72,45 +71,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _expected(options: argparse.Namespace) -> Expected:
+def _deployment(options: argparse.Namespace) -> Deployment:
     if not options.context:
-        return expected(ENVIRONMENTS[options.environment])
-    given = dict(each.partition("=")[::2] for each in options.context)
-    return deployed(deployment({**given, "environment": options.environment}))
+        return Deployment(environment(options.environment))
+    given = dict(option.partition("=")[::2] for option in options.context)
+    return deployment({**given, "environment": options.environment})
 
 
-def _findings(checks: Iterable[Check], console: Console) -> list[Finding]:
-    found: list[Finding] = []
-    with console.status("") as status:
-        for check in checks:
-            status.update(check.what)
-            found += judged(check)
-    return found
-
-
-def _table(findings: Iterable[Finding]) -> Table:
+def _table(results: Iterable[tuple[Check, Finding]]) -> Table:
     table = Table("", "", "", "", show_header=False, box=None, padding=(0, 2, 0, 0))
     part = ""
-    for finding in findings:
+    for check, finding in results:
         sign, style = SIGNS[finding.state]
-        # As text: an error's message may hold brackets, which are rich's markup.
+        # As Text: a message may have brackets, which rich would take for markup.
         table.add_row(
-            finding.part if finding.part != part else "",
+            check.part if check.part != part else "",
             Text(sign, style=style),
-            Text(finding.what),
-            Text(finding.text, style=style if finding.state == BROKEN else ""),
+            Text(check.name),
+            Text(finding.text, style=style if finding.state == PROBLEM else ""),
         )
-        part = finding.part
+        part = check.part
     return table
-
-
-def _told(findings: Iterable[Finding]) -> int:
-    """Say how many hold, and give the exit code."""
-    states = [finding.state for finding in findings]
-    wrong = states.count(BROKEN)
-    notes = f", {states.count(NOTE)} notes" if NOTE in states else ""
-    print(f"\n{states.count(HOLDS)} hold, {wrong} do not{notes}")
-    return SOMETHING_BROKEN if wrong else ALL_HOLDS
 
 
 if __name__ == "__main__":

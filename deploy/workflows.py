@@ -1,44 +1,13 @@
-"""The workflows of the suite: which job runs when.
+"""The workflows of the suite: which job runs when, and what it may touch.
 
-Each is a function of its environment. `deploy.model` validates it as it is built, `deploy.api` turns it into
-Glue's own requests and `local.cli` runs it on a laptop: what is rehearsed is what is deployed.
+Each is a function of its environment. deploy/stacks deploys it and local/ runs it on a laptop: what is rehearsed is
+what is deployed.
 """
 
 from collections.abc import Callable, Mapping
 
-from deploy.environments import Environment
-from deploy.model import (
-    STREAMING,
-    Action,
-    Condition,
-    Crawler,
-    EventBatchingCondition,
-    Job,
-    Predicate,
-    Table,
-    Trigger,
-    Workflow,
-    WorkflowError,
-)
-
-__all__ = [
-    "WORKFLOWS",
-    "Action",
-    "Condition",
-    "Crawler",
-    "EventBatchingCondition",
-    "Job",
-    "Predicate",
-    "Table",
-    "Trigger",
-    "Workflow",
-    "WorkflowError",
-    "conversations",
-    "purchases",
-    "purchases_report",
-    "tokens",
-    "tokens_archival",
-]
+from catlake.runtime.environment import Environment
+from deploy.model import Access, Crawler, Job, Trigger, Workflow
 
 TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
@@ -51,6 +20,8 @@ def conversations(env: Environment) -> Workflow:
         "conversations_normalize",
         "ETL-1",
         "ETL-1: DynamoDB export to one CSV row a user",
+        Access(writes=("normalized_conversations",), quarantine="conversations"),
+        scheduled=True,
     )
     curate = _batch(
         env,
@@ -58,12 +29,11 @@ def conversations(env: Environment) -> Workflow:
         "conversations_curate",
         "ETL-2",
         "ETL-2: normalized CSV to typed Parquet with token counts",
+        Access(reads=("normalized_conversations",), writes=("curated_conversations",), quarantine="conversations"),
     )
     crawler = Crawler(
         name=env.resource("curated-crawler"),
         database=env.database,
-        table="data",
-        path="reports/etl-process2/data.parquet/",
         contract="curated_conversations",
         description="Brings the catalog table of the curated conversations up to date",
         tags=env.tags("ETL-2"),
@@ -73,9 +43,9 @@ def conversations(env: Environment) -> Workflow:
         env.resource("conversations"),
         "ETL-1",
         conversations.__doc__,
-        _start(env, env.resource("conversations-start"), Action(job_name=normalize.name)),
-        _after(env.resource("conversations-curate"), normalize, Action(job_name=curate.name)),
-        _after(env.resource("conversations-crawl"), curate, Action(crawler_name=crawler.name)),
+        Trigger(name=env.resource("conversations-start"), starts=(normalize.name,), schedule=env.schedule),
+        Trigger(name=env.resource("conversations-curate"), after=(normalize.name,), starts=(curate.name,)),
+        Trigger(name=env.resource("conversations-crawl"), after=(curate.name,), starts=(crawler.name,)),
         jobs=(normalize, curate),
         crawlers=(crawler,),
     )
@@ -89,17 +59,35 @@ def tokens(env: Environment) -> Workflow:
         "tokens_consolidate",
         TOKENS,
         "Counts and prices the new conversation table, and adds the archive of the old one",
+        Access(
+            reads=("tokens_analysis_old_table",),
+            writes=(
+                "tokens_analysis_consolidated",
+                "tokens_table_consolidated",
+                "tokens_daily",
+                "tokens_analysis",
+                "token_costs",
+            ),
+            files=("tokens-analysis/tokens_analysis_consolidated.json",),
+            quarantine="tokens",
+        ),
+        scheduled=True,
     )
     view = _batch(
-        env, env.resource("tokens-view"), "tokens_view", TOKENS, "Creates the view of token usage through Athena"
+        env,
+        env.resource("tokens-view"),
+        "tokens_view",
+        TOKENS,
+        "Creates the view of token usage through Athena",
+        Access(athena=True),
     )
     return _workflow(
         env,
         env.resource("tokens"),
         TOKENS,
         tokens.__doc__,
-        _start(env, env.resource("tokens-start"), Action(job_name=consolidate.name)),
-        _after(env.resource("tokens-create-view"), consolidate, Action(job_name=view.name)),
+        Trigger(name=env.resource("tokens-start"), starts=(consolidate.name,), schedule=env.schedule),
+        Trigger(name=env.resource("tokens-create-view"), after=(consolidate.name,), starts=(view.name,)),
         jobs=(consolidate, view),
     )
 
@@ -112,21 +100,33 @@ def tokens_archival(env: Environment) -> Workflow:
         "tokens_archive",
         TOKENS,
         "Counts and prices the old conversation table, once",
+        Access(
+            writes=("tokens_analysis_old_table",),
+            files=("archives/tokens-analysis/tokens_analysis_old_table.json",),
+            quarantine="tokens-archival",
+        ),
     )
-    return _by_hand(env, archive.name, TOKENS, tokens_archival.__doc__, archive)
+    return _by_hand(env, TOKENS, tokens_archival.__doc__, archive)
 
 
 def purchases(env: Environment) -> Workflow:
     """The purchases' change events → one document each → catalog table `compras_json`: started once, and goes on."""
-    ingest = _stream(
-        env,
-        env.purchases_resource("ingest"),
-        "purchases_ingest",
-        "COMPRAS-INGEST",
-        "Change events of the purchases table to one JSON document an event",
+    ingest = Job(
+        name=env.purchases_resource("ingest"),
+        script="jobs/purchases_ingest.py",
+        access=Access(writes=("compras_json",), quarantine="purchases", owns=("--checkpoint_uri",), partitions=True),
+        arguments=env.arguments("purchases_ingest"),
+        description="Change events of the purchases table to one JSON document an event",
+        streaming=True,
+        glue_version=env.glue_version,
+        worker_type=env.stream_worker_type,
+        number_of_workers=env.number_of_workers,
+        timeout=None,
+        maintenance_window=env.maintenance_window,
+        max_retries=env.stream_retries,
+        tags=env.tags("COMPRAS-INGEST"),
     )
-    table = _purchases_table(env, "compras_json", ingest)
-    return _by_hand(env, ingest.name, "COMPRAS-INGEST", purchases.__doc__, ingest, table)
+    return _by_hand(env, "COMPRAS-INGEST", purchases.__doc__, ingest)
 
 
 def purchases_report(env: Environment) -> Workflow:
@@ -137,10 +137,14 @@ def purchases_report(env: Environment) -> Workflow:
         "purchases_report",
         "COMPRAS-REPORT",
         "Totals, best-selling products and daily trend of the purchases as they are now",
+        Access(
+            reads=("compras_json",),
+            writes=("purchases_current", "purchases_products", "purchases_daily"),
+            files=("reports/compras/*report.json", "reports/compras/*report.html"),
+            quarantine="purchases-report",
+        ),
     )
-    names = ("purchases_current", "purchases_daily", "purchases_products")
-    tables = (_purchases_table(env, name, report) for name in names)
-    return _by_hand(env, report.name, "COMPRAS-REPORT", purchases_report.__doc__, report, *tables)
+    return _by_hand(env, "COMPRAS-REPORT", purchases_report.__doc__, report)
 
 
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
@@ -161,76 +165,49 @@ def _workflow(
     *triggers: Trigger,
     jobs: tuple[Job, ...],
     crawlers: tuple[Crawler, ...] = (),
-    tables: tuple[Table, ...] = (),
 ) -> Workflow:
-    """A workflow that tells its environment, with the tags of its first part."""
+    """A workflow with its environment as a run property, and the tags of its first part."""
     return Workflow(
         name=name,
-        description=(description or "").strip(),
+        description=description or "",
         triggers=triggers,
         jobs=jobs,
         crawlers=crawlers,
-        tables=tables,
         default_run_properties={"environment": env.name},
         tags=env.tags(component),
     )
 
 
-def _by_hand(
-    env: Environment, name: str, component: str, description: str | None, job: Job, *tables: Table
-) -> Workflow:
+def _by_hand(env: Environment, component: str, description: str | None, job: Job) -> Workflow:
     """A workflow of one job that a person starts."""
-    start = Trigger(name=f"{name}-start", type="ON_DEMAND", actions=(Action(job_name=job.name),))
-    return _workflow(env, name, component, description, start, jobs=(job,), tables=tables)
+    return _workflow(
+        env, job.name, component, description, Trigger(name=f"{job.name}-start", starts=(job.name,)), jobs=(job,)
+    )
 
 
-def _purchases_table(env: Environment, contract: str, job: Job) -> Table:
-    """A table of the purchases' database, which a job keeps."""
-    return Table(database=env.purchases_database, contract=contract, job_name=job.name, lake_uri=env.purchases_lake_uri)
-
-
-def _start(env: Environment, name: str, *actions: Action) -> Trigger:
-    """The start trigger: on the environment's schedule, or on demand where it has none."""
-    if env.schedule is None:
-        return Trigger(name=name, type="ON_DEMAND", actions=actions)
-    return Trigger(name=name, type="SCHEDULED", schedule=env.schedule, actions=actions)
-
-
-def _after(name: str, job: Job, action: Action) -> Trigger:
-    """A trigger for one action once one job has succeeded."""
-    predicate = Predicate(conditions=(Condition(job_name=job.name, state="SUCCEEDED"),))
-    return Trigger(name=name, type="CONDITIONAL", predicate=predicate, actions=(action,))
-
-
-def _batch(env: Environment, name: str, module: str, component: str, description: str) -> Job:
-    """A batch job with the size, the arguments and the tags that the environment gives it."""
+def _batch(
+    env: Environment,
+    name: str,
+    module: str,
+    component: str,
+    description: str,
+    access: Access,
+    scheduled: bool = False,
+) -> Job:
+    """A batch job of the environment's size. One that a schedule starts refuses an export of the night before."""
+    arguments = env.arguments(module)
+    if scheduled and env.schedule:
+        arguments["--max_export_age_hours"] = str(env.max_export_age_hours)
     return Job(
         name=name,
         script=f"jobs/{module}.py",
-        arguments=env.arguments(module),
+        access=access,
+        arguments=arguments,
         description=description,
         glue_version=env.glue_version,
         worker_type=env.worker_type,
         number_of_workers=env.number_of_workers,
         execution_class=env.execution_class,
         timeout=env.timeout,
-        tags=env.tags(component),
-    )
-
-
-def _stream(env: Environment, name: str, module: str, component: str, description: str) -> Job:
-    """The same of a streaming job."""
-    return Job(
-        name=name,
-        script=f"jobs/{module}.py",
-        command=STREAMING,
-        arguments=env.arguments(module),
-        description=description,
-        glue_version=env.glue_version,
-        worker_type=env.stream_worker_type,
-        number_of_workers=env.number_of_workers,
-        timeout=None,
-        maintenance_window=env.maintenance_window,
-        max_retries=env.stream_retries,
         tags=env.tags(component),
     )

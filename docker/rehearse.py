@@ -18,11 +18,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from catlake.bedrock.view import view_statement
 from catlake.contracts.contract import contract
+from catlake.runtime.environment import environment
 from deploy.catalog_tables import table_input
-from deploy.environments import TEST
 from deploy.model import Job
 from deploy.workflows import purchases, purchases_report, tokens
 from local.job_processes import spark_submit
+
+TEST = environment("test")
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "data" / "samples" / "purchases"

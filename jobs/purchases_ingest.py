@@ -1,8 +1,8 @@
 """Ingest: change events of the purchases table, from a folder or from Kinesis → one JSON document an event."""
 
 from catlake.job import run_job
-from catlake.purchases.ingest import TRIGGERS, ingest
-from catlake.purchases.kinesis import stream_source
+from catlake.purchases.ingest import ingest
+from catlake.purchases.kinesis import TRIGGERS, stream_source
 from catlake.runtime.arguments import Argument, choice, uri
 
 ARGUMENTS = (

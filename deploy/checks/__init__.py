@@ -1,1 +1,1 @@
-"""What `deploy.verify` looks at in an account, held against contracts and workflows: a module a part."""
+"""The checks of `deploy.verify`: an account compared with the contracts, workflows and environments."""

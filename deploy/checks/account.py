@@ -1,4 +1,4 @@
-"""The account that is looked at, by boto3's own chain of credentials, region and endpoint."""
+"""The account to check, with boto3's usual credentials, region and endpoint."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from deploy.checks.finding import one_line
+from catlake.runtime.errors import one_line
 
 SERVICES = ("s3", "glue", "athena", "kinesis", "dynamodb")
 PATIENT = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10)
 
 
 class AccountError(Exception):
-    """One line: the account cannot be reached, and what to set."""
+    """One line: why the account cannot be reached, and what to set."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Clients of the services, and whose account they reach. `caller` is the ARN of who asks."""
+    """Clients of AWS's services in one account and region. `caller` is the ARN of the credentials."""
 
     id: str
     region: str
@@ -34,18 +34,18 @@ class Account:
     dynamodb: Any
 
     def filled(self, text: str) -> str:
-        """A text with CloudFormation's own names of an account as this account's."""
-        places = {"Partition": self.partition, "Region": self.region, "AccountId": self.id}
-        for name, value in places.items():
+        """A text with this account in place of CloudFormation's `${AWS::AccountId}`, `${AWS::Region}` and so on."""
+        values = {"Partition": self.partition, "Region": self.region, "AccountId": self.id}
+        for name, value in values.items():
             text = text.replace(f"${{AWS::{name}}}", value)
         return text
 
 
 def account() -> Account:
-    """The caller's account.
+    """The account of the caller's credentials.
 
     Raises:
-        AccountError: No region, no credentials, or credentials that AWS does not take.
+        AccountError: No region, no credentials, or credentials that AWS refuses.
     """
     try:
         clients = {name: boto3.client(name, config=PATIENT) for name in SERVICES}
@@ -55,6 +55,8 @@ def account() -> Account:
     except NoCredentialsError:
         raise AccountError("no AWS credentials: log in, or set AWS_PROFILE or AWS_ACCESS_KEY_ID") from None
     except (BotoCoreError, ClientError) as error:
-        raise AccountError(f"AWS cannot be asked: {one_line(error)}; check credentials, profile and endpoint") from None
+        raise AccountError(
+            f"AWS cannot be reached: {one_line(str(error))}; check credentials, profile and endpoint"
+        ) from None
     arn = caller["Arn"]
     return Account(caller["Account"], clients["glue"].meta.region_name, arn.split(":")[1], arn, **clients)

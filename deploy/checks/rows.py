@@ -1,94 +1,98 @@
-"""What Athena finds in the tables, against what the last runs say that they published."""
+"""The rows that Athena counts in the tables, compared with those that the last runs published."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from catlake.bedrock.view import view_name
 from catlake.lake import athena
-from deploy.access import ACCESS
 from deploy.checks.account import Account
-from deploy.checks.expected import Expected, Place
-from deploy.checks.finding import Check, Said, broken, holds, note
+from deploy.checks.check import Check, Finding, note, ok, problem
 from deploy.checks.summaries import Summaries
+from deploy.deployment import CatalogTable, Deployment
 
 PART = "Rows"
 VIEWED = "tokens_table_consolidated"
-"""The dataset that the view reads."""
+"""The dataset that the view shows."""
 
-WITH_TOKENS = f"{VIEWED} WHERE input_token > 0 OR output_token > 0"
-PURCHASES_READ = "purchases_report"
-"""The module of the job whose balance tells how many documents of purchases there were."""
-
-
-def checks(account: Account, expected: Expected, summaries: Summaries) -> Iterator[Check]:
-    """A check a table, and one of the view. Each is a query: it costs what it scans."""
-    for place in expected.tables:
-        look = _documents if place.contract.partitions else _rows
-        yield Check(PART, f"rows of {place.name}", partial(look, account, expected, summaries, place))
-    yield Check(PART, f"rows of {view_name(expected.env.name)}", partial(_view, account, expected, summaries))
+REPORT = "purchases_report"
+"""The module of the job that reads all documents of purchases; its balance has their number."""
 
 
-def _rows(account: Account, expected: Expected, summaries: Summaries, place: Place) -> Iterator[Said]:
-    published = _published(expected, summaries, place.contract.name)
-    if published is None:
-        yield note("no run has published it yet")
-        return
-    (found,) = _counts(account, expected, place.database, f"SELECT count(*) FROM {place.contract.table}")
-    if found == published:
-        yield holds(f"{found} rows, as published")
-    else:
-        yield broken(f"Athena finds {found} rows, but the last run published {published}")
+def checks(account: Account, deployment: Deployment, summaries: Summaries) -> Iterator[Check]:
+    """A check for each table and one for the view. Each is a query and costs what it scans."""
+    rows = _Rows(account.athena, deployment, summaries)
+    for name, table in deployment.tables.items():
+        look = partial(rows.of_documents if table.contract.partitions else rows.of_table, table)
+        yield Check(PART, f"rows of {table.database}.{name}", look)
+    yield Check(PART, f"rows of {rows.view}", rows.of_view)
 
 
-def _documents(account: Account, expected: Expected, summaries: Summaries, place: Place) -> Iterator[Said]:
-    """A table that grows: it can have more rows than the last report read, never fewer."""
-    (found,) = _counts(account, expected, place.database, f"SELECT count(*) FROM {place.contract.table}")
-    read = _documents_read(expected, summaries)
-    if read is None:
-        yield holds(f"{found} rows; no report has counted the documents yet")
-    elif found < read:
-        yield broken(f"Athena finds {found} rows, but the last report read {read} documents: partitions are missing")
-    else:
-        yield holds(f"{found} rows; the last report read {read} documents")
+class _Rows:
+    """Compares the rows of tables and of the view with the summaries of runs."""
 
+    def __init__(self, athena_client: Any, deployment: Deployment, summaries: Summaries) -> None:
+        self._athena, self._deployment, self._summaries = athena_client, deployment, summaries
+        self._jobs = {job.name: job for workflow in deployment.workflows.values() for job in workflow.jobs}
+        self.view = view_name(deployment.env.name)
 
-def _view(account: Account, expected: Expected, summaries: Summaries) -> Iterator[Said]:
-    if _published(expected, summaries, VIEWED) is None:
-        yield note("no run has published its table yet")
-        return
-    view = view_name(expected.env.name)
-    statement = f"SELECT (SELECT count(*) FROM {view}), (SELECT count(*) FROM {WITH_TOKENS})"
-    seen, there = _counts(account, expected, expected.env.database, statement)
-    if seen == there:
-        yield holds(f"{seen} rows, all of {VIEWED} that used tokens")
-    else:
-        yield broken(f"shows {seen} rows, but {there} of {VIEWED} used tokens: run the job that creates the view")
+    def of_table(self, table: CatalogTable) -> Iterator[Finding]:
+        published = self._published(table)
+        if published is None:
+            yield note("no run has published it yet")
+            return
+        rows = self._rows(table)
+        if rows == published:
+            yield ok(f"{rows} rows, as published")
+        else:
+            yield problem(f"Athena counts {rows} rows, but the last run published {published}")
 
+    def of_documents(self, table: CatalogTable) -> Iterator[Finding]:
+        """A table that grows: it can have more rows than the last report read, never fewer."""
+        rows, read = self._rows(table), self._documents_read()
+        if read is None:
+            yield ok(f"{rows} rows; no report has counted the documents yet")
+        elif rows < read:
+            yield problem(f"Athena counts {rows} rows, but the last report read {read}: partitions are missing")
+        else:
+            yield ok(f"{rows} rows; the last report read {read}")
 
-def _published(expected: Expected, summaries: Summaries, dataset: str) -> int | None:
-    # Of the jobs that publish it alone: what another left may be no summary.
-    jobs = (job for _, job in expected.jobs if dataset in ACCESS[job.module].writes)
-    found = (summaries.published(job, dataset) for job in jobs)
-    return next((rows for rows in found if rows is not None), None)
+    def of_view(self) -> Iterator[Finding]:
+        if self._published(self._deployment.tables[VIEWED]) is None:
+            yield note("no run has published its table yet")
+            return
+        used = f"SELECT count(*) FROM {VIEWED} WHERE input_token > 0 OR output_token > 0"
+        shown, used_tokens = self._query(
+            self._deployment.env.database, f"SELECT (SELECT count(*) FROM {self.view}), ({used})"
+        )
+        if shown == used_tokens:
+            yield ok(f"{shown} rows: all of {VIEWED} that used tokens")
+        else:
+            yield problem(
+                f"shows {shown} rows, but {used_tokens} of {VIEWED} used tokens: run the job that creates the view"
+            )
 
+    def _published(self, table: CatalogTable) -> int | None:
+        return self._summaries.published(self._jobs[table.job], table.contract.name)
 
-def _documents_read(expected: Expected, summaries: Summaries) -> int | None:
-    for _, job in expected.jobs:
-        found = summaries.newest(job) if job.script.endswith(f"/{PURCHASES_READ}.py") else None
-        if found and (balance := found[1].get("balance")) and not found[1]["arguments"].get("tenant_id"):
-            return int(balance["read"]) - int(balance["quarantined"])
-    return None
+    def _documents_read(self) -> int | None:
+        """The documents that the last report read, unless it was the report of one tenant."""
+        report = next(job for job in self._jobs.values() if job.module == REPORT)
+        newest = self._summaries.newest(report)
+        balance = newest and newest[1].get("balance")
+        if not newest or not balance or newest[1]["arguments"].get("tenant_id"):
+            return None
+        return int(balance["read"]) - int(balance["quarantined"])
 
+    def _rows(self, table: CatalogTable) -> int:
+        return self._query(table.database, f"SELECT count(*) FROM {table.contract.table}")[0]
 
-def _counts(account: Account, expected: Expected, database: str, statement: str) -> list[int]:
-    """The numbers of a statement's one row."""
-    query = athena.execute(
-        account.athena, statement, database, expected.env.work_group, lambda _, **fields: None, time.sleep
-    )
-    rows: list[Any] = account.athena.get_query_results(QueryExecutionId=query, MaxResults=2)["ResultSet"]["Rows"]
-    # The first row holds the columns' names.
-    return [int(cell["VarCharValue"]) for cell in rows[1]["Data"]]
+    def _query(self, database: str, statement: str) -> list[int]:
+        """The numbers in the one row of a result."""
+        work_group = self._deployment.env.work_group
+        query = athena.execute(self._athena, statement, database, work_group, lambda _, **fields: None)
+        result = self._athena.get_query_results(QueryExecutionId=query, MaxResults=2)
+        # The first row has the names of the columns.
+        return [int(cell["VarCharValue"]) for cell in result["ResultSet"]["Rows"][1]["Data"]]

@@ -1,4 +1,4 @@
-"""The summaries that runs leave in the lake: `runs/<job>/<run>.json`, and of a stream `runs/<job>/streams/…`."""
+"""The summaries of runs in the lake: `runs/<job>/<run>.json`, and of a stream `runs/<job>/streams/<stream>.json`."""
 
 from __future__ import annotations
 
@@ -8,59 +8,53 @@ from functools import cache
 from typing import Any
 
 from catlake.runtime.errors import StoreError
-from deploy.checks.account import Account
 from deploy.model import Job
 
-LOOKED_BACK = 20
-"""So many runs, the newest first, are searched for the one that published a dataset."""
+RUNS_SEARCHED = 20
+"""So many of the newest runs are searched for the one that published a dataset."""
 
 Summary = Mapping[str, Any]
 
 
 class Summaries:
-    """Reads summaries, each once."""
+    """Reads summaries, each once. A summary that is no JSON object raises StoreError."""
 
-    def __init__(self, account: Account) -> None:
-        self._s3 = account.s3
-        self._read = cache(self._summary)
-        self.keys = cache(self._keys)
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+        self._keys, self._summary = cache(self._list_keys), cache(self._read_summary)
 
-    def newest(self, job: Job, streams: bool = False) -> tuple[str, Summary] | None:
-        """The URI and the content of a job's newest summary; of its newest stream's counts with `streams`.
-
-        Raises:
-            StoreError: It cannot be read as one.
-        """
-        return next(self._of(job, streams), None)
+    def newest(self, job: Job) -> tuple[str, Summary] | None:
+        """The URI and the content of a job's newest summary; of a streaming job, the counts of its newest stream."""
+        return next(self._newest_first(job), None)
 
     def published(self, job: Job, dataset: str) -> int | None:
-        """The rows of a dataset as the last run published it, whole; None when no run that is looked at did."""
-        for _, summary in self._of(job, streams=False):
+        """The rows of a dataset in the last run that published all of it; None when no run did."""
+        for _, summary in self._newest_first(job):
             if (summary.get("arguments") or {}).get("tenant_id"):
-                continue  # one tenant's report lies in a folder of its own
+                continue  # the report of one tenant is in a folder of its own
             for output in summary.get("outputs") or ():
                 if output["dataset"] == dataset:
                     return int(output["rows"])
         return None
 
-    def _of(self, job: Job, streams: bool) -> Iterator[tuple[str, Summary]]:
+    def _newest_first(self, job: Job) -> Iterator[tuple[str, Summary]]:
         bucket = job.arguments["--lake_uri"].removeprefix("s3://")
-        folder = f"runs/{job.name}/streams/" if streams else f"runs/{job.name}/"
-        for key in self.keys(bucket, folder)[:LOOKED_BACK]:
-            yield f"s3://{bucket}/{key}", self._read(bucket, key)
+        folder = f"runs/{job.name}/streams/" if job.streaming else f"runs/{job.name}/"
+        for key in self._keys(bucket, folder)[:RUNS_SEARCHED]:
+            yield f"s3://{bucket}/{key}", self._summary(bucket, key)
 
-    def _keys(self, bucket: str, folder: str) -> list[str]:
+    def _list_keys(self, bucket: str, folder: str) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder, Delimiter="/")
-        entries = [entry for page in pages for entry in page.get("Contents", ()) if entry["Key"].endswith(".json")]
-        # S3 tells whole seconds: of two in one second the later name stands for the later.
-        return [key for _, key in sorted(((entry["LastModified"], entry["Key"]) for entry in entries), reverse=True)]
+        files = [file for page in pages for file in page.get("Contents", ()) if file["Key"].endswith(".json")]
+        # S3 has whole seconds only: within a second the names decide.
+        return [key for _, key in sorted(((file["LastModified"], file["Key"]) for file in files), reverse=True)]
 
-    def _summary(self, bucket: str, key: str) -> Summary:
+    def _read_summary(self, bucket: str, key: str) -> Summary:
         content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         try:
-            found = json.loads(content)
+            summary = json.loads(content)
         except ValueError as error:
             raise StoreError(f"s3://{bucket}/{key}: is no JSON: {error}; no job writes such a summary") from None
-        if not isinstance(found, dict):
+        if not isinstance(summary, dict):
             raise StoreError(f"s3://{bucket}/{key}: is no JSON object; no job writes such a summary")
-        return found
+        return summary

@@ -1,49 +1,14 @@
 -- The twenty products that each tenant sells most of, over the purchases as they are now; a line counts as `sin_importe` when its amount is too large for a decimal.
-WITH eventos AS (
-    SELECT
-        *,
-        REGEXP_EXTRACT("$path", '[^/]+$') AS archivo,
-        NULLIF(REGEXP_EXTRACT("$path", '_[0-9]+_[0-9]+_([0-9]+)[.]json$', 1), '') AS secuencia
-    FROM compras_json
-),
-momentos AS (
-    SELECT
-        *,
-        COUNT(*) OVER (PARTITION BY tenant_id, compra_id, metadata.processed_at)
-        = COUNT(secuencia) OVER (PARTITION BY tenant_id, compra_id, metadata.processed_at) AS con_secuencia
-    FROM eventos
-),
-ordenados AS (
-    SELECT
-        *,
-        ROW_NUMBER() OVER (
-            PARTITION BY tenant_id, compra_id
-            ORDER BY
-                REPLACE(metadata.processed_at, 'Z', '') DESC,
-                CASE WHEN con_secuencia THEN LPAD(secuencia, 128, '0') END DESC,
-                metadata.event_name DESC,
-                archivo DESC
-        ) AS lugar
-    FROM momentos
-),
-actuales AS (
-    SELECT
-        *,
-        TRY_CAST(resumen.total_cantidad AS DECIMAL(38, 6)) AS total_cantidad,
-        TRY_CAST(resumen.total_precio AS DECIMAL(38, 2)) AS total_precio
-    FROM ordenados
-    WHERE lugar = 1 AND metadata.event_name <> 'REMOVE'
-),
-lineas AS (
+WITH lineas AS (
     SELECT
         tenant_id,
         compra_id,
-        metadata.processed_at AS momento,
+        actualizada AS momento,
         codigo,
         nombre,
         TRY_CAST(precio AS DECIMAL(38, 12)) AS precio_unitario,
         TRY_CAST(unidades AS DECIMAL(38, 6)) AS cantidad
-    FROM actuales
+    FROM compras_actuales
     CROSS JOIN UNNEST(productos) AS producto (codigo, nombre, precio, unidades)
 ),
 importes AS (

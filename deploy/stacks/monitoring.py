@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -15,7 +16,7 @@ from constructs import Construct
 from catlake.runtime import metrics
 from deploy.access import LOG_GROUPS
 from deploy.deployment import Deployment
-from deploy.stacks.resources import arn, tagged
+from deploy.stacks.resources import arn, tag_stack
 
 HOUR, DAY = Duration.hours(1), Duration.days(1)
 GRAPHS = (
@@ -30,42 +31,46 @@ GRAPHS = (
     ("Tokens a day", (metrics.INPUT_TOKENS, metrics.OUTPUT_TOKENS), DAY),
     ("Dollars a day", (metrics.COST_USD,), DAY),
 )
-"""Title, metrics and period of each graph; every job has a line in each that it has values for."""
+"""Title, metrics and period of each graph. Every job has a line in each graph that it has values for."""
 
-LARGEST = (
+MAXIMUM_METRICS = (
     *(metrics.RUN_SECONDS, metrics.EXPORT_AGE_HOURS),
-    # A run tells them of the whole day before: a second run of a day adds nothing.
+    # Each run reports the whole day before: a second run of the day adds nothing.
     *(metrics.INPUT_TOKENS, metrics.OUTPUT_TOKENS, metrics.COST_USD),
 )
-"""Of these a period's largest value counts, of the others the sum."""
+"""A graph shows a period's largest value of these, and the sum of the others."""
 
 
 class MonitoringStack(Stack):
-    """What tells a person. `topic` is where alarms go, `key` encrypts it and the logs."""
+    """What reaches a person. Alarms go to `topic`; `key` encrypts it and the logs."""
 
-    def __init__(self, scope: Construct, at: Deployment) -> None:
-        super().__init__(scope, at.stack("monitoring"), description=f"catlake {at.env.name}: monitoring")
-        tagged(self, at.env.tags("MONITORING"))
-        self.key = self._key(at)
-        self.topic = self._topic(at)
-        self._dashboard(at)
+    def __init__(self, scope: Construct, deployment: Deployment) -> None:
+        env = deployment.env
+        super().__init__(scope, deployment.stack("monitoring"), description=f"catlake {env.name}: monitoring")
+        tag_stack(self, env.tags("MONITORING"))
+        self._deployment = deployment
+        self._jobs = [job.name for workflow in deployment.workflows.values() for job in workflow.jobs]
+        self.key = self._key()
+        self.topic = self._topic()
+        self._dashboard()
         CfnOutput(self, "TopicArn", value=self.topic.topic_arn)
 
-    def _key(self, at: Deployment) -> kms.Key:
+    def _key(self) -> kms.Key:
+        env = self._deployment.env
         key = kms.Key(
             self,
             "Key",
-            alias=at.env.resource("operations"),
-            description=f"Logs and alarms of {at.env.name}",
+            alias=env.resource("operations"),
+            description=f"Logs and alarms of {env.name}",
             enable_key_rotation=True,
         )
-        groups = [f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{name}" for name in _log_groups(at)]
+        groups = [f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{LOG_GROUPS}/{job}/*" for job in self._jobs]
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Logs",
                 principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.amazonaws.com")],
                 actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
-                # In a key's policy this is the key itself.
+                # In a key's policy this means the key itself.
                 resources=["*"],
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": [arn(group) for group in groups]}},
             )
@@ -75,16 +80,25 @@ class MonitoringStack(Stack):
                 sid="Alarms",
                 principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "events")],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                # No condition: EventBridge could not meet one, and its messages would be lost without a word.
+                # No condition: EventBridge could not meet one, and its messages would be lost silently.
                 resources=["*"],
             )
         )
         return key
 
-    def _topic(self, at: Deployment) -> sns.Topic:
-        topic = sns.Topic(self, "Alarms", topic_name=at.env.resource("alarms"), master_key=self.key, enforce_ssl=True)
-        # EventBridge, for one, tells a topic nothing of the account of its rule.
-        conditions = {"cloudwatch": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}, "events": None}
+    def _topic(self) -> sns.Topic:
+        topic = sns.Topic(
+            self,
+            "Alarms",
+            topic_name=self._deployment.env.resource("alarms"),
+            master_key=self.key,
+            enforce_ssl=True,
+        )
+        # EventBridge does not send the account of its rule.
+        conditions: dict[str, Any] = {
+            "cloudwatch": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            "events": None,
+        }
         for service, condition in conditions.items():
             topic.add_to_resource_policy(
                 iam.PolicyStatement(
@@ -95,51 +109,45 @@ class MonitoringStack(Stack):
                     conditions=condition,
                 )
             )
-        if address := at.options.get("alarm_email"):
+        if address := self._deployment.env.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic
 
-    def _dashboard(self, at: Deployment) -> None:
-        jobs = [job.name for workflow in at.workflows.values() for job in workflow.jobs]
-        graphs = [
+    def _dashboard(self) -> None:
+        graphs: list[cloudwatch.IWidget] = [
             cloudwatch.GraphWidget(
                 title=title,
                 width=12,
                 height=6,
-                left=[line for name in names for line in _lines(at, jobs, name, period)],
+                left=list(self._lines(names, period)),
                 left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
             )
             for title, names, period in GRAPHS
         ]
-        rows = [graphs[at : at + 2] for at in range(0, len(graphs), 2)]
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=at.env.resource("catlake"),
-            widgets=rows,
+            dashboard_name=self._deployment.env.resource("catlake"),
+            widgets=[graphs[start : start + 2] for start in range(0, len(graphs), 2)],
             default_interval=Duration.days(14),
         )
 
+    def _lines(self, names: Iterable[str], period: Duration) -> Iterator[cloudwatch.IMetric]:
+        names = tuple(names)
+        for name in names:
+            for job in self._jobs:
+                label = job.removeprefix(self._deployment.env.prefix)
+                yield metric(self._deployment, job, name, period).with_(
+                    label=f"{label} {name}" if len(names) > 1 else label
+                )
 
-def metric(at: Deployment, job: str, name: str, period: Duration) -> cloudwatch.Metric:
-    """A metric of a job, as its log carries it."""
+
+def metric(deployment: Deployment, job: str, name: str, period: Duration) -> cloudwatch.Metric:
+    """A metric that a job writes to its log."""
     return cloudwatch.Metric(
         namespace=metrics.NAMESPACE,
         metric_name=name,
-        dimensions_map=dict(zip(metrics.DIMENSIONS, (job, at.env.name), strict=True)),
-        statistic="Maximum" if name in LARGEST else "Sum",
+        dimensions_map=dict(zip(metrics.DIMENSIONS, (job, deployment.env.name), strict=True)),
+        statistic="Maximum" if name in MAXIMUM_METRICS else "Sum",
         period=period,
     )
-
-
-def _lines(at: Deployment, jobs: Iterable[str], name: str, period: Duration) -> Iterable[cloudwatch.Metric]:
-    both = name in (metrics.INPUT_TOKENS, metrics.OUTPUT_TOKENS)
-    for job in jobs:
-        short = job.removeprefix(f"cat-{at.env.name}-")
-        yield metric(at, job, name, period).with_(label=f"{short} {name}" if both else short)
-
-
-def _log_groups(at: Deployment) -> Iterable[str]:
-    for workflow in at.workflows.values():
-        for job in workflow.jobs:
-            yield f"{LOG_GROUPS}/{job.name}/*"

@@ -1,117 +1,102 @@
-"""What the stacks have in common: resources made of API requests, roles made of grants, findings explained."""
+"""Helpers that the stacks share: ARNs, roles from grants, tags, and the acknowledged findings of cdk-nag."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from aws_cdk import Acknowledgment, Aws, CfnResource, RemovalPolicy, Stack, Tags, Token, Validations
+from aws_cdk import Acknowledgment, Aws, RemovalPolicy, Tags, Validations
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
 from deploy.access import Grant
 
-Resource = TypeVar("Resource", bound=CfnResource)
-
 KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-"""Stays when its stack goes; but what a first deployment made and then failed leaves nothing in the way of the next."""
+"""The resource stays when its stack is deleted. Only a first deployment that fails removes what it created."""
 
-_FREE = ("Arguments", "Parameters")
-"""Below these the names are data."""
+_STACK_PRIORITY, _RESOURCE_PRIORITY = 100, 200
+"""A resource's own tags replace the tags of its stack."""
 
-_OVER_THE_STACKS = 200
-"""The priority of a resource's own tags; that of a stack's is 100."""
+# Glue does not send the account when it assumes a role, and it accepts roles of its own account only.
+_TRUST_CONDITIONS = {"scheduler": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}}
 
-# Glue tells a role nothing of who asks, and could not take on one that wants to know; it only takes its own account's.
-_TRUST = {"scheduler": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}}
-
-_PLACES = {"{partition}": Aws.PARTITION, "{region}": Aws.REGION, "{account}": Aws.ACCOUNT_ID}
-_SHOWN = {"{partition}": "<AWS::Partition>", "{region}": "<AWS::Region>", "{account}": "<AWS::AccountId>"}
-"""How cdk-nag writes them in its findings."""
-
-
-def made(kind: type[Resource], scope: Construct, name: str, parameters: Mapping[str, Any]) -> Resource:
-    """A CloudFormation resource with the properties of a request of its service's API: both name and nest them alike.
-
-    `Tags` go before those of the stack.
-    """
-    properties = {_snake(key): _own(value) for key, value in parameters.items() if key != "Tags"}
-    resource = kind(scope, name, **properties)
-    for tag, value in parameters.get("Tags", {}).items():
-        Tags.of(resource).add(tag, value, priority=_OVER_THE_STACKS)
-    return resource
+_PLACEHOLDERS = {"{partition}": Aws.PARTITION, "{region}": Aws.REGION, "{account}": Aws.ACCOUNT_ID}
+_NAG_PLACEHOLDERS = {"{partition}": "<AWS::Partition>", "{region}": "<AWS::Region>", "{account}": "<AWS::AccountId>"}
+"""cdk-nag writes them like this in its findings."""
 
 
 def arn(text: str) -> str:
-    """An ARN of `deploy.access` with its placeholders filled in by CloudFormation."""
-    return _replaced(text, _PLACES)
+    """An ARN of `deploy.access`, with placeholders that CloudFormation fills in."""
+    return _filled(text, _PLACEHOLDERS)
 
 
-def role(scope: Construct, name: str, service: str, grants: Iterable[Grant], **options: Any) -> iam.Role:
-    """A role that one service takes on, with these statements alone, each wildcard explained to cdk-nag.
+def role(
+    scope: Construct, name: str, service: str, grants: Iterable[Grant], description: str | None = None
+) -> iam.Role:
+    """A role for one service with exactly these grants.
 
-    The statements are part of the role itself: with a policy of its own beside it, a job could start before it.
+    The statements are part of the role. In a policy of its own they could come later than the first run of the job.
     """
     grants = list(grants)
-    document = iam.PolicyDocument(statements=[statement(grant) for grant in grants])
-    principal = iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=_TRUST.get(service))
-    made_role = iam.Role(scope, name, assumed_by=principal, inline_policies={"access": document}, **options)
+    created = iam.Role(
+        scope,
+        name,
+        assumed_by=iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=_TRUST_CONDITIONS.get(service)),
+        inline_policies={"access": iam.PolicyDocument(statements=[statement(grant) for grant in grants])},
+        description=description,
+    )
     for grant in grants:
-        explained_wildcards(made_role, grant)
-    return made_role
+        acknowledge_wildcards(created, grant)
+    return created
 
 
 def statement(grant: Grant) -> iam.PolicyStatement:
-    """A grant as the CDK takes it."""
+    """The policy statement of a grant."""
     return iam.PolicyStatement(
         sid=grant.name,
         actions=list(grant.actions),
         resources=[arn(resource) for resource in grant.resources],
-        conditions=dict(grant.conditions) if grant.conditions else None,
+        conditions=dict[str, Any](grant.conditions) if grant.conditions else None,
     )
 
 
-def explained(construct: IConstruct, rule: str, reason: str) -> None:
-    """Acknowledge a finding of cdk-nag about a construct and what is below it."""
+def log_group(scope: Construct, id: str, name: str, days: int, key: kms.IKey | None = None) -> logs.LogGroup:
+    """A log group that keeps its events for so many days and is deleted with its stack."""
+    group = logs.LogGroup(scope, id, log_group_name=name, encryption_key=key, removal_policy=RemovalPolicy.DESTROY)
+    resource = group.node.default_child
+    assert isinstance(resource, logs.CfnLogGroup)
+    # As a number: the construct takes an enumeration only.
+    resource.retention_in_days = days
+    return group
+
+
+def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
+    """Acknowledge a finding of cdk-nag for a construct and everything below it."""
     Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions::{rule}", reason=reason))
 
 
-def explained_wildcards(construct: IConstruct, grant: Grant) -> None:
-    """Acknowledge what cdk-nag finds of a grant, by its reason."""
+def acknowledge_wildcards(construct: IConstruct, grant: Grant) -> None:
+    """Acknowledge the wildcards of a grant, with the grant's own reason."""
     for resource in grant.resources:
         if "*" in resource:
-            explained(construct, f"AwsSolutions-IAM5[Resource::{_replaced(resource, _SHOWN)}]", grant.why)
+            acknowledge(construct, f"AwsSolutions-IAM5[Resource::{_filled(resource, _NAG_PLACEHOLDERS)}]", grant.why)
 
 
-def tagged(stack: Stack, tags: Mapping[str, str]) -> None:
-    """Put tags on all of a stack's resources, and on the stack."""
+def tag_stack(stack: IConstruct, tags: Mapping[str, str]) -> None:
+    """Put tags on a stack and all its resources."""
     for name, value in tags.items():
-        Tags.of(stack).add(name, value)
+        Tags.of(stack).add(name, value, priority=_STACK_PRIORITY)
 
 
-def _replaced(text: str, places: Mapping[str, str]) -> str:
-    for place, value in places.items():
-        text = text.replace(place, value)
+def tag_resource(resource: IConstruct, tags: Mapping[str, str]) -> None:
+    """Put a resource's own tags in place of those of its stack."""
+    for name, value in tags.items():
+        Tags.of(resource).add(name, value, priority=_RESOURCE_PRIORITY)
+
+
+def _filled(text: str, placeholders: Mapping[str, str]) -> str:
+    for placeholder, value in placeholders.items():
+        text = text.replace(placeholder, value)
     return text
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-def _own(value: Any) -> Any:
-    """A nested value as the CDK takes it when it resolves a token, its names in its own case."""
-    return Token.as_any(_camel(value)) if isinstance(value, dict | list) else value
-
-
-def _camel(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_camel(each) for each in value]
-    if isinstance(value, dict):
-        return {_lower_first(key): each if key in _FREE else _camel(each) for key, each in value.items()}
-    return value
-
-
-def _lower_first(name: str) -> str:
-    return name[:1].lower() + name[1:]

@@ -1,4 +1,4 @@
-"""Storage: the lake's bucket, the catalog's database and tables, the Athena work group and its queries."""
+"""Storage: the buckets, the catalog's databases and tables, the Athena work group and its queries."""
 
 from __future__ import annotations
 
@@ -10,113 +10,158 @@ from aws_cdk import aws_glue as glue
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from deploy.athena import RESULTS, named_queries, work_group
+from catlake.lake.lake import STAGING
+from catlake.runtime.environment import Environment
+from deploy.access import QUERY_RESULTS
+from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
+from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
-from deploy.stacks.resources import KEPT, made, tagged
-
-OLD_VERSIONS = Duration.days(30)
-ACCESS_LOGS = Duration.days(90)
-ABANDONED = Duration.days(7)
-EXPORTS_KEPT = Duration.days(35)
-"""A night's export is read once; a month of them shows what a table was."""
+from deploy.stacks.resources import KEPT, tag_stack
 
 
 class StorageStack(Stack):
-    """What outlives every job. Nothing of it is deleted with the stack but queries, tables and the work group."""
+    """What outlives every job. Only queries, tables and the work group are deleted with the stack."""
 
-    def __init__(self, scope: Construct, at: Deployment) -> None:
+    def __init__(self, scope: Construct, deployment: Deployment) -> None:
+        env = deployment.env
         super().__init__(
             scope,
-            at.stack("storage"),
-            description=f"catlake {at.env.name}: storage",
-            termination_protection=at.env.schedule is not None,
+            deployment.stack("storage"),
+            description=f"catlake {env.name}: storage",
+            termination_protection=env.schedule is not None,
         )
-        tagged(self, at.env.tags("STORAGE"))
-        if at.made_buckets:
-            logs = self._access_logs(at)
-            passing = {"_staging/": ABANDONED}
-            analytics = {RESULTS: OLD_VERSIONS, **{f"{each.prefix}/": EXPORTS_KEPT for each in at.exports}}
-            for name in at.made_buckets:
-                self._bucket(name, logs, passing | (analytics if name == at.env.bucket else {}))
-        self._catalog(at)
-        self._queries(at)
+        self._deployment = deployment
+        tag_stack(self, env.tags("STORAGE"))
+        self._buckets()
+        self._catalog()
+        self._queries()
         outputs = {
-            "BucketName": at.bucket,
-            "PurchasesBucketName": at.purchases_bucket,
-            "DatabaseName": at.env.database,
-            "PurchasesDatabaseName": at.env.purchases_database,
-            "WorkGroupName": at.env.work_group,
+            "BucketName": env.bucket,
+            "PurchasesBucketName": env.purchases_bucket,
+            "DatabaseName": env.database,
+            "PurchasesDatabaseName": env.purchases_database,
+            "WorkGroupName": env.work_group,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
 
-    def _access_logs(self, at: Deployment) -> s3.Bucket:
+    def _buckets(self) -> None:
+        deployment, env = self._deployment, self._deployment.env
+        if not deployment.made_buckets:
+            return
+        rules = [s3.LifecycleRule(expiration=Duration.days(env.access_log_days))]
+        access_logs = self._private_bucket("AccessLogs", env.resource("access-logs"), rules)
+        for name in deployment.made_buckets:
+            temporary = {f"{STAGING}/": env.abandoned_upload_days}
+            if name == env.bucket:
+                temporary |= {QUERY_RESULTS: env.old_version_days}
+                temporary |= {f"{export.prefix}/": env.export_days for export in deployment.exports}
+            self._private_bucket(f"Bucket-{name}", name, _rules(env, temporary), access_logs)
+
+    def _private_bucket(
+        self, id: str, name: str, rules: list[s3.LifecycleRule], access_logs: s3.Bucket | None = None
+    ) -> s3.Bucket:
+        """A private bucket; with access logs it keeps old versions too."""
         return s3.Bucket(
             self,
-            "AccessLogs",
-            bucket_name=at.env.resource("access-logs"),
-            **_PRIVATE,
-            lifecycle_rules=[s3.LifecycleRule(expiration=ACCESS_LOGS)],
-        )
-
-    def _bucket(self, name: str, logs: s3.Bucket, passing: Mapping[str, Duration]) -> None:
-        """A bucket of which nothing goes by itself but old versions, and what lies in the `passing` folders."""
-        s3.Bucket(
-            self,
-            f"Bucket-{name}",
+            id,
             bucket_name=name,
-            **_PRIVATE,
-            versioned=True,
-            server_access_logs_bucket=logs,
-            server_access_logs_prefix=f"{name}/",
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    noncurrent_version_expiration=OLD_VERSIONS, abort_incomplete_multipart_upload_after=ABANDONED
-                ),
-                # What an object leaves when it is deleted, once no version is left: listings slow down by it.
-                s3.LifecycleRule(expired_object_delete_marker=True),
-                *(s3.LifecycleRule(prefix=prefix, expiration=kept) for prefix, kept in passing.items()),
-            ],
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            removal_policy=KEPT,
+            versioned=True if access_logs else None,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix=f"{name}/" if access_logs else None,
+            lifecycle_rules=rules,
         )
 
-    def _catalog(self, at: Deployment) -> None:
-        databases = {}
-        for name in filter(at.makes, at.databases):
-            described = {"Name": name, "Description": f"Datasets of {at.env.name}, made by catlake's jobs"}
-            request = {"CatalogId": Aws.ACCOUNT_ID, "DatabaseInput": described}
-            databases[name] = made(glue.CfnDatabase, self, f"Database-{name}", request)
-            databases[name].apply_removal_policy(KEPT)
-        for name, table in at.tables.items():
-            if at.makes(name):
-                request = {
-                    "CatalogId": Aws.ACCOUNT_ID,
-                    "DatabaseName": table.database,
-                    "TableInput": table_input(table.contract, f"s3://{table.bucket}"),
-                }
-                resource = made(glue.CfnTable, self, f"Table-{name}", request)
-                if table.database in databases:
-                    resource.add_resource_dependency(databases[table.database])
+    def _catalog(self) -> None:
+        deployment = self._deployment
+        databases = {name: self._database(name) for name in filter(deployment.makes, deployment.databases)}
+        tables = [
+            (table.database, table_input(table.contract, f"s3://{table.bucket}"))
+            for table in deployment.tables.values()
+        ]
+        purchases = deployment.env.purchases_database
+        for database, table in [*tables, (purchases, current_purchases_view(purchases))]:
+            if deployment.makes(table["Name"]):
+                created = glue.CfnTable(
+                    self,
+                    f"Table-{table['Name']}",
+                    catalog_id=Aws.ACCOUNT_ID,
+                    database_name=database,
+                    table_input=glue.CfnTable.TableInputProperty(),
+                )
+                # CloudFormation and Glue's API name every part of a table alike.
+                created.add_property_override("TableInput", table)
+                if database in databases:
+                    created.add_resource_dependency(databases[database])
 
-    def _queries(self, at: Deployment) -> None:
-        group = None
-        if at.makes(at.env.work_group):
-            request = work_group(at.env, at.bucket, Aws.ACCOUNT_ID)
-            request["WorkGroupConfiguration"] = request.pop("Configuration")
-            # Else a group with a single query behind it could not be deleted.
-            request["RecursiveDeleteOption"] = True
-            group = made(athena.CfnWorkGroup, self, "WorkGroup", request)
-        for request in named_queries(at.env):
-            query = made(athena.CfnNamedQuery, self, f"Query-{request['Name']}", request)
+    def _database(self, name: str) -> glue.CfnDatabase:
+        created = glue.CfnDatabase(
+            self,
+            f"Database-{name}",
+            catalog_id=Aws.ACCOUNT_ID,
+            database_input=glue.CfnDatabase.DatabaseInputProperty(
+                name=name, description=f"Datasets of {self._deployment.env.name}, made by catlake's jobs"
+            ),
+        )
+        created.apply_removal_policy(KEPT)
+        return created
+
+    def _queries(self) -> None:
+        env = self._deployment.env
+        group = self._work_group() if self._deployment.makes(env.work_group) else None
+        for query in named_queries(env):
+            created = athena.CfnNamedQuery(
+                self,
+                f"Query-{query.name}",
+                name=query.name,
+                description=query.description,
+                database=query.database,
+                work_group=env.work_group,
+                query_string=query.statement,
+            )
             if group:
-                query.add_resource_dependency(group)
+                created.add_resource_dependency(group)
+
+    def _work_group(self) -> athena.CfnWorkGroup:
+        configuration = athena.CfnWorkGroup.WorkGroupConfigurationProperty(
+            enforce_work_group_configuration=True,
+            publish_cloud_watch_metrics_enabled=True,
+            bytes_scanned_cutoff_per_query=self._deployment.env.scan_limit_gb * 10**9,
+            engine_version=athena.CfnWorkGroup.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
+            result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
+                output_location=f"s3://{self._deployment.env.bucket}/{QUERY_RESULTS}",
+                encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
+                    encryption_option="SSE_S3"
+                ),
+                expected_bucket_owner=Aws.ACCOUNT_ID,
+            ),
+        )
+        return athena.CfnWorkGroup(
+            self,
+            "WorkGroup",
+            name=self._deployment.env.work_group,
+            description="Queries of the analytics database and of the jobs",
+            work_group_configuration=configuration,
+            # A group with a single past query could not be deleted otherwise.
+            recursive_delete_option=True,
+        )
 
 
-_PRIVATE = {
-    "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
-    "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-    "encryption": s3.BucketEncryption.S3_MANAGED,
-    "enforce_ssl": True,
-    "minimum_tls_version": 1.2,
-    "removal_policy": KEPT,
-}
+def _rules(env: Environment, temporary: Mapping[str, int]) -> list[s3.LifecycleRule]:
+    """Rules that delete old versions everywhere, and objects of the temporary folders after so many days."""
+    return [
+        s3.LifecycleRule(
+            noncurrent_version_expiration=Duration.days(env.old_version_days),
+            abort_incomplete_multipart_upload_after=Duration.days(env.abandoned_upload_days),
+        ),
+        # The marker that remains of a deleted object once its versions are gone: it makes listings slow.
+        s3.LifecycleRule(expired_object_delete_marker=True),
+        *(s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days)) for prefix, days in temporary.items()),
+    ]

@@ -1,115 +1,109 @@
-"""The Kinesis stream of a DynamoDB table's changes: the table is there already, and is told to write into it."""
+"""The Kinesis stream with the changes of a DynamoDB table that exists already and is told to write into it."""
 
 from __future__ import annotations
 
-from aws_cdk import CfnResource, RemovalPolicy, Stack
+from aws_cdk import CfnResource, Stack
 from aws_cdk import aws_kinesis as kinesis
-from aws_cdk import aws_logs as logs
 from aws_cdk import custom_resources as custom
 from constructs import Construct
 
+from catlake.runtime.environment import Environment
 from deploy.access import Grant
-from deploy.deployment import Deployment
-from deploy.stacks.resources import KEPT, explained, explained_wildcards, made, statement
+from deploy.stacks.resources import KEPT, acknowledge, acknowledge_wildcards, log_group, statement
 
 SHARDS = 1
-"""One takes 1,000 events a second; the bar is 100 a minute."""
+"""One takes 1,000 events a second; 100 a minute are required."""
 
 REPLICATION = "kinesisreplication.dynamodb.amazonaws.com"
-REPLICATION_ROLE = f"arn:{{partition}}:iam::{{account}}:role/aws-service-role/{REPLICATION}/*"
 
 
 class TableStream(Construct):
-    """The stream `env.purchases_stream`, and the purchases table writing into it for as long as the stack is there."""
+    """The stream `env.purchases_stream`. The purchases table writes into it as long as the stack exists."""
 
-    def __init__(self, scope: Construct, at: Deployment, retention: logs.RetentionDays) -> None:
+    def __init__(self, scope: Construct, env: Environment) -> None:
         super().__init__(scope, "Stream")
-        stream = made(
-            kinesis.CfnStream,
+        stream = kinesis.CfnStream(
             self,
             "Resource",
-            {
-                "Name": at.env.purchases_stream,
-                "ShardCount": SHARDS,
-                "StreamModeDetails": {"StreamMode": "PROVISIONED"},
-                "RetentionPeriodHours": at.env.stream_hours,
-                "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"},
-            },
+            name=env.purchases_stream,
+            shard_count=SHARDS,
+            stream_mode_details=kinesis.CfnStream.StreamModeDetailsProperty(stream_mode="PROVISIONED"),
+            retention_period_hours=env.stream_hours,
+            stream_encryption=kinesis.CfnStream.StreamEncryptionProperty(
+                encryption_type="KMS", key_id="alias/aws/kinesis"
+            ),
         )
         stream.apply_removal_policy(KEPT)
-        self._destination(at, stream, retention)
+        self._destination(env, stream)
 
-    def _destination(self, at: Deployment, stream: CfnResource, retention: logs.RetentionDays) -> None:
-        """CloudFormation tells only its own tables to write into a stream; a custom resource of the CDK tells this."""
-        called = {"TableName": at.purchases_table, "StreamArn": stream.get_att("Arn").to_string()}
-        group = logs.LogGroup(
-            self,
-            "Log",
-            log_group_name=f"/aws/lambda/{at.env.purchases_stream}-destination",
-            retention=retention,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        grants = _grants(at)
+    def _destination(self, env: Environment, stream: CfnResource) -> None:
+        """CloudFormation connects only tables that it created itself, so a custom resource of the CDK connects this."""
+        table, name = env.purchases_table, env.purchases_stream
+        parameters = {"TableName": table, "StreamArn": stream.get_att("Arn").to_string()}
         enable = custom.AwsSdkCall(
             service="DynamoDB",
             action="enableKinesisStreamingDestination",
             parameters={
-                **called,
-                # As fine as it goes: two events of one second have an order.
+                **parameters,
+                # The finest that there is: two events of one second keep their order.
                 "EnableKinesisStreamingConfiguration": {"ApproximateCreationDateTimePrecision": "MICROSECOND"},
             },
-            # Of another table it is another resource: CloudFormation then deletes the old one.
-            physical_resource_id=custom.PhysicalResourceId.of(f"{at.purchases_table}-{at.env.purchases_stream}"),
+            # With another table it is another resource: CloudFormation then deletes the old one.
+            physical_resource_id=custom.PhysicalResourceId.of(f"{table}-{name}"),
         )
+        grants = _grants(table, name)
         destination = custom.AwsCustomResource(
             self,
             "Destination",
             install_latest_aws_sdk=False,
-            log_group=group,
+            log_group=log_group(self, "Log", f"/aws/lambda/{name}-destination", env.log_days),
             on_create=enable,
             on_update=enable,
             on_delete=custom.AwsSdkCall(
                 service="DynamoDB",
                 action="disableKinesisStreamingDestination",
-                parameters=called,
-                # CloudFormation deletes what it failed to make, too: the table is not there, or does not write.
+                parameters=parameters,
+                # CloudFormation also deletes what it failed to create: the table may not exist, or not write.
                 ignore_error_codes_matching="^(ResourceNotFoundException|ValidationException)$",
             ),
             policy=custom.AwsCustomResourcePolicy.from_statements([statement(grant) for grant in grants]),
         )
         for grant in grants:
-            explained_wildcards(destination, grant)
-        # The one function that all custom resources of a stack share.
-        function = Stack.of(self).node.find_child(
-            f"AWS{custom.AwsCustomResource.PROVIDER_FUNCTION_UUID.replace('-', '')}"
-        )
+            acknowledge_wildcards(destination, grant)
+        self._acknowledge_function()
+
+    def _acknowledge_function(self) -> None:
+        """The one function that all custom resources of a stack share."""
+        provider = custom.AwsCustomResource.PROVIDER_FUNCTION_UUID.replace("-", "")
+        function = Stack.of(self).node.find_child(f"AWS{provider}")
+        resource = function.node.find_child("Resource")
+        assert isinstance(resource, CfnResource)
         # It names its role twice, which does no harm.
-        function.node.find_child("Resource").add_metadata("cfn-lint", {"config": {"ignore_checks": ["W3005"]}})
-        explained(function, "AwsSolutions-L1", "the CDK chooses the runtime, and moves it on with its versions")
-        explained(
+        resource.add_metadata("cfn-lint", {"config": {"ignore_checks": ["W3005"]}})
+        acknowledge(function, "AwsSolutions-L1", "the CDK chooses the runtime, and moves it on with its versions")
+        acknowledge(
             function,
             "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]",
             "the CDK gives its own function no more than to write its log",
         )
 
 
-def _grants(at: Deployment) -> tuple[Grant, ...]:
-    """What DynamoDB wants of who tells a table to write into a stream.
+def _grants(table: str, stream: str) -> tuple[Grant, ...]:
+    """The rights that DynamoDB requires of a caller that connects a table to a stream.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/kds_iam.html
     """
-    stream = f"arn:{{partition}}:kinesis:{{region}}:{{account}}:stream/{at.env.purchases_stream}"
     return (
         Grant(
             name="Table",
             actions=("dynamodb:DisableKinesisStreamingDestination", "dynamodb:EnableKinesisStreamingDestination"),
-            resources=(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{at.purchases_table}",),
+            resources=(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{table}",),
             why="the one table, by name",
         ),
         Grant(
             name="Stream",
             actions=("kinesis:DescribeStream", "kinesis:PutRecord", "kinesis:PutRecords"),
-            resources=(stream,),
+            resources=(f"arn:{{partition}}:kinesis:{{region}}:{{account}}:stream/{stream}",),
             why="the one stream, by name",
         ),
         Grant(
@@ -121,7 +115,7 @@ def _grants(at: Deployment) -> tuple[Grant, ...]:
         Grant(
             name="ReplicationRole",
             actions=("iam:CreateServiceLinkedRole",),
-            resources=(REPLICATION_ROLE,),
+            resources=(f"arn:{{partition}}:iam::{{account}}:role/aws-service-role/{REPLICATION}/*",),
             why="DynamoDB's own role, which the account's first such table makes",
             conditions={"StringLike": {"iam:AWSServiceName": REPLICATION}},
         ),

@@ -1,155 +1,208 @@
-"""A pipeline: the workflow with its triggers, jobs and crawlers, a role for each, their logs, export and alarms."""
+"""A workflow in Glue: its triggers, jobs and crawlers, a role for each, their logs, exports and alarms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from aws_cdk import CfnOutput, CfnResource, Fn, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, CfnResource, Fn, Stack
 from aws_cdk import aws_glue as glue
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
-from deploy.api import Request, create_requests
+from deploy.access import LOG_GROUPS, crawler_grants, export_grants, job_grants
 from deploy.deployment import Deployment, Export
-from deploy.model import Crawler, Job, Workflow
-from deploy.stacks.alarms import alarms_of
+from deploy.glue_arguments import GLUE_ARGUMENTS
+from deploy.model import Crawler, Job, Trigger, Workflow
+from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
 from deploy.stacks.monitoring import MonitoringStack
-from deploy.stacks.resources import arn, explained, made, role, tagged
+from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
 
 START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
-
-KINDS: dict[str, type[CfnResource]] = {
-    "CreateWorkflow": glue.CfnWorkflow,
-    "CreateJob": glue.CfnJob,
-    "CreateCrawler": glue.CfnCrawler,
-    "CreateTrigger": glue.CfnTrigger,
-}
 
 
 class WorkflowStack(Stack):
     """One workflow of deploy/workflows.py. `name` is its short name."""
 
-    def __init__(self, scope: Construct, at: Deployment, name: str, monitoring: MonitoringStack) -> None:
-        super().__init__(scope, at.stack(name), description=f"catlake {at.env.name}: {name}")
-        workflow = at.workflows[name]
-        tagged(self, workflow.tags)
-        self._monitoring = monitoring
-        members = {job.name: self._job(at, job) for job in workflow.jobs}
-        members |= {crawler.name: self._crawler(at, crawler) for crawler in workflow.crawlers}
-        self._requests(workflow, members)
-        for export in at.exports:
+    def __init__(self, scope: Construct, deployment: Deployment, name: str, monitoring: MonitoringStack) -> None:
+        super().__init__(scope, deployment.stack(name), description=f"catlake {deployment.env.name}: {name}")
+        self._deployment, self._log_key = deployment, monitoring.key
+        workflow = deployment.workflows[name]
+        tag_stack(self, workflow.tags)
+        members = [
+            self._workflow(workflow),
+            *map(self._job, workflow.jobs),
+            *map(self._crawler, workflow.crawlers),
+        ]
+        for trigger in workflow.triggers:
+            self._trigger(trigger, workflow, members)
+        for export in deployment.exports:
             if export.workflow == name:
-                self._export(at, export)
-        if any(job.arguments.get("--source_uri", "").startswith("arn:") for job in workflow.jobs):
-            TableStream(self, at, _RETENTION[at.env.log_days])
-        # By its ARN: the topic's policy is whole as it is, and the CDK would add to it for each rule.
+                self._export(export)
+        if any(job.streaming for job in workflow.jobs):
+            TableStream(self, deployment.env)
+        # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
-        alarms_of(self, at, name, workflow, topic)
+        add_alarms(self, deployment, name, workflow, topic)
         CfnOutput(self, "WorkflowName", value=workflow.name)
 
-    def _job(self, at: Deployment, job: Job) -> dict[str, object]:
-        """What a job's request lacks: its role, its code, its logs."""
+    def _workflow(self, workflow: Workflow) -> CfnResource:
+        return glue.CfnWorkflow(
+            self,
+            f"Workflow-{workflow.name}",
+            name=workflow.name,
+            description=workflow.description,
+            default_run_properties=dict(workflow.default_run_properties),
+            max_concurrent_runs=1,
+        )
+
+    def _job(self, job: Job) -> CfnResource:
         code = Code(self, job)
+        log_prefix = self._log_groups(job)
+        arguments = {**GLUE_ARGUMENTS, **code.arguments, "--custom-logGroup-prefix": log_prefix, **job.arguments}
+        created = glue.CfnJob(
+            self,
+            f"Job-{job.name}",
+            name=job.name,
+            description=job.description,
+            role=role(
+                self, f"Role-{job.name}", "glue", [code.grant, *job_grants(job, self._deployment)], _touches(job.name)
+            ).role_arn,
+            command=glue.CfnJob.JobCommandProperty(
+                name="gluestreaming" if job.streaming else "glueetl", python_version="3", script_location=code.script
+            ),
+            # CloudFormation fills in ${AWS::Region} and the like.
+            default_arguments={name: Fn.sub(text) if "${AWS::" in text else text for name, text in arguments.items()},
+            execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
+            # Only batch jobs have this option; streams always run in the standard class.
+            execution_class=None if job.streaming else job.execution_class,
+            glue_version=job.glue_version,
+            worker_type=job.worker_type,
+            number_of_workers=job.number_of_workers,
+            timeout=job.timeout,
+            maintenance_window=job.maintenance_window,
+            max_retries=job.max_retries,
+        )
+        acknowledge(created, "AwsSolutions-GL3", "jobs keep no bookmarks: each run reads its whole input")
+        return self._member(created, job)
+
+    def _crawler(self, crawler: Crawler) -> CfnResource:
+        targets = glue.CfnCrawler.CatalogTargetProperty(database_name=crawler.database, tables=[crawler.table])
+        created = glue.CfnCrawler(
+            self,
+            f"Crawler-{crawler.name}",
+            name=crawler.name,
+            description=crawler.description,
+            role=role(
+                self,
+                f"Role-{crawler.name}",
+                "glue",
+                crawler_grants(crawler, self._deployment),
+                _touches(crawler.name),
+            ).role_arn,
+            targets=glue.CfnCrawler.TargetsProperty(catalog_targets=[targets]),
+            # The contract owns the columns. A crawler of catalog tables may only log what it would delete.
+            schema_change_policy=glue.CfnCrawler.SchemaChangePolicyProperty(
+                update_behavior="LOG", delete_behavior="LOG"
+            ),
+        )
+        return self._member(created, crawler)
+
+    def _member(self, resource: CfnResource, member: Job | Crawler) -> CfnResource:
+        tag_resource(resource, member.tags)
+        acknowledge(
+            resource,
+            "AwsSolutions-GL1",
+            "a job's log groups are encrypted by a key of ours; a crawler's group is shared and holds no data",
+        )
+        return resource
+
+    def _trigger(self, trigger: Trigger, workflow: Workflow, members: Iterable[CfnResource]) -> None:
+        crawlers = {crawler.name for crawler in workflow.crawlers}
+        created = glue.CfnTrigger(
+            self,
+            f"Trigger-{trigger.name}",
+            name=trigger.name,
+            workflow_name=workflow.name,
+            type=trigger.type,
+            schedule=trigger.schedule,
+            predicate=_all_succeeded(trigger.after, crawlers) if trigger.after else None,
+            actions=[
+                glue.CfnTrigger.ActionProperty(crawler_name=name)
+                if name in crawlers
+                else glue.CfnTrigger.ActionProperty(job_name=name)
+                for name in trigger.starts
+            ],
+            event_batching_condition=glue.CfnTrigger.EventBatchingConditionProperty(
+                batch_size=trigger.event.batch_size, batch_window=trigger.event.batch_window
+            )
+            if trigger.event
+            else None,
+            # Without it Glue creates these two inactive; the other types refuse the option.
+            start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
+        )
+        for member in members:
+            created.add_resource_dependency(member)
+
+    def _log_groups(self, job: Job) -> str:
+        """Adds the log groups of a job and returns the prefix of their names."""
         prefix = f"{LOG_GROUPS}/{job.name}"
         for kind in ("output", "error"):
-            logs.LogGroup(
-                self,
-                f"Log-{job.name}-{kind}",
-                log_group_name=f"{prefix}/{kind}",
-                retention=_RETENTION[at.env.log_days],
-                encryption_key=self._monitoring.key,
-                removal_policy=RemovalPolicy.DESTROY,
-            )
-        return {
-            "Role": self._role(job.name, [code.grant, *job_grants(job, at)]).role_arn,
-            "ScriptLocation": code.script,
-            "Arguments": {**code.arguments, "--custom-logGroup-prefix": prefix},
-        }
+            log_group(self, f"Log-{job.name}-{kind}", f"{prefix}/{kind}", self._deployment.env.log_days, self._log_key)
+        return prefix
 
-    def _crawler(self, at: Deployment, crawler: Crawler) -> dict[str, object]:
-        return {"Role": self._role(crawler.name, crawler_grants(crawler, at)).role_arn}
-
-    def _role(self, name: str, grants: Iterable[Grant]) -> iam.Role:
-        return role(self, f"Role-{name}", "glue", grants, description=f"What {name} may touch")
-
-    def _requests(self, workflow: Workflow, members: dict[str, dict[str, object]]) -> None:
-        """Makes the resources of the workflow's requests, in their order, which is that of their dependencies."""
-        made_so_far: list[CfnResource] = []
-        for request in create_requests(workflow, role="", code_uri=""):
-            name = f"{request.operation.removeprefix('Create')}-{request.parameters['Name']}"
-            resource = made(KINDS[request.operation], self, name, _completed(request, members))
-            if request.operation == "CreateTrigger":
-                for earlier in made_so_far:
-                    resource.add_resource_dependency(earlier)
-            else:
-                made_so_far.append(resource)
-            if request.operation in ("CreateJob", "CreateCrawler"):
-                explained(
-                    resource,
-                    "AwsSolutions-GL1",
-                    "a job's log groups are encrypted by a key of ours; a crawler's group is shared and holds no data",
-                )
-            if request.operation == "CreateJob":
-                explained(resource, "AwsSolutions-GL3", "jobs keep no bookmarks: each run reads its whole input")
-
-    def _export(self, at: Deployment, export: Export) -> None:
-        """Starts an export by itself: EventBridge calls DynamoDB, and no machine waits for it."""
-        group = made(
-            scheduler.CfnScheduleGroup, self, "Exports", {"Name": at.env.resource(f"{export.workflow}-exports")}
+    def _export(self, export: Export) -> None:
+        """Adds a schedule that starts an export: EventBridge calls DynamoDB directly, and nothing waits for it."""
+        deployment = self._deployment
+        group = scheduler.CfnScheduleGroup(self, "Exports", name=deployment.env.resource(f"{export.workflow}-exports"))
+        caller = role(
+            self, f"Role-{export.prefix}", "scheduler", export_grants(deployment, export.table, export.prefix)
         )
-        caller = role(self, f"Role-{export.prefix}", "scheduler", export_grants(at, export.table, export.prefix))
-        target = {
+        request = {
             "TableArn": arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}"),
-            "S3Bucket": at.bucket,
+            "S3Bucket": deployment.env.bucket,
             "S3Prefix": export.prefix,
             "S3SseAlgorithm": "AES256",
             "ExportFormat": "DYNAMODB_JSON",
-            # The same at every try of one night, so that a second try starts no second export.
+            # The same for every retry of one night, so that a retry starts no second export.
             "ClientToken": f"{export.job}-<aws.scheduler.scheduled-time>",
         }
-        schedule = made(
-            scheduler.CfnSchedule,
+        schedule = scheduler.CfnSchedule(
             self,
             f"Export-{export.job}",
-            {
-                "Name": f"{export.job}-export",
-                "GroupName": group.name,
-                "Description": f"Exports {export.table} for {export.job}",
-                "ScheduleExpression": export.schedule,
-                "ScheduleExpressionTimezone": "UTC",
-                "FlexibleTimeWindow": {"Mode": "OFF"},
-                "State": "ENABLED",
-                "Target": {
-                    "Arn": arn(START_EXPORT),
-                    "RoleArn": caller.role_arn,
-                    "Input": self.to_json_string(target),
-                    "RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5},
-                },
-            },
+            name=f"{export.job}-export",
+            group_name=group.name,
+            description=f"Exports {export.table} for {export.job}",
+            schedule_expression=export.schedule,
+            schedule_expression_timezone="UTC",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            state="ENABLED",
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=arn(START_EXPORT),
+                role_arn=caller.role_arn,
+                input=self.to_json_string(request),
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
+                    maximum_event_age_in_seconds=3600, maximum_retry_attempts=5
+                ),
+            ),
         )
         schedule.add_resource_dependency(group)
 
 
-_RETENTION = {14: logs.RetentionDays.TWO_WEEKS, 30: logs.RetentionDays.ONE_MONTH, 90: logs.RetentionDays.THREE_MONTHS}
+def _touches(name: str) -> str:
+    return f"What {name} may touch"
 
 
-def _completed(request: Request, members: dict[str, dict[str, object]]) -> dict[str, object]:
-    """A request's parameters with what only the deployment knows."""
-    parameters = dict(request.parameters)
-    if request.operation in ("CreateJob", "CreateCrawler"):
-        known = members[parameters["Name"]]
-        parameters["Role"] = known["Role"]
-    if request.operation == "CreateJob":
-        parameters["Command"] = {**parameters["Command"], "ScriptLocation": known["ScriptLocation"]}
-        arguments = {**parameters["DefaultArguments"], **known["Arguments"]}
-        # An argument may say ${AWS::Region}: CloudFormation knows where it deploys.
-        parameters["DefaultArguments"] = {
-            name: Fn.sub(value) if "${AWS::" in value else value for name, value in arguments.items()
-        }
-    return parameters
+def _all_succeeded(names: Iterable[str], crawlers: Collection[str]) -> glue.CfnTrigger.PredicateProperty:
+    condition = glue.CfnTrigger.ConditionProperty
+    return glue.CfnTrigger.PredicateProperty(
+        logical="AND",
+        conditions=[
+            condition(logical_operator="EQUALS", crawler_name=name, crawl_state="SUCCEEDED")
+            if name in crawlers
+            else condition(logical_operator="EQUALS", job_name=name, state="SUCCEEDED")
+            for name in names
+        ],
+    )

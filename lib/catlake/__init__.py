@@ -1,7 +1,7 @@
 """catlake: AWS Glue Spark jobs that turn DynamoDB exports into analytics a company can trust."""
 
-from catlake.runtime.package import explain_misfits
+from catlake.runtime.package import refuse_stale_zip
 
 __version__ = "0.1.0"
 
-explain_misfits()
+refuse_stale_zip()

@@ -20,10 +20,9 @@ from py4j.java_gateway import JavaClass
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.runtime.arguments import Argument, command_line, parse_arguments
+from catlake.runtime.arguments import Argument, parse_arguments
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
-from catlake.runtime.package import check_own_package
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 
@@ -38,8 +37,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     run: Run | None = None
     lake: Lake | None = None
     try:
-        check_own_package()
-        run = _start(parse_arguments(arguments, command_line()))
+        run = _start(parse_arguments(arguments, sys.argv))
         lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
         _quiet_py4j()
         with _glue_job(run), lake.staging():
@@ -71,9 +69,8 @@ def _start(arguments: Mapping[str, Any]) -> Run:
 
 
 def _run_id() -> str:
-    argv = command_line()
-    if "--JOB_RUN_ID" in argv[:-1]:
-        return re.sub(r"[^A-Za-z0-9._-]", "_", argv[list(argv).index("--JOB_RUN_ID") + 1])
+    if "--JOB_RUN_ID" in sys.argv[:-1]:
+        return re.sub(r"[^A-Za-z0-9._-]", "_", sys.argv[sys.argv.index("--JOB_RUN_ID") + 1])
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
 
 

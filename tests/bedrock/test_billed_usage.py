@@ -283,7 +283,11 @@ class Comparison(NamedTuple):
 
 def comparisons() -> list[Comparison]:
     made = calls()
-    return [_compared(each.id, billed(each.nodes), made[each.id]) for each in conversations() if each.id in made]
+    return [
+        _compared(conversation.id, billed(conversation.nodes), made[conversation.id])
+        for conversation in conversations()
+        if conversation.id in made
+    ]
 
 
 def _compared(id_: str, estimate: list[Usage], truth: list[dict[str, Any]]) -> Comparison:
@@ -299,9 +303,9 @@ def _compared(id_: str, estimate: list[Usage], truth: list[dict[str, Any]]) -> C
 
 def table(found: list[Comparison]) -> str:
     rows = [
-        f"{each.id}  {each.calls[1]:5}  {each.input[0]:9,} {each.input[1]:12,.2f} {each.input_error:8.2%}"
-        f"  {each.output[0]:7,} {each.output[1]:10,.2f} {each.output_error:8.2%}  {each.unstored:10,.1f}"
-        for each in found
+        f"{talk.id}  {talk.calls[1]:5}  {talk.input[0]:9,} {talk.input[1]:12,.2f} {talk.input_error:8.2%}"
+        f"  {talk.output[0]:7,} {talk.output[1]:10,.2f} {talk.output_error:8.2%}  {talk.unstored:10,.1f}"
+        for talk in found
     ]
     head = (
         f"{'conversation':26}  calls  {'input':>9} {'truly':>12} {'error':>8}  {'output':>7} {'truly':>10} {'error':>8}"
@@ -312,20 +316,20 @@ def table(found: list[Comparison]) -> str:
 def test_the_estimate_is_near_what_each_genuine_conversation_sent() -> None:
     found = comparisons()
     print(table(found))  # seen with pytest -s
-    stored = [each for each in found if not each.unstored]
+    stored = [talk for talk in found if not talk.unstored]
     assert (len(found), len(stored)) == (21, 18)
-    assert [each.calls[0] for each in found] == [each.calls[1] for each in found]
-    assert statistics.median(abs(each.input_error) for each in stored) < 0.002
-    assert statistics.median(abs(each.output_error) for each in found) < 0.01
-    total = [sum(each.input[side] for each in stored) for side in (0, 1)]
+    assert [talk.calls[0] for talk in found] == [talk.calls[1] for talk in found]
+    assert statistics.median(abs(talk.input_error) for talk in stored) < 0.002
+    assert statistics.median(abs(talk.output_error) for talk in found) < 0.01
+    total = [sum(talk.input[side] for talk in stored) for side in (0, 1)]
     assert total[0] == pytest.approx(total[1], rel=0.001)
     # A text's last, incomplete token is not counted: that alone is the difference.
-    texts = 3 * max(each.calls[1] for each in stored) ** 2
-    assert all(0 <= each.input[1] - each.input[0] <= texts for each in stored)
+    texts = 3 * max(talk.calls[1] for talk in stored) ** 2
+    assert all(0 <= talk.input[1] - talk.input[0] <= texts for talk in stored)
 
 
 def test_what_an_estimate_lacks_is_the_prompts_and_tool_specifications_that_no_map_holds() -> None:
-    lacking = [each for each in comparisons() if each.unstored]
+    lacking = [talk for talk in comparisons() if talk.unstored]
     assert len(lacking) == 3
-    for each in lacking:
-        assert each.input[0] + each.unstored == pytest.approx(each.input[1], rel=0.005)
+    for talk in lacking:
+        assert talk.input[0] + talk.unstored == pytest.approx(talk.input[1], rel=0.005)

@@ -1,4 +1,4 @@
-"""What becomes of each item of a conversation table, within the reading task (SPEC 1.4, 3.1)."""
+"""What becomes of each item of a conversation table, within the reading task (docs/spec.md 1.4 and 3.1)."""
 
 import json
 from datetime import UTC, date, datetime
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from catlake.bedrock.conversation_items import ITEM, Conversations
+from catlake.bedrock.conversation_items import ITEM, ConversationCounter
 from catlake.bedrock.length4_tokens import count_v1, count_v2
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.files import LocalFiles
@@ -39,7 +39,7 @@ OFFLOADED = {"MessageMap": json.dumps(SYSTEM), "IsLargeMessage": True, "LargeMes
 def rows_of(items: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
     """What becomes of items that came in one batch."""
     columns = {name: [item.get(name) for item in items] for name in ITEM.names}
-    rows: list[dict[str, Any]] = Conversations(**{"count": count_v2, **options})(columns).to_pylist()
+    rows: list[dict[str, Any]] = ConversationCounter(**{"count": count_v2, **options})(columns).to_pylist()
     return rows
 
 
@@ -225,7 +225,7 @@ def test_the_applications_total_keeps_its_digits(text: str | None, price: Decima
     ("text", "reason"),
     [
         ("much", "attribute TotalPrice: 'much' is no number"),
-        ("1E+14", "attribute TotalPrice: 1E+14 is beyond decimal(38,24)"),
+        ("1E+14", "attribute TotalPrice: 1E+14 does not fit decimal(38,24)"),
     ],
 )
 def test_a_total_that_is_no_price_is_rejected(text: str, reason: str) -> None:
@@ -302,7 +302,7 @@ def test_an_offloaded_map_that_is_not_there_is_rejected_by_its_uri(large: dict[s
 )
 def test_a_path_can_never_lead_out_of_the_root(large: dict[str, Any], path: str | None) -> None:
     reason = row_of(large, **{**OFFLOADED, "LargeMessagePath": path})[REASON]
-    assert reason == f"large message map: LargeMessagePath {path!r} is no relative path"
+    assert reason == f"large message map: LargeMessagePath {path!r} is not a relative path"
 
 
 def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict[str, Any]) -> None:
@@ -310,11 +310,11 @@ def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict
         put_map(large, text)
         uri = f"{large['large_messages'][1]}/{OFFLOADED['LargeMessagePath']}"
         assert row_of(large, **OFFLOADED)[REASON].startswith(f"large message map {uri}: {why}")
-    assert "is no relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
+    assert "is not a relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
 
 
 def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
-    options = {"priced_in": "us-east-1"}
+    options = {"price_region": "us-east-1"}
     (usage,) = row_of(options)["usage"]
     # A call that sent the question (8 characters) and got the answer (12).
     assert {name: usage[name] for name in ("model", "calls", "input", "output", "images")} == {
@@ -346,7 +346,7 @@ def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
                 "MessageMap": json.dumps({"a": node("assistant", "yes", model="claude-v4.5-haiku")}),
                 "CreateTime": "1763596800000",
             },
-            {"priced_in": "sa-east-1"},
+            {"price_region": "sa-east-1"},
             "anthropic.claude-haiku-4-5-20251001-v1:0",
         ),
     ],
@@ -354,7 +354,7 @@ def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
 def test_a_model_day_or_region_without_a_price_is_unpriced_not_free(
     differing: dict[str, Any], options: dict[str, Any], model_id: str | None
 ) -> None:
-    (usage,) = row_of({"priced_in": "us-east-1", **options}, **differing)["usage"]
+    (usage,) = row_of({"price_region": "us-east-1", **options}, **differing)["usage"]
     prices = {usage[name] for name in ("price_input", "price_output", "price_valid_from", "price_source")}
     assert (usage["model_id"], prices, usage["calls"]) == (model_id, {None}, 1)
     assert usage["unpriced_because"]

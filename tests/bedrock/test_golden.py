@@ -83,7 +83,7 @@ def test_each_parquet_dataset_rendered_as_csv_is_the_golden_one(genuine_lake: La
     assert parquet_text(genuine_lake[0] / path) == text(GOLDEN / golden)
 
 
-def test_the_balances_close_and_tell_what_is_no_conversation(genuine_lake: Lake) -> None:
+def test_the_balances_close_and_count_what_is_no_conversation(genuine_lake: Lake) -> None:
     _, archive, consolidate = genuine_lake
     assert archive.report.balance is not None and consolidate.report.balance is not None
     assert archive.report.balance.as_dict() == {
@@ -102,16 +102,16 @@ def test_the_balances_close_and_tell_what_is_no_conversation(genuine_lake: Lake)
     assert (archive.report.quarantine, consolidate.report.quarantine) == (None, None)
 
 
-def test_the_summary_tells_tokens_and_dollars_by_source_and_the_dearest_ten(genuine_lake: Lake) -> None:
-    old, new, title, *dearest = (
+def test_the_summary_has_tokens_and_dollars_by_source_and_the_ten_most_expensive(genuine_lake: Lake) -> None:
+    old, new, title, *most_expensive = (
         sorted(genuine_lake[2].report.highlights[:2], reverse=True) + genuine_lake[2].report.highlights[2:]
     )
     assert old == "old_table: 10 conversations, 2030 input and 820 output tokens, 0.018390 USD"
     assert new == "new_table: 22 conversations, 31890 input and 61675 output tokens, 1.020795 USD"
     assert title == "the 10 most expensive conversations:"
-    prices = [Decimal(line.split()[0]) for line in dearest]
+    prices = [Decimal(line.split()[0]) for line in most_expensive]
     assert prices == sorted((Decimal(row["total_price"]) for row in consolidated_rows()), reverse=True)[:10]
-    assert dearest[0].split()[0] == "0.940632" and dearest[0].endswith("01M7Y2064A6DCYCR9BYWFZDN9M")
+    assert most_expensive[0].split()[0] == "0.940632" and most_expensive[0].endswith("01M7Y2064A6DCYCR9BYWFZDN9M")
 
 
 def consolidated_rows() -> list[dict[str, str]]:
@@ -143,7 +143,7 @@ def test_each_golden_row_has_the_counts_that_were_explained_by_hand_at_the_flat_
 
 def test_every_genuine_conversation_has_its_golden_row_and_only_one() -> None:
     rows = [*consolidated_rows(), *golden_rows("oldest_table.csv")]
-    assert Counter(map(conversation_of, rows)) == Counter(each.id for each in conversations())
+    assert Counter(map(conversation_of, rows)) == Counter(conversation.id for conversation in conversations())
 
 
 def test_the_golden_daily_rows_are_those_of_the_new_table_by_conversation() -> None:
@@ -170,7 +170,7 @@ def test_the_golden_costs_have_the_calls_that_were_truly_made_and_cost_what_thei
         estimated[row["conversation_id"]] += int(row["calls"])
     # One item was written by a version of the application that recorded no calls.
     assert {name: count for name, count in estimated.items() if name in made} == {
-        name: len(each) for name, each in made.items() if name in estimated
+        name: len(calls_made) for name, calls_made in made.items() if name in estimated
     }
     for row in rows:
         if row["price_state"] == "unpriced":

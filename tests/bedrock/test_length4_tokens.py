@@ -1,4 +1,4 @@
-"""Counting: each cell of the table in SPEC 3.1, and every genuine conversation."""
+"""Counting: each cell of the table in docs/spec.md 3.1, and every genuine conversation."""
 
 import json
 import re
@@ -247,5 +247,8 @@ def explained() -> dict[tuple[str, str], tuple[Count, Count]]:
 
 
 def test_every_genuine_conversation_counts_what_its_explanation_says() -> None:
-    counted = {(each.table, each.id): (count_v1(each.nodes), count_v2(each.nodes)) for each in conversations()}
+    counted = {
+        (conversation.table, conversation.id): (count_v1(conversation.nodes), count_v2(conversation.nodes))
+        for conversation in conversations()
+    }
     assert counted == explained()

@@ -61,22 +61,12 @@ def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
         ('{"m1": [{}]}', "node 'm1' of the message map is an array"),
         ('[{"id": "a"}, "b"]', "node '1' of the message map is a text"),
         ('{"m": {"content": [NaN]}}', "NaN is not JSON"),
-        ("[" * 10_000, "nested too deeply"),
-        ('{"m": {"content": ' + "[" * 10_000 + "]" * 10_000 + "}}", "nested too deeply"),
     ],
     ids=lambda value: str(value)[:30],
 )
 def test_what_is_no_map_says_why(text: str | bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_nodes(text)
-
-
-def test_a_map_that_the_parser_takes_but_no_walk_can_is_refused_when_it_is_counted() -> None:
-    nodes = parse_nodes('{"m": {"role": "assistant", "content": ' + "[" * 1_000 + "]" * 1_000 + "}}")
-    assert count_v1(nodes) == (0, 0)
-    for walk in (count_v2, billed):
-        with pytest.raises(ValueError, match="nested too deeply"):
-            walk(nodes)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +92,14 @@ def test_a_role_that_is_no_text_is_none(role: Any) -> None:
 def test_every_genuine_conversation_is_read() -> None:
     found = conversations()
     assert {
-        table: sum(each.table == table for each in found) for table in ("oldest_table", "old_table", "new_table")
+        table: sum(conversation.table == table for conversation in found)
+        for table in ("oldest_table", "old_table", "new_table")
     } == {
         "oldest_table": 3,
         "old_table": 10,
         "new_table": 22,
     }
-    assert all(holds_messages(each.nodes) for each in found)
+    assert all(holds_messages(conversation.nodes) for conversation in found)
 
 
 # --- whatever comes

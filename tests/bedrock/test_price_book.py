@@ -1,4 +1,4 @@
-"""The price book: which price holds, and that each of its figures can be answered for."""
+"""The price book: which price holds, and that listed of its figures can be answered for."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from catlake.bedrock import price_book as module
-from catlake.bedrock.price_book import ANY_REGION, Price, PriceBook, price_book
+from catlake.bedrock.price_book import ANY_REGION, Price, PriceBook, Unpriced, price_book
 from tests.bedrock.genuine import BEDROCK, conversations
 
 LIBRARY = Path(__file__).parents[2] / "lib"
@@ -34,8 +34,10 @@ def price(model: str = SONNET, region: str = ANY_REGION, day: date = DAY, input:
 
 
 def found(*prices: Price, model: str = SONNET, region: str = REGION, day: date = DAY) -> str | None:
-    held = PriceBook({"claude-sonnet": SONNET}, prices).price(model, region, day)
-    return held and str(held.input)
+    try:
+        return str(PriceBook({"claude-sonnet": SONNET}, prices).price(model, region, day).input)
+    except Unpriced:
+        return None
 
 
 @pytest.mark.parametrize(
@@ -97,10 +99,8 @@ def test_a_profiles_own_price_goes_before_its_models() -> None:
 def test_every_model_of_the_application_is_priced_by_name_id_and_profile(name: str) -> None:
     assert BOOK.names[name] == MODELS[name]["id"]
     prices = [BOOK.price(model, REGION, TODAY) for model in (name, MODELS[name]["id"])]
-    assert prices[0] is not None
     assert prices[0] == prices[1]
     profile = BOOK.price(f"us.{MODELS[name]['id']}", REGION, TODAY)
-    assert profile is not None
     # The newest models cost a tenth more where they stay in one geography.
     assert profile.input in {prices[0].input, prices[0].input * Decimal("1.1")}
 
@@ -115,7 +115,6 @@ def test_the_book_agrees_with_the_application_but_where_it_is_doubtful(name: str
     agrees = []
     for region in own.keys() - {"default"}:
         held = BOOK.price(name, region, TODAY)
-        assert held is not None
         agrees.append([held.input, held.output] == [Decimal(str(own[region][kind])) for kind in ("input", "output")])
     assert all(agrees) is (name not in DOUBTFUL)
 
@@ -135,7 +134,6 @@ def test_the_book_agrees_with_the_application_but_where_it_is_doubtful(name: str
 )
 def test_prices_that_a_person_can_look_up(model: str, region: str, day: date, input: str, output: str) -> None:
     held = BOOK.price(model, region, day)
-    assert held is not None
     assert (held.input, held.output) == (Decimal(input), Decimal(output))
 
 
@@ -161,16 +159,17 @@ def test_prices_that_a_person_can_look_up(model: str, region: str, day: date, in
     ids=["unknown model", "no model", "unknown region", "before the model", "before the model's version"],
 )
 def test_what_the_book_lacks_is_unpriced_and_says_why(model: str, region: str, day: date, why: str) -> None:
-    assert BOOK.price(model, region, day) is None
-    assert BOOK.why_unpriced(model, region, day) == why
+    with pytest.raises(Unpriced) as reason:
+        BOOK.price(model, region, day)
+    assert str(reason.value) == why
 
 
 def test_no_price_is_zero_or_negative() -> None:
-    for each in BOOK.prices:
-        assert each.input > 0, each
-        assert each.output > 0, each
-        assert each.cache_read is None or each.input > each.cache_read > 0, each
-        assert each.cache_write is None or each.cache_write >= each.input, each
+    for listed in BOOK.prices:
+        assert listed.input > 0, listed
+        assert listed.output > 0, listed
+        assert listed.cache_read is None or listed.input > listed.cache_read > 0, listed
+        assert listed.cache_write is None or listed.cache_write >= listed.input, listed
 
 
 def test_prices_are_exact_decimal_texts() -> None:
@@ -178,7 +177,7 @@ def test_prices_are_exact_decimal_texts() -> None:
         for kind in ("input", "output", "cache_read", "cache_write"):
             text = entry[kind]
             assert text is None or (isinstance(text, str) and format(Decimal(text).normalize(), "f") == text), entry
-    assert {type(each.input) for each in BOOK.prices} == {Decimal}
+    assert {type(listed.input) for listed in BOOK.prices} == {Decimal}
 
 
 def test_a_price_is_listed_once_and_in_the_order_of_its_dates() -> None:
@@ -191,7 +190,7 @@ def test_a_price_is_listed_once_and_in_the_order_of_its_dates() -> None:
 
 
 def test_every_price_names_its_source() -> None:
-    sources = {each.source for each in BOOK.prices}
+    sources = {listed.source for listed in BOOK.prices}
     assert sources == {
         "litellm 1.109.1 price table",
         "litellm 1.60.0 price table",
@@ -203,14 +202,14 @@ def test_the_first_day_of_every_model_is_explained() -> None:
     assert set(DOCUMENT["valid_from"]) == set(DOCUMENT["names"].values())
     for model, explained in DOCUMENT["valid_from"].items():
         day, _, reason = explained.partition(": ")
-        first = min(each.valid_from for each in BOOK.prices if each.model.endswith(model))
+        first = min(listed.valid_from for listed in BOOK.prices if listed.model.endswith(model))
         assert (first.isoformat(), bool(reason)) == (day, True), model
         if reason == "the date in the id":
             assert day.replace("-", "") in model
 
 
 def test_every_genuine_conversations_model_is_in_the_book() -> None:
-    models = {node["model"] for each in conversations() for node in each.nodes.values()}
+    models = {node["model"] for conversation in conversations() for node in conversation.nodes.values()}
     assert len(models) == 12
     assert all(BOOK.price(model, REGION, TODAY) for model in models)
 
@@ -226,13 +225,14 @@ def test_every_model_of_the_sample_is_priced_on_its_day() -> None:
         day = datetime.fromtimestamp(int(item["CreateTime"]["N"]) / 1000, UTC).date()
         used |= {(node["model"], day) for node in json.loads(text).values() if node["role"] == "assistant"}
     assert (len(items), len({model for model, _ in used})) == (20, 15)
-    assert [each for each in used if BOOK.price(each[0], REGION, each[1]) is None] == []
+    for model, day in used:
+        BOOK.price(model, REGION, day)  # raises Unpriced where there is none
 
 
 def test_the_book_is_read_from_the_packaged_library(tmp_path: Path) -> None:
     package = tmp_path / "catlake.zip"
     with zipfile.ZipFile(package, "w") as archive:
-        for file in (each for each in LIBRARY.rglob("*") if each.suffix in (".py", ".json")):
+        for file in (path for path in LIBRARY.rglob("*") if path.suffix in (".py", ".json")):
             archive.write(file, file.relative_to(LIBRARY))
     script = (
         f"import sys; sys.path.insert(0, {str(package)!r})\n"

@@ -1,10 +1,11 @@
-"""The statistics of a consolidated dataset (SPEC 3.3)."""
+"""The statistics of a consolidated dataset (docs/spec.md 3.3)."""
 
+from datetime import date, datetime
 from decimal import Decimal
 
 from pyspark.sql import SparkSession
 
-from catlake.bedrock.statistics import statistics
+from catlake.bedrock.statistics import day_before, statistics
 
 COLUMNS = "source string, input_token bigint, output_token bigint, total_price decimal(10,6)"
 
@@ -46,3 +47,19 @@ def test_no_rows_are_zeros_not_nulls(spark: SparkSession) -> None:
         "total_cost": "0.000000",
         "by_source": {},
     }
+
+
+def test_the_metrics_are_those_of_the_conversations_that_began_on_the_day_before(spark: SparkSession) -> None:
+    rows = [
+        (datetime(2025, 12, 1, 23, 59, 59), 10, 20, Decimal("0.000330")),
+        (datetime(2025, 12, 2), 10, 20, Decimal("0.000330")),
+        (datetime(2025, 12, 2, 23, 59, 59), 10, 20, Decimal("1.000000")),
+        (datetime(2025, 12, 3), 10, 20, Decimal("0.000330")),
+    ]
+    both = spark.createDataFrame(rows, "create_date timestamp, " + COLUMNS.partition(", ")[2])
+    assert day_before(both, date(2025, 12, 3)) == {
+        "InputTokens": 20,
+        "OutputTokens": 40,
+        "CostUSD": Decimal("1.000330"),
+    }
+    assert day_before(both, date(2026, 1, 1)) == {"InputTokens": 0, "OutputTokens": 0, "CostUSD": 0}

@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations import curate
 from catlake.lake import Lake
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
 from tests.conversations.table import assert_rows
@@ -37,7 +37,7 @@ ROW = {
 
 def a_run(spark: SparkSession, lake: Path, run_date: date = date(2025, 11, 20)) -> tuple[Run, Lake]:
     arguments: dict[str, Any] = {"run_date": run_date, "max_quarantined": 0}
-    run = Run(spark, arguments, ENVIRONMENTS["local"], "curate", "run-1")
+    run = Run(spark, arguments, environment("local"), "curate", "run-1")
     return run, Lake(spark, str(lake), "curate", "run-1")
 
 

@@ -1,4 +1,4 @@
-"""An account with an environment deployed and run once, on a server of AWS's APIs (moto), by the project's requests."""
+"""An account on a server of AWS's APIs (moto): an environment is deployed from its templates, and has run once."""
 
 import copy
 import json
@@ -10,18 +10,29 @@ from urllib.request import Request, urlopen
 import boto3
 
 from catlake.bedrock.view import view_name
-from catlake.contracts.contract import contract
-from deploy.api import create_requests
-from deploy.catalog_tables import table_input
+from catlake.runtime.environment import environment
 from deploy.checks.account import SERVICES
-from deploy.checks.expected import Expected, expected
-from deploy.environments import ENVIRONMENTS
+from deploy.deployment import Deployment
 from deploy.model import Job
 from tests.aws import empty
+from tests.deploy.assembly import ACCOUNT, REGION, Assembly
+from tests.deploy.service_requests import ServiceRequest, requests_of
 
-REGION, ACCOUNT = "us-east-1", "123456789012"
-CODE = "code-of-tests"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/glue"
+CODE = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+"""The CDK's bucket for the files of a deployment."""
+
+CREATED_IN_ORDER = (
+    "AWS::S3::Bucket",
+    "AWS::Kinesis::Stream",
+    "AWS::Glue::Database",
+    "AWS::Glue::Table",
+    "AWS::Athena::WorkGroup",
+    "AWS::Glue::Workflow",
+    "AWS::Glue::Job",
+    "AWS::Glue::Crawler",
+    "AWS::Glue::Trigger",
+)
+"""The types of resources that verification looks at; each needs only those before it."""
 
 PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "conversations_normalize": {"normalized_conversations": 40},
@@ -31,7 +42,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "tokens_view": {},
     "purchases_report": {"purchases_current": 60, "purchases_products": 20, "purchases_daily": 14},
 }
-"""By job module, the rows of what it published."""
+"""By job module, the rows of each dataset that it published."""
 
 BALANCES: Mapping[str, Mapping[str, Any]] = {
     "tokens_view": {"read": 0, "written": {"view": 0}, "filtered": {}, "quarantined": 0},
@@ -39,7 +50,7 @@ BALANCES: Mapping[str, Mapping[str, Any]] = {
 }
 BALANCE = {"read": 50, "written": {"rows": 40}, "filtered": {"register": 9}, "quarantined": 1}
 
-FOUND: Mapping[str, tuple[int, ...]] = {
+COUNTED: Mapping[str, tuple[int, ...]] = {
     "compras_json": (98,),
     "data": (40,),
     "purchases_current": (60,),
@@ -50,113 +61,84 @@ FOUND: Mapping[str, tuple[int, ...]] = {
     "tokens_table_consolidated": (12,),
     "view": (11, 11),
 }
-"""What Athena counts, in the order of the questions."""
-
-
-def clients() -> dict[str, Any]:
-    return {name: boto3.client(name) for name in SERVICES}
+"""The rows that Athena counts in each table; in the view, those that it shows and those that it should."""
 
 
 class Deployed:
     """The state of an account; tests damage it with its clients."""
 
-    def __init__(self, server: str, environment: str) -> None:
-        self._server = server
+    def __init__(self, server: str, assembly: Assembly) -> None:
+        self._server, self._assembly = server, assembly
         empty(server)
-        self.environment = environment
-        self.expected: Expected = expected(ENVIRONMENTS[environment])
-        self.s3, self.glue, self.athena, self.kinesis, _ = clients().values()
-        self._buckets()
-        self._catalog()
-        for workflow in self.expected.workflows:
-            for request in create_requests(workflow, role=ROLE, code_uri=f"s3://{CODE}"):
-                operation = re.sub(r"(?<!^)(?=[A-Z])", "_", request.operation).lower()
-                getattr(self.glue, operation)(**_filled(request.parameters))
-        for _, job in self.expected.jobs:
+        self.deployment = Deployment(environment(assembly.environment))
+        self._clients = {name: boto3.client(name) for name in SERVICES}
+        self.s3, self.glue, self.athena, self.kinesis = (
+            self._clients[name] for name in ("s3", "glue", "athena", "kinesis")
+        )
+        for kind in CREATED_IN_ORDER:
+            for resource in assembly.resources(kind):
+                for request in requests_of(resource):
+                    self._send(request)
+        self.s3.create_bucket(Bucket=CODE)
+        for key in assembly.assets:
+            self.s3.put_object(Bucket=CODE, Key=key, Body=b"")
+        view = {"Name": view_name(assembly.environment), "TableType": "VIRTUAL_VIEW"}
+        self.glue.create_table(DatabaseName=self.deployment.env.database, TableInput=view)
+        for job in self.jobs:
             self.run(job)
 
     @property
-    def bucket(self) -> str:
-        return self.expected.buckets[0]
+    def jobs(self) -> list[Job]:
+        return [job for workflow in self.deployment.workflows.values() for job in workflow.jobs]
 
-    def job(self, name: str) -> Job:
-        return next(job for _, job in self.expected.jobs if job.script == f"jobs/{name}.py")
+    def job(self, module: str) -> Job:
+        return next(job for job in self.jobs if job.module == module)
 
     def run(self, job: Job) -> None:
         """A run that succeeded and left its summary; of the stream, a first batch."""
-        module = job.script.removeprefix("jobs/").removesuffix(".py")
         if job.streaming:
             counts = {"read": 120, "written": 117, "quarantined": 3}
             self.put(job, "streams/s1", {"stream": "s1", "batch": 4, "total": counts})
             return
         self.glue.start_job_run(JobName=job.name)
-        self.put(job, "r1", summary(job.name, PUBLISHED[module], BALANCES.get(module, BALANCE)))
+        self.put(job, "r1", summary(job.name, PUBLISHED[job.module], BALANCES.get(job.module, BALANCE)))
 
-    def remake(self, kind: str, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
-        """Deletes a job, a trigger or a crawler, and makes it again with a change of its request."""
-        requests = [
-            request.parameters
-            for workflow in self.expected.workflows
-            for request in create_requests(workflow, role=ROLE, code_uri=f"s3://{CODE}")
-            if request.operation == f"Create{kind}" and request.parameters["Name"] == name
-        ]
-        parameters = _filled(requests[0])
+    def recreate(self, kind: str, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Deletes a job, a trigger or a crawler, and creates it again with a change."""
+        (resource,) = [r for r in self._assembly.resources(f"AWS::Glue::{kind}") if r.properties["Name"] == name]
+        (request,) = requests_of(resource)
+        parameters = copy.deepcopy(request.parameters)
         change(parameters)
         getattr(self.glue, f"delete_{kind.lower()}")(**{"JobName" if kind == "Job" else "Name": name})
-        getattr(self.glue, f"create_{kind.lower()}")(**parameters)
+        self._send(request._replace(parameters=parameters))
 
-    def retable(self, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    def change_table(self, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
         """Changes a catalog table."""
-        (place,) = [place for place in self.expected.tables if place.contract.table == name]
-        table = copy.deepcopy(table_input(place.contract, place.lake_uri))
-        change(table)
-        self.glue.update_table(DatabaseName=place.database, TableInput=table)
+        tables = [resource.properties for resource in self._assembly.resources("AWS::Glue::Table")]
+        (table,) = [table for table in tables if table["TableInput"]["Name"] == name]
+        changed = copy.deepcopy(table["TableInput"])
+        change(changed)
+        self.glue.update_table(DatabaseName=table["DatabaseName"], TableInput=changed)
+
+    def expire(self, bucket: str, **rule: Any) -> None:
+        """Gives a bucket one rule for old versions instead of its own."""
+        rules = [{"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}]
+        self.s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
 
     def put(self, job: Job, run: str, content: Mapping[str, Any] | str) -> None:
         bucket = job.arguments["--lake_uri"].removeprefix("s3://")
         text = content if isinstance(content, str) else json.dumps(content)
         self.s3.put_object(Bucket=bucket, Key=f"runs/{job.name}/{run}.json", Body=text.encode())
 
-    def athena_finds(self, found: Mapping[str, tuple[int, ...]] = FOUND) -> None:
-        """Lays Athena's next answers ready."""
-        results = [{"rows": [_row("count"), _row(*numbers)], "column_info": []} for numbers in found.values()]
+    def athena_counts(self, counted: Mapping[str, tuple[int, ...]] = COUNTED) -> None:
+        """Sets Athena's next answers, in the order of the questions."""
+        tables = [*self.deployment.tables, "view"]
+        results = [{"rows": [_row("count"), _row(*counted[table])], "column_info": []} for table in tables]
         _post(f"{self._server}/moto-api/static/athena/query-results", {"results": results})
 
-    def _buckets(self) -> None:
-        for bucket in (*self.expected.buckets, CODE):
-            self.s3.create_bucket(Bucket=bucket)
-            self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-            aes = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-            self.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [aes]})
-            blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-            self.s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocked, True))
-            self.expire(bucket, 30)
-        for _, job in self.expected.jobs:
-            self.s3.put_object(Bucket=CODE, Key=job.script, Body=b"")
-        self.s3.put_object(Bucket=CODE, Key="catlake.zip", Body=b"")
-        self.kinesis.create_stream(StreamName=self.expected.env.purchases_stream, ShardCount=1)
-
-    def expire(self, bucket: str, days: int) -> None:
-        rule = {
-            "ID": "old",
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": days},
-        }
-        self.s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
-
-    def _catalog(self) -> None:
-        for database in self.expected.databases:
-            self.glue.create_database(DatabaseInput={"Name": database})
-        for place in self.expected.tables:
-            table = table_input(contract(place.contract.name), place.lake_uri)
-            self.glue.create_table(DatabaseName=place.database, TableInput=table)
-        self.glue.create_table(
-            DatabaseName=self.expected.env.database,
-            TableInput={"Name": view_name(self.environment), "TableType": "VIRTUAL_VIEW"},
-        )
-        results = {"ResultConfiguration": {"OutputLocation": f"s3://{self.bucket}/athena/results/"}}
-        self.athena.create_work_group(Name=self.expected.env.work_group, Configuration=results)
+    def _send(self, request: ServiceRequest) -> None:
+        operation = re.sub(r"(?<!^)(?=[A-Z])", "_", request.operation).lower()
+        getattr(self._clients[request.service], operation)(**request.parameters)
 
 
 def summary(job: str, published: Mapping[str, int], balance: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -181,11 +163,3 @@ def _post(url: str, body: Any) -> None:
 
 def _row(*cells: object) -> dict[str, Any]:
     return {"Data": [{"VarCharValue": str(cell)} for cell in cells]}
-
-
-def _filled(parameters: Mapping[str, Any]) -> Any:
-    """The parameters with CloudFormation's names of an account filled in, as a deployment has them."""
-    text = json.dumps(parameters)
-    for name, value in {"Partition": "aws", "Region": REGION, "AccountId": ACCOUNT}.items():
-        text = text.replace(f"${{AWS::{name}}}", value)
-    return json.loads(text)

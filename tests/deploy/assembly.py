@@ -1,4 +1,7 @@
-"""The synthesized templates, as plain data: made once for all tests, read by any of them without the CDK."""
+"""The synthesized templates as plain data.
+
+`python -m tests.deploy.assembly <folder>` synthesizes all environments in one process: starting the CDK takes longest.
+"""
 
 import json
 import os
@@ -11,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+REGION, ACCOUNT = "us-east-1", "123456789012"
 OPTIONS = {
     "test": {"environment": "test"},
     "prod": {"environment": "prod", "bedrock_table": "Chat-Conversations", "alarm_email": "data@example.org"},
 }
-"""What the environments are deployed with in these tests."""
+"""The options of each environment's deployment in these tests."""
 
 PSEUDO = {
-    "AWS::AccountId": "000000000000",
-    "AWS::Region": "us-east-1",
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": REGION,
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
@@ -32,24 +36,38 @@ def with_pseudo(text: str) -> str:
     return text
 
 
-def synthesize(options: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the app as the CDK's command line does: context and folder in its environment."""
-    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-    given = {"CDK_CONTEXT_JSON": json.dumps({**context, **options}), "CDK_OUTDIR": str(folder)}
+def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs the app of a checkout as the CDK's command line does: context and folder are environment variables."""
+    variables = {"CDK_CONTEXT_JSON": json.dumps({**cdk_context(), **options}), "CDK_OUTDIR": str(folder)}
+    return _run("deploy.app", checkout=checkout, **variables)
+
+
+def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Synthesizes each environment of OPTIONS into a folder of its name."""
+    return _run("tests.deploy.assembly", str(folder))
+
+
+def _run(module: str, *arguments: str, checkout: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     # No credentials and no region: a synthesis that looked something up would fail.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.run(
-        [sys.executable, "-m", "deploy.app"],
-        cwd=ROOT,
-        env={**kept, **given, "AWS_EC2_METADATA_DISABLED": "true"},
+        [sys.executable, "-m", module, *arguments],
+        cwd=checkout,
+        env={**kept, **variables, "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,
     )
 
 
+def cdk_context() -> dict[str, Any]:
+    """The context that cdk.json gives to every deployment."""
+    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return context
+
+
 @dataclass(frozen=True)
 class Resource:
-    """A resource of a template, its references to others replaced by what they may look like on AWS."""
+    """A resource of a template, with plain values in place of references."""
 
     stack: str
     id: str
@@ -59,7 +77,7 @@ class Resource:
 
 
 class Assembly:
-    """What one synthesis wrote."""
+    """The output of one synthesis."""
 
     def __init__(self, environment: str, folder: Path) -> None:
         self.environment, self.folder = environment, folder
@@ -72,7 +90,7 @@ class Assembly:
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """What the policy validation (cdk-nag) found."""
+        """The report of the policy validation (cdk-nag)."""
         return json.loads((self.folder / "validation-report.json").read_text("utf-8"))
 
     @cached_property
@@ -118,10 +136,10 @@ class Assembly:
 
         return {
             "Ref": reference,
-            "Fn::GetAtt": lambda given: f"arn:aws:{_service(template, given[0])}:us-east-1:000000000000:{given[0]}",
+            "Fn::GetAtt": lambda given: _arn(template["Resources"][given[0]]["Type"].split("::")[1], given[0]),
             "Fn::Join": join,
             "Fn::Sub": with_pseudo,
-            "Fn::ImportValue": lambda given: f"arn:aws:sns:us-east-1:000000000000:{given}",
+            "Fn::ImportValue": lambda given: _arn("sns", given),
         }
 
     def _reference(self, name: str, template: Mapping[str, Any]) -> str:
@@ -130,5 +148,12 @@ class Assembly:
         return named[0] if named and isinstance(named[0], str) else name
 
 
-def _service(template: Mapping[str, Any], name: str) -> str:
-    return str(template["Resources"][name]["Type"].split("::")[1].lower())
+def _arn(service: str, name: str) -> str:
+    return f"arn:aws:{service.lower()}:{REGION}:{ACCOUNT}:{name}"
+
+
+if __name__ == "__main__":
+    from deploy.app import app
+
+    for environment, options in OPTIONS.items():
+        app({**cdk_context(), **options}, f"{sys.argv[1]}/{environment}").synth()

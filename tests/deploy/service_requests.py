@@ -1,6 +1,6 @@
-"""What CloudFormation asks of each service for a resource: its properties under the names of the service's API.
+"""The API calls that create a resource of a template.
 
-Where both name a thing alike, nothing stands here: a property that the API does not know is then found by botocore.
+Most properties have the same name in CloudFormation and in the API, and pass as they are; botocore finds the others.
 """
 
 import json
@@ -127,6 +127,11 @@ def _bucket(given: Properties) -> Iterator[ServiceRequest]:
         "PutPublicAccessBlock",
         {"Bucket": name, "PublicAccessBlockConfiguration": given["PublicAccessBlockConfiguration"]},
     )
+    encryption = {"Rules": given["BucketEncryption"]["ServerSideEncryptionConfiguration"]}
+    # The API has a longer name for the same.
+    for rule in encryption["Rules"]:
+        rule["ApplyServerSideEncryptionByDefault"] = rule.pop("ServerSideEncryptionByDefault")
+    yield ServiceRequest("s3", "PutBucketEncryption", {"Bucket": name, "ServerSideEncryptionConfiguration": encryption})
     if versioning := given.get("VersioningConfiguration"):
         yield ServiceRequest("s3", "PutBucketVersioning", {"Bucket": name, "VersioningConfiguration": versioning})
     rules = [_lifecycle(rule) for rule in given["LifecycleConfiguration"]["Rules"]]
@@ -137,7 +142,8 @@ def _bucket(given: Properties) -> Iterator[ServiceRequest]:
 
 def _lifecycle(rule: Properties) -> Properties:
     """CloudFormation flattens what the API nests."""
-    rule = {**rule, "Filter": {"Prefix": rule.pop("Prefix", "")}}
+    rule = dict(rule)
+    rule["Filter"] = {"Prefix": rule.pop("Prefix", "")}
     if days := rule.pop("ExpirationInDays", None):
         rule["Expiration"] = {"Days": days}
     if marker := rule.pop("ExpiredObjectDeleteMarker", None):

@@ -1,4 +1,4 @@
-"""docker/ without a Docker engine: what it says is held against its specifications, what it runs is run here."""
+"""docker/ without a Docker engine: its files against their specifications, its commands on this machine."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -59,18 +60,19 @@ def test_all_services_are_one_image_that_one_of_them_builds() -> None:
     assert not [name for name, service in SERVICES.items() if "ports" in service]
 
 
-@pytest.mark.parametrize("command", sorted(commands_of_the_image()))
-def test_every_command_of_the_image_is_a_make_target_too(command: str) -> None:
-    recipe = ran("make", "--dry-run", MAKE_TARGETS[command]).stdout
-    assert ("-m pytest -n 2" if command == "tests" else f"docker/run {command}") in recipe
+def test_every_command_of_the_image_is_a_make_target_too() -> None:
+    assert MAKE_TARGETS.keys() == commands_of_the_image()
+    for command, target in MAKE_TARGETS.items():
+        recipe = ran("make", "--dry-run", target).stdout
+        assert ("-m pytest -n 2" if command == "tests" else f"docker/run {command}") in recipe
 
 
 @pytest.mark.parametrize(
     ("docker", "reason"),
     [
-        (None, "there is no docker on the PATH"),
-        ("[ $1 != compose ]", "this docker has no command 'compose' (its plugin)"),
-        ("[ $1 != info ]", "docker does not answer (does its daemon run, and may you use it?)"),
+        (None, "PATH"),
+        ("[ $1 != compose ]", "'compose'"),
+        ("[ $1 != info ]", "daemon"),
     ],
 )
 def test_what_docker_lacks_is_one_line(docker: str | None, reason: str, tmp_path: Path) -> None:
@@ -80,9 +82,9 @@ def test_what_docker_lacks_is_one_line(docker: str | None, reason: str, tmp_path
     for command in ("make", "bash", "sed", "find", "cat", "head"):
         (tmp_path / command).symlink_to(str(shutil.which(command)))
     done = ran("make", "docker-test", env={"PATH": str(tmp_path)})
-    said = f"make: docker-test needs Docker with Compose: {reason}; without, `make test` runs the tests here"
     assert done.returncode != 0 and done.stdout == ""
-    assert [line for line in done.stderr.splitlines() if not line.startswith("make: ***")] == [said]
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert reason in line and "`make test`" in line
 
 
 def test_services_and_image_know_no_other_commands() -> None:
@@ -90,9 +92,10 @@ def test_services_and_image_know_no_other_commands() -> None:
     assert (DOCKER / "Dockerfile").read_text(encoding="utf-8").rstrip().endswith('CMD ["tests"]')
     refused = ran(DOCKER / "run", "bash")
     assert refused.returncode == 2
-    assert refused.stderr == "docker/run: 'bash' is none of tests, rehearse, s3-server, aws-server\n"
+    assert "'bash'" in refused.stderr and refused.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_tests_command_is_pytest_with_the_options_of_the_compose_file(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("def test_one():\n    pass\n", encoding="utf-8")
     _, *options = SERVICES["tests"]["command"]
@@ -119,7 +122,7 @@ def pins(tmp_path: Path, glue: str, rest: str) -> "subprocess.CompletedProcess[s
 def test_what_the_image_carries_stays_and_the_rest_is_as_pinned(tmp_path: Path) -> None:
     glue = "# Glue\nboto3==0.0.1\npy.Spark==3.5.6\nnot-there==1.0\n"
     done = pins(tmp_path, glue, "# ours\nNot_There==2.0\nmoto==9.9\n")
-    boto3 = ran(sys.executable, "-c", "import boto3; print(boto3.__version__)").stdout.strip()
+    boto3 = version("boto3")
     # Not installed: as listed. Listed twice: Glue's. Not Glue's: ours, whatever the image has.
     assert done.stdout.splitlines() == [f"boto3=={boto3}", "py-spark==3.5.6", "not-there==1.0", "moto==9.9"]
     assert done.stderr == f"the image has boto3 {boto3}, Glue 5.1's list 0.0.1\n"

@@ -1,40 +1,68 @@
-"""Every statement of deploy/sql on Trino, over what `make run` makes: its answers are DuckDB's, row by row."""
+"""Every statement of deploy/sql on Trino, Athena's engine, over tables as deployed: it answers as DuckDB does."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import boto3
 import duckdb
 import pytest
 
 from catlake.bedrock.view import view_name, view_statement
-from catlake.local_catalog import CATALOG, execute_athena, opened
+from catlake.local_catalog import CATALOG, changed, execute_athena, opened, register, register_documents
 from catlake.purchases.document_partitions import Partitions, partition_of
-from deploy.athena import PURCHASES, SQL
+from catlake.runtime.environment import environment
+from deploy.athena import PURCHASES
 from deploy.catalog_tables import table_input
+from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
 from deploy.deployment import Deployment
-from deploy.environments import LOCAL
+from tests.catalog import publish
+from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.trino import Trino, as_json
-from tests.jobs.running import ROOT, environment, packaged
+from tests.purchases import tree
 from tests.s3 import S3Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+LOCAL = environment("local")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-QUERIES = sorted(path.name for path in SQL.glob("*.sql") if not path.name.endswith(".view.sql"))
-WORKFLOWS = ("conversations", "tokens-archival", "tokens", "purchases", "purchases-report")
+SOLD = {"tenant_id": "t1", "quantity": Decimal("2.5"), "revenue": Decimal("9.99")}
+REPORT: dict[str, list[dict[str, Any]]] = {
+    "purchases_current": [
+        {
+            **SOLD,
+            "compra_id": "c1",
+            "user_id": None,
+            "fecha": "2025-07-13 10:30:00",
+            "day": date(2025, 7, 13),
+            "event_name": "INSERT",
+            "processed_at": datetime(2025, 7, 13, 15, 30, 0, 123456, UTC),
+            "products": 1,
+            "currency": "USD",
+        }
+    ],
+    "purchases_daily": [{**SOLD, "day": date(2025, 7, 13), "purchases": 1}],
+    "purchases_products": [{**SOLD, "codigo": None, "nombre": "Café", "purchases": 1}],
+}
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make run` makes."""
-    packaged()
-    lake = tmp_path_factory.mktemp("samples") / "lake"
-    run = [sys.executable, "-m", "local", "run", *WORKFLOWS, "--lake", str(lake), "--run_date", "2025-11-20"]
-    done = subprocess.run(run, cwd=ROOT, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    """Buckets as folders, and beside them their DuckDB catalog."""
+    lake = tmp_path_factory.mktemp("lake")
+    documents = lake / LOCAL.purchases_bucket
+    tree.write(documents, *EVENTS)
+    with changed(lake / CATALOG) as db:
+        for name, rows in DATASETS.items():
+            register(db, publish(lake / LOCAL.bucket, name, rows))
+        for name, rows in REPORT.items():
+            register(db, replace(publish(documents, name, rows), database=LOCAL.purchases_database))
+        register_documents(db, tree.table(documents))
+        execute_athena(db, LOCAL.database, view_statement(LOCAL.name))
+        view = (SQL / f"{CURRENT_PURCHASES}.view.sql").read_text(encoding="utf-8")
+        execute_athena(db, LOCAL.purchases_database, view)
     return lake
 
 
@@ -46,55 +74,50 @@ def duck(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture(scope="module")
 def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
-    """Trino over the same files in buckets, and over tables as the deployment declares them."""
-    at = Deployment(env=LOCAL)
-    for bucket in at.made_buckets:
+    """Trino over the same files in buckets, and over tables and views as the deployment declares them."""
+    deployment = Deployment(env=LOCAL)
+    for bucket in deployment.made_buckets:
         s3.client.create_bucket(Bucket=bucket)
-        for path in (each for each in (lake / bucket).rglob("*") if each.is_file() and "_staging" not in each.parts):
+        for path in (path for path in (lake / bucket).rglob("*") if path.is_file()):
             s3.client.upload_file(str(path), bucket, path.relative_to(lake / bucket).as_posix())
     glue = boto3.client(
         "glue", "us-east-1", endpoint_url=trino.glue, aws_access_key_id=s3.key, aws_secret_access_key=s3.secret
     )
-    for database in at.databases:
+    for database in deployment.databases:
         glue.create_database(DatabaseInput={"Name": database})
-    for table in at.tables.values():
+    for table in deployment.tables.values():
         declared = table_input(table.contract, f"s3://{table.bucket}")
         glue.create_table(DatabaseName=table.database, TableInput=declared)
         if table.contract.partitions:
-            bucket = lake / table.bucket
-            folders = {
-                path.parent.relative_to(bucket).as_posix() for path in (bucket / table.contract.root).rglob("*.json")
-            }
+            files = (lake / table.bucket / table.contract.root).rglob("*.json")
+            folders = {path.parent.relative_to(lake / table.bucket).as_posix() for path in files}
             registry = Partitions(glue, table.database, table.contract, f"s3://{table.bucket}")
-            assert registry.register(map(partition_of, folders)) == len(folders) > 10
+            assert registry.register(map(partition_of, folders)) == len(folders) > 1
+    purchases = LOCAL.purchases_database
+    glue.create_table(DatabaseName=purchases, TableInput=current_purchases_view(purchases))
     trino.ask(view_statement(LOCAL.name), LOCAL.database)
     return trino
 
 
 def statements() -> dict[str, tuple[str, str]]:
-    """The database and the text of each, by name: the queries, and some over what no query reads."""
+    """The database and the text of each statement, by name: the queries, and tables that no query reads."""
     purchases = LOCAL.purchases_database
-    found = {
-        "the view": (LOCAL.database, f"SELECT * FROM {view_name(LOCAL.name)}"),
-        "sold": (purchases, "SELECT tenant_id, SUM(revenue) AS total FROM purchases_current GROUP BY tenant_id"),
-        "purchases_daily": (purchases, "SELECT * FROM purchases_daily"),
-        "purchases_products": (purchases, "SELECT * FROM purchases_products"),
-    }
-    for name in QUERIES:
-        database = purchases if name.startswith(PURCHASES) else LOCAL.database
-        found[name] = database, (SQL / name).read_text(encoding="utf-8").replace("{env}", LOCAL.name)
+    found = {name: (purchases, f"SELECT * FROM {name}") for name in (*REPORT, CURRENT_PURCHASES)}
+    found["the view of token usage"] = LOCAL.database, f"SELECT * FROM {view_name(LOCAL.name)}"
+    for file in (file for file in sorted(SQL.glob("*.sql")) if not file.name.endswith(".view.sql")):
+        database = purchases if file.name.startswith(PURCHASES) else LOCAL.database
+        found[file.stem] = database, file.read_text(encoding="utf-8").replace("{env}", LOCAL.name)
     return found
 
 
-# One test: divided among processes, each would make a lake of its own.
+# One test: divided among processes, each would start a Trino of its own.
 def test_trino_answers_every_statement_as_duckdb_does(athena: Trino, duck: duckdb.DuckDBPyConnection) -> None:
-    answers = {}
     for name, (database, statement) in statements().items():
         columns, found = athena.ask(statement, database)
         answer = execute_athena(duck, database, statement)
         assert [column for column, _ in columns] == [column[0] for column in answer.description], name
         wanted = as_json(answer.fetchall())
-        if name == "catalog_columns.sql":
+        if name == "catalog_columns":
             # A type has another name in each engine.
             found = [[table, column, kind.upper().removesuffix("(3)"), null] for table, column, kind, null in found]
         if "ORDER BY" not in statement:
@@ -102,9 +125,3 @@ def test_trino_answers_every_statement_as_duckdb_does(athena: Trino, duck: duckd
             found, wanted = sorted(found, key=repr), sorted(wanted, key=repr)
         assert found == wanted, name
         assert found, name
-        answers[name] = found
-    # The obvious query over the tables of the report tells what the documents do.
-    sold: dict[str, Decimal] = {}
-    for tenant, *_, income, _, _, _, _ in answers["compras_por_dia.sql"]:
-        sold[tenant] = sold.get(tenant, Decimal(0)) + Decimal(income)
-    assert sold == {tenant: Decimal(total) for tenant, total in answers["sold"]}

@@ -1,160 +1,38 @@
-"""The synthesized templates say what the workflows, environments and contracts say."""
+"""The synthesized templates have what the workflows, environments and contracts define.
+
+tests/deploy/test_verify.py compares jobs, triggers, crawlers and tables with their definitions.
+"""
 
 import json
 import re
 import runpy
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from catlake.contracts.contract import contract
 from catlake.runtime.arguments import parse_arguments
-from deploy.api import create_requests
-from deploy.deployment import deployment
-from deploy.environments import ENVIRONMENTS
-from deploy.model import Action, Condition, Crawler, Job, Predicate, Trigger, Workflow
+from catlake.runtime.environment import environment
+from deploy.app import app
+from deploy.catalog_views import CURRENT_PURCHASES
+from deploy.deployment import Deployment, deployment
+from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS
+from deploy.model import EventBatching, Job
 from deploy.workflows import WORKFLOWS
-from local.workflow_run import SUCCEEDED, Outcome, WorkflowRun
-from tests.deploy.assembly import OPTIONS, ROOT, Assembly, Resource, synthesize, with_pseudo
+from tests.deploy.assembly import OPTIONS, ROOT, Assembly, cdk_context, synthesize
 from tools.wheels import SUFFIX
 
-
-def workflows(assembly: Assembly):
-    return {name: build(ENVIRONMENTS[assembly.environment]) for name, build in WORKFLOWS.items()}
+TRIGGER = "AWS::Glue::Trigger"
 
 
-def deployed_workflow(assembly: Assembly, name: str) -> Workflow:
-    """The workflow as the template has it, read back into the model, which validates it."""
-    parts = {
-        kind: [each.properties for each in assembly.resources(f"AWS::Glue::{kind}") if _is_of(assembly, each, name)]
-        for kind in ("Workflow", "Job", "Crawler", "Trigger")
-    }
-    (flow,) = parts["Workflow"]
-    return Workflow(
-        name=flow["Name"],
-        jobs=tuple(
-            Job(
-                name=each["Name"],
-                script="jobs/x.py",
-                command=each["Command"]["Name"],
-                timeout=each.get("Timeout"),
-                max_retries=each["MaxRetries"],
-            )
-            for each in parts["Job"]
-        ),
-        crawlers=tuple(
-            Crawler(
-                name=each["Name"],
-                database=each["Targets"]["CatalogTargets"][0]["DatabaseName"],
-                table=each["Targets"]["CatalogTargets"][0]["Tables"][0],
-                path="x/",
-                contract="x",
-            )
-            for each in parts["Crawler"]
-        ),
-        triggers=tuple(_trigger(each) for each in parts["Trigger"]),
-    )
+def deployed(assembly: Assembly) -> Deployment:
+    return deployment(OPTIONS[assembly.environment])
 
 
-def _is_of(assembly: Assembly, resource: Resource, name: str) -> bool:
-    return resource.stack == f"catlake-{assembly.environment}-{name}-stack"
-
-
-def _trigger(given: dict) -> Trigger:
-    predicate = given.get("Predicate")
-    return Trigger(
-        name=given["Name"],
-        type=given["Type"],
-        schedule=given.get("Schedule"),
-        actions=tuple(
-            Action(
-                job_name=each.get("JobName"),
-                crawler_name=each.get("CrawlerName"),
-                arguments=each.get("Arguments", {}),
-            )
-            for each in given["Actions"]
-        ),
-        predicate=predicate
-        and Predicate(
-            logical=predicate["Logical"],
-            conditions=tuple(
-                Condition(
-                    job_name=each.get("JobName"),
-                    state=each.get("State"),
-                    crawler_name=each.get("CrawlerName"),
-                    crawl_state=each.get("CrawlState"),
-                    logical_operator=each["LogicalOperator"],
-                )
-                for each in predicate["Conditions"]
-            ),
-        ),
-    )
-
-
-class Recorder:
-    """Runs nothing, and remembers in which order it was asked to; the second job is told to fail on demand."""
-
-    def __init__(self, failing: str | None = None) -> None:
-        self.started: list[str] = []
-        self._failing = failing
-
-    def run(self, job, arguments, report) -> Outcome:
-        self.started.append(job.name)
-        return Outcome("FAILED", "told to") if job.name == self._failing else Outcome(SUCCEEDED)
-
-    def crawl(self, crawler: Crawler) -> Outcome:
-        self.started.append(crawler.name)
-        return Outcome(SUCCEEDED)
-
-    def stop(self) -> None: ...
-
-
-def order(workflow: Workflow, failing: str | None = None) -> list[str]:
-    recorder = Recorder(failing)
-    WorkflowRun(workflow, recorder, recorder.crawl).run()
-    return recorder.started
-
-
-def test_there_is_one_stack_for_storage_one_for_monitoring_and_one_for_each_workflow(assembly):
+def test_storage_and_monitoring_and_each_workflow_have_a_stack(assembly):
     prefix = f"catlake-{assembly.environment}"
     assert set(assembly.templates) == {f"{prefix}-{name}-stack" for name in ("storage", "monitoring", *WORKFLOWS)}
-    # A stack of the seeds would be overwritten: CloudFormation knows stacks by nothing but their names.
-    assert set(assembly.templates).isdisjoint(f"cat-prod-{name}-stack" for name in ("normalize", "etl2", "tokens"))
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_the_deployed_trigger_graph_is_the_one_that_runs_on_a_laptop(assembly, name):
-    ours, theirs = workflows(assembly)[name], deployed_workflow(assembly, name)
-    assert theirs.name == ours.name
-    assert sorted(theirs.triggers, key=lambda each: each.name) == sorted(ours.triggers, key=lambda each: each.name)
-    assert order(theirs) == order(ours)
-    for job in ours.jobs:
-        assert order(theirs, failing=job.name) == order(ours, failing=job.name)
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_the_resources_of_a_workflow_have_every_property_of_glues_requests_and_none_that_says_otherwise(assembly, name):
-    found = {
-        (each.type, each.properties["Name"]): each.properties
-        for each in assembly.resources("AWS::Glue::")
-        if _is_of(assembly, each, name)
-    }
-    for request in create_requests(workflows(assembly)[name], role="r", code_uri="c"):
-        kind = f"AWS::Glue::{request.operation.removeprefix('Create')}"
-        properties = found[kind, request.parameters["Name"]]
-        for key, value in request.parameters.items():
-            if key == "Role":
-                assert properties[key].startswith("arn:aws:iam:")
-            elif key == "Command":
-                assert {**properties[key], "ScriptLocation": ""} == {**value, "ScriptLocation": ""}
-            elif key == "DefaultArguments":
-                placed = {name: with_pseudo(text) for name, text in value.items()}
-                assert {name: properties[key][name] for name in value} == {
-                    **placed,
-                    "--extra-py-files": properties[key]["--extra-py-files"],
-                }
-            else:
-                assert properties[key] == value, (request.parameters["Name"], key)
 
 
 def test_a_trigger_is_made_after_all_that_it_names(assembly):
@@ -164,7 +42,7 @@ def test_a_trigger_is_made_after_all_that_it_names(assembly):
             for name, resource in template["Resources"].items()
             if resource["Type"].startswith("AWS::Glue::") and "Name" in resource["Properties"]
         }
-        for trigger in (each for each in assembly.resources("AWS::Glue::Trigger") if each.stack == stack):
+        for trigger in (each for each in assembly.resources(TRIGGER) if each.stack == stack):
             named = [("AWS::Glue::Workflow", trigger.properties["WorkflowName"])]
             conditions = trigger.properties.get("Predicate", {}).get("Conditions", [])
             for each in (*trigger.properties["Actions"], *conditions):
@@ -173,8 +51,8 @@ def test_a_trigger_is_made_after_all_that_it_names(assembly):
             assert {ids[each] for each in named} <= set(trigger.depends_on)
 
 
-def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict]]:
-    jobs = {job.name: job for workflow in workflows(assembly).values() for job in workflow.jobs}
+def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:
+    jobs = {job.name: job for workflow in deployed(assembly).workflows.values() for job in workflow.jobs}
     for resource in assembly.resources("AWS::Glue::Job"):
         yield jobs[resource.properties["Name"]], resource.properties
 
@@ -187,28 +65,15 @@ def test_every_job_takes_the_arguments_that_it_is_deployed_with_and_lacks_none(a
         # The parser refuses what it does not know, what is malformed, and a required argument that is not there.
         values = parse_arguments(declared, [job.script, *(text for pair in given.items() for text in pair)])
         assert values["environment"] == assembly.environment
-        assert values["lake_uri"] == (job.arguments["--lake_uri"])
+        assert values["lake_uri"] == job.arguments["--lake_uri"]
         checked += 1
-    assert checked == sum(len(flow.jobs) for flow in workflows(assembly).values())
+    assert checked == sum(len(workflow.jobs) for workflow in deployed(assembly).workflows.values())
 
 
-GLUES_OWN = {
-    "--additional-python-modules",
-    "--custom-logGroup-prefix",
-    "--enable-continuous-cloudwatch-log",
-    "--enable-metrics",
-    "--enable-observability-metrics",
-    "--extra-py-files",
-    "--job-bookmark-option",
-    "--job-language",
-    "--python-modules-installer-option",
-}
-"""https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html; Glue 5's page on logs."""
-
-
-def test_an_argument_that_is_not_the_jobs_is_one_that_glue_knows(assembly):
+def test_the_other_arguments_are_those_that_glue_reads_itself(assembly):
     for job, properties in job_templates(assembly):
-        assert set(properties["DefaultArguments"]) - set(job.arguments) <= GLUES_OWN
+        others = set(properties["DefaultArguments"]) - set(job.arguments)
+        assert others <= {*GLUE_ARGUMENTS, *OPTIONAL_GLUE_ARGUMENTS}
 
 
 def test_a_jobs_files_are_uploaded_with_the_deployment_and_are_those_of_the_checkout(assembly):
@@ -232,33 +97,12 @@ def test_a_job_logs_into_groups_of_its_own_that_are_encrypted_and_forgotten(asse
         assert prefix == f"/aws-glue/jobs/{job.name}"
         for kind in ("output", "error"):
             group = groups[f"{prefix}/{kind}"]
-            assert group["RetentionInDays"] == ENVIRONMENTS[assembly.environment].log_days
+            assert group["RetentionInDays"] == environment(assembly.environment).log_days
             assert "KmsKeyId" in group
 
 
-def test_every_contract_with_a_table_has_one_in_the_catalog_with_its_columns_and_place(assembly):
-    env = ENVIRONMENTS[assembly.environment]
-    tables = {each.properties["TableInput"]["Name"]: each.properties for each in assembly.resources("AWS::Glue::Table")}
-    at = deployment(OPTIONS[assembly.environment])
-    assert set(tables) == set(at.tables)
-    for name, table in at.tables.items():
-        of = contract(table.contract.name)
-        storage = tables[name]["TableInput"]["StorageDescriptor"]
-        assert storage["Columns"] == of.catalog_columns
-        assert tables[name]["TableInput"]["PartitionKeys"] == of.catalog_partitions
-        where = (tables[name]["DatabaseName"], storage["Location"])
-        if name == "compras_json":
-            assert where == (env.purchases_database, f"s3://{env.purchases_bucket}/compras/")
-        elif name.startswith("purchases_"):
-            # The report over all tenants, not one tenant's.
-            folder = f"s3://{env.purchases_bucket}/reports/compras/{name}.parquet/"
-            assert where == (env.purchases_database, folder)
-        else:
-            assert where == (env.database, f"s3://{env.bucket}/{of.path_template.rpartition('/')[0]}/")
-
-
 def test_the_buckets_are_private_encrypted_versioned_and_forget_old_versions_after_30_days(assembly):
-    env = ENVIRONMENTS[assembly.environment]
+    env = environment(assembly.environment)
     buckets = {each.properties["BucketName"]: each for each in assembly.resources("AWS::S3::Bucket")}
     assert set(buckets) == {env.bucket, env.purchases_bucket, env.resource("access-logs")}
     for name, bucket in buckets.items():
@@ -291,7 +135,7 @@ def test_only_tls_reaches_a_bucket(assembly):
 
 
 def test_everything_that_can_have_tags_has_those_of_the_cost_reports(assembly):
-    wanted = set(ENVIRONMENTS["prod"].tags("STORAGE"))
+    wanted = set(environment("prod").tags("STORAGE"))
     counted = 0
     for resource in assembly.resources():
         tags = resource.properties.get("Tags")
@@ -313,7 +157,7 @@ def test_prod_exports_each_source_two_hours_before_its_workflow_and_test_exports
     assert export["ScheduleExpression"] == "cron(30 2 * * ? *)"
     assert export["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
     assert json.loads(export["Target"]["Input"]) == {
-        "TableArn": "arn:aws:dynamodb:us-east-1:000000000000:table/cat-prod-catia-conversations-table",
+        "TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/cat-prod-catia-conversations-table",
         "S3Bucket": "cat-prod-normalize-reports",
         "S3Prefix": "exports/catia",
         "S3SseAlgorithm": "AES256",
@@ -323,12 +167,12 @@ def test_prod_exports_each_source_two_hours_before_its_workflow_and_test_exports
 
 
 def test_the_purchases_table_writes_into_the_stream_that_the_ingest_reads(assembly):
-    env = ENVIRONMENTS[assembly.environment]
+    env = environment(assembly.environment)
     (stream,) = assembly.resources("AWS::Kinesis::Stream")
     assert stream.properties["Name"] == env.purchases_stream
     (ingest,) = (each for job, each in job_templates(assembly) if job.module == "purchases_ingest")
     source = ingest["DefaultArguments"]["--source_uri"]
-    assert source == f"arn:aws:kinesis:us-east-1:000000000000:stream/{env.purchases_stream}"
+    assert source == f"arn:aws:kinesis:us-east-1:123456789012:stream/{env.purchases_stream}"
     (destination,) = assembly.resources("Custom::AWS")
     called = json.loads(destination.properties["Create"])
     assert (called["service"], called["action"]) == ("DynamoDB", "enableKinesisStreamingDestination")
@@ -358,11 +202,11 @@ def test_no_account_and_no_address_of_a_region_is_in_a_template(assembly):
 
 
 @pytest.mark.slow
-def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there(tmp_path):
+def test_a_deployment_creates_nothing_that_exists_already(tmp_path):
     options = {
         "environment": "test",
         "existing_bucket": "cat-legacy-reports",
-        # As the seeds call it, and as we would.
+        # The name that we would give it.
         "existing_purchases_bucket": "dev-compras-backup-s3-bucket",
         "existing": "cat_test_analytics_db, wg-cat-test-analytics,data",
     }
@@ -374,7 +218,7 @@ def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there
     assert databases == ["dev-compras-datacatalog"]
     assert not list(beside.resources("AWS::Athena::WorkGroup"))
     tables = {each.properties["TableInput"]["Name"] for each in beside.resources("AWS::Glue::Table")}
-    assert tables == set(deployment(OPTIONS["test"]).tables) - {"data"}
+    assert tables == {*deployment(OPTIONS["test"]).tables, CURRENT_PURCHASES} - {"data"}
     text = json.dumps(beside.templates)
     assert "cat-test-normalize-reports" not in text
     for job, properties in job_templates(beside):
@@ -382,13 +226,30 @@ def test_a_deployment_beside_the_seeds_makes_no_bucket_and_nothing_that_is_there
         assert properties["DefaultArguments"]["--lake_uri"] == f"s3://{own}"
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "error: -c environment is missing; write -c environment=test or -c environment=prod\n"),
-        ({"environment": "local"}, "error: -c environment=local: must be one of test, prod\n"),
-    ],
-)
-def test_a_deployment_without_its_environment_is_refused_in_one_line(options, message, tmp_path):
-    done = synthesize(options, tmp_path)
-    assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (1, message)
+@pytest.mark.slow
+def test_events_can_start_a_workflow_and_several_jobs_can_precede_one(tmp_path, monkeypatch):
+    build = WORKFLOWS["tokens"]
+
+    def changed(env):
+        workflow = build(env)
+        start, view = workflow.triggers
+        triggers = (replace(start, event=EventBatching(batch_size=5)), replace(view, after=(*view.after, "other")))
+        other = replace(workflow.jobs[0], name="other")
+        first = replace(triggers[0], starts=(*start.starts, "other"))
+        return replace(workflow, jobs=(*workflow.jobs, other), triggers=(first, triggers[1]))
+
+    monkeypatch.setitem(WORKFLOWS, "tokens", changed)
+    app({**cdk_context(), "environment": "test"}, str(tmp_path)).synth()
+    triggers = {each.properties["Name"]: each.properties for each in Assembly("test", tmp_path).resources(TRIGGER)}
+    start, view = triggers["cat-test-tokens-start"], triggers["cat-test-tokens-create-view"]
+    assert start["Type"] == "EVENT" and "StartOnCreation" not in start
+    assert start["EventBatchingCondition"] == {"BatchSize": 5, "BatchWindow": 900}
+    assert view["Predicate"]["Logical"] == "AND"
+    assert [each["JobName"] for each in view["Predicate"]["Conditions"]] == ["cat-test-tokens-consolidated", "other"]
+
+
+def test_a_wrong_option_is_one_line(tmp_path):
+    done = synthesize({"environment": "local"}, tmp_path)
+    assert done.returncode == 1
+    assert "-c environment=local" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The templates before the judges that there are without an account: AWS's service models, cfn-lint, cdk-nag."""
+"""The templates against all that checks them without an account: AWS's service models, cfn-lint, cdk-nag."""
 
 import json
 from functools import cache
@@ -20,14 +20,14 @@ def model(service: str) -> ServiceModel:
 
 
 def faults(request: ServiceRequest) -> str:
-    """What botocore has to say against a request: missing, unknown and wrongly typed parameters, broken limits."""
+    """What is wrong with a request for botocore: missing, unknown or wrongly typed parameters, broken limits."""
     shape = model(request.service).operation_model(request.operation).input_shape
     unknown = [f"unknown parameter {name}" for name in request.parameters if name not in shape.members]
     return "; ".join([*unknown, ParamValidator().validate(request.parameters, shape).generate_report()]).strip("; ")
 
 
 def requests(assembly: Assembly) -> list[ServiceRequest]:
-    """The requests of all resources, but of the CDK's own custom ones."""
+    """The requests for all resources except the CDK's own custom ones."""
     return [
         request
         for resource in assembly.resources()
@@ -37,9 +37,9 @@ def requests(assembly: Assembly) -> list[ServiceRequest]:
 
 
 def test_the_services_take_the_requests_of_every_resource(assembly):
-    told = {f"{each.service} {each.operation}": faults(each) for each in requests(assembly)}
-    assert len(told) > 20
-    assert {name: fault for name, fault in told.items() if fault} == {}
+    by_operation = {f"{each.service} {each.operation}": faults(each) for each in requests(assembly)}
+    assert len(by_operation) > 20
+    assert {name: fault for name, fault in by_operation.items() if fault} == {}
 
 
 def test_the_exports_are_requests_that_dynamodb_takes(assemblies):

@@ -1,191 +1,84 @@
-"""The model of workflows, held against Glue's own service model (botocore's), and the suite's workflows."""
+"""The model of workflows, compared with Glue's own service model (botocore's), and the suite's workflows."""
 
 from dataclasses import replace
 
 import botocore.session
 import pytest
-from botocore.model import ServiceModel
-from botocore.validate import ParamValidator
 
-from deploy.api import create_requests
-from deploy.cron import check_cron
-from deploy.environments import ENVIRONMENTS, LOCAL, PROD, TEST
-from deploy.model import (
-    COMMANDS,
-    CRAWL_STATES,
-    EXECUTION_CLASSES,
-    JOB_STATES,
-    LOGICAL_OPERATORS,
-    LOGICALS,
-    MAINTENANCE_WINDOW,
-    STREAMING,
-    TRIGGER_TYPES,
-    WORKER_TYPES,
-    Action,
-    Condition,
-    Crawler,
-    EventBatchingCondition,
-    Job,
-    Predicate,
-    Table,
-    Trigger,
-    Workflow,
-    WorkflowError,
-)
+from catlake.runtime.environment import RULES, environment, environment_names
+from deploy.cron import check_cron, earlier
+from deploy.deployment import Deployment
+from deploy.model import Access, Crawler, EventBatching, Job, Trigger, Workflow, WorkflowError
 from deploy.workflows import WORKFLOWS, conversations, purchases, purchases_report, tokens, tokens_archival
 
-ROLE = "arn:aws:iam::000000000000:role/glue"
+PROD = environment("prod")
+ENVIRONMENTS = [environment(name) for name in environment_names()]
+CRAWLER = Crawler(name="c", database="db", contract="curated_conversations")
 
-
-@pytest.fixture(scope="module")
-def glue() -> ServiceModel:
-    return botocore.session.get_session().get_service_model("glue")
+every_environment = pytest.mark.parametrize("env", ENVIRONMENTS, ids=lambda env: env.name)
 
 
 def job(name, **changes):
-    return Job(name=name, script=f"jobs/{name}.py", **changes)
-
-
-def stream(name, **changes):
-    return job(name, **{"command": STREAMING, "timeout": None, **changes})
-
-
-def on(name, state="SUCCEEDED"):
-    return Condition(job_name=name, state=state)
+    return Job(**{"name": name, "script": f"jobs/{name}.py", "access": Access(), **changes})
 
 
 def start(*names, name="start", **changes):
-    actions = tuple(Action(job_name=each) for each in names)
-    return Trigger(**{"name": name, "type": "ON_DEMAND", "actions": actions, **changes})
+    return Trigger(**{"name": name, "starts": names, **changes})
 
 
 def after(waited_for, *names, name=None):
-    return start(
-        *names,
-        name=name or f"after-{waited_for}",
-        type="CONDITIONAL",
-        predicate=Predicate(conditions=(on(waited_for),)),
-    )
+    return start(*names, name=name or f"after-{waited_for}", after=(waited_for,))
 
 
 def workflow(*triggers, jobs="ab", crawlers=()):
-    return Workflow(name="w", triggers=triggers, jobs=tuple(job(each) for each in jobs), crawlers=tuple(crawlers))
+    return Workflow(name="w", triggers=triggers, jobs=tuple(map(job, jobs)), crawlers=tuple(crawlers))
 
 
-CRAWLER = Crawler(name="c", database="db", table="data", path="reports/x/", contract="x")
+def graph(flow: Workflow):
+    return [(trigger.type, trigger.after, trigger.starts) for trigger in flow.triggers]
 
 
 def test_the_base_workflow_of_these_tests_is_valid():
-    assert workflow(start("a"), after("a", "b")).start.name == "start"
+    flow = workflow(start("a"), after("a", "b", "c"), crawlers=[CRAWLER])
+    assert (flow.start.name, [trigger.name for trigger in flow.conditional]) == ("start", ["after-a"])
+    assert flow.predecessors == {"a": (), "b": ("a",), "c": ("a",)}
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: workflow(start("a", "x"), after("a", "b")), "names job x, which the workflow does not have"),
-        (lambda: workflow(start("a"), after("x", "b")), "names job x, which the workflow does not have"),
-        (
-            lambda: workflow(start("a", "b", actions=(Action(crawler_name="a"),)), jobs="a"),
-            "names crawler a, which the workflow does not have",
-        ),
+        (lambda: workflow(start("a", "x"), after("a", "b")), "trigger start names x, which the workflow does not have"),
+        (lambda: workflow(start("a"), after("x", "b")), "names x, which the workflow does not have"),
         (lambda: workflow(start("a"), after("b", "b")), "a cycle, b → b"),
         (
             lambda: workflow(start("c"), after("a", "b"), after("b", "a"), jobs="abc"),
             "a cycle, a → b → a|a cycle, b → a → b",
         ),
-        (lambda: workflow(start("a"), start("b", name="other")), "2 start triggers, start, other; keep one"),
-        (
-            lambda: workflow(start("a"), start("b", name="other", type="EVENT")),
-            "2 start triggers, start, other; keep one",
-        ),
-        (lambda: workflow(after("a", "b")), "no start trigger; one must be SCHEDULED, ON_DEMAND, EVENT"),
+        (lambda: workflow(start("a"), start("b", name="other")), "2 start triggers, start, other; it needs one"),
+        (lambda: workflow(after("b", "a"), after("a", "b")), "0 start triggers, none; it needs one"),
         (lambda: workflow(start("a"), jobs="aa"), "2 of its members are the job or crawler a"),
         (
             lambda: workflow(start("a"), jobs="a", crawlers=[replace(CRAWLER, name="a")]),
             "2 of its members are the job or crawler a",
         ),
-        (
-            lambda: workflow(start("a"), after("a", "b", name="start")),
-            "2 of its members are the trigger start",
-        ),
+        (lambda: workflow(start("a"), after("a", "b", name="start")), "2 of its members are the trigger start"),
         (lambda: workflow(start("a")), "no trigger starts b"),
         (lambda: workflow(start("a"), jobs="a", crawlers=[CRAWLER]), "no trigger starts c"),
         (lambda: workflow(start("a", "b"), after("a", "b")), "b is started 2 times"),
-        (lambda: start("a", type="CONDITIONAL"), "a CONDITIONAL trigger needs a predicate"),
-        (lambda: start("a", type="SCHEDULED"), "a SCHEDULED trigger needs a schedule"),
-        (
-            lambda: start("a", type="WEEKLY"),
-            "type 'WEEKLY' is none of SCHEDULED, ON_DEMAND, EVENT, CONDITIONAL",
-        ),
+        (lambda: workflow(start(""), jobs=[""]), "job or crawler '': a name has 1 to 255 characters"),
         (lambda: start(), "it starts nothing"),
+        (lambda: start("a", after=("b",), schedule="cron(0 4 * * ? *)"), "after and schedule exclude each other"),
+        (lambda: start("a", after=("b",), event=EventBatching()), "after and event exclude each other"),
         (
-            lambda: start("a", schedule="cron(0 4 * * ? *)"),
-            "a schedule is for triggers of type SCHEDULED alone",
-        ),
-        (
-            lambda: start("a", predicate=Predicate(conditions=(on("a"),))),
-            "a predicate is for triggers of type CONDITIONAL alone",
-        ),
-        (
-            lambda: start("a", event_batching_condition=EventBatchingCondition()),
-            "a batching condition is for triggers of type EVENT alone",
-        ),
-        (
-            lambda: start("a", type="SCHEDULED", schedule="cron(0 4 * * *)"),
+            lambda: start("a", schedule="cron(0 4 * * *)"),
             r"trigger start: schedule cron\(0 4 \* \* \*\): an AWS cron has 6 fields, this one has 5",
         ),
-        (lambda: EventBatchingCondition(batch_size=0), "event batch size 0: Glue takes 1 to 100"),
-        (lambda: EventBatchingCondition(batch_window=901), "event batch window 901 s: Glue takes 1 to 900"),
-        (lambda: Predicate(conditions=()), "a predicate needs at least one condition"),
-        (lambda: Predicate(conditions=(on("a"),), logical="OR"), "logical 'OR' is none of AND, ANY"),
-        (lambda: on("a", "RUNNING"), "state 'RUNNING' is none of SUCCEEDED, STOPPED, FAILED, TIMEOUT"),
-        (lambda: on("a", "CANCELLED"), "condition on job a: state 'CANCELLED' is none of"),
-        (
-            lambda: Condition(crawler_name="c", crawl_state="STOPPED"),
-            "crawl state 'STOPPED' is none of SUCCEEDED, FAILED, CANCELLED",
-        ),
-        (lambda: Condition(crawler_name="c", state="FAILED"), "a crawler has a crawl state"),
-        (lambda: Condition(job_name="a", crawl_state="FAILED"), "a job has a state, not a crawl state"),
-        (lambda: Condition(state="FAILED"), "a condition names either a job or a crawler"),
-        (
-            lambda: Condition(job_name="a", state="FAILED", logical_operator="IS"),
-            "operator 'IS' is none of EQUALS",
-        ),
-        (lambda: Action(), "an action starts either a job or a crawler"),
-        (lambda: Action(job_name="a", crawler_name="c"), "an action starts either a job or a crawler"),
-        (lambda: Action(crawler_name="c", arguments={"--x": "1"}), "it takes no arguments"),
-        (lambda: job(" "), "job name ' '"),
-        (lambda: replace(job("a"), script="a.scala"), "script 'a.scala' is no .py file"),
-        (lambda: job("a", worker_type="G.3X"), "worker type 'G.3X' is none of"),
-        (lambda: job("a", number_of_workers=1), "1 workers; Spark on Glue needs at least 2"),
-        (lambda: job("a", timeout=0), "a timeout of 0 minutes; Glue takes 1 to 10080"),
-        (lambda: job("a", timeout=10_081), "a timeout of 10081 minutes; Glue takes 1 to 10080"),
-        (lambda: job("a", timeout=None), "a timeout of None minutes; Glue takes 1 to 10080"),
-        (lambda: job("a", worker_type="G.025X"), "worker type G.025X is for streaming jobs alone"),
-        (lambda: job("a", maintenance_window="Sun:8"), "a maintenance window is for streaming jobs alone"),
-        (lambda: job("a", command="glueray"), "command 'glueray' is none of glueetl, gluestreaming"),
-        (lambda: stream("a", timeout=60), "a timeout of 60 minutes would end the stream; leave it out"),
-        (lambda: stream("a", execution_class="FLEX"), "execution class FLEX is for batch jobs alone"),
-        (lambda: stream("a", maintenance_window="Sunday 8"), "maintenance window 'Sunday 8'; write a day and an hour"),
-        (lambda: stream("a", maintenance_window="Sun:24"), "maintenance window 'Sun:24'"),
-        (lambda: stream("a", max_concurrent_runs=2), "2 concurrent runs of a stream; two cannot share a checkpoint"),
-        (
-            lambda: replace(
-                workflow(start("a"), jobs="a"),
-                tables=(Table(database="db", contract="x", job_name="b", lake_uri="s3://b"),),
-            ),
-            "table x names job b, which the workflow does not have",
-        ),
-        (lambda: job("a", max_retries=11), "11 retries"),
-        (lambda: job("a", max_concurrent_runs=0), "0 concurrent runs"),
-        (lambda: job("a", execution_class="FAST"), "execution class 'FAST' is none of STANDARD, FLEX"),
-        (lambda: job("a", arguments={"x": "1"}), "argument 'x' must begin with --"),
-        (lambda: job("a", arguments={"--JOB_NAME": "a"}), "argument --JOB_NAME is Glue's own"),
-        (lambda: job("a", arguments={"--n": 1}), "argument --n must be text, not int"),
-        (lambda: replace(CRAWLER, path="/reports/x"), "must be a folder below the lake"),
+        (lambda: EventBatching(batch_size=0), "event batch size 0: Glue takes 1 to 100"),
+        (lambda: EventBatching(batch_window=901), "event batch window 901 s: Glue takes 1 to 900"),
+        (lambda: replace(CRAWLER, contract="tokens_daily").table, "contract tokens_daily has no catalog table"),
     ],
 )
-def test_a_wrong_workflow_is_refused_when_it_is_built_and_says_why(build, message):
+def test_a_wrong_workflow_is_refused_and_says_why(build, message):
     with pytest.raises(WorkflowError, match=message):
         build()
 
@@ -233,176 +126,132 @@ def test_a_schedule_that_is_no_aws_cron_says_which_field_breaks_which_rule(expre
 
 
 @pytest.mark.parametrize(
-    ("shape", "ours"),
+    ("expression", "minutes", "expected"),
     [
-        ("JobRunState", JOB_STATES),
-        ("CrawlState", CRAWL_STATES),
-        ("WorkerType", WORKER_TYPES),
+        ("cron(30 4 * * ? *)", 120, "cron(30 2 * * ? *)"),
+        ("cron(30 4 * * ? *)", 31, "cron(59 3 * * ? *)"),
+        ("cron(0 1 * * ? *)", 120, "cron(0 23 * * ? *)"),
+        ("cron(0 10 ? * MON-FRI *)", 60, "cron(0 9 ? * MON-FRI *)"),
     ],
 )
-def test_our_values_are_among_those_that_glue_knows(glue, shape, ours):
-    assert set(ours) <= set(glue.shape_for(shape).enum)
+def test_an_earlier_schedule_is_the_same_one_some_minutes_before(expression, minutes, expected):
+    assert earlier(expression, minutes) == expected
 
 
 @pytest.mark.parametrize(
-    ("shape", "ours"),
+    ("expression", "message"),
     [
-        ("TriggerType", TRIGGER_TYPES),
-        ("Logical", LOGICALS),
-        ("LogicalOperator", LOGICAL_OPERATORS),
-        ("ExecutionClass", EXECUTION_CLASSES),
+        ("cron(0/15 4 * * ? *)", "has no single time of the day"),
+        ("cron(0 1 ? * MON *)", "120 minutes before would be on the day before"),
+        ("cron(0 1 1 * ? *)", "120 minutes before would be on the day before"),
     ],
 )
-def test_where_a_job_may_use_every_value_we_have_them_all(glue, shape, ours):
-    assert set(ours) == set(glue.shape_for(shape).enum)
+def test_where_nothing_can_come_before_a_schedule_it_says_why(expression, message):
+    with pytest.raises(ValueError, match=message):
+        earlier(expression, 120)
 
 
-@pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_glue_takes_the_requests_of_every_workflow_in_every_environment(glue, name, env):
-    for request in create_requests(WORKFLOWS[name](env), role=ROLE, code_uri="s3://code/v1"):
-        shape = glue.operation_model(request.operation).input_shape
-        report = ParamValidator().validate(request.parameters, shape)
-        assert not report.has_errors(), f"{request.operation}: {report.generate_report()}"
+def test_the_values_that_an_environment_may_have_are_among_those_that_glue_knows():
+    glue = botocore.session.get_session().get_service_model("glue")
+    logs = botocore.session.get_session().get_service_model("logs")
+    known = {worker for worker in glue.shape_for("WorkerType").enum if RULES["stream_worker_type"].accepts(worker)}
+    assert known == {"G.025X", "G.1X", "G.2X", "G.4X", "G.8X"}
+    assert all(RULES["execution_class"].accepts(kind) for kind in glue.shape_for("ExecutionClass").enum)
+    window = glue.shape_for("MaintenanceWindow").metadata["pattern"]
+    assert RULES["maintenance_window"].accepts("Sun:23")
+    assert "Sun|Mon" in window
+    documented = logs.shape_for("PutRetentionPolicyRequest").members["retentionInDays"].documentation
+    assert all(RULES["log_days"].accepts(days) == (f" {days}," in documented) for days in (7, 14, 31, 90, 365))
+    assert {start("a", **more).type for more in ({}, {"after": ("b",)}, {"schedule": "cron(0 4 * * ? *)"})} | {
+        start("a", event=EventBatching()).type
+    } == set(glue.shape_for("TriggerType").enum)
 
 
-def test_every_part_of_a_rich_workflow_reaches_glues_requests(glue):
-    rich = Workflow(
-        name="w",
-        jobs=(job("a", max_retries=2), job("b")),
-        crawlers=(CRAWLER,),
-        triggers=(
-            start("a", type="EVENT", event_batching_condition=EventBatchingCondition(batch_size=5)),
-            start(
-                name="next",
-                type="CONDITIONAL",
-                predicate=Predicate(conditions=(on("a", "FAILED"), on("a", "TIMEOUT")), logical="ANY"),
-                actions=(Action(job_name="b", arguments={"--mode_of": "x"}), Action(crawler_name="c")),
-            ),
-        ),
-    )
-    requests = create_requests(rich, role=ROLE, code_uri="s3://code/v1/")
-    for request in requests:
-        shape = glue.operation_model(request.operation).input_shape
-        assert not ParamValidator().validate(request.parameters, shape).has_errors()
-    begin, follow = (request.parameters for request in requests if request.operation == "CreateTrigger")
-    assert begin["EventBatchingCondition"] == {"BatchSize": 5, "BatchWindow": 900}
-    assert "StartOnCreation" not in begin
-    assert follow["Predicate"] == {
-        "Logical": "ANY",
-        "Conditions": [
-            {"LogicalOperator": "EQUALS", "JobName": "a", "State": "FAILED"},
-            {"LogicalOperator": "EQUALS", "JobName": "a", "State": "TIMEOUT"},
-        ],
-    }
-    assert follow["Actions"] == [{"JobName": "b", "Arguments": {"--mode_of": "x"}}, {"CrawlerName": "c"}]
-    assert follow["StartOnCreation"] is True
-    first = next(request.parameters for request in requests if request.operation == "CreateJob")
-    assert first["MaxRetries"] == 2
-    assert first["Command"]["ScriptLocation"] == "s3://code/v1/jobs/a.py"
-    assert first["DefaultArguments"]["--extra-py-files"] == "s3://code/v1/catlake.zip"
-
-
-def test_a_stream_has_no_timeout_and_a_window_in_which_glue_starts_it_anew(glue):
-    rich = Workflow(
-        name="w",
-        jobs=(stream("a", worker_type="G.025X", maintenance_window="Sun:8", max_retries=3), job("b")),
-        triggers=(start("a", "b"),),
-    )
-    requests = create_requests(rich, role=ROLE, code_uri="s3://code/v1")
-    first, second = (request.parameters for request in requests if request.operation == "CreateJob")
-    assert not ParamValidator().validate(first, glue.operation_model("CreateJob").input_shape).has_errors()
-    assert (first["Command"]["Name"], second["Command"]["Name"]) == ("gluestreaming", "glueetl")
-    assert (first["MaintenanceWindow"], first["WorkerType"], first["MaxRetries"]) == ("Sun:8", "G.025X", 3)
-    assert not {"Timeout", "ExecutionClass"} & first.keys()
-    assert "MaintenanceWindow" not in second
-    assert (second["Timeout"], second["ExecutionClass"]) == (60, "STANDARD")
-
-
-def test_commands_and_windows_are_those_that_glue_documents(glue):
-    told = glue.shape_for("JobCommand").members["Name"].documentation
-    assert all(f"<code>{command}</code>" in told for command in COMMANDS)
-    assert glue.shape_for("MaintenanceWindow").metadata["pattern"] == f"^{MAINTENANCE_WINDOW.pattern}$"
-
-
-def test_a_request_that_glue_would_refuse_is_seen_by_the_validator(glue):
-    request = create_requests(conversations(PROD), role=ROLE, code_uri="s3://code")[-1]
-    wrong = {**request.parameters, "Predicate": {"Logical": "AND", "Condition": []}}
-    shape = glue.operation_model(request.operation).input_shape
-    assert ParamValidator().validate(wrong, shape).has_errors()
-
-
-def test_conversations_normalizes_then_curates_then_crawls():
-    flow = conversations(PROD)
-    assert [(trigger.type, str(trigger.predicate), trigger.actions[0].name) for trigger in flow.triggers] == [
-        ("SCHEDULED", "None", "cat-prod-etl1-normalize"),
-        ("CONDITIONAL", "cat-prod-etl1-normalize SUCCEEDED", "cat-prod-etl2-parquet"),
-        ("CONDITIONAL", "cat-prod-etl2-parquet SUCCEEDED", "cat-prod-curated-crawler"),
+@every_environment
+def test_conversations_normalizes_then_curates_then_crawls(env):
+    flow = conversations(env)
+    normalize, curate, crawler = (env.resource(name) for name in ("etl1-normalize", "etl2-parquet", "curated-crawler"))
+    assert graph(flow) == [
+        ("SCHEDULED" if env.schedule else "ON_DEMAND", (), (normalize,)),
+        ("CONDITIONAL", (normalize,), (curate,)),
+        ("CONDITIONAL", (curate,), (crawler,)),
     ]
-    assert [each.script for each in flow.jobs] == [
+    assert [member.script for member in flow.jobs] == [
         "jobs/conversations_normalize.py",
         "jobs/conversations_curate.py",
     ]
-    (crawler,) = flow.crawlers
-    assert (crawler.database, crawler.table) == ("cat_prod_analytics_db", "data")
-    assert crawler.path == "reports/etl-process2/data.parquet/"
+    (crawled,) = flow.crawlers
+    assert (crawled.database, crawled.table, crawled.path) == (
+        env.database,
+        "data",
+        "reports/etl-process2/data.parquet/",
+    )
 
 
-def test_only_prod_runs_conversations_by_itself_every_night():
-    assert conversations(PROD).start.schedule == "cron(30 4 * * ? *)"
-    for env in (TEST, LOCAL):
-        assert (conversations(env).start.type, conversations(env).start.schedule) == ("ON_DEMAND", None)
-
-
-def test_tokens_consolidates_every_night_in_prod_and_then_creates_the_view():
-    flow = tokens(PROD)
-    assert [(trigger.type, str(trigger.predicate), trigger.actions[0].name) for trigger in flow.triggers] == [
-        ("SCHEDULED", "None", "cat-prod-tokens-consolidated"),
-        ("CONDITIONAL", "cat-prod-tokens-consolidated SUCCEEDED", "cat-prod-tokens-view"),
+@every_environment
+def test_tokens_consolidates_and_then_creates_the_view(env):
+    flow = tokens(env)
+    consolidate, view = env.resource("tokens-consolidated"), env.resource("tokens-view")
+    assert graph(flow) == [
+        ("SCHEDULED" if env.schedule else "ON_DEMAND", (), (consolidate,)),
+        ("CONDITIONAL", (consolidate,), (view,)),
     ]
-    assert flow.start.schedule == "cron(30 4 * * ? *)"
-    assert [each.script for each in flow.jobs] == ["jobs/tokens_consolidate.py", "jobs/tokens_view.py"]
-    for env in (TEST, LOCAL):
-        assert (tokens(env).start.type, tokens(env).start.schedule) == ("ON_DEMAND", None)
+    assert [member.script for member in flow.jobs] == ["jobs/tokens_consolidate.py", "jobs/tokens_view.py"]
+    assert flow.start.schedule == env.schedule
 
 
-@pytest.mark.parametrize("env", [PROD, TEST, LOCAL], ids=lambda env: env.name)
-def test_only_a_person_starts_the_archive_of_the_old_table(env):
-    flow = tokens_archival(env)
-    assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
-        ("ON_DEMAND", f"cat-{env.name}-tokens-archival")
+def test_jobs_that_a_schedule_starts_refuse_the_export_of_the_night_before():
+    for env in ENVIRONMENTS:
+        jobs = {member.module: member.arguments for build in WORKFLOWS.values() for member in build(env).jobs}
+        given = {
+            module: values["--max_export_age_hours"]
+            for module, values in jobs.items()
+            if "--max_export_age_hours" in values
+        }
+        # A person says which export is meant.
+        assert given == (dict.fromkeys(("conversations_normalize", "tokens_consolidate"), "24") if env.schedule else {})
+
+
+@every_environment
+@pytest.mark.parametrize(
+    ("build", "script"),
+    [
+        (tokens_archival, "jobs/tokens_archive.py"),
+        (purchases, "jobs/purchases_ingest.py"),
+        (purchases_report, "jobs/purchases_report.py"),
+    ],
+)
+def test_a_person_starts_the_workflows_of_one_job(env, build, script):
+    flow = build(env)
+    (only,) = flow.jobs
+    assert graph(flow) == [("ON_DEMAND", (), (only.name,))]
+    assert (flow.name, only.script) == (only.name, script)
+
+
+@every_environment
+def test_the_ingest_of_purchases_is_a_stream_and_the_only_one(env):
+    streams = [member for build in WORKFLOWS.values() for member in build(env).jobs if member.streaming]
+    assert [(stream.name, stream.timeout, stream.execution_class) for stream in streams] == [
+        (env.purchases_resource("ingest"), None, "STANDARD")
     ]
-    assert [each.script for each in flow.jobs] == ["jobs/tokens_archive.py"]
-    # The message of a missing historical file names this job.
-    assert flow.jobs[0].name == f"cat-{env.name}-tokens-archival"
+    assert streams[0].worker_type == env.stream_worker_type
+    for build in WORKFLOWS.values():
+        for member in build(env).jobs:
+            assert member.streaming or (member.timeout, member.maintenance_window) == (env.timeout, None)
 
 
-@pytest.mark.parametrize("env", [PROD, TEST, LOCAL], ids=lambda env: env.name)
-def test_the_ingest_of_purchases_is_a_stream_that_a_person_starts_once(env):
-    flow = purchases(env)
-    (ingest,) = flow.jobs
-    assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
-        ("ON_DEMAND", f"{env.stage}-compras-ingest")
-    ]
-    assert (ingest.script, ingest.command, ingest.timeout) == ("jobs/purchases_ingest.py", "gluestreaming", None)
-    assert ingest.execution_class == "STANDARD"
-    (table,) = flow.tables
-    assert (table.database, table.contract) == (f"{env.stage}-compras-datacatalog", "compras_json")
-    assert (table.job_name, table.lake_uri) == (ingest.name, ingest.arguments["--lake_uri"])
-
-
-def test_test_streams_on_the_smallest_workers():
-    assert [purchases(env).jobs[0].worker_type for env in (PROD, TEST)] == ["G.1X", "G.025X"]
-
-
-@pytest.mark.parametrize("env", [PROD, TEST, LOCAL], ids=lambda env: env.name)
-def test_the_report_of_purchases_is_a_batch_job_that_a_person_starts(env):
-    flow = purchases_report(env)
-    (report,) = flow.jobs
-    assert [(trigger.type, trigger.actions[0].name) for trigger in flow.triggers] == [
-        ("ON_DEMAND", f"{env.stage}-compras-report")
-    ]
-    assert flow.name == report.name
-    assert (report.script, report.command) == ("jobs/purchases_report.py", "glueetl")
-    # All tenants: a person who wants one starts the job with --tenant_id.
+@every_environment
+def test_a_report_is_of_all_tenants_unless_a_person_says_otherwise(env):
+    (report,) = purchases_report(env).jobs
     assert set(report.arguments) == {"--environment", "--lake_uri"}
+
+
+@every_environment
+def test_each_table_is_in_the_database_and_the_bucket_of_the_job_that_publishes_it(env):
+    tables = Deployment(env).tables
+    ours = {name for name, table in tables.items() if table.database == env.purchases_database}
+    assert ours == {"compras_json", "purchases_current", "purchases_daily", "purchases_products"}
+    for name, table in tables.items():
+        assert table.bucket == (env.purchases_bucket if name in ours else env.bucket)
+    assert tables["compras_json"].job == env.purchases_resource("ingest")
+    assert {"data", "tokens_table_consolidated", "tokens_analysis", "token_costs"} <= tables.keys()

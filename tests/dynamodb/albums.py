@@ -1,4 +1,4 @@
-"""Music albums, exports of them, and the hands that break such exports."""
+"""Music albums, exports of them, and functions that damage such exports."""
 
 import base64
 import binascii
@@ -14,7 +14,8 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from catlake.dynamodb import attribute, find_export
-from catlake.dynamodb import export_reader as reader
+from catlake.dynamodb.export_lines import JSON, ItemLines
+from catlake.dynamodb.export_reader import Decoder, read_data_file
 from catlake.runtime.files import LocalFiles
 from tests.samples.export_files import Item, Line, write_export
 
@@ -51,7 +52,7 @@ def titled(*titles: str) -> list[Item]:
 
 
 def write(folder: Path, *items: Line, time: str = TIME, files: int = 1, empty_files: int = 0, **options: Any) -> Path:
-    """An export of some albums, of one data file unless told; its folder."""
+    """Writes an export of some albums, by default in one data file; returns its folder."""
     return write_export(
         folder,
         items,
@@ -71,8 +72,8 @@ def column(data_type: T.DataType, name: str = "Title", **options: Any) -> T.Stru
 def batches(folder: Path | str, schema: T.StructType = TITLES, **options: Any) -> list[pa.RecordBatch]:
     """What the tasks of the reader make of an export, in this process: thousands of cases without Spark."""
     export = find_export(LocalFiles(), str(folder))
-    decoder = reader._Decoder(schema, options.get("each_batch"))
-    return [batch for file in export.files for batch in reader._read_file(LocalFiles(), file, decoder)]
+    decoder, lines = Decoder(schema, options.get("each_batch")), ItemLines(JSON)
+    return [batch for file in export.files for batch in read_data_file(LocalFiles(), file, lines, decoder)]
 
 
 def rows(folder: Path | str, schema: T.StructType = TITLES, **options: Any) -> list[dict[str, Any]]:

@@ -49,14 +49,14 @@ def write_changes(
     edit_entries(
         export, lambda entry: {**entry, "dataFileS3Key": f"AWSDynamoDB/data/{Path(entry['dataFileS3Key']).name}"}
     )
-    told = {
+    fields = {
         "exportType": "INCREMENTAL_EXPORT",
         "exportTime": None,
         "exportFromTime": start,
         "exportToTime": end,
         "outputView": "NEW_AND_OLD_IMAGES",
     }
-    edit_summary(export, **{**told, **summary})
+    edit_summary(export, **{**fields, **summary})
     return export
 
 
@@ -71,11 +71,11 @@ def ion_value(value: dict[str, Any]) -> Any:
         case "NULL":
             return None
         case "M":
-            return {name: ion_value(each) for name, each in body.items()}
+            return {name: ion_value(inner) for name, inner in body.items()}
         case "L":
-            return [ion_value(each) for each in body]
+            return [ion_value(inner) for inner in body]
         case "SS" | "NS" | "BS":
-            elements = [ion_value({tag[0]: each}) for each in body]
+            elements = [ion_value({tag[0]: inner}) for inner in body]
             return IonPyList.from_value(IonType.LIST, elements, (f"$dynamodb_{tag}",))
         case _:
             return body
@@ -84,9 +84,9 @@ def ion_value(value: dict[str, Any]) -> Any:
 def ion_line(line: dict[str, Any]) -> bytes:
     """A line of an Ion export, from the line of the JSON export."""
     if "Item" in line:
-        top: dict[str, Any] = {"Item": {name: ion_value(each) for name, each in line["Item"].items()}}
+        top: dict[str, Any] = {"Item": {name: ion_value(inner) for name, inner in line["Item"].items()}}
     else:
-        top = {"Record": {part: {name: ion_value(each) for name, each in line[part].items()} for part in line}}
+        top = {"Record": {part: {name: ion_value(inner) for name, inner in line[part].items()} for part in line}}
     text: str = simpleion.dumps(top, binary=False)
     return text.encode()
 

@@ -267,13 +267,15 @@ LEAVES = st.one_of(
 
 def structs(inner: st.SearchStrategy[T.DataType]) -> st.SearchStrategy[T.DataType]:
     return st.dictionaries(TEXT, inner, min_size=1, max_size=4).map(
-        lambda fields: T.StructType([attribute(name, each) for name, each in fields.items()])
+        lambda fields: T.StructType([attribute(name, data_type) for name, data_type in fields.items()])
     )
 
 
 TYPES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(inner.map(T.ArrayType), inner.map(lambda each: T.MapType(STRING, each)), structs(inner)),
+    lambda inner: st.one_of(
+        inner.map(T.ArrayType), inner.map(lambda values: T.MapType(STRING, values)), structs(inner)
+    ),
     max_leaves=8,
 )
 
@@ -313,9 +315,9 @@ def exported(value: Any) -> Any:
         case bytes():
             return base64.b64encode(value).decode()
         case set() | list():
-            return [exported(each) for each in value]
+            return [exported(inner) for inner in value]
         case dict():
-            return {key: exported(each) for key, each in value.items()}
+            return {key: exported(inner) for key, inner in value.items()}
         case _:
             return value
 
@@ -328,10 +330,10 @@ def as_columns(data_type: T.DataType, value: Any) -> Any:
         case T.BinaryType():
             return bytes(value)
         case T.ArrayType():
-            inner = [as_columns(data_type.elementType, each) for each in value]
-            return sorted(inner) if isinstance(value, set) else inner
+            elements = [as_columns(data_type.elementType, element) for element in value]
+            return sorted(elements) if isinstance(value, set) else elements
         case T.MapType():
-            return [(key, as_columns(data_type.valueType, each)) for key, each in value.items()]
+            return [(key, as_columns(data_type.valueType, inner)) for key, inner in value.items()]
         case T.StructType():
             return {field.name: as_columns(field.dataType, value.get(field.name)) for field in data_type.fields}
         case _:
@@ -345,7 +347,7 @@ def in_order_of_sets(data_type: T.DataType, value: Any, found: Any) -> Any:
             return sorted(found)
         case T.ArrayType() if value is not None:
             pairs = zip(value, found, strict=True)
-            return [in_order_of_sets(data_type.elementType, each, got) for each, got in pairs]
+            return [in_order_of_sets(data_type.elementType, inner, got) for inner, got in pairs]
         case T.MapType() if value is not None:
             return [(key, in_order_of_sets(data_type.valueType, value[key], got)) for key, got in found]
         case T.StructType() if value is not None:
@@ -405,7 +407,7 @@ def json_text(value: Any) -> str:
         case list():
             return "[" + ", ".join(map(json_text, value)) + "]"
         case dict():
-            return "{" + ", ".join(f"{json.dumps(key)}: {json_text(each)}" for key, each in value.items()) + "}"
+            return "{" + ", ".join(f"{json.dumps(key)}: {json_text(inner)}" for key, inner in value.items()) + "}"
         case _:
             return json.dumps(value)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from catlake.dynamodb import find_export
-from catlake.dynamodb.export_manifest import refuse_stale
+from catlake.dynamodb import ExportChain, find_export, find_exports
+from catlake.dynamodb.export_selection import refuse_stale
 from catlake.runtime.errors import ExportError
 from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import (
@@ -30,11 +30,15 @@ def found(folder: Path | str) -> Path:
     return Path(find_export(LocalFiles(), str(folder)).uri)
 
 
+def full_alone(folder: Path) -> ExportChain:
+    return find_exports(LocalFiles(), str(folder), incremental=False)
+
+
 def titles(folder: Path | str) -> list[str]:
     return sorted(row["Title"] for row in rows(folder))
 
 
-def test_an_export_tells_what_it_is(tmp_path: Path) -> None:
+def test_an_export_has_the_facts_of_its_manifests(tmp_path: Path) -> None:
     folder = write(tmp_path, *titled("Uno", "Dos", "Tres"), files=2, empty_files=1)
     export = find_export(LocalFiles(), str(tmp_path))
     assert export.uri == str(folder)
@@ -43,7 +47,7 @@ def test_an_export_tells_what_it_is(tmp_path: Path) -> None:
     assert export.item_count == 3
     assert [file.item_count for file in export.files] == [2, 1, 0]
     assert {Path(file.uri).name for file in export.files} == {
-        Path(each["dataFileS3Key"]).name for each in entries(folder)
+        Path(entry["dataFileS3Key"]).name for entry in entries(folder)
     }
 
 
@@ -200,7 +204,7 @@ def test_a_filtered_export_is_refused_by_name_unless_it_is_allowed(filtered: str
         "; export the table without a filter, name another export, or give --allow_filtered_export true"
     )
     allowed = find_export(LocalFiles(), str(tmp_path), allow_filtered=True)
-    assert (allowed.uri, bool(allowed.part)) == (str(part), True)
+    assert (allowed.uri, bool(allowed.filter)) == (str(part), True)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_a_filtered_export_is_refused_by_name_unless_it_is_allowed(filtered: str
 def test_an_empty_filter_is_none(nothing: dict[str, object], tmp_path: Path) -> None:
     folder = write(tmp_path, *titled("Uno"))
     edit_summary(folder, **nothing)
-    assert find_export(LocalFiles(), str(tmp_path)).part is None
+    assert find_export(LocalFiles(), str(tmp_path)).filter is None
 
 
 def test_a_filtered_export_that_is_not_the_newest_harms_nobody(tmp_path: Path) -> None:
@@ -223,15 +227,15 @@ def test_a_filtered_export_that_is_not_the_newest_harms_nobody(tmp_path: Path) -
 def test_exports_of_several_tables_are_refused_with_tables_and_folders(tmp_path: Path) -> None:
     other = TABLE.replace("albums", "books") + "2"
     albums = [
-        write(tmp_path / "a", *titled(str(day)), time=f"2025-08-0{day}T05:00:00Z", seed=day) for day in range(1, 6)
+        write(tmp_path / "a", *titled(str(day)), time=f"2025-08-0{day}T05:00:00Z", seed=day) for day in range(1, 3)
     ]
     books = write(tmp_path / "b", *titled("Book"), time=LATE, seed=9)
     edit_summary(books, tableArn=other)
     with pytest.raises(ExportError) as raised:
         find_export(LocalFiles(), str(tmp_path))
     assert str(raised.value) == (
-        f"{tmp_path}: exports of 2 tables lie there ({TABLE} in {albums[0]}, {albums[1]}, {albums[2]} and 2 more; "
-        f"{other} in {books}); give the folder of one table's"
+        f"{tmp_path}: exports of 2 tables lie there ({TABLE} in {albums[-1]}; {other} in {books}); "
+        "give the folder of one table's"
     )
     assert found(tmp_path / "a") == albums[-1]
 
@@ -254,9 +258,9 @@ def test_an_old_broken_export_is_named_and_the_newest_good_one_is_read(how: str,
     old = write(tmp_path, *titled("Old"), time=EARLY, seed=1)
     good = write(tmp_path, *titled("Good"), time=LATE, seed=2)
     BROKEN_SUMMARIES[how](old)
-    export = find_export(LocalFiles(), str(tmp_path))
-    assert export.uri == str(good)
-    (left_out,) = export.left_out
+    chain = full_alone(tmp_path)
+    assert chain.full.uri == str(good)
+    (left_out,) = chain.left_out
     assert left_out.uri == str(old)
     assert left_out.reason.startswith(f"broken: {old}")
 
@@ -274,16 +278,16 @@ def test_an_altered_time_that_its_folders_name_belies_stops_nobody(tmp_path: Pat
     altered = shutil.copytree("tests/data/real_world/md5-named-checksums/md5", tmp_path / "old")
     assert '"exportTime":"2029-' in next(altered.rglob("manifest-summary.json")).read_text().replace(" ", "")
     good = write(tmp_path, *titled("Good"), time=LATE)
-    export = find_export(LocalFiles(), str(tmp_path))
-    assert (export.uri, len(export.left_out)) == (str(good), 1)
+    chain = full_alone(tmp_path)
+    assert (chain.full.uri, len(chain.left_out)) == (str(good), 1)
 
 
 def test_a_broken_export_of_no_known_time_is_named_and_stops_nobody(tmp_path: Path) -> None:
     good = write(tmp_path, *titled("Good"), time=EARLY, seed=1)
     broken = write(tmp_path, *titled("?"), time=LATE, seed=2).rename(tmp_path / "a copy")
     BROKEN_SUMMARIES["no JSON"](broken)
-    export = find_export(LocalFiles(), str(tmp_path))
-    assert (export.uri, [each.uri for each in export.left_out]) == (str(good), [str(broken)])
+    chain = full_alone(tmp_path)
+    assert (chain.full.uri, [export.uri for export in chain.left_out]) == (str(good), [str(broken)])
 
 
 def test_a_broken_incremental_export_is_nothing_to_who_reads_full_ones(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_line_that_cannot_be_read_is_rejected_and_all_others_are_read(tmp_path
         (b'{"Item": {"Title": ' + b'{"L": [' * 300 + b"]}" * 300 + b"}}", "attribute Title: not writable as JSON"),
     ],
 )
-def test_a_malformed_line_tells_its_reason_and_keeps_its_text(line: bytes, reason: str, tmp_path: Path) -> None:
+def test_a_malformed_line_gets_its_reason_and_keeps_its_text(line: bytes, reason: str, tmp_path: Path) -> None:
     folder = write(tmp_path, ALBUM)
     sound = encode(ALBUM).encode()
     replace_lines(folder, sound, line, sound)
@@ -249,7 +249,7 @@ def test_an_item_without_a_required_attribute_is_rejected(title: Any, tmp_path: 
     assert whole[REJECTED] is None
 
 
-def test_the_first_reason_of_an_item_is_told(tmp_path: Path) -> None:
+def test_the_first_reason_of_an_item_is_kept(tmp_path: Path) -> None:
     write(tmp_path, album(Year={"S": "?"}, Title=None))
     schema = T.StructType([attribute("Year", T.LongType()), attribute("Title", TEXT, required=True)])
     assert [row["reason"] for row in rejected(tmp_path, schema)] == ["attribute Year: expected N, found S"]
@@ -429,15 +429,16 @@ if "zlib" in sys.argv[2]:
     sys.modules["isal"] = None  # as if it were not installed
 from pyspark.sql import types as T
 from catlake.dynamodb import attribute, find_export, export_reader as reader
+from catlake.dynamodb.export_lines import JSON, ItemLines
 from catlake.runtime.files import LocalFiles
 schema = T.StructType([attribute("Title", T.StringType()), attribute("Ratings", T.ArrayType(T.DecimalType(3, 1)))])
 files, digest, count = LocalFiles(), hashlib.sha256(), 0
 for file in find_export(files, sys.argv[1]).files:
-    for batch in reader._read_file(files, file, reader._Decoder(schema, None)):
+    for batch in reader.read_data_file(files, file, ItemLines(JSON), reader.Decoder(schema)):
         digest.update(json.dumps(batch.to_pylist()[::50], default=str).encode())
         count += batch.num_rows
 print(json.dumps({
-    "engine": reader._GzipFile.__module__,
+    "engine": reader.GzipFile.__module__,
     "rows": count,
     "digest": digest.hexdigest(),
     "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -460,7 +461,9 @@ def measured(folder: Path, engine: str = "isal") -> dict[str, Any]:
 
 def repeated(folder: Path, mebibytes: int) -> Path:
     """An export of one file with the same lines over and over: large, yet quick to write and to read."""
-    lines = b"".join(encode(item).encode() + b"\n" for item in titled(*(f"{each:04d}" * 20 for each in range(1000))))
+    lines = b"".join(
+        encode(item).encode() + b"\n" for item in titled(*(f"{number:04d}" * 20 for number in range(1000)))
+    )
     times = (mebibytes << 20) // len(lines)
     member = gzip.compress(lines, 1)
     export = write(folder, ALBUM)
@@ -492,7 +495,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "gzip or cut_off or 
 """
 
 
-def test_without_isal_broken_files_are_told_alike() -> None:
+def test_without_isal_broken_files_give_the_same_errors() -> None:
     tests = str(Path(__file__).with_name("test_broken_exports.py"))
     done = subprocess.run([sys.executable, "-c", WITHOUT_ISAL, tests], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -80,7 +80,7 @@ def test_incremental_exports_are_ordered_by_their_windows_whatever_their_folders
     first = write_changes(tmp_path / "2025/08/04/06", start=AT_5, end=AT_6, seed=3)
     middle = write_changes(tmp_path / "a", start=AT_6, end=AT_7, seed=4, outputView="NEW_IMAGE")
     found = chain(tmp_path)
-    assert [Path(each.export.uri) for each in found.increments] == [first, middle, last]
+    assert [Path(export.uri) for export in found.increments] == [first, middle, last]
     assert found.state_time.isoformat() == "2025-08-04T08:00:00+00:00"
     assert found.left_out == ()
 
@@ -134,7 +134,7 @@ def test_a_window_before_the_full_export_is_left_out_and_named(tmp_path: Path) -
     before = write_changes(tmp_path, start=AT_5, end=AT_6)
     found = chain(tmp_path)
     assert found.increments == ()
-    assert [(Path(each.uri), each.reason) for each in found.left_out] == [
+    assert [(Path(export.uri), export.reason) for export in found.left_out] == [
         (before, "ends at 2025-08-04T06:00:00+00:00, not after the full export")
     ]
 
@@ -181,7 +181,7 @@ def test_a_broken_window_of_before_the_full_export_is_named_and_a_later_one_stop
     full(tmp_path, time=AT_6)
     old = write_changes(tmp_path, start=AT_5, end=AT_6)
     (old / "manifest-summary.md5").write_text("AAAAAAAAAAAAAAAAAAAAAA==")
-    assert [Path(each.uri) for each in chain(tmp_path).left_out] == [old]
+    assert [Path(export.uri) for export in chain(tmp_path).left_out] == [old]
     later = write_changes(tmp_path, start=AT_6, end=AT_7, seed=3)
     (later / "manifest-summary.md5").write_text("AAAAAAAAAAAAAAAAAAAAAA==")
     with pytest.raises(ExportError, match=f"^{later}/manifest-summary.json: does not match .*; it may be newer than"):
@@ -204,7 +204,7 @@ def test_empty_segments_of_the_shared_datas_keys_are_none_on_disk(form: str, tmp
     export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
     edit_entries(export, lambda entry: {**entry, "dataFileS3Key": form.format(entry["dataFileS3Key"])})
     (increment,) = chain(tmp_path).increments
-    assert [Path(file.uri).parent for file in increment.export.files] == [tmp_path / "AWSDynamoDB" / "data"]
+    assert [Path(file.uri).parent for file in increment.files] == [tmp_path / "AWSDynamoDB" / "data"]
 
 
 def test_a_newer_full_export_begins_a_new_chain(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_incremental_exports_alone_ask_for_a_full_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("fields", "message"),
     [
         ({"outputView": "OLD_IMAGE"}, "outputView OLD_IMAGE is not supported"),
         ({"exportFromTime": AT_6}, "is not before exportToTime"),
@@ -232,14 +232,14 @@ def test_incremental_exports_alone_ask_for_a_full_one(tmp_path: Path) -> None:
         ({"itemCount": 7}, "counts 7 items but manifest-files.json lists 0"),
     ],
 )
-def test_a_summary_that_makes_no_sense_is_told(told: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_summary_that_makes_no_sense_is_refused(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
     full(tmp_path, time="2025-08-04T04:00:00Z")
-    write_changes(tmp_path, start="2025-08-04T04:00:00Z", end=AT_6, **told)
+    write_changes(tmp_path, start="2025-08-04T04:00:00Z", end=AT_6, **fields)
     with pytest.raises(ExportError, match=message):
         chain(tmp_path)
 
 
-def test_a_missing_data_file_of_an_incremental_export_is_told(tmp_path: Path) -> None:
+def test_a_missing_data_file_of_an_incremental_export_is_named(tmp_path: Path) -> None:
     full(tmp_path)
     export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
     shutil.rmtree(export.parent / "data")
@@ -400,7 +400,7 @@ def with_length(columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
         {
             "Title": titles,
             "Year": [None if title is None else len(title) for title in titles],
-            REASON: [None if each else "no year" for each in years],
+            REASON: [None if year else "no year" for year in years],
         }
     )
 
@@ -441,7 +441,7 @@ def test_a_chain_of_the_full_export_alone_is_read_without_a_shuffle(spark: Spark
     ]
 
 
-def test_a_window_whose_data_changed_on_the_way_is_told(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_window_whose_data_changed_on_the_way_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     full(tmp_path)
     export = write_changes(tmp_path, change("Uno", PAST_5), start=AT_5, end=AT_6)
     for file in (export.parent / "data").iterdir():

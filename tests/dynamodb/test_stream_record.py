@@ -66,7 +66,7 @@ UNNUMBERED = {"SequenceNumber": None}
         (1752526401, UNNUMBERED, {"recordFormat": None}, 0),
     ],
 )
-def test_without_a_named_unit_the_form_of_the_record_tells_it(
+def test_without_a_named_unit_the_form_of_the_record_decides(
     time: Any, change: dict[str, Any], more: dict[str, Any], microsecond: int
 ) -> None:
     found = parse_record(line(None, {"ApproximateCreationDateTime": time, **change}, **more))

@@ -25,10 +25,11 @@ import pytest
 
 from catlake.contracts.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register_documents
-from catlake.purchases.events import document
+from catlake.purchases.event_document import DocumentSettings, document
+from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
-from deploy.environments import PROD
+from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
 from tests.engines.trino import Trino, as_json
@@ -44,8 +45,10 @@ KILLS = int(os.environ.get("CATLAKE_KILLS", "3"))
 SEED = int(os.environ.get("CATLAKE_KILLS_SEED", "20251120"))
 PATIENCE = 120
 """Seconds that anything may take before the test gives up."""
+PROD = runtime_environment("prod")
 DOCUMENTS = contract("compras_json")
-STATEMENTS = sorted(SQL.glob(f"{PURCHASES}*.sql"))
+VIEW = SQL / f"{CURRENT_PURCHASES}.view.sql"
+STATEMENTS = sorted(set(SQL.glob(f"{PURCHASES}*.sql")) - {VIEW})
 
 
 class Parts:
@@ -141,7 +144,8 @@ def deploy(lake: Place, glue: Any) -> None:
     """What a deployment makes of the catalog."""
     glue.create_database(DatabaseInput={"Name": PROD.purchases_database})
     declared = table_input(DOCUMENTS, lake.root.replace("s3a://", "s3://"))
-    glue.create_table(DatabaseName=PROD.purchases_database, TableInput=declared)
+    for table_or_view in (declared, current_purchases_view(PROD.purchases_database)):
+        glue.create_table(DatabaseName=PROD.purchases_database, TableInput=table_or_view)
 
 
 def partitions(glue: Any) -> set[str]:
@@ -153,7 +157,8 @@ def partitions(glue: Any) -> set[str]:
 
 def documents_of(records: list[bytes]) -> dict[str, bytes]:
     """What an undisturbed run makes of records: an event's document comes of the event alone."""
-    made = [document(record, PROD.purchases_resource("ingest"), PROD.stage) for record in records]
+    settings = DocumentSettings.of(PROD)
+    made = [document(record, settings) for record in records]
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
 
@@ -166,6 +171,7 @@ def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[
     of = table(lake / "bucket")
     with changed(lake / CATALOG) as db:
         register_documents(db, of)
+        execute_athena(db, of.database, VIEW.read_text())
         return {file.name: as_json(execute_athena(db, of.database, file.read_text()).fetchall()) for file in STATEMENTS}
 
 
@@ -237,7 +243,14 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert purchases == Counter(tenant for tenant, _ in tables.living)
     parts.end("compared with DuckDB, and with what stands in the tables")
 
-    job = ("--JOB_NAME", PROD.purchases_resource("report"), "--environment", PROD.name, "--lake_uri", lake.root)
+    job = (
+        "--JOB_NAME",
+        PROD.purchases_resource("report"),
+        "--environment",
+        PROD.name,
+        "--lake_uri",
+        lake.root,
+    )
     reported = spark_submit("purchases_report", *job, **variables)
     assert reported.code == 0, reported.stderr
     file = lake.tree("reports/compras/purchases_current.parquet")["data.parquet"]

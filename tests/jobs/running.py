@@ -16,7 +16,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.runtime.environment import ENVIRONMENTS
+from catlake.runtime.environment import environment as environment_named
 from catlake.runtime.run import Run
 from tests.places import Folder
 from tests.samples.export_files import write_export
@@ -65,7 +65,7 @@ def run_of(
     **more: Any,
 ) -> Run:
     """One run of a job's main on 20 November 2025, without the process around it."""
-    of = ENVIRONMENTS[environment]
+    of = environment_named(environment)
     arguments = {
         "run_date": date(2025, 11, 20),
         "max_export_age_hours": None,
@@ -127,7 +127,7 @@ def finished(
 
 
 def command(script: str, *arguments: str, jars: Sequence[Path] = ()) -> list[str]:
-    """The command line of DESIGN, "Arguments: a contract"; `jars` are what Glue has of its own."""
+    """The command line of a job; `jars` are what Glue has of its own."""
     return [
         str(BIN / "spark-submit"),
         *(["--jars", ",".join(map(str, jars))] if jars else []),

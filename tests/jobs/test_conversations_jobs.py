@@ -1,4 +1,4 @@
-"""The jobs of the conversations pipeline as they are started, on a folder and on S3 (SPEC 2, 5; DESIGN)."""
+"""The jobs of the conversations pipeline as they are started, on a folder and on S3."""
 
 import json
 import threading
@@ -91,6 +91,7 @@ def test_a_rerun_of_curate_in_another_process_gives_the_same_bytes(
     assert (tmp_path / PARQUET).read_bytes() == expected[1]
 
 
+@pytest.mark.slow
 def test_a_misspelt_argument_ends_spark_submit_with_one_message_and_nothing_written(tmp_path: Path) -> None:
     packaged()
     done = spark_submit(NORMALIZE, "--JOB_NAME", "x", "--lake_uri", str(tmp_path), "--export_url", "e")
@@ -131,6 +132,7 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
     assert summary["outputs"][0]["uri"] == f"{everyday}/{CSV}"
 
 
+@pytest.mark.slow
 def test_a_rerun_gives_the_same_bytes_however_spark_divides_the_work(
     spark: SparkSession, run: RunScript, tmp_path: Path
 ) -> None:
@@ -149,12 +151,15 @@ def test_a_stale_export_fails_the_run_with_its_age(run: RunScript, tmp_path: Pat
     done = run(NORMALIZE, tmp_path / "lake", export_uri=export, max_export_age_hours=23)
     assert done.code == 1
     assert "its newest state is of 2025-11-20 00:00 UTC, 24 hours old, and the limit is 23" in done.last["error"]
-    assert run(NORMALIZE, tmp_path / "lake", export_uri=export, max_export_age_hours=24).code == 0
 
 
 def test_a_broken_export_leaves_the_old_result_whole(run: RunScript, tmp_path: Path) -> None:
     lake, export = tmp_path / "lake", small_export(tmp_path / "export")
-    assert run(NORMALIZE, lake, environment="prod", export_uri=export).code == 0
+    old = export / "AWSDynamoDB/01700000000000-0123abcd"
+    old.mkdir()
+    (old / "manifest-summary.json").write_text("<html>")
+    done = run(NORMALIZE, lake, environment="prod", export_uri=export)
+    assert (done.code, done.event("export_left_out")["uri"]) == (0, str(old))
     before = (lake / CSV).read_bytes()
     largest = max(export.rglob("*.json.gz"), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-20])
@@ -168,28 +173,13 @@ def test_a_broken_export_leaves_the_old_result_whole(run: RunScript, tmp_path: P
     assert not (lake / "_staging" / NORMALIZE / failed.last["run"]).exists()
 
 
-def test_too_many_quarantined_fail_the_job_after_writing(
-    run: RunScript, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
-) -> None:
-    failed = run(NORMALIZE, tmp_path, environment="prod", export_uri=export, max_quarantined=0)
-    assert failed.code == 1
-    assert "1 records are in quarantine, more than the limit of 0" in failed.stderr
-    assert (tmp_path / CSV).read_bytes() == expected[0]
-
-
 def test_an_argument_goes_before_the_environments_default(run: RunScript, tmp_path: Path, export: Path) -> None:
     done = run(NORMALIZE, tmp_path, environment="prod", export_uri=export, first_date="none", excluded_cities="tunja")
     assert done.code == 0, done.stderr
-    # Ana's and Fabio's earliest city: Fabio's, whose too early conversation is kept now, is Cali.
     users = [line.partition(",")[0] for line in (tmp_path / CSV).read_text(encoding="utf-8").splitlines()]
-    assert [name for name in users if name in ("ana", "beto", "carla", "dario", "elena", "fabio")] == [
-        "ana",
-        "beto",
-        "carla",
-        "dario",
-        "elena",
-        "fabio",
-    ]
+    # Fabio's conversation, which is too early for the environment, is kept; so is everybody from Cali.
+    names = ["ana", "beto", "carla", "dario", "elena", "fabio"]
+    assert [name for name in users if name in names] == names
 
 
 @pytest.mark.parametrize("pattern", ["cali(", ""])
@@ -245,8 +235,6 @@ def test_half_of_what_normalize_published_is_refused_by_curate(run: RunScript, t
     assert f"published were 4 rows, {len(whole)} bytes" in failed.last["error"]
     assert "; normalize again, or remove " in failed.last["error"]
     assert (tmp_path / PARQUET).read_bytes() == before
-    path.write_bytes(whole)
-    assert run(CURATE, tmp_path).code == 0
 
 
 def test_a_filtered_export_of_a_real_layout_does_not_replace_the_whole_table(run: RunScript, tmp_path: Path) -> None:
@@ -263,21 +251,7 @@ def test_a_filtered_export_of_a_real_layout_does_not_replace_the_whole_table(run
     assert "filterSpecification" in done.event("input_selected")["filtered"]
 
 
-def test_an_old_broken_export_is_named_in_the_log(run: RunScript, tmp_path: Path) -> None:
-    small_export(tmp_path / "exports")
-    old = tmp_path / "exports/AWSDynamoDB/01700000000000-0123abcd"
-    old.mkdir()
-    (old / "manifest-summary.json").write_text("<html>")
-    done = run(NORMALIZE, tmp_path / "lake", export_uri=tmp_path / "exports")
-    assert (done.code, done.event("export_left_out")["uri"]) == (0, str(old))
-
-
-def test_curate_without_a_csv_says_which_job_makes_it(run: RunScript, tmp_path: Path) -> None:
-    failed = run(CURATE, tmp_path)
-    assert failed.code == 1
-    assert "no data_YYYYMMDD.csv of 2025-11-20 or before; run the normalize job first" in failed.stderr
-
-
+@pytest.mark.slow
 def test_who_reads_during_reruns_sees_the_old_file_or_the_new_one(
     run: RunScript, tmp_path: Path, export: Path, expected: tuple[bytes, bytes]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Runs that are killed: old results stay whole, and the next run gives the right ones (SPEC 5)."""
+"""Runs that are killed: old results stay whole, and the next run gives the right ones."""
 
 import json
 import os

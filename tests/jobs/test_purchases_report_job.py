@@ -63,14 +63,7 @@ def test_a_wrong_lake_or_shop_is_one_line(
     assert not list(tmp_path.rglob("report.*"))
 
 
-def test_too_many_broken_files_fail_the_run_after_it_published(run: RunScript, tmp_path: Path) -> None:
-    lake = tree(tmp_path)
-    done = run(SCRIPT, lake, max_quarantined=1)
-    assert done.code == 1
-    assert "2 records are in quarantine, more than the limit of 1" in done.stderr
-    assert (lake / "reports/compras/report.html").exists()
-
-
+@pytest.mark.slow
 def test_on_s3_the_report_has_the_same_bytes_as_on_a_folder(
     spark: SparkSession,
     s3: S3Server,

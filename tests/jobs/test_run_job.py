@@ -21,10 +21,10 @@ from catlake.runtime.balance import Balance
 from catlake.runtime.errors import CatlakeError, ExportError, explain
 from catlake.runtime.metrics import NAMESPACE
 from catlake.runtime.run import Run
+from tests.contracts.songs import CSV_FILE, SONGS_CSV, song_rows
 from tests.jobs.running import Finished, files_below, finished
-from tests.lake.rows import NORMALIZED, normalized_rows
 
-LIVE = "reports/etl-process1/data_20251120.csv"
+LIVE = CSV_FILE
 Runner = Callable[..., Finished]
 
 
@@ -50,8 +50,8 @@ def write_one(run: Run, lake: Lake, balance: Balance | None = None) -> None:
     """A whole little job: reads, steps, settles, publishes."""
     run.report.read_from("test", "nowhere", items=1)
     with run.step("write"):
-        staged = lake.draft(normalized_rows(run.spark, {}), NORMALIZED, run.run_date)
-    run.report.settle(balance or Balance(read=1, written={"normalized_conversations": 1}))
+        staged = lake.draft(song_rows(run.spark, SONGS_CSV, {}), SONGS_CSV, run.run_date)
+    run.report.settle(balance or Balance(read=1, written={"songs": 1}))
     publish(run, lake, staged)
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
     assert json.loads(record.read_text())["run"] == run
     summary = summary_of(tmp_path)
     size = (tmp_path / LIVE).stat().st_size
-    output = {"dataset": "normalized_conversations", "uri": str(tmp_path / LIVE), "rows": 1, "bytes": size}
+    output = {"dataset": "songs", "uri": str(tmp_path / LIVE), "rows": 1, "bytes": size}
     times = {name: summary.pop(name) for name in ("started", "finished", "seconds", "steps")}
     assert summary == {
         "job": "a-job",
@@ -88,7 +88,7 @@ def test_a_run_that_succeeds_leaves_the_result_and_its_summary(job: Runner, tmp_
         },
         "inputs": [{"kind": "test", "uri": "nowhere", "items": 1}],
         "outputs": [output],
-        "balance": {"read": 1, "written": {"normalized_conversations": 1}, "filtered": {}, "quarantined": 0},
+        "balance": {"read": 1, "written": {"songs": 1}, "filtered": {}, "quarantined": 0},
         "quarantine": None,
         "highlights": [],
         "error": None,
@@ -113,7 +113,7 @@ def test_each_line_of_the_log_is_json_with_time_level_event_job_and_run(job: Run
     assert {(each["level"], each["job"], each["run"]) for each in events} == {("INFO", "a-job", events[0]["run"])}
     times = [datetime.fromisoformat(each["time"]) for each in events]
     assert times == sorted(times) and all(each.tzinfo for each in times)
-    assert events[4]["text"] == "1 read = 1 written to normalized_conversations + 0 quarantined"
+    assert events[4]["text"] == "1 read = 1 written to songs + 0 quarantined"
 
 
 def metrics_in(line: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +128,7 @@ def metrics_in(line: dict[str, Any]) -> dict[str, Any]:
 def test_the_last_line_of_the_log_carries_the_runs_metrics(job: Runner) -> None:
     def main(run: Run, lake: Lake) -> None:
         run.report.metrics["CostUSD"] = Decimal("0.30")
-        write_one(
-            run, lake, Balance(read=4, written={"normalized_conversations": 1}, filtered={"other": 2}, quarantined=1)
-        )
+        write_one(run, lake, Balance(read=4, written={"songs": 1}, filtered={"other": 2}, quarantined=1))
 
     metrics = metrics_in(job(main).last)
     assert 0 < metrics.pop("RunSeconds") < 300
@@ -168,14 +166,14 @@ def test_the_rows_of_a_stream_are_told_batch_by_batch_and_not_once_more_at_its_e
 
 def test_the_person_at_the_console_is_told_what_came_out(job: Runner, tmp_path: Path) -> None:
     told = job(write_one).stderr
-    assert "a-job succeeded: 1 read = 1 written to normalized_conversations" in told
+    assert "a-job succeeded: 1 read = 1 written to songs" in told
     assert f"1 rows → {tmp_path / LIVE}" in told
 
 
 def test_a_balance_that_does_not_close_fails_before_anything_is_published(job: Runner, tmp_path: Path) -> None:
     assert job(write_one).code == 0
     before = (tmp_path / LIVE).stat()
-    finished = job(lambda run, lake: write_one(run, lake, Balance(read=3, written={"normalized_conversations": 1})))
+    finished = job(lambda run, lake: write_one(run, lake, Balance(read=3, written={"songs": 1})))
     assert finished.code == 1
     assert "the balance does not close: 3 read = 1 written" in finished.stderr
     assert finished.last["event"] == "run_failed"
@@ -185,7 +183,7 @@ def test_a_balance_that_does_not_close_fails_before_anything_is_published(job: R
 
 def test_nothing_is_published_without_a_balance(job: Runner, tmp_path: Path) -> None:
     def main(run: Run, lake: Lake) -> None:
-        publish(run, lake, lake.draft(normalized_rows(run.spark, {}), NORMALIZED, run.run_date))
+        publish(run, lake, lake.draft(song_rows(run.spark, SONGS_CSV, {}), SONGS_CSV, run.run_date))
 
     finished = job(main)
     assert finished.code == 1
@@ -196,7 +194,7 @@ def test_nothing_is_published_without_a_balance(job: Runner, tmp_path: Path) -> 
 def test_more_quarantined_than_the_limit_fails_the_run_after_writing(job: Runner, tmp_path: Path) -> None:
     def main(run: Run, lake: Lake) -> None:
         quarantine(run, lake, rejected(run.spark, "a", "b", "b"), "tests")
-        write_one(run, lake, Balance(read=4, written={"normalized_conversations": 1}, quarantined=3))
+        write_one(run, lake, Balance(read=4, written={"songs": 1}, quarantined=3))
 
     failed = job(main, "--max_quarantined", "2")
     assert failed.code == 1
@@ -232,12 +230,9 @@ class OfATest(CatlakeError):
 
 
 @pytest.mark.parametrize("kind", [ExportError, EncodingError, OfATest])
-@pytest.mark.parametrize(
-    "message", ["f.json.gz: the rule; the remedy", "f.json.gz: the rule\n\n (of  two) ;\nthe remedy"]
-)
-def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(
-    kind: type[CatlakeError], message: str, job: Runner
-) -> None:
+def test_an_error_within_a_task_is_told_as_if_it_were_the_drivers(kind: type[CatlakeError], job: Runner) -> None:
+    message = "f.json.gz: the rule\n\n (of  two) ;\nthe remedy"
+
     def main(run: Run, lake: Lake) -> None:
         def fail(rows: Any) -> Any:
             raise kind(message)
@@ -261,9 +256,9 @@ def test_an_error_of_a_task_that_is_not_catlakes_keeps_its_stack_trace(job: Runn
 
 def write_rows(run: Run, lake: Lake, rows: int, also: str | None = None) -> None:
     """A job that publishes so many rows, before that perhaps as another dataset, too."""
-    found = normalized_rows(run.spark, *({"usuario_id": f"u{number}"} for number in range(rows)))
-    staged = lake.draft(found, NORMALIZED, run.run_date)
-    run.report.settle(Balance(read=rows, written={"normalized_conversations": rows}))
+    found = song_rows(run.spark, SONGS_CSV, *({"song_id": f"u{number}"} for number in range(rows)))
+    staged = lake.draft(found, SONGS_CSV, run.run_date)
+    run.report.settle(Balance(read=rows, written={"songs": rows}))
     more = [replace(staged, target=lake.path(also), replaces=None)] if also else []
     publish(run, lake, *more, staged)
 
@@ -273,7 +268,7 @@ def test_a_result_of_fewer_than_half_of_the_rows_published_last_is_not_published
     before = (tmp_path / LIVE).read_bytes()
     failed = job(lambda run, lake: write_rows(run, lake, 2))
     assert failed.last["error"] == (
-        f"normalized_conversations: 2 rows would replace the 5 of {tmp_path / LIVE}, fewer than --max_shrink 0.5 "
+        f"songs: 2 rows would replace the 5 of {tmp_path / LIVE}, fewer than --max_shrink 0.5 "
         "allows; nothing is published; look for an emptied, filtered or wrong input, or give --max_shrink none if it "
         "is right"
     )
@@ -297,9 +292,9 @@ def test_the_file_of_another_day_is_what_was_published_last(job: Runner, tmp_pat
 
 def test_when_one_result_has_shrunk_none_of_the_run_is_published(job: Runner, tmp_path: Path) -> None:
     assert job(lambda run, lake: write_rows(run, lake, 3)).code == 0
-    failed = job(lambda run, lake: write_rows(run, lake, 1, also="reports/other.csv"))
+    failed = job(lambda run, lake: write_rows(run, lake, 1, also="music/other.csv"))
     assert "1 rows would replace the 3" in failed.last["error"]
-    assert [name for name in files_below(tmp_path) if name.startswith("reports/")] == [LIVE]
+    assert [name for name in files_below(tmp_path) if name.startswith("music/")] == [LIVE]
 
 
 def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> None:

@@ -1,4 +1,4 @@
-"""The job that creates the view, as it is started: on a laptop in DuckDB, elsewhere by Athena (SPEC 3.4)."""
+"""The job that creates the view, as it is started: on a laptop in DuckDB, elsewhere by Athena."""
 
 import json
 from datetime import UTC, datetime

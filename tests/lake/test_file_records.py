@@ -92,7 +92,7 @@ def test_records_of_replaced_files_go_after_a_day(tmp_path: Path) -> None:
     for record in olds[:2]:
         os.utime(tmp_path / f"_checksums/d/data.csv/{record.name}", (long_ago, long_ago))
     records_of(tmp_path).remove_old(str(tmp_path / "d/data.csv"), current=olds[1])
-    assert {record.md5 for record in records_of(tmp_path).of(str(tmp_path / "d/data.csv"))} == {
+    assert {record.md5 for record in records_of(tmp_path).records_for(str(tmp_path / "d/data.csv"))} == {
         olds[1].md5,
         olds[2].md5,
     }

@@ -17,11 +17,11 @@ from catlake.contracts.contract import Contract
 from catlake.lake import Lake, Record
 from catlake.lake.lake import ABANDONED_AFTER
 from catlake.runtime.errors import ContractError, StoreError
-from tests.lake.rows import CURATED, NORMALIZED, normalized_rows
+from tests.contracts.songs import CSV_FILE, SONGS, SONGS_CSV, song_rows
 from tests.s3 import S3Server
 
 DAY = date(2025, 11, 20)
-LIVE = "reports/etl-process1/data_20251120.csv"
+LIVE = CSV_FILE
 
 
 def lake_at(spark: SparkSession, uri: Path | str, run: str = "run-1") -> Lake:
@@ -35,8 +35,8 @@ def files_below(folder: Path) -> list[str]:
 def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with lake.staging():
-        staged = lake.draft(normalized_rows(spark, {"usuario_id": "b"}, {"usuario_id": "a"}), NORMALIZED, DAY)
-        assert staged.uri.startswith(f"{tmp_path}/_staging/job/run-1/normalized_conversations/part-")
+        staged = lake.draft(song_rows(spark, SONGS_CSV, {"song_id": "b"}, {"song_id": "a"}), SONGS_CSV, DAY)
+        assert staged.uri.startswith(f"{tmp_path}/_staging/job/run-1/songs/part-")
         assert (staged.target, staged.rows) == (str(tmp_path / LIVE), 2)
         assert staged.size == Path(staged.uri).stat().st_size
         assert not (tmp_path / LIVE).exists()
@@ -45,7 +45,7 @@ def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, t
     assert files_below(tmp_path) == [f"_checksums/{LIVE}/{staged.md5}.run-1.json", LIVE]
     record = lake.verified(str(tmp_path / LIVE), "")
     assert record == Record(rows=2, bytes=staged.size, md5=staged.md5, job="job", run="run-1")
-    assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["usuario_id", "a", "b"]
+    assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["song_id", "a", "b"]
 
 
 def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkSession, tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkS
     contents = []
     for partitions in (1, 7):
         lake = lake_at(spark, tmp_path / str(partitions))
-        rows = normalized_rows(spark, *({"usuario_id": each} for each in ids)).repartition(partitions)
+        rows = song_rows(spark, SONGS_CSV, *({"song_id": each} for each in ids)).repartition(partitions)
         with lake.staging():
-            lake.publish(lake.draft(rows, NORMALIZED, DAY))
+            lake.publish(lake.draft(rows, SONGS_CSV, DAY))
         contents.append((tmp_path / str(partitions) / LIVE).read_bytes())
         ids.reverse()
     assert contents[0] == contents[1]
@@ -63,7 +63,7 @@ def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkS
     assert found == sorted(ids)
 
 
-@pytest.mark.parametrize("contract", [NORMALIZED, CURATED], ids=["csv", "parquet"])
+@pytest.mark.parametrize("contract", [SONGS_CSV, SONGS], ids=["csv", "parquet"])
 def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contract: Contract) -> None:
     lake = lake_at(spark, tmp_path / "my [lake] {1,2}*?")
     rows = spark.createDataFrame([], contract.struct)
@@ -76,40 +76,42 @@ def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contrac
 def test_no_rows_give_a_file_with_a_header(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with lake.staging():
-        staged = lake.draft(normalized_rows(spark, {}).where(F.lit(False)), NORMALIZED, DAY)
+        staged = lake.draft(song_rows(spark, SONGS_CSV, {}).where(F.lit(False)), SONGS_CSV, DAY)
         assert staged.rows == 0
         lake.publish(staged)
-    assert (tmp_path / LIVE).read_text() == ",".join(NORMALIZED.struct.names) + "\n"
+    assert (tmp_path / LIVE).read_text() == ",".join(SONGS_CSV.struct.names) + "\n"
 
 
 @pytest.mark.parametrize(
     ("differing", "rule"),
     [
-        ([{"ciudad": ""}], "ciudad.required: 1 rows"),
-        ([{"feedback": "meh"}, {"usuario_id": "b", "feedback": "meh"}], "feedback.allowed: 2 rows"),
-        ([{}, {}], "usuario_id.unique: 1 rows"),
+        ([{"title": ""}], "title.required: 1 rows"),
+        ([{"genre": "meh"}, {"song_id": "b", "genre": "meh"}], "genre.allowed: 2 rows"),
+        ([{}, {}], "song_id.unique: 1 rows"),
     ],
 )
 def test_rows_that_break_the_contract_are_not_published(
     spark: SparkSession, tmp_path: Path, differing: list[dict[str, object]], rule: str
 ) -> None:
     lake = lake_at(spark, tmp_path)
-    message = rf"normalized_conversations would break its contract \({rule}\)"
+    message = rf"songs would break its contract \({rule}\)"
     with pytest.raises(ContractError, match=message), lake.staging():
-        lake.publish(lake.draft(normalized_rows(spark, *differing), NORMALIZED, DAY))
+        lake.publish(lake.draft(song_rows(spark, SONGS_CSV, *differing), SONGS_CSV, DAY))
     assert files_below(tmp_path) == []
 
 
 def test_other_columns_are_refused_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"normalized_conversations: nombre is missing, otra is not in the"):
-        lake_at(spark, tmp_path).draft(normalized_rows(spark, {}).withColumnRenamed("nombre", "otra"), NORMALIZED, DAY)
+    with pytest.raises(ContractError, match=r"songs: title is missing, otra is not in the"):
+        lake_at(spark, tmp_path).draft(
+            song_rows(spark, SONGS_CSV, {}).withColumnRenamed("title", "otra"), SONGS_CSV, DAY
+        )
     assert files_below(tmp_path) == []
 
 
 def test_leaving_the_run_removes_its_staging_even_after_an_error(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with pytest.raises(RuntimeError), lake.staging():
-        lake.draft(normalized_rows(spark, {}), NORMALIZED, DAY)
+        lake.draft(song_rows(spark, SONGS_CSV, {}), SONGS_CSV, DAY)
         raise RuntimeError
     assert files_below(tmp_path) == []
 
@@ -165,12 +167,12 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
 ) -> None:
     s3.configure(spark)
     bucket = s3.bucket()
-    rows = normalized_rows(spark, {"pregunta_conversacion": 'a "b"\n,'})
+    rows = song_rows(spark, SONGS_CSV, {"comment": 'a "b"\n,'})
     contents = []
     for uri in (f"{scheme}://{bucket}/lake/", str(tmp_path)):
         lake = lake_at(spark, uri)
         with lake.staging():
-            staged = lake.draft(rows, NORMALIZED, DAY)
+            staged = lake.draft(rows, SONGS_CSV, DAY)
             lake.publish(staged)
         contents.append(lake.files.read(lake.path(LIVE)))
         assert lake.verified(lake.path(LIVE), "") is not None
@@ -190,10 +192,10 @@ def test_the_record_is_there_before_the_file(
         replace(source, target)
 
     with lake.staging():
-        lake.publish(lake.draft(normalized_rows(spark, {}), NORMALIZED, DAY))
+        lake.publish(lake.draft(song_rows(spark, SONGS_CSV, {}), SONGS_CSV, DAY))
     again = lake_at(spark, tmp_path, "run-2")
     with again.staging():
-        staged = again.draft(normalized_rows(spark, {}, {"usuario_id": "b"}), NORMALIZED, DAY)
+        staged = again.draft(song_rows(spark, SONGS_CSV, {}, {"song_id": "b"}), SONGS_CSV, DAY)
         monkeypatch.setattr(again.files, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             again.publish(staged)
@@ -206,27 +208,27 @@ def test_the_record_is_there_before_the_file(
 def test_rows_of_a_published_file_are_those_of_its_record_else_counted(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     with lake.staging():
-        rows = normalized_rows(spark, {"pregunta_conversacion": 'a\n"b"\n'}, {"usuario_id": "b"})
-        lake.publish(lake.draft(rows, NORMALIZED, DAY))
+        rows = song_rows(spark, SONGS_CSV, {"comment": 'a\n"b"\n'}, {"song_id": "b"})
+        lake.publish(lake.draft(rows, SONGS_CSV, DAY))
     for folder in (None, tmp_path / "_checksums"):
         if folder:
             shutil.rmtree(folder)
-        found = lake.newest(NORMALIZED, DAY)
+        found = lake.newest(SONGS_CSV, DAY)
         assert found is not None
-        assert lake.rows_of(found, NORMALIZED) == 2
+        assert lake.rows_of(found, SONGS_CSV) == 2
     # Of a contract with other columns.
     (tmp_path / LIVE).write_text('a,b\n1,"2\n3"\n4,5\n6,7\n')
-    found = lake.newest(NORMALIZED, DAY)
-    assert found is not None and lake.rows_of(found, NORMALIZED) == 3
+    found = lake.newest(SONGS_CSV, DAY)
+    assert found is not None and lake.rows_of(found, SONGS_CSV) == 3
 
 
 def test_rows_of_parquet_are_counted_and_those_of_what_is_none_are_unknown(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
-    file = tmp_path / CURATED.path(DAY)
+    file = tmp_path / SONGS.path(DAY)
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table({"other": [1, 2, 3]}), file)
-    found = lake.newest(CURATED, DAY)
-    assert found is not None and lake.rows_of(found, CURATED) == 3
+    found = lake.newest(SONGS, DAY)
+    assert found is not None and lake.rows_of(found, SONGS) == 3
     file.write_bytes(b"PAR1 cut off")
-    found = lake.newest(CURATED, DAY)
-    assert found is not None and lake.rows_of(found, CURATED) is None
+    found = lake.newest(SONGS, DAY)
+    assert found is not None and lake.rows_of(found, SONGS) is None

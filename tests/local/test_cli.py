@@ -272,8 +272,8 @@ def test_a_library_that_was_built_of_other_sources_says_what_to_do(tmp_path, cap
     monkeypatch.setattr(local, "ROOT", tmp_path)
     assert main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip is not of this checkout: ") and said.count("\n") == 1
-    assert said.endswith("; run `make package`\n")
+    assert said.startswith(f"error: {tmp_path}/dist/catlake.zip ") and said.count("\n") == 1
+    assert "make package" in said
     assert not (tmp_path / "lake").exists()
 
 

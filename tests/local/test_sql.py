@@ -1,8 +1,7 @@
 """The SQL of deploy/sql: Athena's by its grammar, and right by its results on small tables worked out by hand."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from catlake.local_catalog import CATALOG, changed, execute_athena, register
 from catlake.runtime.environment import environment
 from deploy.environments import ENVIRONMENTS, LOCAL
 from tests.catalog import publish
+from tests.deploy.sql_rows import DATASETS, usd
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
 FILES = sorted(path.name for path in SQL.glob("*.sql"))
@@ -24,121 +24,6 @@ FILES = sorted(path.name for path in SQL.glob("*.sql"))
 QUERIES = [name for name in FILES if not name.endswith(".view.sql") and not name.startswith("compras_")]
 VIEW = "cat_local_token_usage_analysis"
 
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def usd(text: str) -> Decimal:
-    return Decimal(text)
-
-
-# 1,000 tokens in, 200 out: 0.003 + 0.003 = 0.006 USD.
-USAGE = {
-    "create_date": at("2025-12-01 10:00:00"),
-    "input_token": 1000,
-    "output_token": 200,
-    "precio_token_input": usd("0.003"),
-    "precio_token_output": usd("0.003"),
-    "total_price": usd("0.006"),
-    "pk": "u1",
-    "sk": "u1#CONV#c1",
-    "source": "new_table",
-}
-USAGES = [
-    USAGE,
-    # The 30th in UTC, and still the 29th in Bogotá.
-    {**USAGE, "create_date": at("2025-11-30 02:30:00"), "pk": "u2", "sk": "c2", "source": "old_table"},
-    {
-        **USAGE,
-        "create_date": at("2025-12-01 10:59:59"),
-        "input_token": 3000,
-        "output_token": 0,
-        "precio_token_input": usd("0.009"),
-        "precio_token_output": usd("0"),
-        "total_price": usd("0.009"),
-        "sk": "u1#CONV#c3",
-    },
-    {
-        **USAGE,
-        "create_date": at("2025-12-02 00:00:00"),
-        "input_token": 0,
-        "output_token": 0,
-        "precio_token_input": usd("0"),
-        "precio_token_output": usd("0"),
-        "total_price": usd("0"),
-        "sk": "u1#CONV#c4",
-    },
-    {
-        **USAGE,
-        "create_date": at("2025-12-02 23:59:59"),
-        "input_token": 0,
-        "output_token": 1,
-        "precio_token_input": usd("0"),
-        "precio_token_output": usd("0.000015"),
-        "total_price": usd("0.000015"),
-        "sk": "u1#CONV#c5",
-    },
-]
-DAILY = {
-    "conversation_id": "c1",
-    "user_id": "u1",
-    "fecha": at("2025-12-01 00:00:00"),
-    "token_pregunta": 1000,
-    "token_respuesta": 200,
-    "tokens_total": 1200,
-    "costo_estimado_usd": usd("0.006"),
-    "modelo": "claude",
-    "region": "us-east-1",
-}
-DAILIES = [
-    DAILY,
-    {**DAILY, "conversation_id": "c2", "fecha": at("2025-12-01 23:59:59"), "tokens_total": 1},
-    {**DAILY, "conversation_id": "c3", "fecha": at("2025-12-02 00:00:00"), "costo_estimado_usd": usd("0.000015")},
-]
-COST = {
-    "pk": "u1",
-    "sk": "u1#CONV#c1",
-    "conversation_id": "c1",
-    "create_date": at("2025-12-01 10:00:00"),
-    "model": "claude-v3-haiku",
-    "region": "us-east-1",
-    "calls": 2,
-    "input_tokens": 1000,
-    "output_tokens": 200,
-    "image_tokens": 0,
-    "price_state": "priced",
-    "total_cost": usd("0.5"),
-}
-COSTS = [
-    COST,
-    {**COST, "sk": "c2", "calls": 3, "total_cost": usd("0.000000000001")},
-    {**COST, "model": "unheard-of", "price_state": "unpriced", "unpriced_because": "so", "total_cost": None},
-]
-USER = {
-    "usuario_id": "1",
-    "nombre": "Ana",
-    "gerencia": "TI",
-    "ciudad": "Bogotá",
-    "fecha_primera_conversacion": date(2025, 8, 4),
-    "numero_conversaciones": 1,
-    "conversacion_completa": "[]",
-    "feedback_total": "[]",
-    "numero_feedback": 0,
-    "token_pregunta": 1,
-    "token_respuesta": 1,
-}
-USERS = [
-    USER,
-    {**USER, "usuario_id": "2", "fecha_primera_conversacion": date(2025, 9, 30), "numero_conversaciones": 4},
-    {**USER, "usuario_id": "3", "fecha_primera_conversacion": None, "numero_conversaciones": 2},
-]
-DATASETS = {
-    "tokens_table_consolidated": USAGES,
-    "tokens_analysis": DAILIES,
-    "token_costs": COSTS,
-    "curated_conversations": USERS,
-}
 
 VIEW_COLUMNS = [
     ("create_date", "TIMESTAMP"),

@@ -38,7 +38,7 @@ def tenant(name: str, revenue: str = "2000.75") -> dict[str, Any]:
     return {"tenant_id": name, "purchases": 5, "quantity": Decimal(9), "revenue": amount, "average_ticket": amount}
 
 
-def found(**changes: Any) -> Figures:
+def sales(**changes: Any) -> Figures:
     """The figures of a report; what is given goes over the base."""
     days = [day("2025-07-13"), day("2025-07-14", "3000.25", 6), day("2025-07-16", "-20.05", 1)]
     base = {
@@ -70,7 +70,7 @@ def found(**changes: Any) -> Figures:
 def nothing_sold(**changes: Any) -> Figures:
     """The figures of a report without a current purchase."""
     zero = Decimal("0.00")
-    return found(
+    return sales(
         totals={
             "purchases": 0,
             "quantity": Decimal(0),

@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 from catlake.dynamodb.attribute_values import AttributeValue
+from catlake.purchases.event_document import DocumentSettings
+from catlake.runtime.environment import environment
+
+LOCAL, TEST = (DocumentSettings.of(environment(name)) for name in ("local", "test"))
 
 Item = dict[str, AttributeValue]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from catlake.dynamodb.attribute_values import Mismatch
-from catlake.purchases.events import document
+from catlake.purchases.event_document import document
+from tests.purchases.records import LOCAL
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE, GOLDEN = DATA / "samples/purchases", DATA / "golden/compras_json"
@@ -31,7 +32,7 @@ def outcomes() -> tuple[dict[str, str], list[str]]:
     quarantined: list[str] = []
     for name, number, line in sample_lines():
         try:
-            made = document(line, "local-compras-ingest", "local")
+            made = document(line, LOCAL)
             documents[made.path] = made.content.decode()
         except Mismatch as mismatch:
             quarantined.append(json.dumps({"file": name, "line": number, "reason": str(mismatch)}, ensure_ascii=False))

@@ -5,13 +5,13 @@ from botocore.session import Session
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.purchases.event_source import LINES
+from catlake.purchases.event_document import RAW_EVENTS
 from catlake.purchases.kinesis import (
     READING,
     connector_options,
     glue_options,
     kinesis_stream,
-    records_as_lines,
+    records_as_events,
     stream_source,
 )
 from catlake.runtime.errors import ArgumentError, StoreError
@@ -102,16 +102,16 @@ def test_a_records_bytes_come_as_they_are(spark: SparkSession, column: str, kind
     payloads = [b'{"x":"\xc3\xb1"}', UNDECODABLE, None]
     records = spark.createDataFrame([(None, each) for each in payloads], "__src_timestamp timestamp, payload binary")
     records = records.withColumn("payload", F.col("payload").cast(kind)).withColumnRenamed("payload", column)
-    lines = records_as_lines(records, ARN)
+    lines = records_as_events(records, ARN)
     assert [(name, kind) for name, kind in lines.dtypes] == [
-        (field.name, field.dataType.simpleString()) for field in LINES
+        (field.name, field.dataType.simpleString()) for field in RAW_EVENTS
     ]
     assert [tuple(row) for row in lines.collect()] == [(ARN, None, each or b"", None) for each in payloads]
 
 
 def test_the_payload_is_known_among_a_records_other_members_by_its_name(spark: SparkSession) -> None:
     records = spark.createDataFrame([(b"{}", "stream", "1")], "data binary, streamName string, partitionKey string")
-    assert [row["raw"] for row in records_as_lines(records, ARN).collect()] == [b"{}"]
+    assert [row["raw"] for row in records_as_events(records, ARN).collect()] == [b"{}"]
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_the_payload_is_known_among_a_records_other_members_by_its_name(spark: S
 )
 def test_a_connector_whose_payload_cannot_be_told_is_told(spark: SparkSession, columns: str, told: str) -> None:
     with pytest.raises(StoreError, match=f"gives columns {told}; a record's payload must be `data`, or the only"):
-        records_as_lines(spark.createDataFrame([], columns), ARN)
+        records_as_events(spark.createDataFrame([], columns), ARN)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.purchases import ingest as module
+from catlake.purchases import document_writer
 from catlake.purchases.current_purchases import current_purchases, with_outcome
 from catlake.purchases.document_tree import months, read_tree
 from catlake.purchases.ingest import ingest
@@ -75,7 +75,7 @@ def test_of_two_changes_within_a_millisecond_the_later_is_current(
 ) -> None:
     read(DATA / "microsecond-order/in")
     root = str(tmp_path / "lake/compras")
-    stored = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, None))
+    stored = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, None), "USD")
     rows = stored.transform(with_outcome).transform(current_purchases).collect()
     assert {row["compra_id"]: str(row["revenue"]) for row in rows} == {"A": "4.00", "B": "4.00", "D": "4.00"}
 
@@ -111,7 +111,7 @@ def test_a_file_that_was_planned_and_then_removed_is_in_quarantine_by_its_name(
         def fail(*_: Any) -> Any:
             raise OSError("the lake is not writable")
 
-        patch.setattr(module, "write_events", fail)
+        patch.setattr(document_writer, "write_events", fail)
         with pytest.raises(OSError, match="not writable"):
             read(folder)
     (folder / "x.json").unlink()

@@ -56,12 +56,12 @@ def outcomes(spark: SparkSession, *purchases: list[dict[str, Any]]) -> list[list
 def test_the_latest_event_wins(spark: SparkSession) -> None:
     later = [
         {"processed_at": LATER, "sequence": "1"},
-        # Within a moment, the number tells: as a number, not as a text.
+        # Within a moment the number decides: as a number, not as a text.
         {"sequence": "112"},
         {"sequence": "1000000000"},
         {"sequence": "9" * 40},
         {"sequence": "0" * 30 + "112"},
-        # With the same number, the kind of event tells, and then the name of the file.
+        # With the same number, the kind of event decides, and then the name of the file.
         {"event_name": "MODIFY"},
         {},
     ]
@@ -73,7 +73,7 @@ def test_ten_digits_come_after_nine_whatever_the_kinds(spark: SparkSession) -> N
     assert outcomes(spark, [ten, nine]) == [["current", "superseded"]]
 
 
-def test_without_a_number_on_both_sides_the_kind_of_event_tells(spark: SparkSession) -> None:
+def test_without_a_number_on_both_sides_the_kind_of_event_decides(spark: SparkSession) -> None:
     sides = [(None, "5"), ("5", None), (None, None)]
     for kind, wins in (("MODIFY", "current"), ("REMOVE", "removed")):
         pairs = [[{"event_name": kind, "sequence": one}, {"sequence": other}] for one, other in sides]
@@ -133,7 +133,7 @@ def test_numbers_that_do_not_fit_matter_only_where_they_are_current(spark: Spark
     assert found == [["quarantined"], ["superseded", "current"], ["superseded", "removed"], ["removed"]]
 
 
-def test_quarantined_files_tell_their_reason_and_text(spark: SparkSession) -> None:
+def test_quarantined_files_have_their_reason_and_text(spark: SparkSession) -> None:
     files = stored(
         spark, {"reason": "no JSON", "raw": "{"}, {"compra_id": "c2", "misfit": "too large", "raw": "{}"}, {}
     )

@@ -1,13 +1,22 @@
 """The report over two small shops, held to files that a person can read (tests/data/golden/purchases_report)."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simplejson
 from pyspark.sql import SparkSession
 
+from catlake.contracts.contract import contract
+from catlake.purchases.figures import Figures, as_json, figures
 from catlake.purchases.page import page
+from catlake.purchases.product_sales import PRODUCTS
+from catlake.purchases.report import DAILY
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 from tests.bedrock.lakes import parquet_text
@@ -16,6 +25,7 @@ from tests.purchases.shops import BROKEN, DATASETS, GOLDEN, reported, tree
 from tests.purchases.tree import event, write
 
 REPORTS = "reports/compras"
+Row = Mapping[str, Any]
 Lake = tuple[Path, Run, Run]
 
 
@@ -79,6 +89,7 @@ def test_quarantine_holds_file_reason_and_text(lake: Lake) -> None:
     assert all(record["reason"].startswith("no ") for record in records)
 
 
+@pytest.mark.slow
 def test_the_same_documents_give_the_same_bytes(spark: SparkSession, lake: Lake) -> None:
     before = published(lake[0])
     assert len(before) == 10
@@ -86,18 +97,18 @@ def test_the_same_documents_give_the_same_bytes(spark: SparkSession, lake: Lake)
     assert published(lake[0]) == before
 
 
-def test_a_shop_called_all_collides_with_nothing(spark: SparkSession, tmp_path: Path) -> None:
-    write(tmp_path, event("INSERT", "c1", "2025-07-13 15:30:00", tenant="all"))
+def test_a_shop_called_all_that_sold_nothing_has_an_empty_report_in_its_own_folder(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write(
+        tmp_path,
+        *(event(kind, "c1", "2025-07-13 15:30:00", sequence="1", tenant="all") for kind in ("INSERT", "REMOVE")),
+    )
     reported(spark, tmp_path, "all")
     names = published(tmp_path)
     assert len(names) == 5 and all(name.startswith(f"{REPORTS}/tenants/all/") for name in names)
-
-
-def test_where_all_was_removed_the_report_says_that_nothing_is_sold(spark: SparkSession, tmp_path: Path) -> None:
-    write(tmp_path, *(event(kind, "c1", "2025-07-13 15:30:00", sequence="1") for kind in ("INSERT", "REMOVE")))
-    reported(spark, tmp_path)
-    figures = simplejson.loads((tmp_path / REPORTS / "report.json").read_bytes(), use_decimal=True)
-    assert figures["totals"] == {
+    place = tmp_path / REPORTS / "tenants" / "all"
+    assert simplejson.loads((place / "report.json").read_bytes(), use_decimal=True)["totals"] == {
         "purchases": 0,
         "quantity": 0,
         "revenue": 0,
@@ -105,49 +116,49 @@ def test_where_all_was_removed_the_report_says_that_nothing_is_sold(spark: Spark
         "currency": "USD",
         "tenants": 0,
     }
-    assert "Aún no hay ventas" in (tmp_path / REPORTS / "report.html").read_text(encoding="utf-8")
+    assert "Aún no hay ventas" in (place / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_best_sellers_are_twenty_and_the_others_counted(spark: SparkSession, tmp_path: Path) -> None:
-    # By units; then by revenue; then by code.
-    lines = [(f"P{at:02}", None, "1", "1") for at in range(20)] + [("Q", None, "2", "1"), ("R", None, "0.1", "9")]
-    write(tmp_path, event("INSERT", "c1", "2025-07-13 15:30:00", *lines))
-    reported(spark, tmp_path)
-    best = simplejson.loads((tmp_path / REPORTS / "report.json").read_bytes())["best_sellers"]
-    assert [each["codigo"] for each in best["products"]] == ["R", "Q", *(f"P{at:02}" for at in range(18))]
-    assert ([each["rank"] for each in best["products"]], best["more"]) == (list(range(1, 21)), 2)
-
-
-@pytest.mark.parametrize(
-    ("purchases", "told"),
-    [
-        # Two of one day, and one on each of two days.
-        ((("t1", "2025-07-13"), ("t1", "2025-07-13")), "tenant_id t1: the sum of revenue is more than"),
-        ((("t1", "2025-07-13"), ("t1", "2025-07-14")), "tenant_id t1: the sum of revenue is more than"),
-    ],
-)
-def test_sums_that_no_column_holds_fail_and_publish_nothing(
-    spark: SparkSession, tmp_path: Path, purchases: tuple[tuple[str, str], ...], told: str
-) -> None:
-    write(
-        tmp_path,
-        *(
-            # Of different products, so that no product's own sum is too large.
-            event("INSERT", f"c{at}", "2025-07-13 15:30:00", (f"P{at}", None, "9" * 36, "1"), tenant=tenant, fecha=day)
-            for at, (tenant, day) in enumerate(purchases)
-        ),
-    )
-    with pytest.raises(StoreError, match=told):
+def test_a_sum_that_no_column_holds_fails_and_publishes_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    # Of different products, so that no product's own sum is too large.
+    lines = [(f"P{number}", None, "9" * 36, "1") for number in range(2)]
+    write(tmp_path, *(event("INSERT", line[0], "2025-07-13 15:30:00", line) for line in lines))
+    with pytest.raises(StoreError, match="tenant_id t1: the sum of revenue is more than"):
         reported(spark, tmp_path)
     assert published(tmp_path) == {}
 
 
-def test_the_totals_of_all_shops_may_have_more_digits_than_a_column(spark: SparkSession, tmp_path: Path) -> None:
-    for tenant in ("t1", "t2"):
-        line = ("P", None, "9" * 36, "1")
-        fecha = "2025-07-13" if tenant == "t1" else "2025-07-14"
-        write(tmp_path, event("INSERT", "c1", "2025-07-13 15:30:00", line, tenant=tenant, fecha=fecha))
-    reported(spark, tmp_path)
-    text = (tmp_path / REPORTS / "report.json").read_text(encoding="utf-8")
+# Figures from the rows of the datasets
+
+MOST = Decimal("9" * 36)
+DAY = {"tenant_id": "t1", "day": date(2025, 7, 13), "purchases": 1, "quantity": Decimal(1), "revenue": MOST}
+PRODUCT = {"tenant_id": "t1", "codigo": "P", "nombre": None, "purchases": 1, "quantity": Decimal(1)}
+PRODUCT |= {"revenue": Decimal(1)}
+
+
+def figures_of(spark: SparkSession, days: Sequence[Row], products: Sequence[Row] = ()) -> Figures:
+    daily, sold = (
+        spark.createDataFrame([tuple(row[name] for name in struct.names) for row in rows], struct)
+        for rows, struct in ((days, contract(DAILY).struct), (products, contract(PRODUCTS).struct))
+    )
+    return figures(daily, sold, None, date(2025, 11, 20), "USD", Balance(0, {}))
+
+
+def test_the_best_sellers_are_twenty_and_the_others_counted(spark: SparkSession) -> None:
+    # By units; then by revenue; then by code.
+    products = [{**PRODUCT, "codigo": f"P{number:02}"} for number in range(20)]
+    products += [{**PRODUCT, "codigo": "Q", "revenue": Decimal(2)}, {**PRODUCT, "codigo": "R", "quantity": Decimal(9)}]
+    best = figures_of(spark, [{**DAY, "revenue": Decimal(1)}], products)["best_sellers"]
+    assert [product["codigo"] for product in best["products"]] == ["R", "Q", *(f"P{n:02}" for n in range(18))]
+    assert ([product["rank"] for product in best["products"]], best["more"]) == (list(range(1, 21)), 2)
+
+
+def test_the_sum_of_a_shops_days_must_fit_its_column(spark: SparkSession) -> None:
+    with pytest.raises(StoreError, match="tenant_id t1: the sum of revenue is more than"):
+        figures_of(spark, [DAY, {**DAY, "day": date(2025, 7, 14)}])
+
+
+def test_the_totals_of_all_shops_may_have_more_digits_than_a_column(spark: SparkSession) -> None:
+    text = as_json(figures_of(spark, [DAY, {**DAY, "tenant_id": "t2", "day": date(2025, 7, 14)}])).decode()
     assert f'"revenue": 1{"9" * 35}8.00' in text
     assert f'"average_ticket": {"9" * 36}.00' in text

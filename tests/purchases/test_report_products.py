@@ -67,7 +67,7 @@ def test_a_product_is_its_code_and_bears_its_latest_name(spark: SparkSession) ->
     assert_sold(given.transform(products), sold(spark, ("P", "new", 3, "3", "3.00")))
 
 
-def test_products_without_a_code_are_told_apart_by_name(spark: SparkSession) -> None:
+def test_products_without_a_code_differ_by_name(spark: SparkSession) -> None:
     given = purchases(
         spark, [(None, "a", "1", "1"), (None, "b", "2", "2"), (None, None, "3", "3"), ("a", "a", "4", "4")]
     )
@@ -98,15 +98,15 @@ def test_purchases_without_products_give_none(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "amount", "told"),
+    ("quantity", "amount", "limit"),
     [("1", "9" * 36, "more than 36 digits before the point"), ("9" * 20, "0", "more than 20 digits before the point")],
 )
 def test_a_sum_beyond_its_column_fails_and_names_the_product(
-    spark: SparkSession, quantity: str, amount: str, told: str
+    spark: SparkSession, quantity: str, amount: str, limit: str
 ) -> None:
     given = purchases(spark, [("P", "a", quantity, amount)], [("P", "a", quantity, amount)])
     with pytest.raises(PythonException) as raised:
         given.transform(products).collect()
     message = explain(raised.value)
     assert message is not None and message.startswith("tenant t1, product P: the sum of its sales")
-    assert told in message
+    assert limit in message

@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from catlake.purchases.events import document
-from catlake.purchases.stored_documents import STORED, judged
+from catlake.purchases.event_document import document
+from catlake.purchases.stored_documents import STORED, checked
+from tests.purchases.records import LOCAL
 from tests.purchases.tree import event
 
 EVENT = event("INSERT", "c_1", "2025-07-13 15:30:00", ("P1", "Café", "99.99", "2"), sequence="111")
-MADE = document(EVENT, "local-compras-ingest", "local")
+MADE = document(EVENT, LOCAL)
 PATH = MADE.path.removeprefix("compras/")
 BASE: dict[str, Any] = json.loads(MADE.content)
 
 
 def row_of(content: bytes = MADE.content, path: str = PATH) -> dict[str, Any]:
-    return judged(f"/lake/compras/{path}", path, content)
+    return checked(f"/lake/compras/{path}", path, content, "USD")
 
 
 def changed(change: dict[str, Any]) -> bytes:
@@ -71,8 +72,8 @@ def test_a_row_has_no_column_that_the_schema_lacks() -> None:
 
 
 def test_an_event_without_a_number_has_none() -> None:
-    by_kinesis = document(event("INSERT", "c1", "2025-07-13 15:30:00"), "p", "local")
-    row = judged("f", by_kinesis.path.removeprefix("compras/"), by_kinesis.content)
+    by_kinesis = document(event("INSERT", "c1", "2025-07-13 15:30:00"), LOCAL)
+    row = checked("f", by_kinesis.path.removeprefix("compras/"), by_kinesis.content, "USD")
     assert (row["sequence"], "reason" in row) == (None, False)
 
 
@@ -200,7 +201,7 @@ def test_prices_of_38_digits_are_exact(price: str, quantity: str, amount: str, r
         ("0", "1e-19", "productos[0].cantidad: 1.000E-19 has more than 18 decimals"),
     ],
 )
-def test_what_no_column_holds_is_told_and_never_cut(price: str, quantity: str, misfit: str) -> None:
+def test_what_no_column_holds_is_reported_and_never_cut(price: str, quantity: str, misfit: str) -> None:
     total = "0.00" if price == "0" else f"{Decimal(price) * Decimal(quantity):f}.00"
     row = row_of(sold((price, quantity), total=total))
     assert row["misfit"] == f"the report cannot hold {misfit}"

@@ -8,10 +8,10 @@ from pyspark.sql import SparkSession
 
 from catlake.purchases import document_tree as tree
 from catlake.purchases.document_tree import months, read_tree
-from catlake.purchases.events import document
-from catlake.runtime.errors import StoreError
+from catlake.purchases.event_document import document
+from catlake.runtime.errors import StoreError, explain
 from catlake.runtime.files import LocalFiles, S3Files, files_for
-from catlake.runtime.run import explain
+from tests.purchases.records import LOCAL
 from tests.purchases.tree import event, write
 from tests.s3 import S3Server
 
@@ -26,7 +26,7 @@ def purchase(number: int, tenant: str = "t1", fecha: str = "2025-07-13") -> byte
 def found(spark: SparkSession, bucket: Path, tenant: str | None = None) -> dict[str, str | None]:
     """The files that are read, by path below the tree, and why each is no document."""
     root = str(bucket / "compras")
-    rows = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, tenant)).collect()
+    rows = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, tenant), "USD").collect()
     assert len({row["path"] for row in rows}) == len(rows)
     return {row["path"]: row["reason"] for row in rows}
 
@@ -44,7 +44,7 @@ def test_a_lake_without_purchases_says_what_to_run(tmp_path: Path) -> None:
         months(LocalFiles(), str(tmp_path / "compras"), None)
 
 
-def test_an_unknown_shop_is_told_the_names_that_are_close(tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_shop_names_those_that_are_close(tmp_path: Path) -> None:
     write(tmp_path, *(purchase(1, tenant) for tenant in ("tienda-norte", "tienda-sur", "otra")))
     with pytest.raises(StoreError, match=r"no purchases of the tenant tienda-nort; .*\(tienda-norte, .*, …\), or run"):
         months(LocalFiles(), str(tmp_path / "compras"), "tienda-nort")
@@ -75,7 +75,7 @@ def test_a_file_that_a_writer_has_not_finished_is_none_yet(spark: SparkSession, 
     assert list(found(spark, tmp_path).values()) == [None]
 
 
-def test_a_file_too_large_for_a_document_is_told_and_not_read(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_too_large_for_a_document_is_reported_and_not_read(spark: SparkSession, tmp_path: Path) -> None:
     (path,) = write(tmp_path, purchase(1))
     large = path.with_name("insert_c9_20250713_153000_1.json")
     large.touch()
@@ -90,7 +90,7 @@ def test_a_file_that_vanishes_meanwhile_fails_the_report(spark: SparkSession, tm
     (day / "insert_c1_20250713_153000_1.json").write_bytes(b"{}")
     files, root = _Vanishing(), str(tmp_path / "compras")
     with pytest.raises(PythonException) as raised:
-        read_tree(spark, files, root, months(files, root, None)).collect()
+        read_tree(spark, files, root, months(files, root, None), "USD").collect()
     assert (explain(raised.value) or "").endswith("it was removed while the report was made; run the report again")
 
 
@@ -113,17 +113,18 @@ def test_the_files_of_a_task_are_held_in_portions() -> None:
     assert list(tree._portions(iter([]))) == []
 
 
+@pytest.mark.slow
 def test_a_bucket_is_read_as_a_folder_is(spark: SparkSession, s3: S3Server) -> None:
     s3.configure(spark)
     root = f"s3://{s3.bucket()}/compras"
     files = files_for(spark, root)
     assert isinstance(files, S3Files)
-    made = [document(purchase(number, tenant), "p", "local") for tenant in TENANTS for number in range(7)]
+    made = [document(purchase(number, tenant), LOCAL) for tenant in TENANTS for number in range(7)]
     for each in made:
         files.write(root.removesuffix("compras") + each.path, each.content)
     # The mark that consoles leave for a folder is no file.
     files.client.put_object(Bucket=root.split("/")[2], Key="compras/t1/2025/07/13/", Body=b"")
-    rows = read_tree(spark, files, root, months(files, root, None)).collect()
+    rows = read_tree(spark, files, root, months(files, root, None), "USD").collect()
     assert sorted(row["path"] for row in rows) == sorted(each.path.removeprefix("compras/") for each in made)
     assert {row["reason"] for row in rows} == {None}
     assert {row["file"] for row in rows} == {root.removesuffix("compras") + each.path for each in made}

@@ -6,8 +6,8 @@ from typing import Any
 
 from catlake.contracts.contract import contract
 from catlake.local_catalog import Table
-from catlake.purchases.events import document
-from tests.purchases.records import image, line, product
+from catlake.purchases.event_document import document
+from tests.purchases.records import LOCAL, image, line, product
 
 DATABASE = "local-compras-datacatalog"
 
@@ -46,7 +46,7 @@ def write(bucket: Path, *events: bytes) -> list[Path]:
     """Writes the events' documents below a bucket's folder."""
     written = []
     for each in events:
-        made = document(each, "local-compras-ingest", "local")
+        made = document(each, LOCAL)
         path = bucket / made.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(made.content)

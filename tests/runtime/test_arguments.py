@@ -1,16 +1,33 @@
-"""Arguments of the jobs: given in either form, checked, and refused with one clear message (DESIGN)."""
+"""Arguments of the jobs: given in either form, checked, and refused with one clear message."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from importlib import import_module
 
 import pytest
 
 from catlake.runtime import arguments
-from catlake.runtime.arguments import Argument, choice, count, iso_date, name, optional, parse_arguments, uri
+from catlake.runtime.arguments import (
+    Argument,
+    FromEnvironment,
+    choice,
+    count,
+    flag,
+    iso_date,
+    name,
+    optional,
+    parse_arguments,
+    uri,
+)
+from catlake.runtime.environment import environment_names
 from catlake.runtime.errors import ArgumentError
 
-NORMALIZE = import_module("jobs.conversations_normalize").ARGUMENTS
+DECLARED = (
+    Argument("export_uri", uri),
+    Argument("max_export_age_hours", optional(count), None),
+    Argument("allow_filtered_export", flag, False),
+    Argument("first_date", optional(iso_date), FromEnvironment("first_conversation_date")),
+    Argument("excluded_cities", optional(str), FromEnvironment("excluded_cities")),
+)
 GIVEN = {"--JOB_NAME": "x", "--lake_uri": "lake", "--export_uri": "export"}
 
 
@@ -21,7 +38,7 @@ def argv(*more: str, without: str = "") -> list[str]:
 
 def error_of(given: list[str]) -> str:
     with pytest.raises(ArgumentError) as error:
-        parse_arguments(NORMALIZE, given)
+        parse_arguments(DECLARED, given)
     return str(error.value)
 
 
@@ -29,8 +46,8 @@ def test_arguments_are_given_with_a_space_or_an_equals_sign() -> None:
     spaced = argv("--environment", "prod", "--run_date", "2025-11-20", "--first_date", "2025-01-31")
     pairs = zip(spaced[1::2], spaced[2::2], strict=True)
     equals = ["script.py", *(f"{flag}={value}" for flag, value in pairs)]
-    assert parse_arguments(NORMALIZE, spaced) == parse_arguments(NORMALIZE, equals)
-    assert parse_arguments(NORMALIZE, spaced) == {
+    assert parse_arguments(DECLARED, spaced) == parse_arguments(DECLARED, equals)
+    assert parse_arguments(DECLARED, spaced) == {
         "JOB_NAME": "x",
         "lake_uri": "lake",
         "environment": "prod",
@@ -46,32 +63,32 @@ def test_arguments_are_given_with_a_space_or_an_equals_sign() -> None:
 
 
 def test_what_is_not_given_has_the_environments_default_and_today_in_utc() -> None:
-    values = parse_arguments(NORMALIZE, argv())
+    values = parse_arguments(DECLARED, argv())
     assert (values["environment"], values["first_date"], values["excluded_cities"]) == ("local", None, None)
     assert values["run_date"] == datetime.now(UTC).date()
-    assert parse_arguments(NORMALIZE, argv("--environment=prod"))["first_date"] == date(2025, 8, 4)
+    assert parse_arguments(DECLARED, argv("--environment=prod"))["first_date"] == date(2025, 8, 4)
 
 
 def test_none_stands_for_no_limit_whatever_the_environment_says() -> None:
     free = ("--first_date", "none", "--excluded_cities=none", "--max_shrink", "none")
-    values = parse_arguments(NORMALIZE, argv("--environment", "prod", *free))
+    values = parse_arguments(DECLARED, argv("--environment", "prod", *free))
     assert (values["first_date"], values["excluded_cities"], values["max_shrink"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("text", ["0", "0.25", "1", "1.0"])
 def test_a_fraction_is_exact(text: str) -> None:
-    assert parse_arguments(NORMALIZE, argv("--max_shrink", text))["max_shrink"] == Decimal(text)
+    assert parse_arguments(DECLARED, argv("--max_shrink", text))["max_shrink"] == Decimal(text)
 
 
 def test_a_flag_is_true_or_false() -> None:
     for text, value in (("true", True), ("false", False)):
-        assert parse_arguments(NORMALIZE, argv("--allow_filtered_export", text))["allow_filtered_export"] is value
+        assert parse_arguments(DECLARED, argv("--allow_filtered_export", text))["allow_filtered_export"] is value
 
 
 def test_a_value_may_hold_spaces_equals_signs_and_accents() -> None:
-    values = parse_arguments(NORMALIZE, argv("--excluded_cities=a=b|potosí", "--max_quarantined", "0"))
+    values = parse_arguments(DECLARED, argv("--excluded_cities=a=b|potosí", "--max_quarantined", "0"))
     assert (values["excluded_cities"], values["max_quarantined"]) == ("a=b|potosí", 0)
-    assert parse_arguments(NORMALIZE, argv("--excluded_cities", "san luis"))["excluded_cities"] == "san luis"
+    assert parse_arguments(DECLARED, argv("--excluded_cities", "san luis"))["excluded_cities"] == "san luis"
 
 
 @pytest.mark.parametrize("missing", GIVEN)
@@ -101,7 +118,7 @@ def test_a_missing_argument_names_itself_and_what_to_add(missing: str) -> None:
         (["--max_shrink", "50"], "--max_shrink '50': must be a number from 0 to 1, like 0.5"),
         (["--max_shrink=-0.5"], "--max_shrink '-0.5': must be a number from 0 to 1, like 0.5"),
         (["--allow_filtered_export", "yes"], "--allow_filtered_export 'yes': must be true or false"),
-        (["--environment", "dev"], "--environment 'dev': must be one of local, test, prod"),
+        (["--environment", "dev"], f"--environment 'dev': must be one of {', '.join(environment_names())}"),
     ],
 )
 def test_a_wrong_argument_names_itself_its_rule_and_what_was_given(given: list[str], message: str) -> None:
@@ -128,7 +145,9 @@ def test_names_and_places_have_their_rules(flag: str, value: str, rule: str) -> 
 def test_what_glue_adds_by_itself_is_let_through() -> None:
     glue = ["--enable-metrics", "true", "--TempDir", "s3://t/", "--JOB_ID", "j_1", "--JOB_RUN_ID", "jr_1"]
     glue += ["--job-bookmark-option", "job-bookmark-disable", "--WORKFLOW_NAME", "w", "--job-language", "python"]
-    assert parse_arguments(NORMALIZE, argv(*glue))["JOB_NAME"] == "x"
+    # Repeated, and without a value.
+    glue += ["--conf", "spark.a=1", "--conf", "spark.b=2", "--enable-observability-metrics", "--enable-auto-scaling"]
+    assert parse_arguments(DECLARED, argv(*glue))["JOB_NAME"] == "x"
 
 
 @pytest.mark.parametrize("text", ["2025-11-20\n", " 2025-11-20", "2025-1-2", "２０２５-11-20", "0000-01-01"])

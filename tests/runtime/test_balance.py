@@ -1,4 +1,4 @@
-"""The balance of a run: read = written + filtered + quarantined (SPEC 5)."""
+"""The balance of a run: read = written + filtered + quarantined."""
 
 import pytest
 

@@ -3,15 +3,14 @@
 import io
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catlake.text import json_objects
-from catlake.text.json_objects import Found, JsonObjects
+from catlake.text.json_objects import JsonObject, JsonObjects
 
 LONGEST = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -19,7 +18,7 @@ BOM = b"\xef\xbb\xbf"
 Writer = Callable[[Sequence[Any]], bytes]
 
 
-def found(content: bytes, chunk: int = 1 << 20, longest: int = LONGEST) -> list[Found]:
+def found(content: bytes, chunk: int = 1 << 20, longest: int = LONGEST) -> list[JsonObject]:
     stream = io.BytesIO(content)
     return list(JsonObjects(lambda size: stream.read(min(size, chunk)), longest))
 
@@ -66,14 +65,6 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 EVENTS = st.lists(st.dictionaries(TEXT, VALUES, max_size=4), max_size=6)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def narrow() -> Iterator[None]:
-    """What begins in one window ends in another."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_objects, "WINDOW", 16)
-        yield
 
 
 @settings(max_examples=15, deadline=None)
@@ -179,8 +170,7 @@ def test_of_any_bytes_nothing_is_lost_and_nothing_depends_on_where_they_are_cut(
         assert given_.count(byte) == content.count(byte)
 
 
-def test_memory_is_constant_on_one_endless_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_objects, "WINDOW", 1 << 16)
+def test_memory_is_constant_on_one_endless_line() -> None:
     block = (b'{"a":"' + b"x" * 10_000 + b'"}') * 100
     left = iter([block] * 50)
     tracemalloc.start()

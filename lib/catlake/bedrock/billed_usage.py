@@ -1,18 +1,18 @@
-"""What a conversation really sent: an estimate of the tokens that Bedrock bills, from the message map alone.
+"""Estimates the tokens that Bedrock bills for a conversation, from its message map alone.
 
 Each call to the model sends the whole history again, so billed input is many times the sum of the texts. Every
-assistant node is at least one call; every round of tools before its answer is one more. What a call sends and what
-cannot be known of it is explained in docs/token-costs.md, with the errors measured against genuine calls.
+assistant node is at least one call; every round of tools before its answer is one more. docs/token-costs.md explains
+what a call sends and what cannot be known about it, with the errors measured against genuine calls.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from catlake.bedrock.length4_tokens import OUTPUT_ROLES, chunk_texts, tokens
-from catlake.bedrock.message_map import Node, refusing_depth, role_of
+from catlake.bedrock.message_map import Node, role_of
 from catlake.bedrock.message_parts import Part, log_parts, message_parts
 
-# Sent with every call, whichever branch it is on.
+# Sent with every call, on whichever branch.
 _PROLOGUE_ROLES = frozenset({"system", "instruction"})
 
 
@@ -27,28 +27,27 @@ class Usage(NamedTuple):
 
 
 class _Sent(NamedTuple):
-    """What a call sends: its tokens, and how many of them are images'."""
+    """What a call sends: its tokens, and how many of them are for images."""
 
     tokens: int = 0
     images: int = 0
 
     def plus(self, parts: Iterable[Part]) -> "_Sent":
-        tokens_, images = self
+        total, images = self
         for part in parts:
-            tokens_ += part.tokens
+            total += part.tokens
             images += part.images
-        return _Sent(tokens_, images)
+        return _Sent(total, images)
 
 
-@refusing_depth
 def billed(nodes: Mapping[str, Node]) -> list[Usage]:
     """Estimated usage of each model, by the name that its nodes store, in the order of the first answer.
 
-    All branches count: an answer that was edited away was billed all the same. A node without a model counts
-    under the empty name.
+    All branches count, because an answer that was edited away was billed too. A node without a model counts under the
+    empty name.
 
     Raises:
-        ValueError: The map is nested too deeply.
+        RecursionError: The map is nested too deeply.
     """
     messages = {key: message_parts(node) for key, node in nodes.items()}
     prologue = _Sent()
@@ -61,14 +60,23 @@ def billed(nodes: Mapping[str, Node]) -> list[Usage]:
     for key, node in nodes.items():
         if role_of(node) in OUTPUT_ROLES:
             history = histories.get(_parent(node), _Sent())
-            sent = _Sent(prologue.tokens + history.tokens + _chunks(node), prologue.images + history.images)
+            # The instruction of this answer's calls, and of no other, contains the cited chunks of a knowledge base.
+            chunks = sum(tokens(text) for text in chunk_texts(node))
+            sent = _Sent(prologue.tokens + history.tokens + chunks, prologue.images + history.images)
             usage = _usage(_model(node), sent, log_parts(node) + messages[key])
-            usages[usage.model] = _sum(usages[usage.model], usage) if usage.model in usages else usage
+            earlier = usages.get(usage.model, Usage(usage.model, 0, 0, 0, 0))
+            usages[usage.model] = Usage(
+                usage.model,
+                earlier.calls + usage.calls,
+                earlier.input + usage.input,
+                earlier.output + usage.output,
+                earlier.images + usage.images,
+            )
     return list(usages.values())
 
 
 def _usage(model: str, sent: _Sent, answer: list[Part]) -> Usage:
-    """The calls that made one answer: what the model writes after something was given is a call of its own."""
+    """The calls that made one answer: what the model writes after it received something is a call of its own."""
     calls, input_, images, output = 0, 0, 0, 0
     waiting = True
     for part in answer:
@@ -83,37 +91,22 @@ def _usage(model: str, sent: _Sent, answer: list[Part]) -> Usage:
     return Usage(model, calls, input_, output, images)
 
 
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.model,
-        one.calls + other.calls,
-        one.input + other.input,
-        one.output + other.output,
-        one.images + other.images,
-    )
-
-
 def _histories(nodes: Mapping[str, Node], messages: Mapping[str, list[Part]]) -> dict[str | None, _Sent]:
     """What each node's chain of parents sends, the node itself included; each chain is walked once.
 
-    A chain ends at a parent that is unknown, or that it has passed already.
+    A chain ends at a parent that is unknown or already passed.
     """
     histories: dict[str | None, _Sent] = {}
-    for key in nodes:
+    for first in nodes:
         chain: dict[str, None] = {}
-        at: str | None = key
-        while at is not None and at in nodes and at not in histories and at not in chain:
-            chain[at] = None
-            at = _parent(nodes[at])
-        sent = histories.get(at, _Sent())
+        key: str | None = first
+        while key is not None and key in nodes and key not in histories and key not in chain:
+            chain[key] = None
+            key = _parent(nodes[key])
+        sent = histories.get(key, _Sent())
         for passed in reversed(chain):
             histories[passed] = sent = sent.plus(messages[passed])
     return histories
-
-
-def _chunks(node: Node) -> int:
-    """The cited chunks of a knowledge base: written into the instruction of this answer's calls, and of no other."""
-    return sum(tokens(text) for text in chunk_texts(node))
 
 
 def _parent(node: Node) -> str | None:

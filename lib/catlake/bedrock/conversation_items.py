@@ -1,7 +1,7 @@
-"""The items of the Bedrock conversation tables (SPEC 1.4), counted within the reading task.
+"""Counts the items of the Bedrock conversation tables (docs/spec.md 1.4) within the task that reads them.
 
-A message map is kilobytes of text and its counts are a few numbers, so the map never leaves the task that read
-it: `Conversations` is applied to each batch and gives one small row an item.
+A message map is kilobytes of text and its counts are a few numbers, so the map never leaves that task:
+`ConversationCounter` is applied to each batch and gives one small row an item.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,19 @@ from pyspark.sql.pandas.types import to_arrow_type
 from catlake.bedrock.billed_usage import Usage, billed
 from catlake.bedrock.length4_tokens import Count
 from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
-from catlake.bedrock.price_book import price_book
+from catlake.bedrock.price_book import Unpriced, price_book
 from catlake.dynamodb import attribute
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.files import Files, joined
 
-_TEXT = T.StringType()
+_TEXT, _LONG = T.StringType(), T.LongType()
+_PRICE = T.DecimalType(18, 12)
+TOTAL_PRICE = T.DecimalType(38, 24)
+
+
+def _struct(**columns: T.DataType) -> T.StructType:
+    return T.StructType([T.StructField(name, data_type) for name, data_type in columns.items()])
+
 
 ITEM = T.StructType(
     [
@@ -31,7 +38,7 @@ ITEM = T.StructType(
         # The oldest tables' keys.
         attribute("UserId", _TEXT),
         attribute("ConversationId", _TEXT),
-        # As text: numeric text is taken for a number too.
+        # As text, because a text that holds a number is accepted too.
         attribute("CreateTime", _TEXT),
         attribute("TotalPrice", _TEXT),
         attribute("MessageMap", _TEXT),
@@ -41,49 +48,40 @@ ITEM = T.StructType(
     ]
 )
 
-PRICE = T.DecimalType(18, 12)
-TOTAL_PRICE = T.DecimalType(38, 24)
-
-USAGE = T.StructType(
-    [
-        T.StructField("model", _TEXT),
-        T.StructField("calls", T.LongType()),
-        T.StructField("input", T.LongType()),
-        T.StructField("output", T.LongType()),
-        T.StructField("images", T.LongType()),
-        T.StructField("model_id", _TEXT),
-        T.StructField("price_input", PRICE),
-        T.StructField("price_output", PRICE),
-        T.StructField("price_valid_from", T.DateType()),
-        T.StructField("price_source", _TEXT),
-        T.StructField("unpriced_because", _TEXT),
-    ]
+USAGE = _struct(
+    model=_TEXT,
+    calls=_LONG,
+    input=_LONG,
+    output=_LONG,
+    images=_LONG,
+    model_id=_TEXT,
+    price_input=_PRICE,
+    price_output=_PRICE,
+    price_valid_from=T.DateType(),
+    price_source=_TEXT,
+    unpriced_because=_TEXT,
 )
-"""What one model was sent and wrote, and the price that held; the price's fields are null when it is unpriced."""
+"""What one model received and wrote, and the price of that day; the price's columns are null when it is unpriced."""
 
-COUNTED = T.StructType(
-    [
-        T.StructField("pk", _TEXT),
-        T.StructField("sk", _TEXT),
-        T.StructField("filter", _TEXT),
-        T.StructField("created", T.TimestampType()),
-        T.StructField("total_price", TOTAL_PRICE),
-        T.StructField("input", T.LongType()),
-        T.StructField("output", T.LongType()),
-        T.StructField("usage", T.ArrayType(USAGE)),
-    ]
+COUNTED = _struct(
+    pk=_TEXT,
+    sk=_TEXT,
+    filter=_TEXT,
+    created=T.TimestampType(),
+    total_price=TOTAL_PRICE,
+    input=_LONG,
+    output=_LONG,
+    usage=T.ArrayType(USAGE),
 )
-"""What becomes of an item: `filter` names the rule that leaves it out; counts are set for the others."""
+"""What becomes of an item: `filter` names the rule that leaves it out; the counts of the others are set."""
+
+_ARROW_COLUMNS = {**{column.name: to_arrow_type(column.dataType) for column in COUNTED}, REASON: pa.string()}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _38_DIGITS = Context(prec=38, rounding=ROUND_HALF_UP)
 
 CONVERSATION = "#CONV#"
-_OTHER_KINDS = (
-    ("#RELATED_DOCUMENT#", "related_document"),
-    ("#BOT_ALIAS#", "bot_alias"),
-    ("#BOT#", "bot"),
-)
+_OTHER_KINDS = {"#RELATED_DOCUMENT#": "related_document", "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
 
 
 class _Rejected(ValueError):
@@ -91,27 +89,31 @@ class _Rejected(ValueError):
 
 
 @dataclass(frozen=True)
-class Conversations:
-    """Counts the conversations of a batch; travels to the executors.
+class ConversationCounter:
+    """Counts the conversations of a batch. Travels to the executors.
 
     Attributes:
-        count: How texts are counted: `counting.count_v1` or `count_v2`.
-        first_date: Conversations of an earlier UTC day are filtered, their map unread; None keeps all.
-        last_date: So are those of a later one.
-        large_messages: Where `LargeMessagePath` is looked up: the place and its root; None: nowhere.
-        priced_in: The region whose prices are put to what each model was sent; None: that is not estimated.
+        count: How texts are counted: `length4_tokens.count_v1` or `count_v2`.
+        first_date: Conversations of an earlier UTC day are filtered, and their map is not read; None keeps all.
+        last_date: The same for a later day.
+        large_messages: Where `LargeMessagePath` is looked up: the files and the root folder; None: nowhere.
+        price_region: The AWS region whose prices `usage` gets; None leaves `usage` empty.
     """
 
     count: Callable[[dict[str, Node]], Count]
     first_date: date | None = None
     last_date: date | None = None
     large_messages: tuple[Files, str] | None = None
-    priced_in: str | None = None
+    price_region: str | None = None
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
         """One row of COUNTED an item, and `_reason` where it is rejected."""
         items = zip(*(columns[name] for name in ITEM.names), strict=True)
-        return _batch([self._row(dict(zip(ITEM.names, values, strict=True))) for values in items])
+        rows = [self._row(dict(zip(ITEM.names, values, strict=True))) for values in items]
+        return pa.RecordBatch.from_arrays(
+            [pa.array([row.get(name) for row in rows], arrow_type) for name, arrow_type in _ARROW_COLUMNS.items()],
+            names=list(_ARROW_COLUMNS),
+        )
 
     def _row(self, item: dict[str, Any]) -> dict[str, Any]:
         pk = item["PK"] if item["PK"] is not None else item["UserId"]
@@ -122,23 +124,23 @@ class Conversations:
         try:
             _check_key(item, pk, sk)
             row["created"] = created = _created(item["CreateTime"])
-            if (outside := self._outside(created.date())) is not None:
-                return row | {"filter": outside}
+            if (rule := self._date_filter(created.date())) is not None:
+                return row | {"filter": rule}
             row["total_price"] = _total_price(item["TotalPrice"])
             row |= self._counts(self._nodes(item), created.date())
         except _Rejected as rejected:
             row[REASON] = str(rejected)
+        except RecursionError:
+            # Maps come from outside. One that is nested too deeply is broken, and not a defect of ours.
+            row[REASON] = "attribute MessageMap: the message map is nested too deeply"
         return row
 
     def _counts(self, nodes: dict[str, Node], day: date) -> dict[str, Any]:
-        try:
-            input_, output = self.count(nodes)
-            usage = [] if self.priced_in is None else [_priced(each, self.priced_in, day) for each in billed(nodes)]
-        except ValueError as error:
-            raise _Rejected(f"attribute MessageMap: {error}") from None
+        input_, output = self.count(nodes)
+        usage = [_priced(used, self.price_region, day) for used in billed(nodes)] if self.price_region else []
         return {"input": input_, "output": output, "usage": usage}
 
-    def _outside(self, day: date) -> str | None:
+    def _date_filter(self, day: date) -> str | None:
         if self.first_date is not None and day < self.first_date:
             return "before_first_date"
         if self.last_date is not None and day > self.last_date:
@@ -153,18 +155,18 @@ class Conversations:
             nodes = {} if text is None else parse_nodes(text)
         except ValueError as error:
             raise _Rejected(f"attribute MessageMap: {error}") from None
-        # A later feedback can write the whole map back into the item; then it is the true one.
+        # A later feedback can write the whole map back into the item. Then it is the true one.
         if item["IsLargeMessage"] and not holds_messages(nodes):
-            return self._large(item["LargeMessagePath"])
+            return self._large_map(item["LargeMessagePath"])
         return nodes
 
-    def _large(self, path: str | None) -> dict[str, Node]:
+    def _large_map(self, path: str | None) -> dict[str, Node]:
         if self.large_messages is None:
             raise _Rejected("large message map: not looked up, because --large_messages_uri is not given")
-        # The path comes from outside: it stays below the given root.
+        # The path comes from outside. It must stay below the given root.
         segments = (path or "").split("/")
         if not path or any(segment in ("", ".", "..") for segment in segments):
-            raise _Rejected(f"large message map: LargeMessagePath {path!r} is no relative path")
+            raise _Rejected(f"large message map: LargeMessagePath {path!r} is not a relative path")
         files, root = self.large_messages
         uri = joined(root, path)
         try:
@@ -176,10 +178,10 @@ class Conversations:
 
 
 def _other_kind(item: dict[str, Any]) -> str | None:
-    """The filter for an item that is no conversation; what has no key is no item, and judged later."""
+    """The filter for an item that is not a conversation. An item without a key is rejected later."""
     if item["SK"] is None or CONVERSATION in item["SK"]:
         return None
-    return next((kind for mark, kind in _OTHER_KINDS if mark in item["SK"]), "other")
+    return next((kind for mark, kind in _OTHER_KINDS.items() if mark in item["SK"]), "other")
 
 
 def _check_key(item: dict[str, Any], pk: str | None, sk: str | None) -> None:
@@ -193,11 +195,12 @@ def _check_key(item: dict[str, Any], pk: str | None, sk: str | None) -> None:
 
 def _priced(usage: Usage, region: str, day: date) -> dict[str, Any]:
     book = price_book()
-    priced = {**usage._asdict(), "model_id": book.model_id(usage.model) or None}
-    price = book.price(usage.model, region, day)
-    if price is None:
-        return priced | {"unpriced_because": book.why_unpriced(usage.model, region, day)}
-    return priced | {
+    row = {**usage._asdict(), "model_id": book.model_id(usage.model) or None}
+    try:
+        price = book.price(usage.model, region, day)
+    except Unpriced as reason:
+        return row | {"unpriced_because": str(reason)}
+    return row | {
         "price_input": price.input,
         "price_output": price.output,
         "price_valid_from": price.valid_from,
@@ -206,7 +209,7 @@ def _priced(usage: Usage, region: str, day: date) -> dict[str, Any]:
 
 
 def _created(text: str | None) -> datetime:
-    """`CreateTime`, epoch milliseconds; a fraction of one is cut."""
+    """`CreateTime`: milliseconds since 1970; a fraction of one is cut."""
     number = _number("CreateTime", text)
     if number is None:
         raise _Rejected("attribute CreateTime: missing")
@@ -214,21 +217,21 @@ def _created(text: str | None) -> datetime:
         created: datetime | None = _EPOCH + timedelta(milliseconds=int(number))
     except OverflowError:
         created = None
-    # No conversation is older than 1970, and Spark writes no Parquet timestamp of before 1900.
+    # No conversation is older than 1970, and Spark writes no Parquet timestamp before 1900.
     if created is None or created < _EPOCH:
         raise _Rejected(f"attribute CreateTime: {number} is no time in epoch milliseconds")
     return created
 
 
 def _total_price(text: str | None) -> Decimal | None:
-    """`TotalPrice`, rounded half-up to 24 decimals: the application's floats have up to 17 digits."""
+    """`TotalPrice` in USD, rounded half-up to 24 decimals: the application's floats have up to 17 digits."""
     number = _number("TotalPrice", text)
     if number is None:
         return None
     try:
         return number.quantize(Decimal(1).scaleb(-TOTAL_PRICE.scale), context=_38_DIGITS)
     except InvalidOperation:
-        raise _Rejected(f"attribute TotalPrice: {number} is beyond {TOTAL_PRICE.simpleString()}") from None
+        raise _Rejected(f"attribute TotalPrice: {number} does not fit {TOTAL_PRICE.simpleString()}") from None
 
 
 def _number(name: str, text: str | None) -> Decimal | None:
@@ -239,15 +242,7 @@ def _number(name: str, text: str | None) -> Decimal | None:
         number = Decimal(text.strip())
     except InvalidOperation:
         number = Decimal("NaN")
-    # A time or a price of more digits than DynamoDB has is none; int() of 1E+999999 would take for ever.
+    # DynamoDB has no longer numbers, and int() of 1E+999999 would take for ever.
     if not number.is_finite() or number.adjusted() > 38:
         raise _Rejected(f"attribute {name}: {text[:40]!r} is no number")
     return number
-
-
-def _batch(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
-    fields = [*((field.name, to_arrow_type(field.dataType)) for field in COUNTED), (REASON, pa.string())]
-    return pa.RecordBatch.from_arrays(
-        [pa.array([row.get(name) for row in rows], arrow_type) for name, arrow_type in fields],
-        names=[name for name, _ in fields],
-    )

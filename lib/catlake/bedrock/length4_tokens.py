@@ -1,15 +1,15 @@
-"""Token counts of a message map: the seeds' two rules, cell by cell as SPEC 3.1 gives them.
+"""Counts the tokens of a message map by the rule LENGTH/4, for the archive (v1) and for the consolidated datasets (v2).
 
-A token is `LENGTH/4`: `floor(Unicode code points / 4)` of each text on its own, then summed. JSON is measured in
-Python's default form (`", "`, `": "`, non-ASCII escaped). Numbers in it are as the parser read them: an integer of
-more than 64 bits and a float are measured as Python writes that float.
+A text has `floor(Unicode code points / 4)` tokens; the counts of all texts are summed. docs/spec.md 3.1 lists which
+texts count, and on which side. JSON is measured in Python's default form (`", "`, `": "`, non-ASCII escaped). Its
+numbers are measured as the parser read them: an integer of more than 64 bits is a float, as Python writes it.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from catlake.bedrock.message_map import Node, as_list, refusing_depth, role_of, type_of
+from catlake.bedrock.message_map import Node, as_list, role_of, type_of
 
 OUTPUT_ROLES = frozenset({"assistant", "bot"})
 INPUT_ROLES_V1 = frozenset({"user", "system"})
@@ -29,7 +29,7 @@ def tokens(text: str) -> int:
 
 
 def count_v1(nodes: Mapping[str, Node]) -> Count:
-    """The archival rule: each string `body` of a node's `content`, whatever its type, by the node's role."""
+    """The archive's rule: each string `body` of a node's `content`, whatever its type, by the node's role."""
     input_ = output = 0
     for node in nodes.values():
         role = role_of(node)
@@ -40,12 +40,11 @@ def count_v1(nodes: Mapping[str, Node]) -> Count:
     return Count(input_, output)
 
 
-@refusing_depth
 def count_v2(nodes: Mapping[str, Node]) -> Count:
     """The consolidated rule: texts by role, chunks and tool results as input, tool uses as output.
 
     Raises:
-        ValueError: The map is nested too deeply.
+        RecursionError: The map is nested too deeply.
     """
     tally = _Tally()
     for node in nodes.values():
@@ -64,19 +63,19 @@ def chunk_texts(node: Node) -> Iterator[str]:
 
 
 def tool_results(item: Mapping[str, Any]) -> list[Any]:
-    """The results in a `toolResult`, whose `content` is a list or, in older data, one object."""
+    """The results in a `toolResult`."""
     body = item.get("body")
     return as_list(body.get("content")) if isinstance(body, dict) else []
 
 
 def tool_input(item: Mapping[str, Any]) -> Any:
-    """What a `toolUse` asks its tool; None when it says nothing."""
+    """What a `toolUse` sends to its tool; None when there is nothing."""
     body = item.get("body")
     return body.get("input") if isinstance(body, dict) else None
 
 
 def result_text(result: Any, *, escaped: bool = True) -> str:
-    """A tool result's `text`, or the JSON of its `json` (older: `json_`); images and documents have none."""
+    """A tool result's `text`, or the JSON of its `json` (older: `json_`); empty for images and documents."""
     if isinstance(result, str):
         return result
     if not isinstance(result, dict):
@@ -88,12 +87,12 @@ def result_text(result: Any, *, escaped: bool = True) -> str:
 
 
 def json_text(value: Any, *, escaped: bool = True) -> str:
-    """JSON in Python's default form, or with non-ASCII as it is; the empty text for null."""
+    """JSON in Python's default form, or with non-ASCII as it is; empty for null."""
     return "" if value is None else json.dumps(value, ensure_ascii=escaped)
 
 
 def _bodies(node: Node) -> int:
-    # On the hot path of a whole table: one loop, no calls.
+    # The hot path of the archive: one loop, no calls.
     total = 0
     for item in as_list(node.get("content")):
         if isinstance(item, dict) and isinstance(body := item.get("body"), str):
@@ -102,14 +101,14 @@ def _bodies(node: Node) -> int:
 
 
 class _Tally:
-    """Counts of v2, while content is walked."""
+    """The counts of v2, while content is walked."""
 
     def __init__(self) -> None:
         self.input = 0
         self.output = 0
 
     def add(self, content: Any, role: str | None) -> None:
-        """Content, or a part of it: a list, an item, or a bare text."""
+        """Counts content or a part of it: a list, an item, or a bare text."""
         if isinstance(content, list):
             for part in content:
                 self.add(part, role)
@@ -130,7 +129,7 @@ class _Tally:
                 self.output += tokens(json_text(tool_input(item)))
             case "toolresult":
                 self.input += sum(tokens(result_text(result)) for result in tool_results(item))
-            case _:  # images, attachments and reasoning are never counted
+            case _:  # images, attachments and reasoning never count
                 pass
 
     def _add_text(self, text: str, role: str | None) -> None:

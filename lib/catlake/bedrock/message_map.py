@@ -1,41 +1,22 @@
-"""Message maps: the texts of one Bedrock conversation, as every version of the application wrote them (SPEC 1.4).
+"""Message maps: the texts of one Bedrock conversation, as every version of the application wrote them.
 
-A map is `{"<message id>": node}`; the oldest tables hold an array of nodes instead. A node stays the dict that the
-application wrote: who counts knows the versions, this module only knows where nodes are.
+A map is `{"<message id>": node}`; the oldest tables hold an array of nodes instead (docs/spec.md 1.4). A node stays the
+dict that the application wrote. The modules that count know its versions; this one only finds the nodes.
 """
 
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from catlake.text.json_text import parse
 
 Node = dict[str, Any]
 
-# The root of each tree of messages; all that an offloaded conversation's item still holds.
+# The root of each tree of messages. An offloaded conversation's item holds nothing else.
 SYSTEM = "system"
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_KINDS = {type(None): "null", bool: "a boolean", str: "a text", list: "an array"}
 
 
-def refusing_depth(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """The function, raising ValueError where it would have raised RecursionError.
-
-    Maps come from outside, and one nested too deeply is a broken map, not a defect.
-    """
-
-    @functools.wraps(function)
-    def refusing(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return function(*args, **kwargs)
-        except RecursionError:
-            raise ValueError("the message map is nested too deeply") from None
-
-    return refusing
-
-
-@refusing_depth
 def parse_nodes(text: str | bytes) -> dict[str, Node]:
     """The nodes of a `MessageMap` or of the oldest tables' `Messages`, by their ids, in the order written.
 
@@ -43,41 +24,41 @@ def parse_nodes(text: str | bytes) -> dict[str, Node]:
 
     Raises:
         ValueError: The text is not JSON, not an object or array, or one of its nodes is not an object.
+        RecursionError: It is nested too deeply.
     """
     value = parse(text)
-    if isinstance(value, dict):
-        for key, node in value.items():
-            if type(node) is not dict:
-                raise _no_node(key, node)
-        return value
     if isinstance(value, list):
         return _chain(value)
-    raise ValueError(f"the message map is {_kind(value)}, not an object or array")
+    if not isinstance(value, dict):
+        raise ValueError(f"the message map is {_kind(value)}, not an object or array")
+    for key, node in value.items():
+        if type(node) is not dict:
+            raise _no_node(key, node)
+    return value
 
 
 def holds_messages(nodes: Mapping[str, Node]) -> bool:
-    """Whether the map has more than `system`: then it is the true one, though its item may say `IsLargeMessage`.
+    """Whether the map has more than `system`. Then it is the true one, even if its item says `IsLargeMessage`.
 
-    An offloaded conversation's item keeps `system` alone, until a later feedback writes the whole map back
-    (SPEC 1.4).
+    An offloaded conversation's item keeps only `system`, until a later feedback writes the whole map back.
     """
     return any(key != SYSTEM for key in nodes)
 
 
 def role_of(holder: Mapping[str, Any]) -> str | None:
-    """The role of a node or item, trimmed and lower-cased (SPEC 3.1); None when it is missing or not a text."""
+    """The role of a node or item, trimmed and in lower case; None when it is missing or not a text."""
     role = holder.get("role")
     return role.strip().lower() if isinstance(role, str) else None
 
 
 def type_of(item: Mapping[str, Any]) -> Any:
-    """The `content_type` of an item: a text trimmed and lower-cased like a role, anything else as it is."""
+    """The `content_type` of an item: a text trimmed and in lower case, anything else as it is."""
     content_type = item.get("content_type")
     return content_type.strip().lower() if isinstance(content_type, str) else content_type
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list as it is, null as no item, anything else as a list of one (content before 2024)."""
+    """A list as it is, null as an empty list, anything else as a list of one (content before 2024)."""
     if isinstance(value, list):
         return value
     return [] if value is None else [value]
@@ -90,7 +71,7 @@ def _chain(values: list[Any]) -> dict[str, Node]:
         if not isinstance(node, dict):
             raise _no_node(str(position), node)
         key = str(node.get("id", position))
-        while key in nodes:  # an id that is given twice must not hide a node
+        while key in nodes:  # an id that occurs twice must not hide a node
             key = f"{key}#{position}"
         nodes[key] = node | {"parent": parent}
         parent = key
@@ -102,14 +83,4 @@ def _no_node(key: str, node: Any) -> ValueError:
 
 
 def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a text"
-        case list():
-            return "an array"
-        case _:
-            return "a number"
+    return _KINDS.get(type(value), "a number")

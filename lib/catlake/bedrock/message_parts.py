@@ -1,4 +1,4 @@
-"""The parts of a message and their sizes: what it adds to a call that sends it (docs/token-costs.md)."""
+"""Splits a message into parts with their sizes: what it adds to a call that sends it (docs/token-costs.md)."""
 
 import re
 from collections.abc import Iterable
@@ -15,17 +15,17 @@ from catlake.bedrock.length4_tokens import (
 )
 from catlake.bedrock.message_map import Node, as_list, role_of, type_of
 
-# An image costs width x height / 750 tokens and is scaled down to some 1.15 megapixels: what a camera or a screen
-# makes costs about this, whatever its size. The genuine calls bill the same. Reading sizes would mean decoding each.
+# An image costs width x height / 750 tokens and is scaled down to some 1.15 megapixels, so that every picture of a
+# camera or a screen costs about this. Genuine calls bill the same. Real sizes would mean decoding every image.
 IMAGE_TOKENS = 1_500
 
-# A log of 2024's agents is one text, of the model's words ("Thought: …", "Action: …") and its tools' answers.
+# A log of the agents of 2024 is one text: the model's words ("Thought: …", "Action: …") and its tools' answers.
 _LOG_PART = re.compile(r"(?m)^(?=Thought:|Observation:)")
 _TOOL_ANSWER = "Observation:"
 
 
 class Part(NamedTuple):
-    """A part of a message: written by the model or given to it, its tokens, and how many of them are an image's."""
+    """A part of a message: whether the model wrote it, its tokens, and how many of them are for an image."""
 
     written: bool
     tokens: int
@@ -44,7 +44,7 @@ def message_parts(node: Node) -> list[Part]:
 
 
 def log_parts(node: Node) -> list[Part]:
-    """The rounds of tools in a log that is one text: the answer's own calls sent them, later calls do not."""
+    """The rounds of tools in a log that is one text. The answer's own calls sent them; later calls do not."""
     log = node.get("thinking_log")
     if not isinstance(log, str):
         return []
@@ -52,10 +52,10 @@ def log_parts(node: Node) -> list[Part]:
 
 
 def _add(parts: list[Part], content: Any, role: str | None) -> None:
-    """Add content's parts in order; texts of a role that counting does not know are none."""
+    """Adds content's parts in order; texts of an unknown role do not count."""
     if isinstance(content, list):
-        for each in content:
-            _add(parts, each, role)
+        for item in content:
+            _add(parts, item, role)
     elif isinstance(content, dict):
         _add_item(parts, content, role)
     elif isinstance(content, str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
@@ -86,7 +86,7 @@ _IMAGE = Part(False, IMAGE_TOKENS, IMAGE_TOKENS)
 
 
 def _tool_use(item: dict[str, Any]) -> str:
-    """The tool's name and its input, as they are sent: JSON with non-ASCII as it is."""
+    """The tool's name and its input as they are sent: JSON with non-ASCII unchanged."""
     body = item.get("body")
     name = body.get("name") if isinstance(body, dict) else None
     return (name if isinstance(name, str) else "") + json_text(tool_input(item), escaped=False)
@@ -101,12 +101,12 @@ def _result(result: Any) -> Part:
 
 
 def _file(base64: Any) -> Part:
-    """A file counts a token for four bytes: its text is not known without the readers that Bedrock has."""
+    """A file counts one token for four bytes: its text is unknown without the readers that Bedrock has."""
     return Part(False, len(base64.rstrip("=")) * 3 // 4 // 4 if isinstance(base64, str) else 0)
 
 
 def _without_copies(content: Any, log: list[Any]) -> Any:
-    """The content less the reasoning that the application copied into it from the log: it was written once."""
+    """The content without the reasoning that the application copied into it from the log: the model wrote it once."""
     logged = set(
         _reasonings(item for entry in log if isinstance(entry, dict) for item in as_list(entry.get("content")))
     )

@@ -1,8 +1,8 @@
 """Data contracts: what each dataset promises, and how Spark checks it.
 
-A contract is one YAML file of `schemas/` in the Open Data Contract Standard. Glue has no PyYAML, so the
-packaged library carries each contract as JSON (`catlake/_contracts/<name>.json`, see setup.py); in a source
-tree the YAML itself is read, so that an older package never hides an edit.
+A contract is one YAML file of `schemas/` in the Open Data Contract Standard. Glue has no PyYAML, so the packaged
+library has each contract as JSON (`catlake/_contracts/<name>.json`, see setup.py). In a checkout the YAML itself is
+read, so that an older package never hides an edit.
 """
 
 import functools
@@ -48,9 +48,9 @@ _LONGEST_DESCRIPTION = 255
 class Column:
     """A column of a dataset and the rules of its values.
 
-    `catalog_type` is the type's name in Glue's catalog and Spark SQL; a `required` value is neither null nor
-    an empty text; `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an
-    array; only the column itself is held to rules, not they.
+    `catalog_type` is the type's name in Glue's catalog and in Spark SQL. A `required` value is neither null nor an
+    empty text. `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an array;
+    the rules apply to the column itself, not to its fields.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Column:
 
     @property
     def spark_type(self) -> T.DataType:
-        """The column's type in Spark. Raises ContractError for a type that catlake does not write."""
+        """The column's type in Spark. Raises ContractError for a type that catlake cannot write."""
         if self.fields:
             struct = T.StructType([T.StructField(field.name, field.spark_type) for field in self.fields])
             return T.ArrayType(struct) if self.logical_type == "array" else struct
@@ -82,7 +82,7 @@ class Column:
 
 @dataclass(frozen=True)
 class RowRule:
-    """A condition over the columns of one row, in Spark SQL; only a row where it is false breaks it."""
+    """A condition on the columns of one row, in Spark SQL; a row breaks it only where it is false, not null."""
 
     name: str
     expression: str
@@ -92,8 +92,8 @@ class RowRule:
 class Contract:
     """What a dataset promises. `table` is its name in the Glue catalog, `None` when it has none there.
 
-    `path_template` is relative to the lake and may hold `{run_date}` and the folder `{scope}`; the columns of
-    `key` identify a row. `partitions` are the columns that the path tells, not the file: they are not among
+    `path_template` is relative to the lake and may have `{run_date}` and the folder `{scope}`. The columns of `key`
+    identify a row. `partitions` are columns whose values are in the path and not in the file; they are not among
     `columns`.
     """
 
@@ -117,12 +117,12 @@ class Contract:
 
     @property
     def text_struct(self) -> T.StructType:
-        """The same columns, all text: how a CSV is read when no value may be lost to a cast."""
+        """The same columns, all text: for reading a CSV without losing a value to a cast."""
         return T.StructType([T.StructField(c.name, T.StringType()) for c in self.columns])
 
     @property
     def sort_columns(self) -> list[SparkColumn]:
-        """The order of the dataset's rows: as the contract says (`orderBy`), else by its key."""
+        """The order of the dataset's rows: the contract's `orderBy`, else its key."""
         words = [text.split() for text in self.order or self.key]
         return [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
 
@@ -138,7 +138,7 @@ class Contract:
 
     @property
     def root(self) -> str:
-        """The folder, relative to the lake, below which all of the dataset lies."""
+        """The folder, relative to the lake, that holds the whole dataset."""
         return self.path_template.partition("{")[0].rpartition("/")[0]
 
     @property
@@ -147,7 +147,7 @@ class Contract:
         return self.root if self.partitions else self.path(date.min).rpartition("/")[0]
 
     def path(self, run_date: date, scope: str = "") -> str:
-        """Where a run's data lies, relative to the lake; `scope` is the folder of a part of it, none for the whole."""
+        """The path of a run's data, relative to the lake; `scope` is the folder of a part of the dataset."""
         path = self.path_template.replace("{scope}/", f"{scope}/" if scope else "")
         return path.replace("{run_date}", run_date.strftime("%Y%m%d"))
 
@@ -156,7 +156,7 @@ class Contract:
 
         Integers are widened or narrowed (one that does not fit becomes null, which `violations` reports where
         the column is required) and untyped nulls take the column's type; any other difference is a defect of the
-        caller, not something to cast away.
+        caller and is refused.
 
         Raises:
             ContractError: Names all missing, extra and wrongly typed columns.
@@ -211,12 +211,12 @@ def contract(name: str) -> Contract:
     """The contract of a dataset.
 
     Raises:
-        ContractError: There is none of this name; the message lists those that there are.
+        ContractError: There is no contract of this name; the message lists the names.
     """
     files = _files()
     if name not in files:
         raise ContractError(f"contract {name} does not exist; use one of {', '.join(files)}")
-    return _parsed(_document(files[name]))
+    return from_document(_document(files[name]))
 
 
 def contract_names() -> tuple[str, ...]:
@@ -246,7 +246,8 @@ def _document(file: Traversable) -> Any:
     return yaml.safe_load(text)
 
 
-def _parsed(document: Mapping[str, Any]) -> Contract:
+def from_document(document: Mapping[str, Any]) -> Contract:
+    """The contract that a document of the Open Data Contract Standard describes."""
     schema, server = document["schema"][0], document["servers"][0]
     custom = {item["property"]: item["value"] for item in document.get("customProperties", ())}
     partitions = _marked(schema, "partitioned", "partitionKeyPosition")

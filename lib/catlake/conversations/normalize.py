@@ -1,52 +1,29 @@
 """ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (SPEC 2.1)."""
 
-from datetime import timedelta
-
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
-from catlake.dynamodb import Export, find_export, read_items
-from catlake.dynamodb.export_manifest import export_age, refuse_foreign, refuse_stale
+from catlake.dynamodb import read_items
+from catlake.dynamodb.export_selection import refuse_foreign, select_exports
 from catlake.lake import Draft, Lake, Outcomes
 from catlake.lake.outcomes import KEPT
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
-from catlake.runtime.files import Files, files_for, normalized
-from catlake.runtime.metrics import EXPORT_AGE_HOURS
 from catlake.runtime.run import Run
 
 PIPELINE = "conversations"
 DATASET = "normalized_conversations"
 
 
-def select_export(run: Run) -> tuple[Files, Export]:
-    """The newest finished export at `--export_uri`."""
-    uri = normalized(run.arguments["export_uri"])
-    files = files_for(run.spark, uri)
-    export = find_export(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
-    run.report.read_from(
-        "dynamodb_export",
-        export.uri,
-        exported=export.export_time,
-        items=export.item_count,
-        table=export.table_arn,
-        **({"filtered": export.part} if export.part else {}),
-    )
-    for left_out in export.left_out:
-        run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
-    run.report.metrics[EXPORT_AGE_HOURS] = export_age(export.export_time, run.run_date) / timedelta(hours=1)
-    refuse_stale(export.uri, export.export_time, run.arguments["max_export_age_hours"], run.run_date)
-    return files, export
-
-
 def normalize(run: Run, lake: Lake) -> None:
     """The whole job: read, classify, group by user, write, balance, publish."""
     excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
     with run.step("read"):
-        files, export = select_export(run)
+        files, chain = select_exports(run, incremental=False)
+        export = chain.full
         classified = (
             read_items(
                 run.spark,

@@ -1,13 +1,14 @@
-"""DynamoDB data outside DynamoDB: attribute values, exports, and the reader that makes DataFrames of them.
+"""DynamoDB data outside DynamoDB: attribute values, exports, change records, and exports as DataFrames.
 
-Usable alone, for any table: see docs/reading-exports.md. It knows no pipeline.
+It knows no pipeline and works for any table: see docs/reading-exports.md.
 """
 
 from catlake.dynamodb.attribute_values import attribute
-from catlake.dynamodb.export_manifest import DataFile, Export, find_export
+from catlake.dynamodb.export_manifest import DataFile, Export
 from catlake.dynamodb.export_reader import REJECTED, read_items
-from catlake.dynamodb.incremental import OUTCOME, ExportChain, find_exports, read_state
-from catlake.dynamodb.item_versions import VERSION
+from catlake.dynamodb.export_selection import ExportChain, find_export, find_exports
+from catlake.dynamodb.newest_version import VERSION
+from catlake.dynamodb.table_state import OUTCOME, read_state
 
 __all__ = [
     "OUTCOME",

@@ -1,7 +1,7 @@
-"""DynamoDB attribute values → the values of an explicit Spark schema, without loss.
+"""Converts DynamoDB attribute values to the values of a declared Spark schema, without loss.
 
-An attribute value is a JSON object with one key, its type: S N B BOOL NULL M L SS NS BS. What a column gets
-depends on the type that the schema declares for it:
+An attribute value is a JSON object with one key, its type: S N B BOOL NULL M L SS NS BS. What a column gets depends on
+the type that the schema declares for it:
 
 | declared | takes | gives |
 |---|---|---|
@@ -13,8 +13,8 @@ depends on the type that the schema declares for it:
 | map<string,T> | M | each value as T |
 | struct<…> | M | the declared attributes, the missing ones as null |
 
-A missing attribute and NULL are null. Anything else is a mismatch: it is reported, never guessed at.
-`float` and `double` cannot hold DynamoDB's 38 digits and are refused.
+A missing attribute and NULL are null. Anything else is a mismatch: it is reported, never guessed. `float` and `double`
+cannot hold DynamoDB's 38 digits and are refused.
 """
 
 import base64
@@ -32,7 +32,7 @@ AttributeValue = dict[str, Any]
 Convert = Callable[[AttributeValue], Any]
 
 _INTEGERS = {T.ByteType: 8, T.ShortType: 16, T.IntegerType: 32, T.LongType: 64}
-# ASCII: the digits of other scripts are no DynamoDB numbers.
+# ASCII: DynamoDB has no numbers in the digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 # Python's own context stops at 28 digits; DynamoDB and Spark have 38.
@@ -40,7 +40,7 @@ _38_DIGITS = Context(prec=38)
 
 
 class Mismatch(ValueError):
-    """A value is not what its attribute was declared to be, or no attribute value at all."""
+    """A value is not what its attribute is declared to be, or not an attribute value at all."""
 
 
 def attribute(
@@ -57,18 +57,13 @@ def attribute(
     Args:
         name: The column.
         data_type: Its Spark type; see the table of this module.
-        source: The attribute's name, when it is not the column's; two columns may share one attribute.
+        source: The attribute's name, when it differs from the column's; two columns may share one attribute.
         required: Whether an item without it is rejected.
-        json_text: Whether an S may stand for it that holds the JSON text of such a value; a blank text
-            and the text `null` are null.
-        one_as_list: Whether a single value (no list, no set) may stand for an array of one.
+        json_text: Whether an S with the JSON text of such a value is accepted too; a blank text and the text `null`
+            are null.
+        one_as_list: Whether a single value (not a list or a set) is accepted as an array of one.
     """
-    metadata = {
-        "source": source or name,
-        "required": required,
-        "json_text": json_text,
-        "one_as_list": one_as_list,
-    }
+    metadata = {"source": source or name, "required": required, "json_text": json_text, "one_as_list": one_as_list}
     return T.StructField(name, data_type, not required, metadata)
 
 
@@ -80,10 +75,10 @@ def source_of(field: T.StructField) -> str:
 def converter(field: T.StructField) -> Convert:
     """The function that converts attribute values for a column.
 
-    It raises Mismatch, with the reason, for a value that the column cannot hold without loss.
+    That function raises Mismatch, with the reason, for a value that the column cannot hold without loss.
 
     Raises:
-        TypeError: The declared type can never hold attribute values.
+        TypeError: The declared type cannot hold attribute values.
     """
     try:
         convert = _converter(field.dataType)
@@ -97,7 +92,7 @@ def converter(field: T.StructField) -> Convert:
 
 
 def plain_json(value: AttributeValue) -> str:
-    """The plain JSON text of an attribute value: numbers with all their digits, sets as lists, B as base64."""
+    """An attribute value as plain JSON text: numbers with all their digits, sets as lists, B as base64."""
     try:
         return orjson.dumps(_plain(value)).decode()
     except orjson.JSONEncodeError as error:  # a JSON text may nest deeper than DynamoDB's 32 levels
@@ -105,7 +100,7 @@ def plain_json(value: AttributeValue) -> str:
 
 
 def typed(plain: Any) -> AttributeValue:
-    """The attribute value that stands for a parsed JSON value (numbers as `Number`, see jsontext)."""
+    """A parsed JSON value (numbers as `json_text.Number`) as an attribute value."""
     match plain:
         case None:
             return {"NULL": True}
@@ -116,11 +111,11 @@ def typed(plain: Any) -> AttributeValue:
         case str():
             return {"S": plain}
         case list():
-            return {"L": [typed(each) for each in plain]}
+            return {"L": [typed(value) for value in plain]}
         case dict():
-            return {"M": {key: typed(each) for key, each in plain.items()}}
+            return {"M": {key: typed(value) for key, value in plain.items()}}
         case _:
-            raise TypeError(f"{type(plain).__name__} is no JSON value")
+            raise TypeError(f"{type(plain).__name__} is not a JSON value")
 
 
 def _converter(data_type: T.DataType) -> Convert:
@@ -128,9 +123,9 @@ def _converter(data_type: T.DataType) -> Convert:
         case T.StringType():
             return _string
         case T.BooleanType():
-            return _boolean
+            return _body("BOOL", bool)
         case T.BinaryType():
-            return _binary
+            return _body("B", base64.b64decode)
         case T.DecimalType():
             return _decimal(data_type)
         case T.ByteType() | T.ShortType() | T.IntegerType() | T.LongType():
@@ -150,7 +145,7 @@ def _converter(data_type: T.DataType) -> Convert:
 
 
 def tag_and_body(value: Any) -> tuple[str, Any]:
-    """The type and the body of an attribute value, checked to be one."""
+    """The type and the body of an attribute value. Raises Mismatch when it is not one."""
     if not isinstance(value, dict) or len(value) != 1:
         raise Mismatch(f"no attribute value: {_excerpt(value)}")
     ((tag, body),) = value.items()
@@ -171,7 +166,7 @@ def _is_base64(body: Any) -> bool:
         return False
     try:
         base64.b64decode(body, validate=True)
-    except ValueError:  # binascii.Error is one; letters beyond ASCII are another
+    except ValueError:  # also binascii.Error
         return False
     return True
 
@@ -180,19 +175,19 @@ def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda body: isinstance(body, list) and all(map(check, body))
 
 
-def _is_string(body: Any) -> bool:
-    return isinstance(body, str)
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda body: isinstance(body, kind)
 
 
 _BODIES: dict[str, Callable[[Any], bool]] = {
-    "S": _is_string,
+    "S": _is(str),
     "N": _is_number,
     "B": _is_base64,
-    "BOOL": lambda body: isinstance(body, bool),
+    "BOOL": _is(bool),
     "NULL": lambda body: body is True,
-    "M": lambda body: isinstance(body, dict),
-    "L": lambda body: isinstance(body, list),
-    "SS": _list_of(_is_string),
+    "M": _is(dict),
+    "L": _is(list),
+    "SS": _list_of(_is(str)),
     "NS": _list_of(_is_number),
     "BS": _list_of(_is_base64),
 }
@@ -207,39 +202,38 @@ def _string(value: AttributeValue) -> str | None:
     return plain_json(value)
 
 
-def _boolean(value: AttributeValue) -> bool | None:
-    return _expect(value, "BOOL")  # type: ignore[no-any-return]
+def _body(expected: str, convert: Callable[[Any], Any]) -> Convert:
+    """Converts the bodies of attribute values of one type; NULL is null."""
 
+    def convert_body(value: AttributeValue) -> Any:
+        tag, body = tag_and_body(value)
+        if tag == expected:
+            return convert(body)
+        if tag == "NULL":
+            return None
+        raise Mismatch(f"expected {expected}, found {tag}")
 
-def _binary(value: AttributeValue) -> bytes | None:
-    body = _expect(value, "B")
-    return None if body is None else base64.b64decode(body)
+    return convert_body
 
 
 def _integer(bits: int) -> Convert:
     limit = 1 << (bits - 1)
 
-    def convert(value: AttributeValue) -> int | None:
-        body = _expect(value, "N")
-        if body is None:
-            return None
+    def convert(body: str) -> int:
         number = Decimal(body)
-        # The size first: int() of 1E+9999 would build a number of ten thousand digits.
+        # First the size: int() of 1E+9999 would build a number of ten thousand digits.
         if number.adjusted() > 20 or number != number.to_integral_value() or not -limit <= number < limit:
             raise Mismatch(f"number {body} is no integer of {bits} bits")
         return int(number)
 
-    return convert
+    return _body("N", convert)
 
 
 def _decimal(data_type: T.DecimalType) -> Convert:
     quantum = Decimal(1).scaleb(-data_type.scale)
     whole_digits = data_type.precision - data_type.scale
 
-    def convert(value: AttributeValue) -> Decimal | None:
-        body = _expect(value, "N")
-        if body is None:
-            return None
+    def convert(body: str) -> Decimal:
         number = Decimal(body)
         if number and number.adjusted() >= whole_digits:
             raise Mismatch(f"number {body} does not fit {data_type.simpleString()}")
@@ -248,7 +242,7 @@ def _decimal(data_type: T.DecimalType) -> Convert:
             raise Mismatch(f"number {body} has more digits than {data_type.simpleString()} holds")
         return exact
 
-    return convert
+    return _body("N", convert)
 
 
 def _array(element: Convert) -> Convert:
@@ -257,41 +251,34 @@ def _array(element: Convert) -> Convert:
         if tag == "NULL":
             return None
         if tag == "L":
-            return [element(each) for each in body]
+            return [element(value) for value in body]
         if tag in ("SS", "NS", "BS"):
-            return [element({tag[0]: each}) for each in body]
+            return [element({tag[0]: value}) for value in body]
         raise Mismatch(f"expected a list or a set, found {tag}")
 
     return convert
 
 
 def _map(item: Convert) -> Convert:
-    def convert(value: AttributeValue) -> list[tuple[str, Any]] | None:
-        body = _expect(value, "M")
-        return None if body is None else [(key, item(each)) for key, each in body.items()]
-
-    return convert
+    return _body("M", lambda body: [(key, item(value)) for key, value in body.items()])
 
 
 def _struct(data_type: T.StructType) -> Convert:
     fields = [(field.name, source_of(field), converter(field), field.nullable) for field in data_type.fields]
 
-    def convert(value: AttributeValue) -> dict[str, Any] | None:
-        body = _expect(value, "M")
-        if body is None:
-            return None
+    def convert(body: dict[str, AttributeValue]) -> dict[str, Any]:
         row = {}
         for name, source, convert_field, nullable in fields:
             try:
-                inner = body.get(source)
-                row[name] = None if inner is None else convert_field(inner)
+                value = body.get(source)
+                row[name] = None if value is None else convert_field(value)
             except Mismatch as mismatch:
                 raise Mismatch(f"{source}: {mismatch}") from None
             if row[name] is None and not nullable:
                 raise Mismatch(f"{source}: missing")
         return row
 
-    return convert
+    return _body("M", convert)
 
 
 def _never_null_unless(nullable: bool, convert: Convert) -> Convert:
@@ -301,7 +288,7 @@ def _never_null_unless(nullable: bool, convert: Convert) -> Convert:
     def convert_present(value: AttributeValue) -> Any:
         converted = convert(value)
         if converted is None:
-            raise Mismatch("holds a null, and its schema allows none")
+            raise Mismatch("contains a null, and its schema allows none")
         return converted
 
     return convert_present
@@ -333,15 +320,6 @@ def _from_json_text(convert: Convert) -> Convert:
     return convert_text
 
 
-def _expect(value: AttributeValue, expected: str) -> Any:
-    tag, body = tag_and_body(value)
-    if tag == "NULL":
-        return None
-    if tag != expected:
-        raise Mismatch(f"expected {expected}, found {tag}")
-    return body
-
-
 def _plain(value: AttributeValue) -> Any:
     tag, body = tag_and_body(value)
     match tag:
@@ -350,17 +328,17 @@ def _plain(value: AttributeValue) -> Any:
         case "NULL":
             return None
         case "M":
-            return {key: _plain(each) for key, each in body.items()}
+            return {key: _plain(value) for key, value in body.items()}
         case "L":
-            return [_plain(each) for each in body]
+            return [_plain(value) for value in body]
         case "NS":
-            return [_json_number(each) for each in body]
+            return [_json_number(number) for number in body]
         case _:
             return body
 
 
 def _json_number(text: str) -> orjson.Fragment:
-    # DynamoDB takes +5, .5 and 007, which are no JSON numbers; Decimal keeps the digits.
+    # DynamoDB accepts +5, .5 and 007, which JSON does not. Decimal keeps the digits.
     return orjson.Fragment(text if _JSON_NUMBER.fullmatch(text) else str(Decimal(text)))
 
 

@@ -1,7 +1,7 @@
-"""Lines of Ion exports, as the JSON format has them: what reads JSON exports then reads these too.
+"""Parses lines of Ion exports to what the lines of JSON exports hold, so that one reader reads both.
 
-Format: SPEC 1.1 and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html.
-Amazon publishes the parser, `amazon.ion`; Glue lacks it, and only Ion exports need it.
+Format: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html (docs/spec.md 1.1).
+Amazon publishes the parser, `amazon.ion`. Glue lacks it, and only Ion exports need it.
 """
 
 import base64
@@ -12,7 +12,7 @@ from typing import Any
 from catlake.runtime.errors import ExportError
 
 _SETS = {"$dynamodb_SS": "SS", "$dynamodb_NS": "NS", "$dynamodb_BS": "BS"}
-# DynamoDB's own numbers end at 126 digits; an exponent from elsewhere must not become a million zeros.
+# DynamoDB's own numbers have up to 126 digits. An exponent from elsewhere must not become a million zeros.
 _MOST_DIGITS = 400
 _LEAST_BUFFER = 4096
 
@@ -33,10 +33,11 @@ def require(uri: str) -> None:
 def parse(line: bytes) -> Any:
     """A line of an Ion export, full or incremental, as the line of the JSON export of the same item.
 
-    Every attribute becomes an attribute value. What DynamoDB never writes (a float, a timestamp, a symbol)
-    becomes a value of an unknown type, which is a mismatch where it is read, as it is in JSON.
+    Every attribute becomes an attribute value. What DynamoDB never writes (a float, a timestamp, a symbol) becomes a
+    value of an unknown type, which is a mismatch where it is read.
 
-    Raises ValueError, with the reason, when the line is not one Ion value.
+    Raises:
+        ValueError: The line is not one Ion value; with the reason.
     """
     value = _loads(line)
     if not isinstance(value, dict):
@@ -44,14 +45,14 @@ def parse(line: bytes) -> Any:
     record = value.get("Record")
     parts = record if isinstance(record, dict) else value
     return {
-        name: {key: attribute_value(each) for key, each in part.items()} if isinstance(part, dict) else part
+        name: {key: attribute_value(attribute) for key, attribute in part.items()} if isinstance(part, dict) else part
         for name, part in parts.items()
     }
 
 
 def attribute_value(value: Any) -> dict[str, Any]:
     """The attribute value (`{"S": …}`) of a parsed Ion value, without loss."""
-    # Exact types first: what carries an annotation, or is no plain Ion value, is of a type of its own.
+    # Exact types first: a value with an annotation, and one that is not plain Ion, has a type of its own.
     kind = type(value)
     if kind is str:
         return {"S": value}
@@ -62,9 +63,9 @@ def attribute_value(value: Any) -> dict[str, Any]:
     if value is None:
         return {"NULL": True}
     if kind is dict:
-        return {"M": {name: attribute_value(each) for name, each in value.items()}}
+        return {"M": {name: attribute_value(member) for name, member in value.items()}}
     if kind is bytes:
-        return {"B": _base64(value)}
+        return {"B": base64.b64encode(value).decode("ascii")}
     if isinstance(value, list):
         return _list_or_set(value)
     return {kind.__name__: str(value)}
@@ -74,14 +75,14 @@ def _list_or_set(value: list[Any]) -> dict[str, Any]:
     annotations = tuple(symbol.text for symbol in getattr(value, "ion_annotations", ()))
     if annotations:
         tag = _SETS.get(annotations[0]) if len(annotations) == 1 else None
-        return {tag: [_element(each, tag[0]) for each in value]} if tag else {"::".join(annotations): str(value)}
+        return {tag: [_element(element, tag[0]) for element in value]} if tag else {"::".join(annotations): str(value)}
     if getattr(getattr(value, "ion_type", None), "name", "LIST") != "LIST":
         return {"s-expression": str(value)}
-    return {"L": [attribute_value(each) for each in value]}
+    return {"L": [attribute_value(element) for element in value]}
 
 
 def _element(value: Any, tag: str) -> Any:
-    """The body of a set's element. One of another type stays whole: the check of the set refuses it."""
+    """The body of a set's element. One of another type stays whole, and the check of the set refuses it."""
     element = attribute_value(value)
     return element.get(tag, element)
 
@@ -93,17 +94,13 @@ def _number(number: Decimal | int) -> str:
     return format(number, "f")
 
 
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
 def _loads(line: bytes) -> Any:
     from amazon.ion.exceptions import IonException
     from amazon.ion.simpleion import IonPyValueModel, loads
 
     bare = IonPyValueModel.MAY_BE_BARE | IonPyValueModel.STRUCT_AS_STD_DICT
     try:
-        # The C extension's own limit of a text is some 50 KB; no text is longer than its line.
+        # By itself the C extension allows texts of some 50 KB. No text is longer than its line.
         return loads(line, value_model=bare, text_buffer_size_limit=max(len(line), _LEAST_BUFFER))
     except IonException as error:
         raise ValueError(str(error).strip()) from None

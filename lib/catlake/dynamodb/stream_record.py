@@ -1,8 +1,8 @@
-"""Records of DynamoDB's change streams: DynamoDB Streams itself, and Kinesis Data Streams for DynamoDB.
+"""Parses records of DynamoDB's change streams: DynamoDB Streams itself, and Kinesis Data Streams for DynamoDB.
 
-Both bring the same JSON, but for two things: by Kinesis there is no `SequenceNumber`, and the time is in the
-unit that `ApproximateCreationDateTimePrecision` names, or else in milliseconds, where DynamoDB Streams counts
-seconds (SPEC 1.5).
+Both bring the same JSON with two differences (docs/spec.md 1.5). Records of Kinesis have no `SequenceNumber`. Their
+time is in the unit that `ApproximateCreationDateTimePrecision` names, by default milliseconds; DynamoDB Streams counts
+seconds.
 """
 
 import re
@@ -12,7 +12,7 @@ from decimal import Decimal, DecimalException
 from typing import Any
 
 from catlake.dynamodb.attribute_values import AttributeValue, Mismatch
-from catlake.text import json_text as jsontext
+from catlake.text import json_text
 
 INSERT, MODIFY, REMOVE = "INSERT", "MODIFY", "REMOVE"
 EVENT_NAMES = (INSERT, MODIFY, REMOVE)
@@ -21,7 +21,7 @@ _UNITS = {"SECOND": 10**6, "MILLISECOND": 10**3, "MICROSECOND": 1}
 """Microseconds in a unit of time."""
 
 _ISO_8601 = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
-"""How AWS's own libraries write a time that they have parsed."""
+"""How AWS's own libraries write a time that they parsed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME = Decimal(253402300800) * 10**6
@@ -36,10 +36,10 @@ class StreamRecord:
         event_id: The event's id.
         event_name: INSERT, MODIFY or REMOVE.
         event_source: Who sent it; None where the record does not say.
-        aws_region: From which region; None where the record does not say.
+        aws_region: The region; None where the record does not say.
         created: When the item was changed (UTC), as exactly as the record says.
-        sequence_number: The record's place in its stream; None by Kinesis.
-        image: The item after the change; of a REMOVE, before it.
+        sequence_number: The record's place in its stream; None for Kinesis.
+        image: The item after the change; for a REMOVE, before it.
     """
 
     event_id: str
@@ -55,10 +55,10 @@ def parse_record(text: bytes) -> StreamRecord:
     """The stream record of a JSON text.
 
     Raises:
-        Mismatch: It is none; with the reason.
+        Mismatch: It is not one; with the reason.
     """
     try:
-        record = jsontext.parse(text)
+        record = json_text.parse(text)
     except (ValueError, RecursionError) as error:
         raise Mismatch(f"not JSON: {error}") from None
     if not isinstance(record, dict) or not isinstance(change := record.get("dynamodb"), dict):
@@ -95,14 +95,14 @@ def _image(change: dict[str, Any], key: str) -> dict[str, AttributeValue]:
 
 
 def _unit(record: dict[str, Any], change: dict[str, Any]) -> str:
-    """The unit of a record's time: its own, whatever way it came; or else that of its form."""
+    """The unit of a record's time: the one that it names, or else that of its form."""
     unit = _text(change, "ApproximateCreationDateTimePrecision")
     if unit in _UNITS:
         return unit
     if unit is not None:
         raise Mismatch(f"ApproximateCreationDateTimePrecision {unit!r} is none of {', '.join(_UNITS)}")
     by_kinesis = record.get("recordFormat") is not None or record.get("tableName") is not None
-    # Kinesis named no unit until 2024, and in some regions still does not.
+    # Kinesis named no unit until 2024; in some regions it still does not.
     return "MILLISECOND" if by_kinesis and change.get("SequenceNumber") is None else "SECOND"
 
 
@@ -111,9 +111,9 @@ def _created(change: dict[str, Any], unit: str) -> datetime:
     if isinstance(time, bool) or not isinstance(time, int | float | str):
         raise Mismatch("ApproximateCreationDateTime: missing, or no number")
     if isinstance(time, str) and _ISO_8601.fullmatch(text := time.strip().upper()):
-        return _of_iso_8601(text)
+        return _from_iso_8601(text)
     try:
-        # By way of its text: a float's own digits, not those of its binary fraction.
+        # From its text: the float's own digits, not those of its binary fraction.
         microseconds = Decimal(str(time)) * _UNITS[unit]
         within = 0 <= microseconds < _END_OF_TIME
     except DecimalException:  # no number, NaN, or an exponent beyond all bounds
@@ -123,13 +123,13 @@ def _created(change: dict[str, Any], unit: str) -> datetime:
     return _EPOCH + timedelta(microseconds=int(microseconds))
 
 
-def _of_iso_8601(text: str) -> datetime:
-    """The moment; without an offset it is UTC."""
+def _from_iso_8601(text: str) -> datetime:
+    """A time; without an offset it is UTC."""
     try:
-        moment = datetime.fromisoformat(text)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        time = datetime.fromisoformat(text)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Mismatch(f"ApproximateCreationDateTime {text!r:.80} is not in the calendar") from None
-    if moment < _EPOCH:
+    if time < _EPOCH:
         raise Mismatch(f"ApproximateCreationDateTime {text!r:.80} is before 1970")
-    return moment
+    return time

@@ -1,8 +1,8 @@
-"""Datasets of one small file an event, written by the executors while the events stream.
+"""Datasets of one small file for each event, written by the executors while the events stream.
 
-A file appears under its name whole or not at all. The name says which event it is, so writing an event again
-changes nothing, whatever came between: a replay, another order, a killed run. Two different events of one
-name cannot both have it: the smaller text gets it, whichever came first, and the other goes to quarantine.
+A file appears under its name whole or not at all. The name identifies the event, so writing an event again changes
+nothing, even in another order or after a killed run. If two events have the same name and different contents, the
+smaller content gets the name, whichever came first, and the other one goes to quarantine.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from catlake.runtime.files import Files, LocalFiles, joined
 from catlake.runtime.python_workers import lean_worker
 
-EVENTS = T.StructType(
+EVENT_FILES = T.StructType(
     [
         T.StructField("path", T.StringType()),
         T.StructField("content", T.BinaryType()),
@@ -34,36 +34,31 @@ EVENTS = T.StructType(
         T.StructField("raw", T.StringType()),
     ]
 )
-"""An event's file (path below the root, bytes), or why it goes to quarantine (reason, raw text)."""
+"""The file of an event (path below the root, content), or why it goes to quarantine (reason, raw text)."""
 
 WRITERS = 16
-"""Objects that a task has under way at once: an object store takes its time for each, and takes many."""
+"""The number of objects that a task writes at once: an object store takes its time for each of them."""
 
 MOST_REASONS = 20
-"""Reasons of quarantine that are told of a batch; the records themselves are all in quarantine."""
+"""The number of different reasons that are counted for a batch; the records themselves are all in quarantine."""
 
 OTHER_REASONS = "other reasons"
 CONFLICT = "another event of this name says otherwise; the one whose text is smaller is kept"
 
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-"""A step within a task. Travels to the executors."""
+"""A step within a task. It is sent to the executors."""
 
-_Named = Sequence[tuple[str, bytes | None]]
-"""Names of events; with the content of those whose name another has."""
-
-_COUNTS = ("read", "written", "replayed", "bytes")
-_NAMED = T.StructType([T.StructField("path", T.StringType()), T.StructField("content", T.BinaryType())])
+_COUNTS = ("read", "written", "replayed", "bytes", "conflicts")
+_CONFLICT = T.StructType([T.StructField("path", T.StringType()), T.StructField("content", T.BinaryType())])
 _RESULT = T.StructType(
     [
         *(T.StructField(name, T.LongType()) for name in _COUNTS),
         T.StructField("reasons", T.MapType(T.StringType(), T.LongType())),
         T.StructField("folders", T.ArrayType(T.StringType())),
-        T.StructField("named", T.ArrayType(_NAMED)),
+        T.StructField("contents", T.ArrayType(_CONFLICT)),
     ]
 )
-"""What a task tells of some of its events; `named`: their names, and the content of those in a conflict."""
-
-_SETTLED = T.StructType([T.StructField("kept", T.LongType()), T.StructField("lost", T.LongType())])
+"""What a task reports of some of its events; `contents` are those that found another content under their name."""
 
 
 @dataclass
@@ -71,19 +66,21 @@ class Written:
     """What became of some events.
 
     Attributes:
-        read: Events.
+        read: The number of events.
         written: Those whose file is in place.
-        replayed: Those of them whose file was in place already.
+        replayed: Those of them whose file was in place before.
         quarantined: Those in quarantine.
-        bytes: The size of the files that were new.
-        reasons: Why events were quarantined, the commonest.
-        folders: The folders below the root that have files of these events.
+        conflicts: Those of them that found another content under their name.
+        bytes: The size of the new files.
+        reasons: How many events are in quarantine for each reason.
+        folders: The folders below the root that hold files of these events.
     """
 
     read: int = 0
     written: int = 0
     replayed: int = 0
     quarantined: int = 0
+    conflicts: int = 0
     bytes: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     folders: set[str] = field(default_factory=set)
@@ -96,10 +93,8 @@ class Written:
 
     def add(self, other: "Written") -> None:
         """Counts what became of further events."""
-        self.read += other.read
-        self.written += other.written
-        self.replayed += other.replayed
-        self.bytes += other.bytes
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.folders |= other.folders
         for reason, count in other.reasons.items():
             self.reject(reason, count)
@@ -108,68 +103,53 @@ class Written:
 def write_events(
     source: DataFrame, read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str, batch: str
 ) -> Written:
-    """Writes the files of events, and the quarantine of those that have none, in parallel and in one pass.
+    """Writes the files of events, and quarantines events that have none, in parallel and in one pass.
 
-    All steps run in one Python process a task: between them, nothing goes back to Spark.
+    All steps run in one Python process for each task: between them, nothing goes back to Spark.
 
     Args:
-        source: What `read` takes.
-        read: Gives the source's records, one a row.
-        decode: Makes EVENTS of them, one of each.
-        files: Where they go.
+        source: The input of `read`.
+        read: Yields the source's records, one a row.
+        decode: Yields one row of EVENT_FILES for each record.
+        files: Access to the place where the files go.
         root: The folder that the paths are relative to.
         quarantine: The folder of JSON lines (file, line, reason, raw).
-        batch: A name for these events, below `quarantine`; the same events again must have the same.
+        batch: The name of these events below `quarantine`. The same events must have the same name again.
     """
-    # A source may give other records when it is read a second time: what a conflict needs of the first is kept.
-    written = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
+    # A source may give other records when it is read a second time, so what a conflict needs of the first is kept.
+    results = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
+    total = Written()
     try:
-        total = Written()
-        for row in written.drop("named").collect():
+        for row in results.select(*_COUNTS, "reasons", "folders").collect():
             counts = {name: row[name] for name in _COUNTS}
             total.add(Written(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
-        if total.written + total.quarantined < total.read:
-            _settle_conflicts(written, files, root, joined(quarantine, "conflicts"), total)
+        if total.conflicts:
+            _settle_conflicts(results, files, root, joined(quarantine, "conflicts"))
     finally:
-        written.unpersist()
+        results.unpersist()
     return total
 
 
-def _settle_conflicts(written: DataFrame, files: Files, root: str, quarantine: str, total: Written) -> None:
-    """Looks at the events of one name together: so the winner does not depend on chance."""
-    events = written.select(F.explode("named").alias("event")).select("event.*")
-    together = events.repartition("path").sortWithinPartitions("path", "content")
-    settled = together.mapInArrow(_judge(files, root, quarantine), _SETTLED).collect()
-    total.written += sum(row["kept"] for row in settled)
-    total.reject(CONFLICT, sum(row["lost"] for row in settled))
+def _settle_conflicts(results: DataFrame, files: Files, root: str, quarantine: str) -> None:
+    """Compares all contents of one name together, so that the winner does not depend on chance."""
 
-
-def _judge(files: Files, root: str, quarantine: str) -> Any:
-    def judge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        kept = lost = 0
+    def settle(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = (row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True))
         for path, group in groupby(rows, key=lambda row: row[0]):
-            contents = Counter(content for _, content in group)
-            agreed = contents.pop(None, 0)
-            if not contents:
-                continue
             uri = joined(root, path)
-            there = files.read(uri)
-            winner = min(there, *contents)
-            for loser in sorted({there, *contents} - {winner}):
-                # First the losers, then the winner: killed between the two, nothing is lost, and again the same.
+            current = files.read(uri)
+            contents = {current, *(content for _, content in group)}
+            winner = min(contents)
+            for loser in sorted(contents - {winner}):
+                # The losers first: a run that is killed before the winner is written loses nothing.
                 name = hashlib.sha256(path.encode() + b"\n" + loser).hexdigest()
-                files.write(joined(quarantine, f"{name}.json"), _record(uri, None, CONFLICT, loser.decode()))
-            # Who had the name was counted as written: the events of this batch, or, if it came before, one.
-            displaced = 0
-            if winner != there:
+                files.write(joined(quarantine, f"{name}.json"), _rejected(uri, None, CONFLICT, loser.decode()))
+            if winner != current:
                 files.write(uri, winner)
-                displaced = agreed or 1
-            kept += contents[winner] - displaced
-            lost += contents.total() - contents[winner] + displaced
-        yield pa.RecordBatch.from_pydict({"kept": [kept], "lost": [lost]})
+        yield from ()
 
-    return judge
+    conflicts = results.select(F.explode("contents").alias("conflict")).select("conflict.*")
+    conflicts.repartition("path").sortWithinPartitions("path").mapInArrow(settle, _CONFLICT).collect()
 
 
 def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str) -> Any:
@@ -178,64 +158,68 @@ def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str,
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         task = context.partitionId() if context else 0
-        came = Written()
+        taken = Written()
         with lean_worker():
-            for number, batch in enumerate(decode(_counted(read(iter(batches)), came))):
-                done, came.read = Written(came.read), 0
-                named = write_all(batch.to_pylist(), joined(quarantine, f"{task:05}-{number:05}.json"), done)
-                yield pa.RecordBatch.from_pylist([_result(done, named)], schema)
-            # Whatever `decode` kept for itself breaks the balance.
-            yield pa.RecordBatch.from_pylist([_result(came, ())], schema)
-
-    def write_all(events: Sequence[dict[str, Any]], rejects: str, done: Written) -> _Named:
-        good = [(each["path"], each["content"]) for each in events if each["reason"] is None]
-        rejected = [each for each in events if each["reason"] is not None]
-        if rejected:
-            lines = (_record(each["file"], each["line"], each["reason"], each["raw"]) for each in rejected)
-            files.write(rejects, b"".join(lines))
-            for each in rejected:
-                done.reject(each["reason"])
-        done.folders.update(path.rpartition("/")[0] for path, _ in good)
-        return _create(files, root, good, done)
+            for number, batch in enumerate(decode(_counted(read(iter(batches)), taken))):
+                done, taken.read = Written(taken.read), 0
+                rows = batch.to_pylist()
+                _quarantine(files, joined(quarantine, f"{task:05}-{number:05}.json"), rows, done)
+                conflicts = _create(files, root, rows, done)
+                yield pa.RecordBatch.from_pylist([_result(done, conflicts)], schema)
+            # Records that `decode` lost break the balance.
+            yield pa.RecordBatch.from_pylist([_result(taken, ())], schema)
 
     return write
 
 
-def _result(done: Written, named: _Named) -> dict[str, Any]:
-    return {
-        **{name: getattr(done, name) for name in _COUNTS},
-        "reasons": list(done.reasons.items()),
-        "folders": sorted(done.folders),
-        "named": [{"path": path, "content": content} for path, content in named],
-    }
-
-
-def _counted(batches: Iterator[pa.RecordBatch], done: Written) -> Iterator[pa.RecordBatch]:
-    # Before anything is made of them: the balance must not take the writer's word.
+def _counted(batches: Iterator[pa.RecordBatch], taken: Written) -> Iterator[pa.RecordBatch]:
+    # Before anything is made of them: the balance compares this count with what was written.
     for batch in batches:
-        done.read += batch.num_rows
+        taken.read += batch.num_rows
         yield batch
 
 
-def _create(files: Files, root: str, events: Sequence[tuple[str, bytes]], done: Written) -> _Named:
-    """Creates the files of events; returns their names, with the content of those whose file says otherwise."""
+def _quarantine(files: Files, uri: str, rows: Sequence[dict[str, Any]], done: Written) -> None:
+    rejected = [row for row in rows if row["reason"] is not None]
+    if rejected:
+        files.write(uri, b"".join(_rejected(row["file"], row["line"], row["reason"], row["raw"]) for row in rejected))
+    for row in rejected:
+        done.reject(row["reason"])
 
-    def create(event: tuple[str, bytes]) -> tuple[bool, bool]:
-        uri, content = joined(root, event[0]), event[1]
-        new = files.create(uri, content)
-        return new, new or files.read(uri) == content
 
+def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: Written) -> Sequence[dict[str, Any]]:
+    """Creates the files of events; returns the events whose name has another content."""
+
+    def create(event: dict[str, Any]) -> tuple[bool, bool]:
+        uri, content = joined(root, event["path"]), event["content"]
+        is_new = files.create(uri, content)
+        return is_new, is_new or files.read(uri) == content
+
+    events = [row for row in rows if row["reason"] is None]
     if isinstance(files, LocalFiles):
         results = list(map(create, events))
     else:
         with ThreadPoolExecutor(WRITERS) as pool:
             results = list(pool.map(create, events))
-    done.written += sum(agrees for _, agrees in results)
-    done.replayed += sum(agrees and not new for new, agrees in results)
-    done.bytes += sum(len(content) for (_, content), (new, _) in zip(events, results, strict=True) if new)
-    return [(path, None if agrees else content) for (path, content), (_, agrees) in zip(events, results, strict=True)]
+    done.folders.update(event["path"].rpartition("/")[0] for event in events)
+    conflicts = []
+    for event, (is_new, agrees) in zip(events, results, strict=True):
+        done.written += agrees
+        done.replayed += agrees and not is_new
+        done.bytes += is_new * len(event["content"])
+        if not agrees:
+            conflicts.append({"path": event["path"], "content": event["content"]})
+    if conflicts:
+        done.conflicts = len(conflicts)
+        done.reject(CONFLICT, len(conflicts))
+    return conflicts
 
 
-def _record(file: str, line: int | None, reason: str, raw: str) -> bytes:
+def _result(done: Written, conflicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    counts = {name: getattr(done, name) for name in _COUNTS}
+    return {**counts, "reasons": list(done.reasons.items()), "folders": sorted(done.folders), "contents": conflicts}
+
+
+def _rejected(file: str, line: int | None, reason: str, raw: str) -> bytes:
     record = {"file": file, "line": line, "reason": reason, "raw": raw}
     return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

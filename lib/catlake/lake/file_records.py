@@ -1,8 +1,8 @@
-"""Records of published files: rows, bytes and MD5, by which the next job tells a whole file from a part of one.
+"""Records of published files: rows, bytes and MD5, by which the next job recognises a file that was cut off.
 
-A record lies below `_checksums/`, at the path of its file, and is named by the file's MD5 and the run. It is written
-before the file is published. So a crash, or a second run at the same time, never leaves a good file without its record:
-at worst there is a record of a file that was not published, which harms nobody.
+A record is below `_checksums/`, at the path of its file; its name has the file's MD5 and the run. It is written before
+the file is published, so that a crash or a second run at the same time never leaves a good file without its record. At
+worst there is a record of a file that was not published, which does no harm.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from catlake.runtime.errors import StoreError
 from catlake.runtime.files import FileInfo, Files, joined
 
 RECORDS = "_checksums"
-"""Beside the datasets' folders and not in them: no table, crawler or reader of files ever meets it."""
+"""Outside the datasets' folders, where no table and no crawler finds it."""
 
 KEPT_FOR = timedelta(days=1)
-"""A younger record may be that of a run that is about to publish."""
+"""A younger record may belong to a run that is about to publish."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The record's own name. No other run ever writes it, so that what is old enough to be removed stays old."""
+        """The name of the record's file. No other run writes it, so that an old record stays old."""
         return f"{self.md5}.{self.run}.json"
 
     def refuse_other_rows(self, uri: str, rows: int, remedy: str) -> None:
-        """Raises StoreError when a reader found another number of rows in the file."""
+        """Raises StoreError when a reader counts another number of rows in the file."""
         if rows != self.rows:
             raise StoreError(f"{uri}: {rows} rows were read, but {self.rows} were published; {remedy}")
 
@@ -59,10 +59,10 @@ class Records:
         self._lake_uri = lake_uri
 
     def folder(self, uri: str) -> str:
-        """Where the records of a file of the lake lie."""
+        """The folder of the records of a file of the lake."""
         return joined(self._lake_uri, RECORDS, uri.removeprefix(self._lake_uri + "/"))
 
-    def of(self, uri: str) -> list[Record]:
+    def records_for(self, uri: str) -> list[Record]:
         """The records of a file, the newest last."""
         return [self._read(info.uri) for info in sorted(self._listed(uri), key=lambda info: info.modified)]
 
@@ -72,28 +72,28 @@ class Records:
         self._files.write(joined(self.folder(uri), record.name), f"{text}\n".encode())
 
     def remove_old(self, uri: str, current: Record) -> None:
-        """Removes the records of a file that have long been replaced; `current` is that of the live one."""
+        """Removes old records of a file; `current` is the record of the file that is live."""
         for info in self._listed(uri):
             if not info.uri.endswith(f"/{current.name}") and datetime.now(UTC) - info.modified > KEPT_FOR:
                 self._files.delete(info.uri)
 
     def verified(self, uri: str, remedy: str) -> Record | None:
-        """Holds a file against its records.
+        """Compares a file with its records.
 
         Args:
             uri: The file.
-            remedy: What to do when it is none of what was published, for the message.
+            remedy: For the message: what to do when the file is not what was published.
 
         Returns:
-            Its record; None for a file that has none: one of an older catlake, or put there by hand.
+            Its record; None for a file without records, which an older catlake or a person wrote.
 
         Raises:
-            StoreError: It has records, and is none of what they say was published.
+            StoreError: The file has records, and none of them fits.
         """
-        before = self.of(uri)
+        before = self.records_for(uri)
         md5 = md5_of(self._files, uri)
         # Once more, for what was published meanwhile.
-        records = before + self.of(uri)
+        records = before + self.records_for(uri)
         for record in records:
             if record.md5 == md5:
                 return record
@@ -113,4 +113,4 @@ class Records:
         try:
             return Record(**json.loads(self._files.read(uri)))
         except (ValueError, TypeError):
-            raise StoreError(f"{uri}: no record of a published file; remove it") from None
+            raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None

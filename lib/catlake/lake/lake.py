@@ -1,4 +1,4 @@
-"""The lake: a bucket, or on a laptop a folder, with the paths of SPEC below it.
+"""The lake: a bucket, or on a laptop a folder, with the datasets at the paths that their contracts name.
 
 A dataset is one file at a fixed path. It is written to a staging folder, checked against its contract as it is
 written, and only then moved over the old one in one step: a reader sees the old result or the new one, whole, at every
@@ -75,11 +75,11 @@ class Lake:
         Args:
             rows: The dataset.
             contract: What it must satisfy.
-            run_date: Stands in its path.
-            scope: The folder in its path, when it is a part of the dataset only.
+            run_date: The date in its path.
+            scope: The folder in its path, when it is only a part of the dataset.
 
         Raises:
-            ContractError: The rows are not the contract's, or what was written breaks one of its rules.
+            ContractError: The columns are not those of the contract, or a row breaks one of its rules.
         """
         folder = joined(self._staging, contract.name)
         written = write_dataset(self._spark, rows, contract, self.files, folder)
@@ -97,7 +97,7 @@ class Lake:
         self._records.remove_old(draft.target, current=record)
 
     def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
-        """The newest file of a dataset that is not after a date; of a dataset without dates its one file."""
+        """The newest file of a dataset up to a date; the only file of a dataset without dates."""
         folder = self.path(contract.path(run_date, scope)).rpartition("/")[0]
         template = re.escape(contract.path_template.rpartition("/")[2])
         name = re.compile(template.replace(re.escape("{run_date}"), r"(\d{8})"))
@@ -114,13 +114,13 @@ class Lake:
         return self._records.verified(uri, remedy)
 
     def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
-        """The rows of a published dataset: as recorded, else counted; None where it cannot be read."""
-        recorded = {record.rows for record in self._records.of(file.uri) if record.bytes == file.size}
+        """The number of rows of a published dataset: as recorded, else counted; None when it cannot be read."""
+        recorded = {record.rows for record in self._records.records_for(file.uri) if record.bytes == file.size}
         if len(recorded) == 1:
             return recorded.pop()
         try:
             if contract.format == "csv":
-                # As text, whatever its columns are: an older contract may have had others.
+                # As text, because an older contract may have had other columns.
                 options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "enforceSchema": True}
                 return self._spark.read.options(**options).schema(contract.text_struct).csv(literal(file.uri)).count()
             return self._spark.read.parquet(literal(file.uri)).count()
@@ -152,7 +152,7 @@ class Lake:
 
     @contextmanager
     def staging(self) -> Iterator[None]:
-        """Removes what was staged, whatever happens within, and first what killed runs of the job left."""
+        """Removes the drafts of the run at its end, and at its start those that killed runs of the job left."""
         self.files.refuse_unwritable(self.uri)
         self._remove_abandoned()
         try:
@@ -167,7 +167,7 @@ class Lake:
             run = joined(jobs_folder, info.uri.removeprefix(jobs_folder + "/").partition("/")[0])
             runs[run] = max(info.modified, runs.get(run, info.modified))
         for run, modified in runs.items():
-            # A younger one may belong to a run that is still going.
+            # A younger draft may belong to a run that is still going.
             if datetime.now(UTC) - modified > ABANDONED_AFTER:
                 self.files.remove(run)
 
@@ -176,5 +176,5 @@ def _day(digits: str) -> date:
     try:
         return datetime.strptime(digits, "%Y%m%d").date()
     except ValueError:
-        # No date of the calendar: never chosen.
+        # Not a date of the calendar: never chosen.
         return date.max

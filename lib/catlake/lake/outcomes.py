@@ -1,4 +1,4 @@
-"""What becomes of input records: one word a record, counted for the balance (SPEC 5)."""
+"""What became of input records: one word a record, counted for the balance (docs/spec.md 5)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ OUTCOME = "outcome"
 KEPT, QUARANTINED = "kept", "quarantined"
 
 OTHER = "other"
-"""The rule that filters an item of no kind that its table has."""
+"""The rule that filters an item whose kind is unknown."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Outcomes:
     """Records by outcome.
 
     Attributes:
-        counts: Records of each outcome that there is.
+        counts: Records by outcome.
         kept: The word for those that go on to an output.
     """
 
@@ -46,9 +46,9 @@ class Outcomes:
         """Records of no known kind."""
         return self.counts.get(OTHER, 0)
 
-    def known(self, *unsaid: str) -> int:
-        """Records of a known kind: all but the unknown, the quarantined, and those whose outcome does not say it."""
-        return self.total - sum(self.counts.get(each, 0) for each in (OTHER, QUARANTINED, *unsaid))
+    def known(self, *without_kind: str) -> int:
+        """Records of a known kind: all but the unknown, the quarantined and the outcomes in `without_kind`."""
+        return self.total - sum(self.counts.get(outcome, 0) for outcome in (OTHER, QUARANTINED, *without_kind))
 
     @property
     def quarantined(self) -> int:

@@ -1,4 +1,4 @@
-"""The current state of each purchase: the latest event wins, removed ones leave (SPEC 4.2)."""
+"""The current state of each purchase: the latest event wins, removed ones leave (docs/spec.md 4.2)."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -12,12 +12,12 @@ _LONGEST_SEQUENCE = 128
 
 
 def with_outcome(stored: DataFrame) -> DataFrame:
-    """STORED, and in `outcome` what becomes of each file.
+    """Adds the outcome of each stored file.
 
-    The latest event of a purchase has the greatest (processed_at, sequence, kind of event, name of its file). The
-    sequence speaks only among events of one moment that all have a number: to compare some of them by number and
-    others by kind would go round in circles. A file that is no document still stands for its event, where that is
-    known: what it replaces is not current any more.
+    The latest event of a purchase has the greatest (processed_at, sequence, kind of event, file name). The sequence
+    counts only where all events of that moment have one: to compare some of them by number and others by kind would go
+    round in circles. A broken file still takes the place of its event, where that is known: what it replaces is not
+    current any more. deploy/sql/compras_actuales.view.sql has the same rule for Athena.
     """
     one_moment = Window.partitionBy(*PURCHASE, "processed_at")
     numbered = F.count_if(F.col("sequence").isNull()).over(one_moment) == 0
@@ -28,13 +28,13 @@ def with_outcome(stored: DataFrame) -> DataFrame:
         F.desc(F.substring_index("path", "/", -1)),
         F.desc("path"),
     )
-    placed = stored.withColumn("_numbered", numbered).withColumn("_place", F.row_number().over(latest_first))
-    return placed.withColumn(OUTCOME, _outcome()).drop("_numbered", "_place")
+    ranked = stored.withColumn("_numbered", numbered).withColumn("_rank", F.row_number().over(latest_first))
+    return ranked.withColumn(OUTCOME, _outcome()).drop("_numbered", "_rank")
 
 
-def current_purchases(judged: DataFrame) -> DataFrame:
-    """The rows of `purchases_current`, and `lines`."""
-    return judged.where(F.col(OUTCOME) == CURRENT).select(
+def current_purchases(documents: DataFrame) -> DataFrame:
+    """The rows of `purchases_current`, with the `lines` of each."""
+    return documents.where(F.col(OUTCOME) == CURRENT).select(
         *PURCHASE,
         "user_id",
         "fecha",
@@ -49,9 +49,9 @@ def current_purchases(judged: DataFrame) -> DataFrame:
     )
 
 
-def rejected(judged: DataFrame) -> DataFrame:
-    """The quarantined files, as file, line (none), reason and raw text."""
-    return judged.where(F.col(OUTCOME) == QUARANTINED).select(
+def rejected(documents: DataFrame) -> DataFrame:
+    """The rejected files: file, line (none), reason and raw text."""
+    return documents.where(F.col(OUTCOME) == QUARANTINED).select(
         "file",
         F.lit(None).cast("bigint").alias("line"),
         F.coalesce("reason", "misfit").alias("reason"),
@@ -71,9 +71,9 @@ def daily(purchases: DataFrame) -> DataFrame:
 def _outcome() -> Column:
     return (
         F.when(F.col("reason").isNotNull(), QUARANTINED)
-        .when(F.col("_place") > 1, SUPERSEDED)
+        .when(F.col("_rank") > 1, SUPERSEDED)
         .when(F.col("event_name") == "REMOVE", REMOVED)
-        # Only where the number is needed.
+        # Only a current purchase needs its numbers.
         .when(F.col("misfit").isNotNull(), QUARANTINED)
         .otherwise(CURRENT)
     )

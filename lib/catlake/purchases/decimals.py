@@ -1,4 +1,4 @@
-"""Decimal arithmetic that never rounds unless it is told to; DynamoDB's numbers, and what the report's columns hold."""
+"""Exact decimal arithmetic; the limits of DynamoDB's numbers and of the report's columns."""
 
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
@@ -25,7 +25,7 @@ def cents(amount: Decimal) -> Decimal:
 
 
 def is_dynamodb_number(number: Decimal) -> bool:
-    """Whether DynamoDB could hold a number; zeros at its end are no digits of it."""
+    """Whether DynamoDB can hold a number; zeros at its end do not count as digits."""
     if number and not SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
         return False
     # Rounding to a thousand digits makes none fit.

@@ -1,7 +1,7 @@
 """What each tenant sold of each product: exact sums, rounded once.
 
-A line's amount has up to 76 digits, and a sum of lines more: no column of Spark holds that. So the lines of a
-product meet in one task, in order, and are added up there with Python's decimals as they stream by.
+A line's amount has up to 76 digits, and a sum of lines more: no column of Spark holds that. So one task gets all lines
+of a product, in order, and adds them up with Python's decimals.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,16 +31,16 @@ _KEY = ("tenant_id", "codigo", "name_alone")
 
 
 def products(purchases: DataFrame) -> DataFrame:
-    """The rows of `purchases_products`, from purchases with their lines.
+    """The rows of `purchases_products`, from current purchases with their lines.
 
     Raises (when the DataFrame is used):
-        StoreError: A sum is beyond its column's type.
+        StoreError: A sum has more digits than its column holds.
     """
     lines = purchases.select(
-        "tenant_id", "compra_id", "processed_at", F.posexplode("lines").alias("at", "line")
-    ).select("tenant_id", "compra_id", "processed_at", "at", "line.*")
+        "tenant_id", "compra_id", "processed_at", F.posexplode("lines").alias("position", "line")
+    ).select("tenant_id", "compra_id", "processed_at", "position", "line.*")
     keyed = lines.withColumn("name_alone", F.when(F.col("codigo").isNull(), F.col("nombre")))
-    together = keyed.repartition(*_KEY).sortWithinPartitions(*_KEY, "processed_at", "compra_id", "at")
+    together = keyed.repartition(*_KEY).sortWithinPartitions(*_KEY, "processed_at", "compra_id", "position")
     struct = contract(PRODUCTS).struct
     return together.mapInArrow(partial(_added_up, struct), struct)
 
@@ -48,14 +48,14 @@ def products(purchases: DataFrame) -> DataFrame:
 def _added_up(struct: T.StructType, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     schema = to_arrow_schema(struct)
     lines = (line for batch in batches for line in batch.to_pylist())
-    sold = (_product(of_product) for _, of_product in groupby(lines, key=itemgetter(*_KEY)))
+    rows = (_product(group) for _, group in groupby(lines, key=itemgetter(*_KEY)))
     with lean_worker():
-        while some := list(islice(sold, BATCH)):
-            yield pa.RecordBatch.from_pylist(some, schema)
+        while batch := list(islice(rows, BATCH)):
+            yield pa.RecordBatch.from_pylist(batch, schema)
 
 
 def _product(lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """A product's row, from its lines in the order of time, those of a purchase together."""
+    """A product's row, from its lines in order of time; the lines of a purchase are together."""
     name: str | None = None
     last: tuple[datetime, str] | None = None
     purchases = 0

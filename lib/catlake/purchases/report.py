@@ -1,14 +1,14 @@
-"""report: the purchase documents → current purchases, best sellers, daily trend, and a page of them (SPEC 4.2)."""
+"""report: the stored purchase documents → current purchases, best sellers, daily trend, and a page of them."""
 
-from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake, Outcomes
 from catlake.lake.publish import publish, quarantine
 from catlake.purchases.current_purchases import CURRENT, current_purchases, daily, rejected, with_outcome
 from catlake.purchases.document_tree import months, read_tree
-from catlake.purchases.events import ROOT
+from catlake.purchases.event_document import DATASET
 from catlake.purchases.figures import Figures, as_json, figures, refuse_overflow
 from catlake.purchases.page import page
 from catlake.purchases.product_sales import PRODUCTS, products
@@ -23,64 +23,60 @@ REPORTS = "reports/compras"
 
 
 def report(run: Run, lake: Lake) -> None:
-    """The whole job: read, take the current state, add up, balance, publish."""
+    """Makes the report of one tenant, or of all: three datasets, report.json and report.html."""
     tenant: str | None = run.arguments["tenant_id"]
-    # Below a folder of their own, the tenants' reports collide with nothing, whatever a tenant is called.
+    # In a folder of their own the tenants' reports collide with nothing, whatever a tenant is called.
     scope = "" if tenant is None else f"tenants/{tenant}"
     with run.step("read"):
-        root = lake.path(ROOT)
-        folders = months(lake.files, root, tenant)
-        run.report.read_from(
-            "purchase_documents", root if tenant is None else joined(root, tenant), months=len(folders)
-        )
-        stored = read_tree(run.spark, lake.files, root, folders)
-        judged = stored.transform(with_outcome).persist(StorageLevel.MEMORY_AND_DISK)
-        outcomes = Outcomes.of(judged, kept=CURRENT)
+        documents = _read(run, lake, tenant).transform(with_outcome).persist(StorageLevel.MEMORY_AND_DISK)
+        outcomes = Outcomes.of(documents, kept=CURRENT)
     if outcomes.quarantined:
-        quarantine(run, lake, judged.transform(rejected), PIPELINE)
+        quarantine(run, lake, documents.transform(rejected), PIPELINE)
     with run.step("write"):
-        purchases = judged.transform(current_purchases)
+        purchases = documents.transform(current_purchases)
         by_day = purchases.transform(daily).persist()
-        beyond = by_day.where(F.col("quantity").isNull() | F.col("revenue").isNull()).limit(1).collect()
-        refuse_overflow([row.asDict() for row in beyond], "tenant_id")
-        staged = {
-            name: lake.draft(rows, contract(name), run.run_date, scope)
-            for name, rows in {
-                PURCHASES: purchases.drop("lines"),
-                PRODUCTS: purchases.transform(products),
-                DAILY: by_day,
-            }.items()
+        refuse_overflow(by_day.where("quantity IS NULL OR revenue IS NULL").limit(1).collect(), "tenant_id")
+        datasets = {
+            PURCHASES: purchases.drop("lines"),
+            PRODUCTS: purchases.transform(products),
+            DAILY: by_day,
         }
-        balance = Balance(
-            outcomes.total,
-            {PURCHASES: staged[PURCHASES].rows},
-            outcomes.filtered,
-            outcomes.quarantined,
-        )
-        # From what is written: the page, the files and the datasets cannot differ.
-        written = {name: lake.read(each.uri, contract(name)) for name, each in staged.items()}
-        found = figures(written[DAILY], written[PRODUCTS], tenant, run.run_date, balance)
-        files = {"report.json": as_json(found), "report.html": page(found)}
+        drafts = {name: lake.draft(rows, contract(name), run.run_date, scope) for name, rows in datasets.items()}
+    written = {PURCHASES: drafts[PURCHASES].rows}
+    balance = Balance(outcomes.total, written, outcomes.filtered, outcomes.quarantined)
     run.report.settle(balance)
-    run.report.highlights += _highlights(found)
-    publish(run, lake, *staged.values())
+    with run.step("figures"):
+        # From what is written: the page, the files and the datasets cannot differ.
+        by_day, by_product = (lake.read(drafts[name].uri, contract(name)) for name in (DAILY, PRODUCTS))
+        sales = figures(by_day, by_product, tenant, run.run_date, run.environment.currency, balance)
+        files = {"report.json": as_json(sales), "report.html": page(sales)}
+    run.report.highlights += _highlights(sales)
+    publish(run, lake, *drafts.values())
     for name, content in files.items():
         uri = lake.path("/".join(filter(None, (REPORTS, scope, name))))
         lake.files.write(uri, content)
-        run.report.published(name, uri, rows=found["totals"]["purchases"], size=len(content))
+        run.report.published(name, uri, rows=sales["totals"]["purchases"], size=len(content))
 
 
-def _highlights(found: Figures) -> list[str]:
+def _read(run: Run, lake: Lake, tenant: str | None) -> DataFrame:
+    """The stored documents of a tenant, or of all."""
+    root = lake.path(contract(DATASET).root)
+    folders = months(lake.files, root, tenant)
+    source = root if tenant is None else joined(root, tenant)
+    run.report.read_from("purchase_documents", source, months=len(folders))
+    return read_tree(run.spark, lake.files, root, folders, run.environment.currency)
+
+
+def _highlights(sales: Figures) -> list[str]:
     """What was sold, and what sold best."""
-    totals, best = found["totals"], found["best_sellers"]
-    lines = [
+    totals, best = sales["totals"], sales["best_sellers"]
+    return [
         f"{totals['purchases']} purchases, {totals['quantity']} units, {totals['revenue']} {totals['currency']}, "
         f"of {totals['tenants']} tenants",
         f"the {len(best['products'])} best-selling products of {len(best['products']) + best['more']}:",
+        # `!r`: a name with a line break must not look like a line of ours.
+        *(
+            f"  {product['quantity']} × {product['nombre'] or product['codigo']!r} ({product['tenant_id']})"
+            for product in best["products"][:5]
+        ),
     ]
-    # As JSON does: a name with a line break must not look like a line of ours.
-    lines += [
-        f"  {each['quantity']} × {each['nombre'] or each['codigo']!r} ({each['tenant_id']})"
-        for each in best["products"][:5]
-    ]
-    return lines

@@ -1,12 +1,11 @@
-"""A stored document, judged: is it a purchase's, and does its place say the same as its content?
+"""Checks a stored file: it is the document of a purchase, and its path agrees with its content.
 
-Numbers are parsed by `jsontext.parse_exact` and not by Spark's JSON source: a schema over text would round a
-price to the decimals of its column and read what does not fit as null, both in silence. As texts of the document
-they keep all their digits, and each file's own reason is known.
+Numbers are read with all their digits, as texts. Spark's own JSON source would round a price to the decimals of its
+column, and read what does not fit as null, without a word.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,77 +20,75 @@ from catlake.purchases.decimals import (
     is_dynamodb_number,
     misfit_money,
     misfit_quantity,
+    total,
 )
-from catlake.purchases.events import CURRENCY
 from catlake.runtime.files import is_safe_name
 from catlake.text.json_text import Number, parse_exact
 
-STORED = T.StructType(
-    [
-        T.StructField("file", T.StringType(), False),
-        T.StructField("path", T.StringType(), False),
-        T.StructField("tenant_id", T.StringType()),
-        T.StructField("compra_id", T.StringType()),
-        T.StructField("event_name", T.StringType()),
-        T.StructField("processed_at", T.TimestampType()),
-        T.StructField("sequence", T.StringType()),
-        T.StructField("day", T.DateType()),
-        T.StructField("user_id", T.StringType()),
-        T.StructField("fecha", T.StringType()),
-        T.StructField("quantity", T.DecimalType(38, 18)),
-        T.StructField("revenue", T.DecimalType(38, 2)),
-        T.StructField("currency", T.StringType()),
-        T.StructField(
-            "lines",
-            T.ArrayType(
-                T.StructType(
-                    [
-                        T.StructField("codigo", T.StringType()),
-                        T.StructField("nombre", T.StringType()),
-                        T.StructField("quantity", T.DecimalType(38, 18)),
-                        T.StructField("amount", T.StringType()),
-                    ]
-                )
-            ),
-        ),
-        T.StructField("reason", T.StringType()),
-        T.StructField("misfit", T.StringType()),
-        T.StructField("raw", T.StringType()),
-    ]
+LINE = (
+    T.StructType()
+    .add("codigo", "string")
+    .add("nombre", "string")
+    .add("quantity", "decimal(38,18)")
+    # Price times quantity, with all its digits.
+    .add("amount", "string")
 )
-"""A file of the tree.
-
-`tenant_id` to `day` tell which event it is, and are null when that is not known; `sequence` is null unless it is a
-whole number. A line's `amount` is price times quantity with all its digits. `reason`: why the file is no document.
-`misfit`: why the report cannot hold the numbers of a document that is one. `raw` is there with either.
-"""
+STORED = (
+    T.StructType()
+    .add("file", "string", nullable=False)
+    .add("path", "string", nullable=False)
+    # Which event it is; null where that is not known. The sequence is null unless it is a whole number.
+    .add("tenant_id", "string")
+    .add("compra_id", "string")
+    .add("event_name", "string")
+    .add("processed_at", "timestamp")
+    .add("sequence", "string")
+    .add("day", "date")
+    .add("user_id", "string")
+    .add("fecha", "string")
+    .add("quantity", "decimal(38,18)")
+    .add("revenue", "decimal(38,2)")
+    .add("currency", "string")
+    .add("lines", T.ArrayType(LINE))
+    # Why the file is not a document.
+    .add("reason", "string")
+    # Why the report cannot hold the numbers of a file that is a document.
+    .add("misfit", "string")
+    # The file's text, with either of these.
+    .add("raw", "string")
+)
+"""A file below the folder of documents."""
 
 _DAY_FOLDER = re.compile(r"(\d{4})/(\d{2})/(\d{2})\Z", re.ASCII)
 # Files of the service's former writer have no event's id in their names.
 _REST_OF_NAME = re.compile(r"\d{8}_\d{6}(?:_([A-Za-z0-9._-]{1,128}))?\.json\Z", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z\Z", re.ASCII)
 _DIGITS = re.compile(r"[0-9]+\Z")
+_TYPES: Mapping[str, type] = {"text": str, "number": Number, "object": dict, "list": list}
+"""What a value of JSON is in Python, by the word of the messages."""
+
 LONGEST_NUMBER = 1000
-"""More characters than a sum of DynamoDB's numbers can need."""
+"""Characters: more than a sum of DynamoDB's numbers can need."""
 
 
 class _NoDocument(ValueError):
-    """Why a file is no document of a purchase."""
+    """Why a file is not the document of a purchase."""
 
 
-def judged(file: str, path: str, content: bytes) -> dict[str, Any]:
-    """A file as a row of STORED.
+def checked(file: str, path: str, content: bytes, currency: str) -> dict[str, Any]:
+    """Returns a file as a row of STORED.
 
     Args:
         file: Its URI.
-        path: Where it lies below the tree's root: `tenant/yyyy/mm/dd/name`.
+        path: Its path below the folder of documents: `tenant/yyyy/mm/dd/name`.
         content: Its bytes.
+        currency: The only currency that the report adds up.
     """
     row: dict[str, Any] = {"file": file, "path": path}
     try:
         document = _parsed(content)
         row |= _event(document, path)
-        row |= _purchase(document)
+        row |= _purchase(document, currency)
     except _NoDocument as error:
         row["reason"] = str(error)
     if row.get("reason") or row.get("misfit"):
@@ -112,97 +109,94 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 
 def _event(document: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Which event the document is of, once its place and its content agree."""
-    tenant, purchase = _text(document, "tenant_id"), _text(document, "compra_id")
-    metadata = _object(document, "metadata")
-    event = _text(metadata, "event_name", "metadata.")
+    """The event of a document, once its path and its content agree."""
+    tenant, purchase = _value(document, "tenant_id", "text"), _value(document, "compra_id", "text")
+    metadata = _value(document, "metadata", "object")
+    event = _value(metadata, "event_name", "text", "metadata.")
     if event not in EVENT_NAMES:
         raise _NoDocument(f"metadata.event_name is {event!r:.40}, not one of {', '.join(EVENT_NAMES)}")
     for name, value in (("tenant_id", tenant), ("compra_id", purchase)):
         if not is_safe_name(value):
             raise _NoDocument(f"{name} {value!r:.140} is no safe name: 1 to 128 letters, digits, '.', '_' or '-'")
-    folder, _, name = path.rpartition("/")
-    if folder.partition("/")[0] != tenant:
-        raise _NoDocument(f"path and content disagree: tenant_id is {tenant}, the folder {folder.partition('/')[0]!r}")
-    day = _day(folder.partition("/")[2])
-    before, rest = f"{event.lower()}_{purchase}_", ""
-    if name.startswith(before):
-        rest = name.removeprefix(before)
-    if not (found := _REST_OF_NAME.match(rest)):
-        raise _NoDocument(f"path and content disagree: the name is not {before}<YYYYMMDD_HHMMSS>_<event>.json")
+    folder, _, file = path.rpartition("/")
+    tenant_folder, _, day_folder = folder.partition("/")
+    if tenant_folder != tenant:
+        raise _NoDocument(f"path and content disagree: tenant_id is {tenant}, the folder {tenant_folder!r}")
+    day = _day(day_folder)
+    prefix = f"{event.lower()}_{purchase}_"
+    rest = _REST_OF_NAME.match(file.removeprefix(prefix)) if file.startswith(prefix) else None
+    if rest is None:
+        raise _NoDocument(f"path and content disagree: the name is not {prefix}<YYYYMMDD_HHMMSS>_<event>.json")
     return {
         "tenant_id": tenant,
         "compra_id": purchase,
         "event_name": event,
-        "processed_at": _moment(_text(metadata, "processed_at", "metadata.")),
-        "sequence": found[1] if found[1] and _DIGITS.match(found[1]) else None,
+        "processed_at": _moment(_value(metadata, "processed_at", "text", "metadata.")),
+        "sequence": rest[1] if rest[1] and _DIGITS.match(rest[1]) else None,
         "day": day,
     }
 
 
-def _purchase(document: Mapping[str, Any]) -> dict[str, Any]:
-    lines = [_line(each, f"productos[{at}]") for at, each in enumerate(_list(document, "productos"))]
-    summary = _object(document, "resumen")
-    quantity = total = Decimal(0)
-    for line in lines:
-        quantity = EXACT.add(quantity, line["quantity"])
-        total = EXACT.add(total, line["amount"])
-    told = tuple(_sum(summary, name) for name in ("total_productos", "total_cantidad", "total_precio"))
-    if (told[0], told[1], cents(told[2])) != (Decimal(len(lines)), quantity, cents(total)):
+def _purchase(document: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    products = enumerate(_value(document, "productos", "list"))
+    lines = [_line(product, f"productos[{index}]") for index, product in products]
+    quantity, revenue = total(line["quantity"] for line in lines), cents(total(line["amount"] for line in lines))
+    summary = _value(document, "resumen", "object")
+    counted, units, price = (_sum(summary, name) for name in ("total_productos", "total_cantidad", "total_precio"))
+    if (counted, units, cents(price)) != (Decimal(len(lines)), quantity, revenue):
         raise _NoDocument("resumen disagrees with productos")
-    currency = _text(summary, "moneda", "resumen.")
-    if currency != CURRENCY:
-        raise _NoDocument(f"resumen.moneda is {currency!r:.40}: the report adds up {CURRENCY} only")
+    found = _value(summary, "moneda", "text", "resumen.")
+    if found != currency:
+        raise _NoDocument(f"resumen.moneda is {found!r:.40}: the report adds up {currency} only")
     purchase = {
-        "user_id": _text_or_null(document, "user_id"),
-        "fecha": _text(document, "fecha"),
+        "user_id": _optional_text(document, "user_id"),
+        "fecha": _value(document, "fecha", "text"),
         "currency": currency,
     }
-    misfit = _misfit(lines, quantity, cents(total))
-    if misfit:
-        return {**purchase, "misfit": misfit}
+    if misfit := _misfit(lines, quantity, revenue):
+        return {**purchase, "misfit": f"the report cannot hold {misfit}"}
     texts = [{**line, "amount": str(line["amount"])} for line in lines]
-    return {**purchase, "quantity": quantity, "revenue": cents(total), "lines": texts}
+    return {**purchase, "quantity": quantity, "revenue": revenue, "lines": texts}
 
 
-def _misfit(lines: list[dict[str, Any]], quantity: Decimal, total: Decimal) -> str | None:
-    quantities = [(f"productos[{at}].cantidad", line["quantity"]) for at, line in enumerate(lines)]
-    for name, value in [*quantities, ("total_cantidad", quantity)]:
+def _misfit(lines: Sequence[Mapping[str, Any]], quantity: Decimal, revenue: Decimal) -> str | None:
+    quantities = {f"productos[{index}].cantidad": line["quantity"] for index, line in enumerate(lines)}
+    for name, value in {**quantities, "total_cantidad": quantity}.items():
         if misfit := misfit_quantity(value):
-            return f"the report cannot hold {name}: {misfit}"
-    if misfit := misfit_money(total):
-        return f"the report cannot hold total_precio: {misfit}"
-    return None
+            return f"{name}: {misfit}"
+    misfit = misfit_money(revenue)
+    return misfit and f"total_precio: {misfit}"
 
 
-def _line(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
+def _line(product: Any, where: str) -> dict[str, Any]:
+    if not isinstance(product, dict):
         raise _NoDocument(f"{where} is no object")
-    price, quantity = (_dynamodb_number(value, name, f"{where}.") for name in ("precio_unitario", "cantidad"))
+    price, quantity = (_dynamodb_number(product, name, f"{where}.") for name in ("precio_unitario", "cantidad"))
+    codigo, nombre = (_optional_text(product, name, f"{where}.") for name in ("codigo", "nombre"))
     return {
-        # Blank is absent: neither a code nor a name.
-        **{name: _not_blank(_text_or_null(value, name, f"{where}.")) for name in ("codigo", "nombre")},
+        # A blank code or name is absent.
+        "codigo": codigo if codigo and not codigo.isspace() else None,
+        "nombre": nombre if nombre and not nombre.isspace() else None,
         "quantity": quantity,
         "amount": EXACT.multiply(price, quantity),
     }
 
 
 def _day(folder: str) -> date:
-    found = _DAY_FOLDER.match(folder)
     try:
-        if found:
-            return date(*map(int, found.groups()))
+        if parts := _DAY_FOLDER.match(folder):
+            return date(*map(int, parts.groups()))
     except ValueError:
-        pass  # a day that the calendar lacks
+        pass  # the calendar has no such day
     raise _NoDocument(f"its folder is not <tenant>/<yyyy>/<mm>/<dd>: {folder!r:.80}")
 
 
 def _moment(text: str) -> datetime:
-    if _MOMENT.match(text):
-        try:
+    try:
+        if _MOMENT.match(text):
             return datetime.fromisoformat(text)
-        except ValueError:
-            pass
+    except ValueError:
+        pass
     raise _NoDocument(f"metadata.processed_at is {text!r:.40}, no time: YYYY-MM-DDTHH:MM:SS.mmmZ")
 
 
@@ -215,48 +209,28 @@ def _dynamodb_number(values: Mapping[str, Any], name: str, where: str) -> Decima
     return number
 
 
-def _sum(values: Mapping[str, Any], name: str) -> Decimal:
-    number = _number(values, name, "resumen.")
+def _sum(summary: Mapping[str, Any], name: str) -> Decimal:
+    number = _number(summary, name, "resumen.")
     if abs(number.adjusted()) > LONGEST_NUMBER // 2:
-        raise _NoDocument(f"resumen.{name} {values[name]:.60} is no sum of DynamoDB's numbers")
+        raise _NoDocument(f"resumen.{name} {summary[name]:.60} is no sum of DynamoDB's numbers")
     return number
 
 
 def _number(values: Mapping[str, Any], name: str, where: str) -> Decimal:
-    value = values.get(name)
-    if not isinstance(value, Number) or len(value) > LONGEST_NUMBER:
+    text = _value(values, name, "number", where)
+    if len(text) > LONGEST_NUMBER:
         raise _NoDocument(f"{where}{name} is no number")
-    return Decimal(value)
+    return Decimal(text)
 
 
-def _text(values: Mapping[str, Any], name: str, where: str = "") -> str:
-    text = _text_or_null(values, name, where)
-    if not text:
-        raise _NoDocument(f"{where}{name} is no text")
-    return text
-
-
-def _text_or_null(values: Mapping[str, Any], name: str, where: str = "") -> str | None:
+def _optional_text(values: Mapping[str, Any], name: str, where: str = "") -> str | None:
     value = values.get(name)
-    # A Number is a text to Python.
-    if value is None or (isinstance(value, str) and not isinstance(value, Number)):
-        return value
-    raise _NoDocument(f"{where}{name} is no text")
+    return value if value is None or value == "" else _value(values, name, "text", where)
 
 
-def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _value(values: Mapping[str, Any], name: str, kind: str, where: str = "") -> Any:
+    """A value of a kind of JSON; a text is not empty."""
     value = values.get(name)
-    if not isinstance(value, dict):
-        raise _NoDocument(f"{name} is no object")
+    if type(value) is not _TYPES[kind] or value == "":
+        raise _NoDocument(f"{where}{name} is no {kind}")
     return value
-
-
-def _list(values: Mapping[str, Any], name: str) -> list[Any]:
-    value = values.get(name)
-    if not isinstance(value, list):
-        raise _NoDocument(f"{name} is no list")
-    return value
-
-
-def _not_blank(text: str | None) -> str | None:
-    return text if text and not text.isspace() else None

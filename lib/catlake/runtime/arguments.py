@@ -1,30 +1,27 @@
-"""Job arguments: declared, parsed with awsglue's own `getResolvedOptions`, and checked with one clear message."""
+"""Job arguments: declared by each job, parsed by argparse, and checked with one clear message."""
 
-import difflib
+import argparse
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from awsglue.utils import getResolvedOptions
-
 from catlake.runtime.environment import Environment, environment
-from catlake.runtime.errors import ArgumentError
+from catlake.runtime.errors import ArgumentError, did_you_mean
 from catlake.runtime.files import is_safe_name
 
 REQUIRED = object()
 """The default of an argument that must be given."""
 
 NONE = "none"
-"""What is written for an optional argument to say: no such limit, whatever the environment's default."""
+"""Given for an optional argument, it removes the limit that the environment sets."""
 
 
 @dataclass(frozen=True)
 class FromEnvironment:
-    """A default that the environment holds, in a field of `catlake.runtime.environment.Environment`."""
+    """A default from the environment: a field of `catlake.runtime.environment.Environment`."""
 
     field: str
 
@@ -35,9 +32,9 @@ class Argument:
 
     Attributes:
         name: Without the dashes, in snake_case.
-        parse: Turns the text into the value; raises ValueError with the rule it breaks.
-        default: The value when it is not given, or a function that makes it, or `FromEnvironment`; `REQUIRED`: it
-            must be given.
+        parse: Turns the text into the value; raises ValueError with the rule that the text breaks.
+        default: The value when none is given, a function that makes it, or `FromEnvironment`. `REQUIRED`: there is no
+            default.
     """
 
     name: str
@@ -82,14 +79,14 @@ def flag(text: str) -> bool:
 
 
 def name(text: str) -> str:
-    """A name that may stand in a path."""
+    """A text that may be one name in a path."""
     if not is_safe_name(text):
         raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
     return text
 
 
 def identifier(text: str) -> str:
-    """A name of Athena's catalog that needs no quotes, and so can never be more than a name in a statement."""
+    """A name of Athena's catalog that needs no quotes, so that it cannot be more than a name in a statement."""
     if not re.fullmatch(r"[a-z0-9_]{1,128}", text):
         raise ValueError("must be 1 to 128 lower-case letters, digits or '_'")
     return text
@@ -117,7 +114,7 @@ def choice(*values: str) -> Callable[[str], str]:
 
 
 def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Like `parse`, and the word `none` for no value at all."""
+    """The same as `parse`, or None for the word `none`."""
     return lambda text: None if text == NONE else parse(text)
 
 
@@ -127,60 +124,58 @@ COMMON = (
     Argument("environment", lambda text: environment(text).name, "local"),
     Argument("run_date", iso_date, today),
     Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
-    Argument("max_shrink", optional(fraction), Decimal("0.5")),
+    Argument("max_shrink", optional(fraction), FromEnvironment("max_shrink")),
 )
-"""What every job takes (DESIGN, "Arguments: a contract")."""
+"""What every job takes."""
+
+
+GLUE_WORDS = {"class", "conf", "debug", "mode"}
+"""Arguments of Glue itself that are written like ours; all its others have a hyphen or a capital letter."""
 
 
 def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mapping[str, Any]:
-    """The values of a job's arguments.
+    """The values of a job's arguments. What Glue adds for itself is ignored.
 
     Args:
         declared: The job's own arguments, besides COMMON.
         argv: The process's arguments, the script first, as in `sys.argv`.
 
     Raises:
-        ArgumentError: Which argument is missing, unknown, twice there or malformed, its rule and what was given.
+        ArgumentError: An argument is missing, unknown, repeated or malformed; with its rule and what was given.
     """
     known = {argument.name: argument for argument in (*COMMON, *declared)}
-    given = _given(argv)
-    _refuse_unknown(given, known)
-    for each in known.values():
-        if each.name not in given and each.default is REQUIRED:
-            raise ArgumentError(f"--{each.name} is missing: it is required; add --{each.name} <value>")
-    texts = _resolved(argv, [each for each in known if each in given])
-    defaults = environment(texts.get("environment", "local"))
-    return {name: _value(argument, texts.get(name), defaults) for name, argument in known.items()}
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in known:
+        # Lists, so that the messages about a repeated or an empty argument are ours.
+        parser.add_argument(f"--{name}", action="append", nargs="?", default=[])
+    given, others = parser.parse_known_args(argv[1:])
+    for text in others:
+        _refuse_misspelt(text, known)
+    texts = {name: _only_text(argument, getattr(given, name)) for name, argument in known.items()}
+    defaults = environment(texts["environment"] or "local")
+    return {name: _value(argument, texts[name], defaults) for name, argument in known.items()}
 
 
-def _given(argv: Sequence[str]) -> list[str]:
-    names = [text[2:].partition("=")[0] for text in argv[1:] if text.startswith("--")]
-    for name in names:
-        if names.count(name) > 1:
-            raise ArgumentError(f"--{name} is given {names.count(name)} times; give it once")
-    return names
+def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
+    name = text[2:].partition("=")[0]
+    if not text.startswith("--") or name in GLUE_WORDS:
+        return
+    ours = name.lower().replace("-", "_")
+    if ours in known or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+        names = [f"--{known_name}" for known_name in known]
+        hint = did_you_mean(f"--{ours}", names, f"it takes {', '.join(names)}")
+        raise ArgumentError(f"--{name} is no argument of this job; {hint}")
 
 
-def _refuse_unknown(given: Sequence[str], known: Mapping[str, Argument]) -> None:
-    """Glue adds arguments of its own (`--enable-metrics`, `--TempDir`): ours are snake_case, rightly spelt or not."""
-    for name in given:
-        ours = name.lower().replace("-", "_")
-        if name not in known and (ours in known or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name)):
-            close = difflib.get_close_matches(ours, known, n=1)
-            hint = f"; did you mean --{close[0]}?" if close else f"; it takes --{', --'.join(known)}"
-            raise ArgumentError(f"--{name} is no argument of this job{hint}")
-
-
-def _resolved(argv: Sequence[str], names: list[str]) -> dict[str, str]:
-    for at, text in enumerate(argv[1:], 1):
-        last = at + 1 == len(argv)
-        if text[2:] in names and text.startswith("--") and (last or argv[at + 1].startswith("--")):
-            raise ArgumentError(f"{text} has no value; write {text} <value>")
-    try:
-        resolved: dict[str, str] = getResolvedOptions(list(argv), names)
-    except (Exception, SystemExit) as error:
-        raise ArgumentError(f"the arguments cannot be read: {error}; write each as --name value") from None
-    return resolved
+def _only_text(argument: Argument, texts: Sequence[str | None]) -> str | None:
+    name = argument.name
+    if len(texts) > 1:
+        raise ArgumentError(f"--{name} is given {len(texts)} times; give it once")
+    if None in texts:
+        raise ArgumentError(f"--{name} has no value; write --{name} <value>")
+    if not texts and argument.default is REQUIRED:
+        raise ArgumentError(f"--{name} is missing: it is required; add --{name} <value>")
+    return texts[0] if texts else None
 
 
 def _value(argument: Argument, text: str | None, defaults: Environment) -> Any:
@@ -192,8 +187,3 @@ def _value(argument: Argument, text: str | None, defaults: Environment) -> Any:
         return argument.parse(text)
     except ValueError as error:
         raise ArgumentError(f"--{argument.name} {text!r}: {error}") from None
-
-
-def command_line() -> Sequence[str]:
-    """This process's own arguments."""
-    return sys.argv

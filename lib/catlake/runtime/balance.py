@@ -1,4 +1,4 @@
-"""The balance of a run: every input record is in an output, counted by a filter, or in quarantine (SPEC 5)."""
+"""The balance of a run: every input record is in an output, counted by a filter, or in quarantine (docs/spec.md 5)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,7 +25,7 @@ class Balance:
 
     @property
     def difference(self) -> int:
-        """Records that are nowhere (positive) or counted twice (negative)."""
+        """Records that are missing (positive) or counted twice (negative)."""
         return self.read - sum(self.written.values()) - sum(self.filtered.values()) - self.quarantined
 
     def enforce(self) -> None:

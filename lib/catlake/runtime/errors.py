@@ -4,9 +4,11 @@ Every message is one line that names the thing, the rule it broke and the remedy
 and ends with a non-zero exit code; a stack trace is for defects of catlake itself.
 """
 
+import difflib
 import importlib
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 WORKER_ERROR = re.compile(
@@ -44,6 +46,12 @@ def _is_ours(module: str | None, name: str) -> bool:
     return isinstance(kind, type) and issubclass(kind, CatlakeError)
 
 
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The end of a message about an unknown word: the known word that is most like it, or `otherwise`."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
+
+
 class CatlakeError(Exception):
     """Base of all errors whose message is written for the person who runs the job."""
 
@@ -54,6 +62,10 @@ class PackageError(CatlakeError):
 
 class ArgumentError(CatlakeError):
     """A job argument is missing, unknown or malformed."""
+
+
+class ConfigurationError(CatlakeError):
+    """A file of deploy/environments has an unknown key or a wrong value."""
 
 
 class ExportError(CatlakeError):
@@ -82,7 +94,3 @@ class ShrinkError(CatlakeError):
 
 class QuarantineLimitError(CatlakeError):
     """More records were quarantined than the environment allows."""
-
-
-class MetricsError(CatlakeError):
-    """A metric that is not among those that dashboards and alarms know."""

@@ -1,12 +1,10 @@
 """Files in folders and in S3, with the endpoint and the credentials that Spark has.
 
-Spark moves the tables; this module moves the few things around them that Spark has no words for: listing an
-export, streaming one data file into a task, replacing one object in one step. `files_for` picks the right
-kind for a URI; both kinds are small, picklable (they travel to the executors) and stream.
+Spark reads and writes the tables. This module does the rest: it lists an export, streams a data file into a task,
+replaces a file in one step. `files_for` picks the right kind for a URI; both kinds can be pickled for the executors.
 """
 
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -22,17 +20,19 @@ from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
+from catlake.runtime.aws import aws_errors
 from catlake.runtime.errors import StoreError
 
 S3_SCHEMES = ("s3", "s3a")
-ALREADY_THERE = ("PreconditionFailed", "412")
-MOST_CONNECTIONS = 32
-"""More than any task has requests under way at once; boto3's own limit of 10 would make them wait."""
 
-_MAKING_A_CLIENT = threading.Lock()  # boto3 makes clients in one thread only; used, they are for all
+MAX_CONNECTIONS = 32
+"""More than the requests that a task has under way at once; boto3's own limit of 10 would make them wait."""
 
-MOST_KEYS_A_DELETE = 1000
-"""S3's own limit of one DeleteObjects request."""
+MAX_KEYS_PER_DELETE = 1000
+"""S3's limit for one DeleteObjects request."""
+
+_CLIENT_LOCK = threading.Lock()
+"""Only one thread may make a client of boto3; all may use it."""
 
 
 @dataclass(frozen=True)
@@ -46,55 +46,52 @@ class FileInfo:
 
 
 class Files(Protocol):
-    """What catlake needs of a place that holds files. URIs are full; a folder's URI has no final slash."""
+    """What catlake needs from a place that holds files. URIs are full; a folder's URI has no final slash."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
-        """All files below a folder, at any depth, ordered by URI; nothing when there is no such folder."""
-        ...
+        """All files below a folder, at any depth, ordered by URI; none when the folder does not exist."""
 
     def folders(self, folder: str) -> Iterator[str]:
-        """The names of the folders directly in a folder, in order; nothing when there is no such folder."""
-        ...
+        """The names of the folders directly in a folder, in order; none when the folder does not exist."""
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file (not a folder) of this URI."""
-        ...
 
     def open(self, uri: str) -> BinaryIO:
         """A stream of a file's bytes. Raises FileNotFoundError."""
-        ...
 
     def read(self, uri: str) -> bytes:
         """The whole of a small file. Raises FileNotFoundError."""
-        ...
+        with contextlib.closing(self.open(uri)) as stream:
+            return stream.read()
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes a small file in one step, over an old one."""
-        ...
 
     def create(self, uri: str, content: bytes) -> bool:
-        """Writes a small file in one step, unless there is one: then nothing changes, and it returns False."""
-        ...
+        """Writes a small file in one step, unless it exists: then nothing changes, and it returns False.
+
+        It does not wait for the disk: a power cut may lose the newest files, a killed process loses none.
+        """
 
     def upload(self, source: Path, target: str) -> None:
         """Moves a file of this machine, of any size, to a URI, over an old one."""
-        ...
 
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
-        ...
 
     def remove(self, folder: str) -> None:
-        """Removes a folder with all below it, if it is there."""
-        ...
+        """Removes a folder with everything below it, if it exists."""
 
     def delete(self, uri: str) -> None:
-        """Removes a file, if it is there."""
-        ...
+        """Removes a file, if it exists."""
 
     def refuse_unwritable(self, folder: str) -> None:
-        """Raises StoreError where no file can be written below a folder, which need not be there yet."""
-        ...
+        """Raises StoreError when no file can be written below a folder, which need not exist yet.
+
+        Without a check of its own, a place refuses the first file that is written.
+        """
+        return
 
 
 def files_for(spark: SparkSession, uri: str) -> Files:
@@ -140,11 +137,10 @@ def literal(uri: str) -> str:
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
 
 
-class LocalFiles:
+class LocalFiles(Files):
     """Files of this machine's file system."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
-        """See `Files.list`."""
         walked = os.walk(folder, onerror=_refuse_unreadable, followlinks=True)
         for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
             try:
@@ -155,58 +151,32 @@ class LocalFiles:
             yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
-        """See `Files.folders`."""
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             yield from sorted(entry.name for entry in entries if entry.is_dir())
 
     def exists(self, uri: str) -> bool:
-        """See `Files.exists`."""
         return os.path.isfile(uri)
 
     def open(self, uri: str) -> BinaryIO:
-        """See `Files.open`."""
         return open(uri, "rb")
 
-    def read(self, uri: str) -> bytes:
-        """See `Files.read`."""
-        return Path(uri).read_bytes()
-
     def write(self, uri: str, content: bytes) -> None:
-        """See `Files.write`."""
-        folder = os.path.dirname(uri)
-        os.makedirs(folder, exist_ok=True)
-        # A leading dot hides the half-written file from Spark, crawlers and DuckDB's globs.
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            os.chmod(temporary, 0o644)
+        with _hidden_file(uri, content) as temporary:
             self.replace(temporary, uri)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
 
     def create(self, uri: str, content: bytes) -> bool:
-        """See `Files.create`.
-
-        Unlike the other writers it does not wait for the disk: thousands of small files a second would. A
-        power cut may lose the newest; a killed process loses none.
-        """
-        folder = os.path.dirname(uri)
-        try:
-            return _linked(folder, uri, content)
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
-            return _linked(folder, uri, content)
+        with _hidden_file(uri, content) as temporary:
+            try:
+                os.link(temporary, uri)
+            except FileExistsError:
+                return False
+        return True
 
     def upload(self, source: Path, target: str) -> None:
-        """See `Files.upload`."""
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.move(source, target)
 
     def replace(self, source: str, target: str) -> None:
-        """See `Files.replace`."""
         os.makedirs(os.path.dirname(target), exist_ok=True)
         # Without the fsync a power cut could leave the new name on an empty file.
         with open(source, "rb") as stream:
@@ -214,23 +184,20 @@ class LocalFiles:
         os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        """See `Files.remove`."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
 
     def delete(self, uri: str) -> None:
-        """See `Files.delete`."""
         Path(uri).unlink(missing_ok=True)
 
     def refuse_unwritable(self, folder: str) -> None:
-        """See `Files.refuse_unwritable`."""
-        there = Path(folder)
-        while not there.exists() and there != there.parent:
-            there = there.parent
-        if not there.is_dir():
-            raise StoreError(f"{folder}: {there} is a file; give a folder")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise StoreError(f"{folder}: {there} may not be written to; give a folder that you may write to")
+        existing = Path(folder)
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise StoreError(f"{folder}: {existing} is a file; give a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise StoreError(f"{folder}: {existing} may not be written to; give a folder that you may write to")
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -238,39 +205,19 @@ def _refuse_unreadable(error: OSError) -> None:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
 
 
-def _linked(folder: str, uri: str, content: bytes) -> bool:
-    """Gives a name to a file that is already whole: a killed process leaves the whole file or nothing."""
-    if not hasattr(os, "O_TMPFILE"):  # macOS
-        return _linked_from_hidden(folder, uri, content)
-    try:
-        handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-            raise
-        return _linked_from_hidden(folder, uri, content)  # a file system without nameless files
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        try:
-            # A directory's descriptor, unused with a full path, makes Python call linkat, which follows the link.
-            os.link(f"/proc/self/fd/{handle}", uri, src_dir_fd=handle, follow_symlinks=True)
-        except FileExistsError:
-            return False
-    return True
-
-
-def _linked_from_hidden(folder: str, uri: str, content: bytes) -> bool:
+@contextlib.contextmanager
+def _hidden_file(uri: str, content: bytes) -> Iterator[str]:
+    """A whole file beside a URI, for a moment; a leading dot hides it from Spark, crawlers and DuckDB's globs."""
+    folder = os.path.dirname(uri)
+    os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
         os.chmod(temporary, 0o644)
-        os.link(temporary, uri)
-    except FileExistsError:
-        return False
+        yield temporary
     finally:
-        os.unlink(temporary)
-    return True
+        Path(temporary).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -325,13 +272,13 @@ class S3Settings:
             config=Config(
                 s3={"addressing_style": "path" if self.path_style else "auto"},
                 retries={"max_attempts": 5, "mode": "standard"},
-                max_pool_connections=MOST_CONNECTIONS,
+                max_pool_connections=MAX_CONNECTIONS,
                 signature_version=UNSIGNED if self.anonymous else None,
             ),
         )
 
 
-class S3Files:
+class S3Files(Files):
     """Objects of S3, or of a server that speaks its protocol."""
 
     def __init__(self, settings: S3Settings) -> None:
@@ -345,109 +292,89 @@ class S3Files:
     @property
     def client(self) -> Any:
         """The boto3 client of this process, which all its threads share."""
-        with _MAKING_A_CLIENT:
+        with _CLIENT_LOCK:
             if self._client is None:
                 self._client = self._settings.client()
         return self._client
 
     def list(self, folder: str) -> Iterator[FileInfo]:
-        """See `Files.list`."""
-        bucket, key = _bucket_and_key(folder)
-        root = f"{folder.partition('://')[0]}://{bucket}/"
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=key.rstrip("/") + "/" if key else ""
-        )
-        with _told_plainly(folder):
-            for page in pages:
-                for entry in page.get("Contents", ()):
-                    yield FileInfo(
-                        root + entry["Key"], entry["Size"], entry["LastModified"], f"{entry['Size']}-{entry['ETag']}"
-                    )
+        root = "/".join(folder.split("/", 3)[:3])
+        for page in self._pages(folder):
+            for entry in page.get("Contents", ()):
+                version = f"{entry['Size']}-{entry['ETag']}"
+                yield FileInfo(f"{root}/{entry['Key']}", entry["Size"], entry["LastModified"], version)
 
     def folders(self, folder: str) -> Iterator[str]:
-        """See `Files.folders`."""
+        for page in self._pages(folder, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                yield entry["Prefix"].rstrip("/").rpartition("/")[2]
+
+    def _pages(self, folder: str, **options: str) -> Iterator[dict[str, Any]]:
         bucket, key = _bucket_and_key(folder)
         prefix = key.rstrip("/") + "/" if key else ""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        with _told_plainly(folder):
-            for page in pages:
-                for entry in page.get("CommonPrefixes", ()):
-                    yield entry["Prefix"].removeprefix(prefix).rstrip("/")
+        paginator = self.client.get_paginator("list_objects_v2")
+        with _explained(folder):
+            yield from paginator.paginate(Bucket=bucket, Prefix=prefix, **options)
 
     def exists(self, uri: str) -> bool:
-        """See `Files.exists`."""
         bucket, key = _bucket_and_key(uri)
         try:
-            with _told_plainly(uri):
+            with _explained(uri):
                 self.client.head_object(Bucket=bucket, Key=key)
         except FileNotFoundError:
             return False
         return True
 
     def open(self, uri: str) -> BinaryIO:
-        """See `Files.open`."""
         bucket, key = _bucket_and_key(uri)
-        with _told_plainly(uri):
+        with _explained(uri):
             return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key)["Body"])
 
-    def read(self, uri: str) -> bytes:
-        """See `Files.read`."""
-        with contextlib.closing(self.open(uri)) as stream:
-            return stream.read()
-
     def write(self, uri: str, content: bytes) -> None:
-        """See `Files.write`."""
         bucket, key = _bucket_and_key(uri)
-        with _told_plainly(uri):
+        with _explained(uri):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def create(self, uri: str, content: bytes) -> bool:
-        """See `Files.create`: a conditional PUT."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(uri)
-        with _told_plainly(uri):
+        with _explained(uri):
             while True:
                 try:
                     self.client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
                     return True
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
-                    if code in ALREADY_THERE:
+                    if code in ("PreconditionFailed", "412"):
                         return False
-                    # Another writer is at it, and may still fail.
+                    # Another writer has begun, and may still fail.
                     if code != "ConditionalRequestConflict":
                         raise
 
     def upload(self, source: Path, target: str) -> None:
-        """See `Files.upload`."""
         bucket, key = _bucket_and_key(target)
-        with _told_plainly(target), source.open("rb") as stream:
+        with _explained(target), source.open("rb") as stream:
             self.client.upload_fileobj(stream, bucket, key)
 
     def replace(self, source: str, target: str) -> None:
-        """See `Files.replace`: a copy within S3 (in parts when it is large) appears in one step."""
+        # A copy within S3, in parts when it is large, appears in one step.
         bucket, key = _bucket_and_key(source)
         target_bucket, target_key = _bucket_and_key(target)
-        with _told_plainly(source):
+        with _explained(source):
             self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
             self.client.delete_object(Bucket=bucket, Key=key)
 
     def delete(self, uri: str) -> None:
-        """See `Files.delete`."""
         bucket, key = _bucket_and_key(uri)
-        with _told_plainly(uri):
+        with _explained(uri):
             self.client.delete_object(Bucket=bucket, Key=key)
 
-    def refuse_unwritable(self, folder: str) -> None:
-        """See `Files.refuse_unwritable`: S3 tells with the first object that is written."""
-
     def remove(self, folder: str) -> None:
-        """See `Files.remove`."""
         bucket, _ = _bucket_and_key(folder)
         keys = (_bucket_and_key(info.uri)[1] for info in self.list(folder))
-        while batch := [{"Key": key} for key in islice(keys, MOST_KEYS_A_DELETE)]:
-            with _told_plainly(folder):
+        while batch := [{"Key": key} for key in islice(keys, MAX_KEYS_PER_DELETE)]:
+            with _explained(folder):
                 answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
             if errors := answer.get("Errors"):
                 raise StoreError(
@@ -463,15 +390,14 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _told_plainly(uri: str) -> Iterator[None]:
-    """S3's errors as ours: a missing object as FileNotFoundError, any other as a StoreError of one line."""
-    from botocore.exceptions import BotoCoreError, ClientError
+def _explained(uri: str) -> Iterator[None]:
+    """Raises FileNotFoundError for a missing object, and a StoreError of one line for any other error of S3."""
+    from botocore.exceptions import ClientError
 
-    try:
-        yield
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-            raise FileNotFoundError(uri) from error
-        raise StoreError(f"{uri}: {error}; check the bucket's name, the credentials and their rights") from error
-    except BotoCoreError as error:
-        raise StoreError(f"{uri}: {error}; check the endpoint, the region and the credentials") from error
+    with aws_errors(uri, "check the bucket's name, the region, the credentials and their rights", StoreError):
+        try:
+            yield
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+                raise FileNotFoundError(uri) from error
+            raise

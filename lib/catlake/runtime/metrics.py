@@ -1,17 +1,15 @@
-"""The metrics of a run: their names, which dashboards and alarms use too, and how a log line carries them.
+"""The metrics of a run: their names, which dashboards and alarms use too, and their form in a line of the log.
 
-CloudWatch makes metrics of a log event that is one JSON object with `_aws` in it (the embedded metric format), so a
-job needs neither a call nor a permission for them: it writes one line of its log.
+CloudWatch reads metrics from a log line that is a JSON object with the member `_aws` (the embedded metric format), so
+a job needs neither a call nor a permission.
 """
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from catlake.runtime.balance import Balance
-from catlake.runtime.errors import MetricsError
 
 NAMESPACE = "catlake"
 DIMENSIONS = ("job", "environment")
@@ -44,26 +42,15 @@ UNITS: Mapping[str, str] = {
 """Every metric and its unit as CloudWatch names units, which knows neither hours nor dollars."""
 
 
-def embedded(job: str, environment: str, time: datetime, values: Mapping[str, int | float | Decimal]) -> dict[str, Any]:
-    """Metrics as the members of a JSON object that is to be one line of the log.
-
-    Members that a log line has besides stay what they are; `job` and `environment` must not differ from these.
+def embedded(environment: str, time: datetime, values: Mapping[str, int | float | Decimal]) -> dict[str, Any]:
+    """Metrics as members of a log line, which has the member `job` besides.
 
     Args:
-        job: The job's name.
         environment: The environment's name.
         time: When they were measured; CloudWatch refuses what is over two weeks old.
-        values: The metrics, by names of UNITS. CloudWatch keeps doubles: a sum of money is exact in the datasets,
-            and an approximation here.
-
-    Raises:
-        MetricsError: A name is none of UNITS, or a value is no finite number.
+        values: The metrics, by their names in UNITS. CloudWatch keeps doubles: a sum of money is exact in the
+            datasets, and an approximation here.
     """
-    for name, value in values.items():
-        if name not in UNITS:
-            raise MetricsError(f"metric {name} is unknown; use one of {', '.join(UNITS)}")
-        if not math.isfinite(value):
-            raise MetricsError(f"metric {name} is {value}; it must be a finite number")
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [list(DIMENSIONS)],
@@ -71,7 +58,6 @@ def embedded(job: str, environment: str, time: datetime, values: Mapping[str, in
     }
     return {
         "_aws": {"Timestamp": int(time.timestamp() * 1000), "CloudWatchMetrics": [directive]},
-        "job": job,
         "environment": environment,
         **{name: float(value) if isinstance(value, Decimal) else value for name, value in values.items()},
     }

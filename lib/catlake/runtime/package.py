@@ -1,83 +1,49 @@
-"""The zip that the library comes in: what it was made of, and what is said where it does not fit the job's script."""
+"""The zip that the library comes in: a zip that is older than the checkout of the job's script is refused."""
 
 import hashlib
-import json
 import sys
+import zipfile
 from pathlib import Path
-from types import TracebackType
 
 from catlake.runtime.errors import PackageError
 
-SOURCES = "catlake/_sources.json"
-"""In the zip: the SHA-256 of each file that it was made of, by its path in the checkout (setup.py)."""
+FINGERPRINT = "catlake/_sources.sha256"
+"""In the zip: the fingerprint of the sources that it was built from (setup.py)."""
+
+SOURCES = (
+    *(f"lib/catlake/**/*.{kind}" for kind in ("py", "json", "jinja", "css", "js")),
+    "schemas/*.odcs.yaml",
+    "deploy/sql/*.view.sql",
+    "deploy/environments/*.toml",
+)
 
 
-def archive() -> Path | None:
-    """The zip that this library is read from; None where it is read from a folder."""
-    path = Path(__file__).parents[2]
-    return path if path.is_file() else None
-
-
-def sources(checkout: Path) -> dict[str, str]:
-    """The SHA-256 of each file that a checkout's zip is made of, by its path in the checkout."""
-    files = [path for kind in ("*.py", "*.json") for path in checkout.glob(f"lib/catlake/**/{kind}")]
-    files += [*checkout.glob("schemas/*.odcs.yaml"), *checkout.glob("deploy/sql/*.view.sql")]
-    return {
-        path.relative_to(checkout).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
-    }
+def fingerprint(checkout: Path) -> str:
+    """The SHA-256 (hex) of all files of a checkout that its zip is built from."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in SOURCES for path in checkout.glob(pattern)):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(checkout).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def check_package(package: Path, checkout: Path) -> None:
-    """Nothing for a zip that was made of a checkout as it is now.
-
-    Raises:
-        PackageError: It was made of other files.
-    """
-    now, then = sources(checkout), _made_of(package)
-    changed = sorted({name for name, _digest in now.items() ^ then.items()})
-    if changed:
-        raise PackageError(
-            f"{package} is not of this checkout: {changed[0]} differs, {len(changed)} in all; run `make package`"
-        )
-
-
-def check_own_package() -> None:
-    """The same of the zip that this library is read from and the checkout of the script, if there are both.
-
-    Raises:
-        PackageError: It was made of other files.
-    """
-    package, script = archive(), getattr(sys.modules["__main__"], "__file__", None)
-    checkout = Path(script).resolve().parents[1] if script else None
-    if package and checkout and (checkout / "lib/catlake/runtime/package.py").is_file():
-        check_package(package, checkout)
-
-
-def explain_misfits() -> None:
-    """Lets a script that asks the zip for what it lacks end with one line."""
-    if archive():
-        sys.excepthook = _explained
-
-
-def _explained(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "catlake":
-        package = archive()
-        assert package
-        made = hashlib.sha256(json.dumps(_made_of(package)).encode()).hexdigest()[:8]
-        sys.stderr.write(
-            f"{package} (made of sources {made}) does not fit this script: {error.msg}; run `make package`, and "
-            "deploy script and zip together\n"
-        )
-    else:
-        sys.__excepthook__(kind, error, trace)
-
-
-def _made_of(package: Path) -> dict[str, str]:
-    import zipfile  # which the workers, who import this module too, do without
-
+    """Raises PackageError for a zip that was not built from a checkout as it is now."""
     try:
-        with zipfile.ZipFile(package) as found:
-            made: dict[str, str] = json.loads(found.read(SOURCES))
-            return made
+        with zipfile.ZipFile(package) as archive:
+            built_from = archive.read(FINGERPRINT).decode()
     except (KeyError, zipfile.BadZipFile):
-        return {}
+        built_from = ""
+    if built_from != fingerprint(checkout):
+        raise PackageError(f"{package} was built from other sources than {checkout} has; run `make package`")
+
+
+def refuse_stale_zip() -> None:
+    """Ends the process with one line when the library's own zip does not fit the checkout of the job's script."""
+    package, script = Path(__file__).parents[2], getattr(sys.modules["__main__"], "__file__", None)
+    checkout = Path(script).resolve().parents[1] if script else None
+    if package.is_file() and checkout and (checkout / "lib/catlake").is_dir():
+        try:
+            check_package(package, checkout)
+        except PackageError as error:
+            raise SystemExit(str(error)) from None

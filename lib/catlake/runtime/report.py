@@ -85,7 +85,7 @@ class Report:
     def batch_written(self, balance: Balance, **fields: Any) -> None:
         """Reports a batch of a stream. Its rows become metrics now, because a stream may never end."""
         self.batches += 1
-        rows = self._embedded(of_balance(balance))
+        rows = embedded(self.environment, datetime.now(UTC), of_balance(balance))
         self.log("batch_written", **fields, text=str(balance), **balance.as_dict(), **rows)
 
     def enforce_quarantine_limit(self, limit: int) -> None:
@@ -100,7 +100,7 @@ class Report:
         """The metrics of the whole run, for the last line of its log."""
         rows = of_balance(self.balance) if self.balance and not self.batches else {}
         ended = {RUN_SUCCEEDED: int(not failed), RUN_FAILED: int(failed), RUN_SECONDS: self._seconds()}
-        return self._embedded({**rows, **self.metrics, **ended})
+        return embedded(self.environment, datetime.now(UTC), {**rows, **self.metrics, **ended})
 
     def summary(self, arguments: Mapping[str, Any], error: str | None) -> dict[str, Any]:
         """The content of `runs/<job>/<run>.json`; `error` is None for a run that succeeded."""
@@ -125,12 +125,6 @@ class Report:
 
     def _seconds(self) -> float:
         return round((datetime.now(UTC) - self.started).total_seconds(), 3)
-
-    def _embedded(self, values: Mapping[str, float | Decimal]) -> dict[str, Any]:
-        members = embedded(self.job, self.environment, datetime.now(UTC), values)
-        # Every line of the log has it already.
-        del members["job"]
-        return members
 
 
 def log(event: str, **fields: Any) -> None:

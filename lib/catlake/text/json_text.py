@@ -1,7 +1,7 @@
 """JSON texts, parsed without loss.
 
 `parse` is orjson, with the standard library behind it for the texts that orjson refuses although JSON
-allows them: a lone surrogate escape (which becomes U+FFFD, as SPEC 1.1 says).
+allows them: a lone surrogate escape (which becomes U+FFFD, docs/spec.md 1.1).
 `parse_exact` keeps every number as its own text, so that no digit is lost.
 """
 
@@ -53,9 +53,9 @@ def _without_lone_surrogates(value: Any) -> Any:
         case str():
             return _clean(value)
         case list():
-            return [_without_lone_surrogates(each) for each in value]
+            return [_without_lone_surrogates(item) for item in value]
         case dict():
-            return {_clean(key): _without_lone_surrogates(each) for key, each in value.items()}
+            return {_clean(key): _without_lone_surrogates(item) for key, item in value.items()}
         case _:
             return value
 

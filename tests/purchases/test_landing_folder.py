@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.purchases.files_read import FilesRead
-from catlake.purchases.landing_files import MAX_EVENT_BYTES, Landing
+from catlake.purchases.landing_checkpoint import LandingCheckpoint
+from catlake.purchases.landing_folder import MAX_EVENT_BYTES, LandingFolder
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import Files, LocalFiles, files_for
 from tests.s3 import S3Server
@@ -21,7 +21,7 @@ Row = tuple[str, int | None, bytes, str | None]
 
 def landed(files: Files, folder: str, checkpoint: Path) -> list[Row]:
     """What is new in a folder, as a task reads it, with the files' names alone."""
-    landing, read = Landing(files, folder), FilesRead(LocalFiles(), str(checkpoint))
+    landing, read = LandingFolder(files, folder), LandingCheckpoint(LocalFiles(), str(checkpoint))
     found: list[Row] = []
     for planned in read.batches(landing.files(), 1000):
         names = pa.RecordBatch.from_pydict(
@@ -157,14 +157,14 @@ def test_a_file_that_is_moved_away_and_back_is_read_again(land: Any, tmp_path: P
 
 
 def test_a_file_that_is_gone_while_it_should_be_read_is_told(tmp_path: Path) -> None:
-    reader = Landing(LocalFiles(), str(tmp_path)).reader
+    reader = LandingFolder(LocalFiles(), str(tmp_path)).reader
     with pytest.raises(StoreError, match="x: it landed, and was removed before it was read"):
         list(reader(iter([pa.RecordBatch.from_pydict({"file": [f"{tmp_path}/x"], "gone": [False]})])))
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="none: no such folder; create it"):
-        Landing(LocalFiles(), str(tmp_path / "none"))
+        LandingFolder(LocalFiles(), str(tmp_path / "none"))
 
 
 def test_a_folder_may_be_empty_and_a_bucket_must_have_a_file(spark: SparkSession, s3: S3Server, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_folder_may_be_empty_and_a_bucket_must_have_a_file(spark: SparkSession
     s3.configure(spark)
     root = f"s3://{s3.bucket()}/none"
     with pytest.raises(StoreError, match=r"none: no such folder; .*land a file"):
-        Landing(files_for(spark, root), root)
+        LandingFolder(files_for(spark, root), root)
 
 
 @pytest.mark.parametrize("scheme", ["s3", "s3a"])

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catlake.dynamodb.attribute_values import AttributeValue, Mismatch
-from catlake.purchases.events import Document, document
-from tests.purchases.records import image, line, product
+from catlake.purchases.event_document import Document, document
+from tests.purchases.records import TEST, image, line, product
 
 SEED = """{"compra_id":"c-1","user_id":"u-1","tenant_id":"empresa","fecha":"2025-07-13 10:30:00",\
 "productos":[{"codigo":"PROD001","nombre":"Producto Test","precio_unitario":99.99,"cantidad":2}],\
@@ -23,7 +23,7 @@ SEED = """{"compra_id":"c-1","user_id":"u-1","tenant_id":"empresa","fecha":"2025
 
 
 def made(text: bytes) -> Document:
-    return document(text, "dev-compras-ingest", "dev")
+    return document(text, TEST)
 
 
 def content(text: bytes) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from catlake.purchases import files_read
-from catlake.purchases.files_read import FilesRead, Planned
+from catlake.purchases import landing_checkpoint
+from catlake.purchases.landing_checkpoint import LandingCheckpoint, PlannedBatch
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import FileInfo, LocalFiles
 
@@ -22,10 +22,10 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def opened(self) -> FilesRead:
-        return FilesRead(LocalFiles(), str(self.folder))
+    def opened(self) -> LandingCheckpoint:
+        return LandingCheckpoint(LocalFiles(), str(self.folder))
 
-    def run(self, *landed: FileInfo, most: int = 1000) -> list[Planned]:
+    def run(self, *landed: FileInfo, most: int = 1000) -> list[PlannedBatch]:
         """Reads all that is to be read, and finishes it."""
         read, found = self.opened(), []
         for planned in read.batches(landed, most):
@@ -43,7 +43,7 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
     return Checkpoint(tmp_path / "checkpoint")
 
 
-def names(planned: Sequence[Planned]) -> list[list[str]]:
+def names(planned: Sequence[PlannedBatch]) -> list[list[str]]:
     return [[each.uri for each in batch.files] for batch in planned]
 
 
@@ -81,7 +81,7 @@ def test_of_a_killed_runs_batch_the_files_that_are_gone_are_told_and_others_are_
 def test_a_checkpoint_holds_what_is_in_the_folder_and_not_all_of_history(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_read, "BATCHES_A_PART", 3)
+    monkeypatch.setattr(landing_checkpoint, "BATCHES_A_PART", 3)
     for number in range(20):
         landed = [file(f"f{each}") for each in range(max(0, number - 4), number + 1)]
         assert names(checkpoint.run(*landed)) == [[f"f{number}"]]
@@ -92,7 +92,7 @@ def test_a_checkpoint_holds_what_is_in_the_folder_and_not_all_of_history(
 
 
 def test_a_second_run_on_a_checkpoint_is_noticed(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_read, "BATCHES_A_PART", 3)
+    monkeypatch.setattr(landing_checkpoint, "BATCHES_A_PART", 3)
     for behind in range(8):
         slow = checkpoint.opened()
         for number in range(behind + 1):

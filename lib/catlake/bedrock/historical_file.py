@@ -1,0 +1,75 @@
+"""Reads the CSV file of the archive job: the conversations of the old Bedrock table (docs/spec.md 3.3)."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from catlake.contracts.contract import contract
+from catlake.lake import Lake
+from catlake.lake.csv_rows import REASON, read_rows, reason, rejected_rows, typed_rows
+from catlake.lake.publish import verify
+from catlake.runtime.errors import StoreError
+from catlake.runtime.run import Run
+
+DATASET = "tokens_analysis_old_table"
+REMEDY = "run the archive job again"
+
+EARLIEST = "1970-01-01"
+"""Earlier rows are rejected, as earlier conversations are."""
+
+
+@dataclass(frozen=True)
+class HistoricalFile:
+    """The rows of the file, typed, and how many were read and rejected.
+
+    `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none.
+    """
+
+    rows: DataFrame
+    read: int = 0
+    quarantined: int = 0
+    rejected: DataFrame | None = None
+
+
+def read_historical(run: Run, lake: Lake) -> HistoricalFile:
+    """The conversations of the old table, as the archive job wrote them; `create_date` is a timestamp.
+
+    Raises:
+        StoreError: The file is missing and `--historical` is `required`, or it is not as it was published.
+        ContractError: Its header is not the contract's.
+    """
+    dataset = contract(DATASET)
+    uri = lake.path(dataset.path(run.run_date))
+    if not lake.files.exists(uri):
+        if run.arguments["historical"] == "required":
+            raise StoreError(
+                f"{uri}: the historical file is missing; run the job {run.environment.resource('tokens-archival')} "
+                "once, or give --historical optional to go without"
+            )
+        run.log("historical_missing", uri=uri)
+        return HistoricalFile(run.spark.createDataFrame([], contract("tokens_table_consolidated").struct))
+    run.report.read_from("historical_csv", uri)
+    record = verify(run, lake, uri, REMEDY)
+    rows = read_rows(run.spark, lake, uri, dataset, REMEDY)
+    checked = rows.withColumn(REASON, F.coalesce(reason(dataset), _wrong_date())).persist()
+    read, quarantined = checked.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
+    if record:
+        record.refuse_other_rows(uri, read, REMEDY)
+    return HistoricalFile(
+        typed_rows(checked, dataset).withColumn("create_date", _create_date()),
+        read,
+        quarantined,
+        rejected_rows(checked, uri, dataset) if quarantined else None,
+    )
+
+
+def _create_date() -> Column:
+    """`create_date` as a timestamp; null when the calendar lacks it."""
+    return F.expr("try_cast(create_date AS TIMESTAMP)")
+
+
+def _wrong_date() -> Column:
+    """Why a `create_date` that has the right form is not accepted (the contract checks the form alone)."""
+    is_right = F.coalesce(_create_date() >= F.lit(EARLIEST).cast("timestamp"), F.lit(False))
+    return F.when(~is_right, F.concat(F.lit("create_date: no time since 1970: "), "create_date"))

@@ -1,0 +1,316 @@
+"""Which exports a job reads: the newest full one of one table, its age, and the incremental ones after it.
+
+The rules: docs/spec.md 1.1 and 1.2.
+"""
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from catlake.dynamodb.export_manifest import (
+    FILE_LIST,
+    SUMMARY,
+    Export,
+    Summary,
+    parse_summary,
+    verified_export,
+    verify_checksum,
+)
+from catlake.runtime.arguments import Argument, count, flag, optional, uri
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import Files, files_for, normalized
+from catlake.runtime.metrics import EXPORT_AGE_HOURS
+from catlake.runtime.run import Run
+
+ARGUMENTS = (
+    Argument("export_uri", uri),
+    Argument("max_export_age_hours", optional(count), None),
+    Argument("allow_filtered_export", flag, False),
+)
+"""What every job that reads an export takes."""
+
+STARTED = "_started"
+
+EXPORT_ID = re.compile(r"\d{14}-[0-9a-f]{8}")
+"""How DynamoDB names an export's folder: the milliseconds at which it began, and a random part."""
+
+# The manifests say NEW_IMAGE; a part of Amazon's documentation says NEW_IMAGES.
+OUTPUT_VIEWS = (None, "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "NEW_IMAGES")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An export that exists and is not read, and why."""
+
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExportChain:
+    """A full export, the incremental ones that continue it without a gap, and those that are not read."""
+
+    full: Export
+    increments: tuple[Export, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def exports(self) -> tuple[Export, ...]:
+        """All exports that are read, the full one first."""
+        return (self.full, *self.increments)
+
+    @property
+    def item_count(self) -> int:
+        """The number of lines in all of them."""
+        return sum(export.item_count for export in self.exports)
+
+    @property
+    def state_time(self) -> datetime:
+        """The time of the state that they give together (UTC)."""
+        return max(export.export_time for export in self.exports)
+
+
+def select_exports(run: Run, *, incremental: bool) -> tuple[Files, ExportChain]:
+    """The exports at a job's `--export_uri`, reported as the run's inputs, with their age as a metric.
+
+    Args:
+        run: Its arguments `export_uri`, `allow_filtered_export` and `max_export_age_hours` decide.
+        incremental: Whether the incremental exports after the newest full one are read too.
+
+    Returns:
+        Where the exports lie, and which they are.
+
+    Raises:
+        ExportError: As `find_exports`; or the newest state is older than `--max_export_age_hours`.
+    """
+    uri = normalized(run.arguments["export_uri"])
+    files = files_for(run.spark, uri)
+    chain = find_exports(files, uri, incremental=incremental, allow_filtered=run.arguments["allow_filtered_export"])
+    for export in chain.exports:
+        facts = {"exported": export.export_time, "items": export.item_count, "table": export.table_arn}
+        filtered = {"filtered": export.filter} if export.filter else {}
+        run.report.read_from("dynamodb_export", export.uri, **facts, **filtered)
+    for left_out in chain.left_out:
+        run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
+    run.report.metrics[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
+    refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
+    return files, chain
+
+
+def export_age(exported: datetime, run_date: date) -> timedelta:
+    """How old an export is: now, or at the end of the run's day when that is past (a back-fill is not late)."""
+    end_of_day = datetime.combine(run_date + timedelta(days=1), time(), UTC)
+    return min(datetime.now(UTC), end_of_day) - exported
+
+
+def refuse_stale(uri: str, exported: datetime, limit_hours: int | None, run_date: date) -> None:
+    """Raises ExportError when an export is older than a limit; None means no limit."""
+    age = export_age(exported, run_date)
+    if limit_hours is not None and age > timedelta(hours=limit_hours):
+        hours = f"{age / timedelta(hours=1):.0f}"
+        raise ExportError(
+            f"{uri}: its newest state is of {exported:%Y-%m-%d %H:%M} UTC, {hours} hours old, and the limit is "
+            f"{limit_hours}; see why today's export is missing, or raise --max_export_age_hours ('none': any)"
+        )
+
+
+def refuse_foreign(export: Export, recognised: int, unknown: int) -> None:
+    """Refuses the export of another table, whose empty results would replace good ones.
+
+    Args:
+        export: What was read.
+        recognised: Its items of a kind that the job's table has.
+        unknown: Its items of any other kind.
+
+    Raises:
+        ExportError: It has items, and none of them is recognised.
+    """
+    if unknown and not recognised:
+        raise ExportError(
+            f"{export.uri}: none of its {unknown} items is one of this job's table, it is an export of "
+            f"{export.table_arn}; give the right table's as --export_uri; nothing is published"
+        )
+
+
+def find_export(files: Files, uri: str, *, allow_filtered: bool = False) -> Export:
+    """The newest finished full export at or below a URI; see `find_exports`."""
+    return find_exports(files, uri, incremental=False, allow_filtered=allow_filtered).full
+
+
+def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filtered: bool = False) -> ExportChain:
+    """The newest finished full export at or below a URI, and the finished incremental ones after it.
+
+    An unfinished export is ignored. Left out, and named in the result, are broken exports that are older than the full
+    one, and windows that end before it.
+
+    Args:
+        files: Where the URI lies.
+        uri: An export's own folder, or any folder above exports of one table; their names and order do not matter.
+        incremental: Whether incremental exports are wanted.
+        allow_filtered: Whether exports that hold only a part of their table are accepted.
+
+    Returns:
+        The exports, the incremental ones in the order of their windows. All manifests are verified: checksums, counts,
+        and that every data file exists.
+
+    Raises:
+        ExportError: There is no finished full export; exports of several tables; a filtered or broken one, also one
+            that may be newer than the newest sound one; a time between the full export and the last window that no
+            window covers; a window of another table of the same name, made after the full export.
+    """
+    found = _FinishedExports(files, normalized(uri))  # tasks run in another working directory
+    full = found.newest_full(incremental)
+    windows, early = found.windows_after(full) if incremental else ([], [])
+    found.check_no_gap(full, windows)
+    broken = [LeftOut(export.uri, f"broken: {export.message}") for export in found.broken]
+    whole, *increments = (
+        verified_export(files, found.uri, summary, found.listed, allow_filtered=allow_filtered)
+        for summary in [full, *windows]
+    )
+    return ExportChain(whole, tuple(increments), (*broken, *early))
+
+
+@dataclass(frozen=True)
+class _BrokenExport:
+    """A finished export whose summary is damaged or has no time; `summary` is None when it is not even JSON."""
+
+    uri: str
+    message: str
+    summary: Summary | None
+
+    @property
+    def may_be_full(self) -> bool:
+        return self.summary is None or self.summary.is_full
+
+    def may_be_newer(self, newest: Summary) -> bool:
+        """Whether something shows how old this export is, and nothing shows that it is older."""
+        newer = []
+        with suppress(ExportError):
+            if self.summary:
+                newer.append(self.summary.end > newest.end)
+        if began := _began(self.uri):
+            # An export begins after the time of the state that it holds.
+            newer.append(began > (_began(newest.folder) or newest.end))
+        return bool(newer) and all(newer)
+
+
+class _FinishedExports:
+    """The finished exports at or below a URI; ExportError when they are of several tables."""
+
+    def __init__(self, files: Files, uri: str) -> None:
+        self.uri = uri
+        self.listed = frozenset(info.uri for info in files.list(uri))
+        self.sound: list[Summary] = []
+        self.broken: list[_BrokenExport] = []
+        for summary_uri in sorted(name for name in self.listed if name.endswith("/" + SUMMARY)):
+            folder, content, summary = summary_uri.removesuffix("/" + SUMMARY), files.read(summary_uri), None
+            try:
+                summary = parse_summary(folder, content)
+                verify_checksum(files, summary_uri, content, self.listed)
+                _ = summary.start, summary.end  # both must be readable
+                self.sound.append(summary)
+            except ExportError as error:
+                self.broken.append(_BrokenExport(folder, str(error), summary))
+        self._refuse_several_tables()
+
+    def newest_full(self, incremental: bool) -> Summary:
+        """The newest full export.
+
+        An older broken export must not stop the good ones for ever, nor one that does not show its age.
+
+        Raises:
+            ExportError: There is none, or a broken one (of any kind, if incremental ones are wanted) may be newer.
+        """
+        full = [summary for summary in self.sound if summary.is_full]
+        if not full:
+            messages = [export.message for export in self.broken if export.may_be_full]
+            raise ExportError(messages[-1] if messages else f"{self.uri}: {self._why_none()}")
+        newest = max(full, key=lambda summary: (summary.end, summary.folder))
+        for export in self.broken:
+            if (incremental or export.may_be_full) and export.may_be_newer(newest):
+                raise ExportError(
+                    f"{export.message}; it may be newer than {newest.folder}, which is not read in its place"
+                )
+        return newest
+
+    def windows_after(self, full: Summary) -> tuple[list[Summary], list[LeftOut]]:
+        """The incremental exports that continue a full one, in order, and those that end before it."""
+        windows, early = [], []
+        for summary in self.sound:
+            if summary.is_full:
+                continue
+            if summary.end <= full.end:
+                early.append(LeftOut(summary.folder, f"ends at {summary.end.isoformat()}, not after the full export"))
+            else:
+                _check_window(summary, full)
+                windows.append(summary)
+        return sorted(windows, key=lambda window: (window.start, window.end, window.folder)), early
+
+    def check_no_gap(self, full: Summary, windows: Iterable[Summary]) -> None:
+        """Raises ExportError for a time between a full export and the last window that no window covers."""
+        covered = full.end
+        for window in windows:
+            if window.start > covered:
+                unfinished = self._unfinished()
+                raise ExportError(
+                    f"{self.uri}: no finished incremental export covers {covered.isoformat()} to "
+                    f"{window.start.isoformat()}, between the full export {full.folder} and {window.folder}; "
+                    + (f"wait for {unfinished[0]} if that is it, or " if unfinished else "")
+                    + "export that window, or the table in full again"
+                )
+            covered = max(covered, window.end)
+
+    def _refuse_several_tables(self) -> None:
+        # By ARN. A table that was deleted and made again has the same one, and another id: see `_check_window`.
+        folders = {summary.table_arn: summary.folder for summary in self.sound}
+        if len(folders) > 1:
+            tables = "; ".join(f"{arn} in {folder}" for arn, folder in sorted(folders.items()))
+            raise ExportError(
+                f"{self.uri}: exports of {len(folders)} tables lie there ({tables}); give the folder of one table's"
+            )
+
+    def _unfinished(self) -> list[str]:
+        """The folders of exports that have begun and have no summary."""
+        begun = {name.rpartition("/")[0] for name in self.listed if name.endswith(("/" + STARTED, "/" + FILE_LIST))}
+        return sorted(begun - {summary.folder for summary in self.sound} - {export.uri for export in self.broken})
+
+    def _why_none(self) -> str:
+        if self.sound or self.broken:
+            return "holds only incremental exports, and a full export is needed; export the table in full"
+        if unfinished := self._unfinished():
+            return f"the export {unfinished[0]} is not finished (it has no {SUMMARY}); wait for it or name another"
+        if self.listed:
+            return f"no export there (no {SUMMARY} in or below it); name an export's folder or one above it"
+        return "no such folder, or it is empty; name an export's folder or one above it"
+
+
+def _began(folder: str) -> datetime | None:
+    """When an export began, if its folder has the name that DynamoDB gave it."""
+    name = folder.rpartition("/")[2]
+    if not EXPORT_ID.fullmatch(name):
+        return None
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(name.partition("-")[0]))
+
+
+def _check_window(window: Summary, full: Summary) -> None:
+    """Raises ExportError for a window that cannot continue a full export."""
+    # A table that was deleted and made again has the same ARN and another id. The windows of the old table end before
+    # the new table's full export, so a later window is of a table that no full export here holds.
+    ids = [summary.fields["tableId"] for summary in (full, window) if summary.fields.get("tableId")]
+    if len(set(ids)) > 1:
+        raise ExportError(
+            f"{window.folder}: is of the table {window.table_arn} with the id {ids[1]}, but the newest full export is "
+            f"of one with the id {ids[0]}: the table was made again; export it in full"
+        )
+    view = window.fields.get("outputView")
+    if view not in OUTPUT_VIEWS:
+        raise ExportError(
+            f"{window.folder}: outputView {view} is not supported; export with NEW_IMAGE or NEW_AND_OLD_IMAGES"
+        )
+    if window.start >= window.end:
+        raise ExportError(
+            f"{window.folder}: exportFromTime {window.start.isoformat()} is not before exportToTime "
+            f"{window.end.isoformat()}; export the window again"
+        )

@@ -1,0 +1,108 @@
+"""Which version of an item is the table's state at the end of a chain of exports (docs/spec.md 1.2).
+
+Every line of a full export and of the incremental ones after it is a version of an item: its key, when it was written,
+and its attributes. The rows of the full export count as written just before its `exportTime`. The newest version of an
+item decides; `Fate` says what it decides.
+
+A write at exactly the full export's `exportTime` counts as later. A window includes its start and excludes its end. AWS
+leaves open whether a full export holds a write of that very moment. The window lists the item as its last write left
+it, so that applying the write is right in both cases; ignoring it would lose it in one.
+
+Two facts about incremental exports make this more than "the newest wins":
+
+* A window lists the items that changed in it by their last state. It does not list an item that was created and deleted
+  within it. So where windows overlap, an item that the earlier one saw created may be gone, and the later one does not
+  mention it. What a window says about a time that a later-ending window covers too is therefore provisional: it holds
+  only if that window repeats it.
+* For the same reason, a window that begins before the full export does not list an item that was created in it before
+  that export and deleted in it after: the item keeps its row. Where the first window begins at the full export's
+  `exportTime`, the result is exact.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import NamedTuple
+
+from pyspark.sql import Column, Window
+from pyspark.sql import functions as F
+
+KEY = "_key"
+"""The column of the text of an item's key; null for a line that belongs to no item."""
+VERSION = "_version"
+"""The column of when a row's version was written: microseconds since 1970 (UTC)."""
+FATE = "_fate"
+"""The column of a version's `Fate`."""
+
+CURRENT = "current"
+SUPERSEDED = "superseded"
+DELETED = "deleted"
+TOO_EARLY = "too_early"
+REJECTED_OUTCOME = "rejected"
+
+
+class Fate(IntEnum):
+    """What a version says by itself. Among versions written in the same microsecond the highest one counts."""
+
+    TOO_EARLY = 0
+    """Written before the full export's time: that export knows better."""
+    PROVISIONAL = 1
+    """A window that ends later covers its time too, and repeats it unless the item was gone by then."""
+    GONE = 2
+    """The item was deleted."""
+    THERE = 3
+    """The item was written."""
+
+
+class Span(NamedTuple):
+    """The window of an incremental export in microseconds since 1970: from `start`, before `end`."""
+
+    start: int
+    end: int
+
+    def provisional_from(self, spans: Iterable["Span"]) -> int:
+        """When this window's part begins that a later-ending window covers too; its own end when there is none."""
+        return min([self.end, *(span.start for span in spans if span.end > self.end)])
+
+
+def just_before(exported: int) -> int:
+    """The time at which the rows of a full export count as written: the microsecond before its own."""
+    return exported - 1
+
+
+def fate(written: int, deleted: bool, *, exported: int, provisional_from: int, end: int) -> Fate:
+    """The fate of a line of an incremental export; all times are microseconds since 1970.
+
+    Args:
+        written: When the version was written.
+        deleted: Whether the line reports a deletion.
+        exported: The full export's time.
+        provisional_from: See `Span.provisional_from`.
+        end: The end of the line's window.
+    """
+    if written < exported:
+        return Fate.TOO_EARLY
+    if provisional_from <= written < end:
+        return Fate.PROVISIONAL
+    return Fate.GONE if deleted else Fate.THERE
+
+
+def outcome(rejected: Column) -> Column:
+    """What becomes of each row with the columns `_key`, `_version` and `_fate`.
+
+    A row without a key or a time belongs to no item, and is rejected.
+
+    Args:
+        rejected: A struct with `file` and `line`: set for rows that could not be read.
+    """
+    key = F.col(KEY)
+    # Rows that belong to no item must not all meet in one partition.
+    apart = F.when(key.isNull(), F.struct(rejected["file"], rejected["line"]))
+    newest_first = Window.partitionBy(key, apart).orderBy(F.desc(VERSION), F.desc(FATE), rejected.isNull().desc())
+    return (
+        F.when(key.isNull(), REJECTED_OUTCOME)
+        .when(F.col(FATE) == Fate.TOO_EARLY, TOO_EARLY)
+        .when(F.row_number().over(newest_first) > 1, SUPERSEDED)
+        .when(F.col(FATE) < Fate.THERE, DELETED)
+        .when(rejected.isNotNull(), REJECTED_OUTCOME)
+        .otherwise(CURRENT)
+    )

@@ -1,0 +1,67 @@
+"""Writes the documents of a stream's events, batch by batch, and balances each batch."""
+
+from dataclasses import replace
+
+from pyspark.sql import DataFrame
+
+from catlake.lake import Lake
+from catlake.lake.event_files import BatchFunction, Written, write_events
+from catlake.purchases.document_partitions import partition_of, registry
+from catlake.purchases.event_document import DATASET, DocumentSettings, decoder
+from catlake.purchases.stream_counts import StreamCounts
+from catlake.runtime.balance import Balance
+from catlake.runtime.files import joined
+from catlake.runtime.run import Run
+
+PIPELINE = "purchases"
+CONTINUOUS = "continuous"
+"""The trigger of a stream without an end."""
+
+
+class DocumentWriter:
+    """Writes the documents of one stream.
+
+    Attributes:
+        total: What became of the events of this run.
+    """
+
+    def __init__(self, run: Run, lake: Lake) -> None:
+        self._run, self._lake = run, lake
+        self._decode = decoder(DocumentSettings.of(run.environment))
+        self._registry = registry(run.environment, lake.uri)
+        self._counts: StreamCounts | None = None
+        self.total = Written()
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether too much is in quarantine to go on. A source that has an end is read to its end first."""
+        arguments = self._run.arguments
+        too_much: bool = self.total.quarantined > arguments["max_quarantined"]
+        return too_much and arguments["trigger"] == CONTINUOUS
+
+    def write(self, batch: DataFrame, read: BatchFunction, stream: str, number: int) -> None:
+        """Writes a batch.
+
+        Args:
+            batch: The input of `read`.
+            read: The step to RAW_EVENTS, within a task.
+            stream: The stream's id, from its checkpoint.
+            number: The batch's number in the stream.
+        """
+        lake, report = self._lake, self._run.report
+        # By stream, not by run: the quarantine of a repeated batch replaces that of a killed run.
+        quarantine, name = lake.path(f"quarantine/{PIPELINE}/{stream}"), f"batch-{number:09}"
+        if self._counts is None:
+            self._counts = StreamCounts(lake, self._run.job, stream)
+            # A killed run may have left some of this batch, divided among other tasks.
+            lake.files.remove(joined(quarantine, name))
+        written = write_events(batch, read, self._decode, lake.files, lake.uri, quarantine, name)
+        balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
+        balance.enforce()
+        self._registry.register(map(partition_of, sorted(written.folders)))
+        self._counts.batch_done(number, written)
+        # A stream that runs for months must not remember all its days.
+        self.total.add(replace(written, folders=set()))
+        if written.quarantined:
+            report.quarantined(quarantine, dict(written.reasons.most_common()))
+        report.batch_written(balance, batch=number, replayed=written.replayed)

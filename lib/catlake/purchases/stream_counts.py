@@ -1,0 +1,32 @@
+"""The counts of a stream over all runs that share its checkpoint: read = written + quarantined."""
+
+import json
+from typing import Any
+
+from catlake.lake import Lake
+from catlake.lake.event_files import Written
+
+
+class StreamCounts:
+    """The counts of a stream, in one small file of the lake that each batch replaces.
+
+    A batch that a killed run began is written again under its number. So the file also keeps the counts from before the
+    last batch, and no batch is counted twice.
+    """
+
+    def __init__(self, lake: Lake, job: str, stream: str) -> None:
+        """`stream` is the id from the checkpoint."""
+        self._lake, self._stream = lake, stream
+        self._path = f"runs/{job}/streams/{stream}.json"
+        try:
+            self._state: dict[str, Any] = json.loads(lake.files.read(lake.path(self._path)))
+        except FileNotFoundError:
+            self._state = {"batch": None, "total": {"read": 0, "written": 0, "quarantined": 0}}
+
+    def batch_done(self, number: int, written: Written) -> None:
+        """Counts a batch that is written, in place of an earlier attempt at it."""
+        last = {"read": written.read, "written": written.written, "quarantined": written.quarantined}
+        before = self._state["before" if number == self._state["batch"] else "total"]
+        total = {name: before[name] + last[name] for name in last}
+        self._state = {"stream": self._stream, "batch": number, "before": before, "last": last, "total": total}
+        self._lake.write_json(self._path, self._state)

@@ -1,0 +1,166 @@
+"""The rows over which the statements of deploy/sql are worked out by hand: on DuckDB, and on Trino."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from tests.purchases.tree import event
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def usd(text: str) -> Decimal:
+    return Decimal(text)
+
+
+# 1,000 tokens in, 200 out: 0.003 + 0.003 = 0.006 USD.
+USAGE = {
+    "create_date": instant("2025-12-01 10:00:00"),
+    "input_token": 1000,
+    "output_token": 200,
+    "precio_token_input": usd("0.003"),
+    "precio_token_output": usd("0.003"),
+    "total_price": usd("0.006"),
+    "pk": "u1",
+    "sk": "u1#CONV#c1",
+    "source": "new_table",
+}
+USAGES = [
+    USAGE,
+    # The 30th in UTC, and still the 29th in Bogotá.
+    {**USAGE, "create_date": instant("2025-11-30 02:30:00"), "pk": "u2", "sk": "c2", "source": "old_table"},
+    {
+        **USAGE,
+        "create_date": instant("2025-12-01 10:59:59"),
+        "input_token": 3000,
+        "output_token": 0,
+        "precio_token_input": usd("0.009"),
+        "precio_token_output": usd("0"),
+        "total_price": usd("0.009"),
+        "sk": "u1#CONV#c3",
+    },
+    {
+        **USAGE,
+        "create_date": instant("2025-12-02 00:00:00"),
+        "input_token": 0,
+        "output_token": 0,
+        "precio_token_input": usd("0"),
+        "precio_token_output": usd("0"),
+        "total_price": usd("0"),
+        "sk": "u1#CONV#c4",
+    },
+    {
+        **USAGE,
+        "create_date": instant("2025-12-02 23:59:59"),
+        "input_token": 0,
+        "output_token": 1,
+        "precio_token_input": usd("0"),
+        "precio_token_output": usd("0.000015"),
+        "total_price": usd("0.000015"),
+        "sk": "u1#CONV#c5",
+    },
+]
+DAILY = {
+    "conversation_id": "c1",
+    "user_id": "u1",
+    "fecha": instant("2025-12-01 00:00:00"),
+    "token_pregunta": 1000,
+    "token_respuesta": 200,
+    "tokens_total": 1200,
+    "costo_estimado_usd": usd("0.006"),
+    "modelo": "claude",
+    "region": "us-east-1",
+}
+DAILIES = [
+    DAILY,
+    {**DAILY, "conversation_id": "c2", "fecha": instant("2025-12-01 23:59:59"), "tokens_total": 1},
+    {**DAILY, "conversation_id": "c3", "fecha": instant("2025-12-02 00:00:00"), "costo_estimado_usd": usd("0.000015")},
+]
+COST = {
+    "pk": "u1",
+    "sk": "u1#CONV#c1",
+    "conversation_id": "c1",
+    "create_date": instant("2025-12-01 10:00:00"),
+    "model": "claude-v3-haiku",
+    "region": "us-east-1",
+    "calls": 2,
+    "input_tokens": 1000,
+    "output_tokens": 200,
+    "image_tokens": 0,
+    "price_state": "priced",
+    "total_cost": usd("0.5"),
+}
+COSTS = [
+    COST,
+    {**COST, "sk": "c2", "calls": 3, "total_cost": usd("0.000000000001")},
+    {**COST, "model": "unheard-of", "price_state": "unpriced", "unpriced_because": "so", "total_cost": None},
+]
+USER = {
+    "usuario_id": "1",
+    "nombre": "Ana",
+    "gerencia": "TI",
+    "ciudad": "Bogotá",
+    "fecha_primera_conversacion": date(2025, 8, 4),
+    "numero_conversaciones": 1,
+    "conversacion_completa": "[]",
+    "feedback_total": "[]",
+    "numero_feedback": 0,
+    "token_pregunta": 1,
+    "token_respuesta": 1,
+}
+USERS = [
+    USER,
+    {**USER, "usuario_id": "2", "fecha_primera_conversacion": date(2025, 9, 30), "numero_conversaciones": 4},
+    {**USER, "usuario_id": "3", "fecha_primera_conversacion": None, "numero_conversaciones": 2},
+]
+DATASETS = {
+    "tokens_table_consolidated": USAGES,
+    "tokens_analysis": DAILIES,
+    "token_costs": COSTS,
+    "curated_conversations": USERS,
+}
+"""The rows of each dataset of the analytics database."""
+
+DIGITS = "12345678901234567890123456789012345678"
+
+COFFEE, BREAD = ("P1", "Café", "10.00", "1"), ("P2", "Pan", "2.50", "4")
+EVENTS = (
+    # Of one second: the sequence tells which is later, as numbers, 9 before 10.
+    event("MODIFY", "c1", "2025-07-13T10:30:01", ("P1", "Café", "10.00", "2"), BREAD, sequence="10"),
+    event("INSERT", "c1", "2025-07-13T10:30:01", COFFEE, sequence="9"),
+    # Removed: it is gone.
+    event("INSERT", "c2", "2025-07-13T11:00:00", ("P2", "Pan", "2.50", "100"), sequence="20"),
+    event("REMOVE", "c2", "2025-07-13T11:05:00", ("P2", "Pan", "2.50", "100"), sequence="21"),
+    # The newest name of a product; three times 19.995 are 59.985, and the purchase is 89.985.
+    event(
+        "INSERT",
+        "c3",
+        "2025-07-14T09:00:00",
+        ("P1", "Café molido", "10.00", "3"),
+        ("P3", None, "19.995", "3"),
+        sequence="30",
+        user="u2",
+        fecha="2025-07-14T09:00:00",
+    ),
+    # Without sequence numbers, of one second: the kind of event tells. One loaf is brought back, and has no name now.
+    event("MODIFY", "c4", "2025-07-14T12:00:00", ("P2", "", "2.50", "-1"), fecha="2025-07-14"),
+    event("INSERT", "c4", "2025-07-14T12:00:00", BREAD, fecha="2025-07-14"),
+    # The same id in another shop, with a price that no decimal holds, and a line without code.
+    event(
+        "INSERT",
+        "c1",
+        "2025-07-13T10:30:01",
+        ("P9", "Isla", DIGITS, "1"),
+        (None, "Sin código", "1.00", "2"),
+        sequence="40",
+        tenant="_demo",
+    ),
+    # Removed and bought again, on another day.
+    event("INSERT", "c5", "2025-07-13T08:00:00", COFFEE, sequence="50", tenant="_demo"),
+    event("REMOVE", "c5", "2025-07-13T08:01:00", COFFEE, sequence="51", tenant="_demo"),
+    event("INSERT", "c5", "2025-07-13T08:02:00", COFFEE, sequence="52", tenant="_demo", fecha="2025-07-12 23:00:00"),
+    # Nothing in it.
+    event("INSERT", "c6", "2025-07-13T08:00:00", sequence="60", tenant=".piloto"),
+)
+"""The events of the purchases."""
