@@ -167,6 +167,11 @@ test-fast: setup wheels ## tests that need neither Spark nor a server nor a brow
 test-slow: setup wheels ## the slow tests
 	@$(PYTEST) --dist loadfile -m slow
 
+.PHONY: golden
+golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
+	@CATLAKE_GOLDEN=write $(PYTEST) tests/conversations/test_golden.py tests/bedrock/test_golden.py \
+	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
+
 .PHONY: rehearse
 rehearse: setup ## jobs on s3-server and aws-server, which run beside it, as Glue runs them on AWS
 	@docker/run rehearse

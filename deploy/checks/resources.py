@@ -11,16 +11,7 @@ from botocore.exceptions import ClientError
 from catlake.bedrock.view import view_name
 from deploy.catalog_tables import table_input
 from deploy.checks.account import Account
-from deploy.checks.check import (
-    NOT_DEPLOYED,
-    Check,
-    Finding,
-    comparison,
-    differences,
-    is_missing,
-    ok,
-    problem,
-)
+from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, ok, problem
 from deploy.deployment import CatalogTable, Deployment
 from deploy.glue_arguments import GLUE_ARGUMENTS, LIBRARY, OPTIONAL_GLUE_ARGUMENTS, PACKAGES
 from deploy.model import Crawler, Job, Trigger, Workflow
@@ -90,13 +81,13 @@ def _stream_checks(account: Account, job: Job, table: str) -> Iterator[Check]:
     yield comparison(
         STORAGE,
         f"stream {stream}",
-        lambda: account.kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"],
-        {"StreamStatus": "ACTIVE", "StreamARN": arn},
+        partial(account.kinesis.describe_stream_summary, StreamName=stream),
+        {"StreamDescriptionSummary": {"StreamStatus": "ACTIVE", "StreamARN": arn}},
     )
     yield comparison(
         STORAGE,
         f"table {table}: writes into it",
-        lambda: account.dynamodb.describe_kinesis_streaming_destination(TableName=table),
+        partial(account.dynamodb.describe_kinesis_streaming_destination, TableName=table),
         {"KinesisDataStreamDestinations": [{"StreamArn": arn, "DestinationStatus": "ACTIVE"}]},
         "new purchases are never ingested; deploy again, or turn the stream on in DynamoDB",
     )
@@ -112,8 +103,8 @@ def _catalog_checks(account: Account, deployment: Deployment) -> Iterator[Check]
     yield comparison(
         CATALOG,
         f"view {view}",
-        lambda: glue.get_table(DatabaseName=env.database, Name=view)["Table"],
-        {"TableType": "VIRTUAL_VIEW"},
+        partial(glue.get_table, DatabaseName=env.database, Name=view),
+        {"Table": {"TableType": "VIRTUAL_VIEW"}},
         "drop it, and run the job that creates the view",
     )
     for workflow in deployment.workflows.values():
@@ -130,11 +121,8 @@ def _table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
     yield from _columns("partition key", expected["PartitionKeys"], actual.get("PartitionKeys", ()))
     for descriptor in (storage, stored):
         descriptor["Location"] = descriptor.get("Location", "").rstrip("/")
-    for part in (
-        differences(storage, stored),
-        differences({name: expected[name] for name in ("TableType", "Parameters")}, actual),
-    ):
-        yield from map(problem, part)
+    yield from map(problem, differences(storage, stored))
+    yield from map(problem, differences({name: expected[name] for name in ("TableType", "Parameters")}, actual))
 
 
 def _columns(kind: str, expected: Any, actual: Any) -> Iterator[Finding]:
@@ -153,11 +141,8 @@ def _columns(kind: str, expected: Any, actual: Any) -> Iterator[Finding]:
 def _crawler(glue: Any, crawler: Crawler) -> Iterator[Finding]:
     actual = glue.get_crawler(Name=crawler.name)["Crawler"]
     targets = dict(actual.get("Targets", {}))
-    tables = [
-        f"{target['DatabaseName']}.{table}"
-        for target in targets.pop("CatalogTargets", ())
-        for table in target["Tables"]
-    ]
+    catalog = targets.pop("CatalogTargets", ())
+    tables = [f"{target['DatabaseName']}.{table}" for target in catalog for table in target["Tables"]]
     # Other targets would make tables of their own.
     crawls = ", ".join([*tables, *(kind for kind, entries in targets.items() if entries)])
     expected = {
@@ -229,16 +214,12 @@ def _workflow_checks(account: Account, deployment: Deployment) -> Iterator[Check
 
     for workflow in deployment.workflows.values():
         properties = {"DefaultRunProperties": dict(workflow.default_run_properties), "MaxConcurrentRuns": 1}
-        get = partial(_glue_workflow, account.glue, workflow.name)
-        yield comparison(WORKFLOWS, f"workflow {workflow.name}", get, properties)
+        get = partial(account.glue.get_workflow, Name=workflow.name)
+        yield comparison(WORKFLOWS, f"workflow {workflow.name}", get, {"Workflow": properties})
         for trigger in workflow.triggers:
             look = partial(_trigger, triggers, workflow.name, trigger)
             yield Check(WORKFLOWS, f"trigger {trigger.name}", look)
         yield Check(WORKFLOWS, f"other triggers of {workflow.name}", partial(_other_triggers, triggers, workflow))
-
-
-def _glue_workflow(glue: Any, name: str) -> Any:
-    return glue.get_workflow(Name=name)["Workflow"]
 
 
 def _trigger(triggers: Triggers, workflow: str, trigger: Trigger) -> Iterator[Finding]:

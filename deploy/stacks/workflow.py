@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from aws_cdk import CfnOutput, CfnResource, Fn, Stack
-from aws_cdk import aws_glue as glue
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
+from aws_cdk.aws_glue import CfnCrawler, CfnJob, CfnTrigger, CfnWorkflow
 from constructs import Construct
 
-from deploy.access import LOG_GROUPS, crawler_grants, export_grants, job_grants
+from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
 from deploy.deployment import Deployment, Export
 from deploy.glue_arguments import GLUE_ARGUMENTS
 from deploy.model import Crawler, Job, Trigger, Workflow
@@ -31,11 +31,7 @@ class WorkflowStack(Stack):
         self._deployment, self._log_key = deployment, monitoring.key
         workflow = deployment.workflows[name]
         tag_stack(self, workflow.tags)
-        members = [
-            self._workflow(workflow),
-            *map(self._job, workflow.jobs),
-            *map(self._crawler, workflow.crawlers),
-        ]
+        members = [self._workflow(workflow), *map(self._job, workflow.jobs), *map(self._crawler, workflow.crawlers)]
         for trigger in workflow.triggers:
             self._trigger(trigger, workflow, members)
         for export in deployment.exports:
@@ -49,7 +45,7 @@ class WorkflowStack(Stack):
         CfnOutput(self, "WorkflowName", value=workflow.name)
 
     def _workflow(self, workflow: Workflow) -> CfnResource:
-        return glue.CfnWorkflow(
+        return CfnWorkflow(
             self,
             f"Workflow-{workflow.name}",
             name=workflow.name,
@@ -62,20 +58,18 @@ class WorkflowStack(Stack):
         code = Code(self, job)
         log_prefix = self._log_groups(job)
         arguments = {**GLUE_ARGUMENTS, **code.arguments, "--custom-logGroup-prefix": log_prefix, **job.arguments}
-        created = glue.CfnJob(
+        created = CfnJob(
             self,
             f"Job-{job.name}",
             name=job.name,
             description=job.description,
-            role=role(
-                self, f"Role-{job.name}", "glue", [code.grant, *job_grants(job, self._deployment)], _touches(job.name)
-            ).role_arn,
-            command=glue.CfnJob.JobCommandProperty(
+            role=self._role(job.name, [code.grant, *job_grants(job, self._deployment)]),
+            command=CfnJob.JobCommandProperty(
                 name="gluestreaming" if job.streaming else "glueetl", python_version="3", script_location=code.script
             ),
             # CloudFormation fills in ${AWS::Region} and the like.
             default_arguments={name: Fn.sub(text) if "${AWS::" in text else text for name, text in arguments.items()},
-            execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
+            execution_property=CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
             # Only batch jobs have this option; streams always run in the standard class.
             execution_class=None if job.streaming else job.execution_class,
             glue_version=job.glue_version,
@@ -89,26 +83,21 @@ class WorkflowStack(Stack):
         return self._member(created, job)
 
     def _crawler(self, crawler: Crawler) -> CfnResource:
-        targets = glue.CfnCrawler.CatalogTargetProperty(database_name=crawler.database, tables=[crawler.table])
-        created = glue.CfnCrawler(
+        targets = CfnCrawler.CatalogTargetProperty(database_name=crawler.database, tables=[crawler.table])
+        created = CfnCrawler(
             self,
             f"Crawler-{crawler.name}",
             name=crawler.name,
             description=crawler.description,
-            role=role(
-                self,
-                f"Role-{crawler.name}",
-                "glue",
-                crawler_grants(crawler, self._deployment),
-                _touches(crawler.name),
-            ).role_arn,
-            targets=glue.CfnCrawler.TargetsProperty(catalog_targets=[targets]),
+            role=self._role(crawler.name, crawler_grants(crawler, self._deployment)),
+            targets=CfnCrawler.TargetsProperty(catalog_targets=[targets]),
             # The contract owns the columns. A crawler of catalog tables may only log what it would delete.
-            schema_change_policy=glue.CfnCrawler.SchemaChangePolicyProperty(
-                update_behavior="LOG", delete_behavior="LOG"
-            ),
+            schema_change_policy=CfnCrawler.SchemaChangePolicyProperty(update_behavior="LOG", delete_behavior="LOG"),
         )
         return self._member(created, crawler)
+
+    def _role(self, name: str, grants: Iterable[Grant]) -> str:
+        return role(self, f"Role-{name}", "glue", grants, f"What {name} may touch").role_arn
 
     def _member(self, resource: CfnResource, member: Job | Crawler) -> CfnResource:
         tag_resource(resource, member.tags)
@@ -121,7 +110,8 @@ class WorkflowStack(Stack):
 
     def _trigger(self, trigger: Trigger, workflow: Workflow, members: Iterable[CfnResource]) -> None:
         crawlers = {crawler.name for crawler in workflow.crawlers}
-        created = glue.CfnTrigger(
+        action = CfnTrigger.ActionProperty
+        created = CfnTrigger(
             self,
             f"Trigger-{trigger.name}",
             name=trigger.name,
@@ -130,12 +120,9 @@ class WorkflowStack(Stack):
             schedule=trigger.schedule,
             predicate=_all_succeeded(trigger.after, crawlers) if trigger.after else None,
             actions=[
-                glue.CfnTrigger.ActionProperty(crawler_name=name)
-                if name in crawlers
-                else glue.CfnTrigger.ActionProperty(job_name=name)
-                for name in trigger.starts
+                action(crawler_name=name) if name in crawlers else action(job_name=name) for name in trigger.starts
             ],
-            event_batching_condition=glue.CfnTrigger.EventBatchingConditionProperty(
+            event_batching_condition=CfnTrigger.EventBatchingConditionProperty(
                 batch_size=trigger.event.batch_size, batch_window=trigger.event.batch_window
             )
             if trigger.event
@@ -191,13 +178,9 @@ class WorkflowStack(Stack):
         schedule.add_resource_dependency(group)
 
 
-def _touches(name: str) -> str:
-    return f"What {name} may touch"
-
-
-def _all_succeeded(names: Iterable[str], crawlers: Collection[str]) -> glue.CfnTrigger.PredicateProperty:
-    condition = glue.CfnTrigger.ConditionProperty
-    return glue.CfnTrigger.PredicateProperty(
+def _all_succeeded(names: Iterable[str], crawlers: Collection[str]) -> CfnTrigger.PredicateProperty:
+    condition = CfnTrigger.ConditionProperty
+    return CfnTrigger.PredicateProperty(
         logical="AND",
         conditions=[
             condition(logical_operator="EQUALS", crawler_name=name, crawl_state="SUCCEEDED")

@@ -1,4 +1,4 @@
-"""Both token jobs over the genuine items, held to files that a person can read (tests/data/golden/tokens)."""
+"""Both token jobs over the genuine items, compared with files that a person can read (tests/data/golden/tokens)."""
 
 import csv
 import json
@@ -22,6 +22,7 @@ from tests.bedrock.lakes import (
     archived,
     parquet_text,
 )
+from tests.golden import assert_golden
 
 Lake = tuple[Path, Run, Run]
 
@@ -48,13 +49,13 @@ def conversation_of(row: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
 def test_the_archive_of_the_old_table_is_the_golden_one(genuine_lake: Lake, suffix: str) -> None:
-    assert text(genuine_lake[0] / f"{ARCHIVED}.{suffix}") == text(GOLDEN / f"old_table.{suffix}")
+    assert_golden(text(genuine_lake[0] / f"{ARCHIVED}.{suffix}"), f"tokens/old_table.{suffix}")
 
 
 def test_the_archive_of_the_oldest_table_is_the_golden_one(spark: SparkSession, tmp_path: Path) -> None:
     run = archived(spark, tmp_path, "oldest_table")
     for suffix in ("csv", "json"):
-        assert text(tmp_path / f"{ARCHIVED}.{suffix}") == text(GOLDEN / f"oldest_table.{suffix}")
+        assert_golden(text(tmp_path / f"{ARCHIVED}.{suffix}"), f"tokens/oldest_table.{suffix}")
     assert str(run.report.balance) == "3 read = 3 written to tokens_analysis_old_table + 0 quarantined"
 
 
@@ -67,7 +68,7 @@ def test_the_archive_of_the_oldest_table_is_the_golden_one(spark: SparkSession, 
     ],
 )
 def test_each_file_for_people_is_the_golden_one(genuine_lake: Lake, path: str, golden: str) -> None:
-    assert text(genuine_lake[0] / path) == text(GOLDEN / golden)
+    assert_golden(text(genuine_lake[0] / path), f"tokens/{golden}")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_each_file_for_people_is_the_golden_one(genuine_lake: Lake, path: str, g
     ],
 )
 def test_each_parquet_dataset_rendered_as_csv_is_the_golden_one(genuine_lake: Lake, path: str, golden: str) -> None:
-    assert parquet_text(genuine_lake[0] / path) == text(GOLDEN / golden)
+    assert_golden(parquet_text(genuine_lake[0] / path), f"tokens/{golden}")
 
 
 def test_the_balances_close_and_count_what_is_no_conversation(genuine_lake: Lake) -> None:

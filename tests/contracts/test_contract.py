@@ -261,7 +261,6 @@ def test_good_rows_break_nothing(spark: SparkSession) -> None:
 
 def test_the_unique_columns_are_the_key_and_those_that_are_unique_alone() -> None:
     assert SONGS.unique_columns == [("song_id",)]
-    assert contract("token_costs").unique_columns == [("pk", "sk", "model")]
 
 
 # --- CSV

@@ -1,8 +1,8 @@
 """One row a user: the twelve columns, and what becomes of each user (docs/spec.md 2.1)."""
 
 import json
-from itertools import groupby
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest

@@ -15,13 +15,13 @@ import boto3
 import pyspark
 from botocore.exceptions import BotoCoreError
 
-from catlake.purchases.kinesis import CONNECTOR as KINESIS_CONNECTOR
+from tests.engines import ingest_by_connector
 from tests.engines.trino import ENGINES, one_fetches
 from tests.s3 import KEY, REGION, SECRET, free_ports
 from tools import toolchain
 
 REQUIREMENTS = Path(__file__).with_name("ministack.txt")
-CONNECTOR = toolchain.Artifact(*KINESIS_CONNECTOR.split(":"))
+CONNECTOR = toolchain.Artifact(*ingest_by_connector.CONNECTOR.split(":"))
 READY_SECONDS = 60
 
 

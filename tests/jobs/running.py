@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -126,11 +126,10 @@ def finished(
     return Finished(code, [json.loads(line) for line in out.splitlines()], err + told)
 
 
-def command(script: str, *arguments: str, jars: Sequence[Path] = ()) -> list[str]:
-    """The command line of a job; `jars` are what Glue has of its own."""
+def command(script: str, *arguments: str) -> list[str]:
+    """The command line that starts a job."""
     return [
         str(BIN / "spark-submit"),
-        *(["--jars", ",".join(map(str, jars))] if jars else []),
         "--py-files",
         str(ROOT / "dist/catlake.zip"),
         str(ROOT / f"jobs/{script}.py"),

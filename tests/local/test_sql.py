@@ -14,10 +14,10 @@ from catlake.bedrock.view import view_statement
 from catlake.contracts.contract import contract
 from catlake.local_catalog import CATALOG, changed, execute_athena, register
 from catlake.runtime.environment import environment
-from deploy.environments import ENVIRONMENTS, LOCAL
 from tests.catalog import publish
 from tests.deploy.sql_rows import DATASETS, usd
 
+LOCAL = environment("local")
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
 FILES = sorted(path.name for path in SQL.glob("*.sql"))
 # Those of the purchases run in a database of their own: test_purchases_sql.py.
@@ -155,10 +155,3 @@ def test_the_view_has_the_rows_with_tokens_the_newest_first(db: duckdb.DuckDBPyC
         (datetime(2025, 12, 1, 10), 1000, 200, 1200, usd("0.003"), usd("0.003"), usd("0.006"), "new_table"),
         (datetime(2025, 11, 30, 2, 30), 1000, 200, 1200, usd("0.003"), usd("0.003"), usd("0.006"), "old_table"),
     ]
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_jobs_look_for_the_names_that_are_deployed(name: str) -> None:
-    deployed, known = ENVIRONMENTS[name], environment(name)
-    assert (known.database, known.work_group) == (deployed.database, deployed.work_group)
-    assert f"'{known.database}'" in (SQL / "catalog_columns.sql").read_text("utf-8").replace("{env}", name)

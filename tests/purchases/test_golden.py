@@ -1,7 +1,4 @@
-"""The committed sample of events: every document and every quarantined line, as a person can read them.
-
-A file of `tests/data/golden/compras_json/` is written anew by deleting it and running this test, which then fails.
-"""
+"""The committed sample of events: every document and every quarantined line, as a person can read them."""
 
 import json
 import re
@@ -12,10 +9,10 @@ import pytest
 
 from catlake.dynamodb.attribute_values import Mismatch
 from catlake.purchases.event_document import document
+from tests.golden import assert_golden
 from tests.purchases.records import LOCAL
 
-DATA = Path(__file__).parents[1] / "data"
-SAMPLE, GOLDEN = DATA / "samples/purchases", DATA / "golden/compras_json"
+SAMPLE = Path(__file__).parents[1] / "data/samples/purchases"
 
 
 def sample_lines() -> Iterable[tuple[str, int, bytes]]:
@@ -39,23 +36,14 @@ def outcomes() -> tuple[dict[str, str], list[str]]:
     return documents, quarantined
 
 
-def assert_golden(name: str, text: str) -> None:
-    file = GOLDEN / name
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-        pytest.fail(f"{file} is new: read it")
-    assert text == file.read_text(encoding="utf-8")
-
-
 def test_the_samples_documents_are_the_golden_ones(outcomes: tuple[dict[str, str], list[str]]) -> None:
     documents, _ = outcomes
-    assert_golden("documents.txt", "".join(f"{path}\n    {documents[path]}" for path in sorted(documents)))
+    assert_golden("".join(f"{path}\n    {documents[path]}" for path in sorted(documents)), "compras_json/documents.txt")
 
 
 def test_the_samples_quarantine_is_the_golden_one(outcomes: tuple[dict[str, str], list[str]]) -> None:
     _, quarantined = outcomes
-    assert_golden("quarantine.jsonl", "".join(f"{line}\n" for line in quarantined))
+    assert_golden("".join(f"{line}\n" for line in quarantined), "compras_json/quarantine.jsonl")
 
 
 def test_the_counts_are_those_that_the_generator_announced(outcomes: tuple[dict[str, str], list[str]]) -> None:

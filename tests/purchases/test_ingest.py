@@ -17,7 +17,6 @@ from catlake.purchases import document_writer, event_document, kinesis, landing_
 from catlake.purchases.document_partitions import Partition
 from catlake.purchases.event_document import RAW_EVENTS, decoder
 from catlake.purchases.ingest import ingest
-from catlake.purchases.kinesis import records_as_events
 from catlake.purchases.landing_checkpoint import PlannedBatch
 from catlake.purchases.landing_folder import LandingFolder
 from catlake.runtime.environment import environment
@@ -299,10 +298,7 @@ def stream(run: Ingest, spark: SparkSession, tmp_path: Path, monkeypatch: pytest
     """Runs the job's main on a stream of the lines that land in `in/`."""
     arn = "arn:aws:kinesis:us-east-1:123456789012:stream/dev-compras"
 
-    def texts(*_: Any) -> DataFrame:
-        return records_as_events(spark.readStream.text(str(tmp_path / "in")), arn)
-
-    monkeypatch.setattr(kinesis, "kinesis_stream", texts)
+    monkeypatch.setattr(kinesis, "kinesis_records", lambda *_: spark.readStream.text(str(tmp_path / "in")))
     return lambda **more: run(source_uri=arn, **more)
 
 

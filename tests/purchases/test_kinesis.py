@@ -1,4 +1,4 @@
-"""Kinesis: what can be said of it without a connector (SPEC 1.5); tests/engines reads a stream."""
+"""Kinesis without a connector (docs/spec.md 1.5); tests/engines reads a stream."""
 
 import pytest
 from botocore.session import Session
@@ -7,10 +7,8 @@ from pyspark.sql import functions as F
 
 from catlake.purchases.event_document import RAW_EVENTS
 from catlake.purchases.kinesis import (
-    READING,
-    connector_options,
     glue_options,
-    kinesis_stream,
+    kinesis_records,
     records_as_events,
     stream_source,
 )
@@ -73,22 +71,9 @@ def test_the_numbers_and_flags_are_the_ones_of_glues_service_model() -> None:
     assert {name[0].upper() + name[1:] for name in options} <= known
 
 
-def test_outside_glue_the_connector_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.delenv("AWS_ENDPOINT_URL_KINESIS", raising=False)
-    china = connector_options(ARN.replace("aws:", "aws-cn:", 1).replace("us-east-1", "cn-north-1"))
-    assert china["endpointUrl"] == "https://kinesis.cn-north-1.amazonaws.com.cn"
-    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:4566")
-    options = connector_options(ARN)
-    assert options["endpointUrl"] == "http://127.0.0.1:4566"
-    assert (options["streamName"], options["regionName"]) == ("dev-compras", "us-east-1")
-    said = {name.rpartition(".")[2]: value for name, value in options.items()}
-    assert said.items() >= READING.items()
-
-
-def test_kinesis_without_a_connector_is_told(spark: SparkSession) -> None:
-    with pytest.raises(ArgumentError, match=r"elsewhere by com\.qubole.*; give its jar to spark-submit .* or a folder"):
-        kinesis_stream(spark, ARN, "continuous")
+def test_outside_glue_the_person_learns_what_to_do(spark: SparkSession) -> None:
+    with pytest.raises(ArgumentError, match=r"--source_uri.*run the job on Glue, or give a folder"):
+        kinesis_records(spark, ARN)
 
 
 UNDECODABLE = b'{"x":"\xff\xfe'

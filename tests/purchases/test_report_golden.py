@@ -1,4 +1,4 @@
-"""The report over two small shops, held to files that a person can read (tests/data/golden/purchases_report)."""
+"""The report over two small shops, compared with files that a person can read (tests/data/golden/purchases_report)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 from tests.bedrock.lakes import parquet_text
+from tests.golden import assert_golden
 from tests.jobs.running import files_below
 from tests.purchases.shops import BROKEN, DATASETS, GOLDEN, reported, tree
 from tests.purchases.tree import event, write
@@ -44,13 +45,13 @@ def published(bucket: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_dataset_is_the_golden_one(lake: Lake, name: str) -> None:
-    found = parquet_text(lake[0] / REPORTS / f"{name}.parquet" / "data.parquet")
-    assert found == (GOLDEN / f"{name}.csv").read_bytes().decode()
+    dataset = lake[0] / REPORTS / f"{name}.parquet" / "data.parquet"
+    assert_golden(parquet_text(dataset), f"purchases_report/{name}.csv")
 
 
 @pytest.mark.parametrize(("folder", "golden"), [("", "report.json"), ("tenants/t1", "report_t1.json")])
 def test_the_figures_are_the_golden_ones(lake: Lake, folder: str, golden: str) -> None:
-    assert (lake[0] / REPORTS / folder / "report.json").read_bytes() == (GOLDEN / golden).read_bytes()
+    assert_golden((lake[0] / REPORTS / folder / "report.json").read_text("utf-8"), f"purchases_report/{golden}")
 
 
 def test_the_report_of_one_shop_holds_its_rows_of_the_whole(lake: Lake) -> None:

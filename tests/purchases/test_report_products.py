@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.purchases.product_sales import products
 from catlake.purchases.stored_documents import STORED
-from catlake.runtime.run import explain
+from catlake.runtime.errors import explain
 
 Line = tuple[str | None, str | None, str, str]
 PURCHASE = T.StructType([STORED[name] for name in ("tenant_id", "compra_id", "processed_at", "lines")])

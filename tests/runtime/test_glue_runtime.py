@@ -1,6 +1,7 @@
 """What stands in for a Glue worker here is what AWS lists for it (tests/data/glue, from Glue's developer guide)."""
 
 import importlib
+import inspect
 import re
 import sys
 import sysconfig
@@ -57,3 +58,11 @@ def test_the_packages_of_the_environment_stay_the_same_once_setuptools_is_import
     before = installed()
     importlib.import_module("setuptools")  # which puts its vendored packages on the path
     assert installed() == before
+
+
+def test_awsglue_has_what_the_frame_of_a_job_calls() -> None:
+    glue_context, job = (importlib.import_module(f"awsglue.{name}") for name in ("context", "job"))
+    inspect.signature(glue_context.GlueContext).bind("the Spark context")
+    inspect.signature(job.Job).bind("the Glue context")
+    inspect.signature(job.Job.init).bind("the job", "its name", {"argument": "value"})
+    inspect.signature(job.Job.commit).bind("the job")

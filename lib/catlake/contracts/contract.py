@@ -154,8 +154,8 @@ class Contract:
     def conform(self, df: DataFrame) -> DataFrame:
         """The columns in the contract's order, with its types.
 
-        Integers are widened or narrowed (one that does not fit becomes null, which `violations` reports where
-        the column is required) and untyped nulls take the column's type; any other difference is a defect of the
+        Integers are widened or narrowed (one that does not fit becomes null, which `violations` reports where the
+        column is required) and untyped nulls take the column's type; any other difference is a defect of the
         caller and is refused.
 
         Raises:

@@ -1,8 +1,8 @@
 """The lake: a bucket, or on a laptop a folder, with the datasets at the paths that their contracts name.
 
-A dataset is one file at a fixed path. It is written to a staging folder, checked against its contract as it is
-written, and only then moved over the old one in one step: a reader sees the old result or the new one, whole, at every
-moment and after a crash anywhere.
+A dataset is one file. It is written to a staging folder, checked against its contract while it is written, and only
+then moved over the old file in one step. So a reader sees the old result or the new one, whole, at every moment and
+after any crash.
 """
 
 import json

@@ -47,6 +47,8 @@ _FECHA = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.\d{1,9})?(Z|[+-]\d{2}:?\d{2})?)?\Z", re.ASCII
 )
 
+_TIME_IN_A_NAME = str.maketrans("T", "_", "-:")
+
 _text = converter(attribute("text", T.StringType()))
 
 
@@ -69,10 +71,8 @@ class DocumentSettings:
     @classmethod
     def of(cls, environment: Environment) -> "DocumentSettings":
         """The settings of an environment."""
-        stage = environment.stage
-        return cls(
-            contract(DATASET).path_template, environment.purchases_resource("ingest"), stage, environment.currency
-        )
+        job = environment.purchases_resource("ingest")
+        return cls(contract(DATASET).path_template, job, environment.stage, environment.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def document(event: bytes, settings: DocumentSettings) -> Document:
         "user_id": _attribute(image, "user_id"),
         "tenant_id": tenant,
         "fecha": fecha,
-        "productos": [product.as_json() for product in products],
+        "productos": products,
         "resumen": _summary(products, settings.currency),
         "metadata": {
             "event_name": record.event_name,
@@ -138,23 +138,7 @@ def document(event: bytes, settings: DocumentSettings) -> Document:
             "stage": settings.stage,
         },
     }
-    return Document(path, orjson.dumps(content) + b"\n")
-
-
-@dataclass(frozen=True, slots=True)
-class _Product:
-    code: str | None
-    name: str | None
-    price: Decimal
-    quantity: Decimal
-
-    def as_json(self) -> Mapping[str, Any]:
-        return {
-            "codigo": self.code,
-            "nombre": self.name,
-            "precio_unitario": _number(self.price),
-            "cantidad": _number(self.quantity),
-        }
+    return Document(path, orjson.dumps(content, default=_number) + b"\n")
 
 
 def _path(record: StreamRecord, template: str, tenant: str, purchase: str, day: date) -> str:
@@ -166,14 +150,16 @@ def _path(record: StreamRecord, template: str, tenant: str, purchase: str, day: 
     if unique is None:
         unique, unique_name = record.event_id, "eventID"
     _refuse_unsafe(unique, unique_name)
+    year, month, day_of_month = day.isoformat().split("-")
+    time = record.created.isoformat(timespec="seconds")[:19].translate(_TIME_IN_A_NAME)
     path = template.format(
         tenant_id=tenant,
-        year=f"{day.year:04}",
-        month=f"{day.month:02}",
-        day=f"{day.day:02}",
+        year=year,
+        month=month,
+        day=day_of_month,
         event=record.event_name.lower(),
         compra_id=purchase,
-        timestamp=f"{record.created:%Y%m%d_%H%M%S}_{unique}",
+        timestamp=f"{time}_{unique}",
     )
     length = len(path.rpartition("/")[2])
     if length > LONGEST_NAME:
@@ -205,7 +191,7 @@ def _day(fecha: str) -> date:
         raise Mismatch(f"fecha {fecha!r} is not in the calendar") from None
 
 
-def _products(value: AttributeValue | None) -> list[_Product]:
+def _products(value: AttributeValue | None) -> list[dict[str, Any]]:
     if value is None or value == {"NULL": True}:
         return []
     return [
@@ -214,24 +200,24 @@ def _products(value: AttributeValue | None) -> list[_Product]:
     ]
 
 
-def _product(values: Mapping[str, AttributeValue], place: str) -> _Product:
-    return _Product(
-        code=_attribute(values, "codigo", place),
-        name=_attribute(values, "nombre", place),
-        price=_decimal(values, "precio_unitario", place),
-        quantity=_decimal(values, "cantidad", place),
-    )
+def _product(values: Mapping[str, AttributeValue], place: str) -> dict[str, Any]:
+    return {
+        "codigo": _attribute(values, "codigo", place),
+        "nombre": _attribute(values, "nombre", place),
+        "precio_unitario": _decimal(values, "precio_unitario", place),
+        "cantidad": _decimal(values, "cantidad", place),
+    }
 
 
-def _summary(products: Sequence[_Product], currency: str) -> Mapping[str, Any]:
-    quantity = total = Decimal(0)
+def _summary(products: Sequence[Mapping[str, Any]], currency: str) -> Mapping[str, Any]:
+    quantity = price = Decimal(0)
     for product in products:
-        quantity = EXACT.add(quantity, product.quantity)
-        total = EXACT.add(total, EXACT.multiply(product.price, product.quantity))
+        quantity = EXACT.add(quantity, product["cantidad"])
+        price = EXACT.add(price, EXACT.multiply(product["precio_unitario"], product["cantidad"]))
     return {
         "total_productos": len(products),
-        "total_cantidad": _number(quantity),
-        "total_precio": _number(cents(total)),
+        "total_cantidad": quantity,
+        "total_precio": cents(price),
         "moneda": currency,
     }
 
@@ -274,5 +260,5 @@ def _body(value: Any, expected: str, place: str) -> Any:
 
 
 def _number(number: Decimal) -> orjson.Fragment:
-    # Without an exponent, which not every reader of JSON takes, and without a sign before a zero.
+    """All digits, without an exponent, which not every reader of JSON takes, and without a sign before a zero."""
     return orjson.Fragment(f"{EXACT.plus(number):f}")

@@ -1,6 +1,6 @@
-"""Change events from a Kinesis stream, by Glue's own connector; outside Glue by one with the same options.
+"""Change events from a Kinesis stream, read by Glue's own connector.
 
-Both give the payload of a record as one column. Nothing reads the payload before `records_as_events`.
+The connector gives the payload of a record as one column. Nothing reads the payload before `records_as_events`.
 """
 
 import re
@@ -32,13 +32,10 @@ TRIGGERS: dict[str, dict[str, Any]] = {
 CHECK_SECONDS = 1
 """The time between two checks whether the query must be stopped."""
 
-CONNECTOR = "com.qubole.spark:spark-sql-kinesis_2.12:1.2.0_spark-3.0"
-"""The connector whose jar a Spark that is not Glue's must have."""
-
 READING = {
     # The oldest record that the stream still has; after the first start, the checkpoint decides.
     "startingPosition": "earliest",
-    # Fail if records expired before they were read: both connectors would go on in silence.
+    # Fail if records expired before they were read: the connector would go on in silence.
     "failOnDataLoss": "true",
     "avoidEmptyBatches": "true",
     # How long a batch gathers records before it is handed over: most of the latency.
@@ -48,14 +45,6 @@ READING = {
     "idleTimeBetweenReadsInMs": "250",
 }
 """How a stream is read, by Glue's names of the options."""
-
-_PREFIXES = {
-    "avoidEmptyBatches": "kinesis.client.",
-    "maxFetchTimeInMs": "kinesis.executor.",
-    "addIdleTimeBetweenReads": "kinesis.executor.",
-    "idleTimeBetweenReadsInMs": "kinesis.executor.",
-}
-"""What the connector outside Glue has before Glue's name of an option."""
 
 # Spark's words for what is wrong with a checkpoint.
 _SHARED = re.compile("CONCURRENT_STREAM_LOG_UPDATE|queries are concurrently using")
@@ -78,7 +67,8 @@ def is_kinesis(source_uri: str) -> bool:
 
 def read_kinesis(run: Run, documents: DocumentWriter) -> None:
     """Reads the stream `--source_uri` until there is no more, or until too much is in quarantine."""
-    records = kinesis_stream(run.spark, run.arguments["source_uri"], run.arguments["trigger"])
+    source = run.arguments["source_uri"]
+    events = records_as_events(kinesis_records(run.spark, source), source)
 
     def write(batch: DataFrame, number: int) -> None:
         stream = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
@@ -86,7 +76,7 @@ def read_kinesis(run: Run, documents: DocumentWriter) -> None:
         documents.write(batch, lambda batches: batches, stream, number)
 
     checkpoint = normalized(run.arguments["checkpoint_uri"])
-    query = records.writeStream.foreachBatch(write).queryName(run.job).option("checkpointLocation", checkpoint)
+    query = events.writeStream.foreachBatch(write).queryName(run.job).option("checkpointLocation", checkpoint)
     with _explained_checkpoint(checkpoint):
         started = query.trigger(**TRIGGERS[run.arguments["trigger"]]).start()
         try:
@@ -100,29 +90,24 @@ def read_kinesis(run: Run, documents: DocumentWriter) -> None:
         started.stop()
 
 
-def kinesis_stream(spark: SparkSession, arn: str, trigger: str) -> DataFrame:
-    """The records of a Kinesis stream as RAW_EVENTS, by the connector that Spark has.
+def kinesis_records(spark: SparkSession, arn: str) -> DataFrame:
+    """The records of a Kinesis stream, by Glue's connector.
 
     Raises:
-        ArgumentError: There is no connector, or it cannot stop by itself.
+        ArgumentError: This Spark is not Glue's.
     """
     jvm: Any = spark.sparkContext._jvm
-    if isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass):
-        from awsglue.context import GlueContext
-
-        records = GlueContext(spark.sparkContext).create_data_frame_from_options(
-            connection_type="kinesis", connection_options=glue_options(arn)
-        )
-    elif not isinstance(jvm.org.apache.spark.sql.kinesis.KinesisSourceProvider, JavaClass):
+    if not isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass):
         raise ArgumentError(
-            f"--source_uri {arn!r}: Kinesis is read by Glue's own connector, elsewhere by {CONNECTOR}; give its jar "
-            "to spark-submit (--jars), or a folder of JSON lines here"
+            f"--source_uri {arn!r}: a Kinesis stream is read by Glue's own connector, which this Spark does not have; "
+            "run the job on Glue, or give a folder of JSON events"
         )
-    elif trigger != CONTINUOUS:
-        raise ArgumentError(f"--trigger {trigger}: with {CONNECTOR}, only --trigger {CONTINUOUS}")
-    else:
-        records = spark.readStream.format("kinesis").options(**connector_options(arn)).load()
-    return records_as_events(records, arn)
+    from awsglue.context import GlueContext
+
+    stream: DataFrame = GlueContext(spark.sparkContext).create_data_frame_from_options(
+        connection_type="kinesis", connection_options=glue_options(arn)
+    )
+    return stream
 
 
 def glue_options(arn: str) -> dict[str, str]:
@@ -135,22 +120,6 @@ def glue_options(arn: str) -> dict[str, str]:
         # one column, as it came. With `false`, AWS requires a schema, and what does not fit it is lost.
         "inferSchema": "true",
         **READING,
-    }
-
-
-def connector_options(arn: str) -> dict[str, str]:
-    """The options of the connector outside Glue."""
-    import boto3
-
-    region, name = arn.split(":")[3], arn.rpartition("/")[2]
-    return {
-        "streamName": name,
-        "regionName": region,
-        # AWS_ENDPOINT_URL_KINESIS, or the region's own.
-        "endpointUrl": boto3.client("kinesis", region_name=region).meta.endpoint_url,
-        # Look for credentials where AWS's tools look, not in the machine's role only.
-        "awsUseInstanceProfile": "false",
-        **{_PREFIXES.get(option, "") + option: value for option, value in READING.items()},
     }
 
 

@@ -123,7 +123,7 @@ class Environment:
     archive_last_date: Day
     tokens_first_date: Day
     language: Annotated[str, _like("a language, such as es or es_CO", r"[a-z]{2}(_[A-Z]{2})?")]
-    currency: Annotated[str, _like("a currency's three letters, such as USD", r"[A-Z]{3}")]
+    currency: Annotated[str, _like("a currency's three letters, such as EUR", r"[A-Z]{3}")]
     unnamed_user: Text
     unknown_place: Text
     token_model: Text

@@ -6,11 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from catlake.dynamodb import ExportChain, find_export, find_exports
-from catlake.dynamodb.export_selection import refuse_stale
+from catlake.dynamodb.export_selection import refuse_stale, select_exports
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ExportError
 from catlake.runtime.files import LocalFiles
+from catlake.runtime.metrics import EXPORT_AGE_HOURS
+from catlake.runtime.run import Run
 from tests.dynamodb.albums import (
     TABLE,
     data_file,
@@ -337,3 +341,38 @@ def test_on_the_day_itself_the_age_is_that_of_now() -> None:
     refuse_stale("s3://b/e", now - timedelta(hours=1, minutes=59), 2, now.date())
     with pytest.raises(ExportError, match=" 2 hours old"):
         refuse_stale("s3://b/e", now - timedelta(hours=2, minutes=1), 2, now.date())
+
+
+def test_a_jobs_exports_are_its_inputs_and_their_age_is_a_metric(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = write(tmp_path, *titled("Old"), time=EARLY, seed=1)
+    BROKEN_SUMMARIES["altered"](old)
+    newest = write(tmp_path, *titled("Uno", "Dos"), time=LATE, seed=2)
+    arguments = {
+        "export_uri": str(tmp_path),
+        "allow_filtered_export": False,
+        "max_export_age_hours": 24,
+        "run_date": date(2025, 8, 4),
+    }
+    run = Run(spark, arguments, environment("local"), "a-job", "run-1")
+    _, chain = select_exports(run, incremental=False)
+    assert chain.full.uri == str(newest)
+    assert run.report.inputs == [
+        {
+            "kind": "dynamodb_export",
+            "uri": str(newest),
+            "exported": datetime(2025, 8, 4, 5, tzinfo=UTC),
+            "items": 2,
+            "table": TABLE,
+        }
+    ]
+    # The day ends 19 hours after 05:00.
+    assert run.report.metrics == {EXPORT_AGE_HOURS: 19}
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["uri"] for line in logged if line["event"] == "export_left_out"] == [str(old)]
+    late = Run(spark, {**arguments, "run_date": date(2025, 8, 5)}, environment("local"), "a-job", "run-2")
+    with pytest.raises(ExportError, match="43 hours old, and the limit is 24"):
+        select_exports(late, incremental=False)
+    # An export that is refused is measured all the same: the alarm on its age needs it.
+    assert late.report.metrics == {EXPORT_AGE_HOURS: 43}
