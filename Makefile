@@ -20,6 +20,8 @@ endif
 PY := $(VENV)/bin/python
 PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
+# ENV=prod or ENVIRONMENT=prod; but a shell's own ENV is a start-up file of sh.
+ENVIRONMENT ?= $(if $(filter command,$(origin ENV)),$(ENV),local)
 # Exported, so that the shell does not split a name.
 export LAKE
 WORKERS ?= 2
@@ -111,7 +113,7 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/; ENV=prod: with that environment's settings
 	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report \
-	  --environment="$(or $(ENV),local)" --lake="$$LAKE"
+	  --environment="$(ENVIRONMENT)" --lake="$$LAKE"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone

@@ -6,6 +6,8 @@ what is deployed.
 
 from collections.abc import Callable, Mapping
 
+from catlake.bedrock.statistics import statistics_path
+from catlake.contracts.contract import contract
 from catlake.runtime.environment import Environment
 from deploy.model import Access, Crawler, Job, Trigger, Workflow
 
@@ -68,7 +70,7 @@ def tokens(env: Environment) -> Workflow:
                 "tokens_analysis",
                 "token_costs",
             ),
-            files=("tokens-analysis/tokens_analysis_consolidated.json",),
+            files=(_statistics("tokens_analysis_consolidated"),),
             quarantine="tokens",
         ),
         scheduled=True,
@@ -102,7 +104,7 @@ def tokens_archival(env: Environment) -> Workflow:
         "Counts and prices the old conversation table, once",
         Access(
             writes=("tokens_analysis_old_table",),
-            files=("archives/tokens-analysis/tokens_analysis_old_table.json",),
+            files=(_statistics("tokens_analysis_old_table"),),
             quarantine="tokens-archival",
         ),
     )
@@ -131,6 +133,7 @@ def purchases(env: Environment) -> Workflow:
 
 def purchases_report(env: Environment) -> Workflow:
     """The purchases as they are now → page, and tables of purchases, days and products: a person starts it."""
+    reports = contract("purchases_daily").root
     report = _batch(
         env,
         env.purchases_resource("report"),
@@ -140,7 +143,7 @@ def purchases_report(env: Environment) -> Workflow:
         Access(
             reads=("compras_json",),
             writes=("purchases_current", "purchases_products", "purchases_daily"),
-            files=("reports/compras/*report.json", "reports/compras/*report.html"),
+            files=tuple(f"{reports}/*report.{kind}" for kind in ("json", "html")),
             quarantine="purchases-report",
         ),
     )
@@ -176,6 +179,10 @@ def _workflow(
         default_run_properties={"environment": env.name},
         tags=env.tags(component),
     )
+
+
+def _statistics(name: str) -> str:
+    return statistics_path(contract(name).path_template)
 
 
 def _by_hand(env: Environment, component: str, description: str | None, job: Job) -> Workflow:

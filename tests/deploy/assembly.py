@@ -13,11 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from catlake.runtime.environment import environment
+from deploy.deployment import deployed_names
+
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "us-east-1", "123456789012"
+SCHEDULED = {"bedrock_table": "Chat-Conversations", "alarm_email": "data@example.org"}
 OPTIONS = {
-    "test": {"environment": "test"},
-    "prod": {"environment": "prod", "bedrock_table": "Chat-Conversations", "alarm_email": "data@example.org"},
+    name: {"environment": name, **(SCHEDULED if environment(name).schedule else {})} for name in deployed_names()
 }
 """The options of each environment's deployment in these tests."""
 

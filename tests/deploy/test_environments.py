@@ -20,7 +20,6 @@ import pytest
 from catlake.purchases.kinesis import stream_source
 from catlake.runtime.environment import DEFAULTS, Environment, environment, environment_names
 from catlake.runtime.errors import ArgumentError, ConfigurationError
-from deploy.deployment import deployed_names
 from deploy.workflows import WORKFLOWS
 from tests.deploy.assembly import synthesize
 
@@ -72,7 +71,7 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", environment_names())
+@pytest.mark.parametrize("name", ["local", "test", "prod"])
 def test_names_follow_the_environment_and_its_stage(name):
     env = environment(name)
     assert (env.bucket, env.database, env.work_group, env.resource("etl2-parquet"), env.lake_uri) == (
@@ -122,13 +121,13 @@ def test_local_rehearses_prods_filters_as_arguments():
     assert (LOCAL.first_conversation_date, LOCAL.excluded_cities) == (None, None)
 
 
-@pytest.mark.parametrize("name", deployed_names())
+@pytest.mark.parametrize("name", ["test", "prod"])
 def test_deployed_jobs_leave_the_filters_to_their_environment(name):
     given = set(environment(name).arguments("conversations_normalize"))
     assert given == {"--environment", "--lake_uri", "--export_uri"}
 
 
-@pytest.mark.parametrize("name", deployed_names())
+@pytest.mark.parametrize("name", ["test", "prod"])
 def test_on_aws_purchases_come_from_the_stream_without_end_in_whatever_account_it_is(name):
     given = environment(name).arguments("purchases_ingest")
     source = re.sub(r"\$\{AWS::(\w+)\}", lambda match: FILLED[match[1]], given["--source_uri"])

@@ -17,27 +17,25 @@ from catlake.contracts.contract import Contract
 from catlake.lake.dataset_writer import DigestingStream, ParquetFile, UniqueValues, Written, write_dataset
 from catlake.runtime.errors import ContractError
 from catlake.runtime.files import LocalFiles
-from tests.contracts.test_contract import BROKEN, frame
-from tests.lake.rows import CURATED, NORMALIZED, normalized_rows
+from tests.contracts.songs import CSV_ROW, SONGS, SONGS_CSV, song_rows
+from tests.contracts.test_contract import DATASETS, Broken
 
-BOTH = pytest.mark.parametrize("contract", [NORMALIZED, CURATED], ids=["csv", "parquet"])
+BOTH = pytest.mark.parametrize("contract", [SONGS_CSV, SONGS], ids=["csv", "parquet"])
 
 
 def written(spark: SparkSession, rows: DataFrame, contract: Contract, folder: Path) -> Written:
     return write_dataset(spark, rows, contract, LocalFiles(), str(folder))
 
 
-@BOTH
-def test_each_broken_rule_is_counted(spark: SparkSession, tmp_path: Path, contract: Contract) -> None:
-    broken = [(change, rule) for of, change, rule in BROKEN if of is contract]
-    ids = ({"usuario_id": str(number), **change} for number, (change, _) in enumerate(broken))
+@DATASETS
+def test_each_broken_rule_is_counted(spark: SparkSession, tmp_path: Path, dataset: Contract, broken: Broken) -> None:
+    changes = ({"song_id": str(number), **change} for number, (change, _) in enumerate(broken))
+    rows = song_rows(spark, dataset, *changes, {"song_id": "twice"}, {"song_id": "twice"})
     with pytest.raises(ContractError) as error:
-        written(
-            spark, frame(spark, contract, *ids, {"usuario_id": "twice"}, {"usuario_id": "twice"}), contract, tmp_path
-        )
-    expected = Counter(rule for _, rule in broken) + Counter({"usuario_id.unique": 1})
-    told = str(error.value).partition("(")[2].partition(")")[0]
-    assert told == ", ".join(f"{rule}: {count} rows" for rule, count in sorted(expected.items()))
+        written(spark, rows, dataset, tmp_path)
+    expected = Counter(rule for _, rule in broken) + Counter({"song_id.unique": 1})
+    counts = str(error.value).partition("(")[2].partition(")")[0]
+    assert counts == ", ".join(f"{rule}: {count} rows" for rule, count in sorted(expected.items()))
 
 
 @BOTH
@@ -51,32 +49,32 @@ def test_rows_size_digest_and_totals_are_those_of_the_file(
             read.add(batch.num_rows)
             yield batch
 
-    changes = [{"usuario_id": f"ñ {number:04}", "numero_conversaciones": number + 1} for number in range(700)]
-    rows = frame(spark, contract, *changes)
+    changes = [{"song_id": f"ñ {number:04}", "plays": number + 1} for number in range(700)]
+    rows = song_rows(spark, contract, *changes)
     found = []
     for partitions in (1, 3):
         spread = rows.repartition(partitions).mapInArrow(counted, rows.schema)
         found.append(written(spark, spread, contract, tmp_path / str(partitions)))
     content = Path(found[0].uri).read_bytes()
     assert Path(found[1].uri).read_bytes() == content
-    for each in found:
-        assert (each.rows, each.size, each.md5) == (700, len(content), hashlib.md5(content).hexdigest())
-        assert each.totals["numero_conversaciones"] == 700 * 701 // 2
+    for file in found:
+        assert (file.rows, file.size, file.md5) == (700, len(content), hashlib.md5(content).hexdigest())
+        assert file.totals["plays"] == 700 * 701 // 2
     # Nothing is left beside the file, and the rows are computed once a file.
     assert len(list(tmp_path.rglob("*.*"))) == 2
     assert read.value == 1400
-    if contract is CURATED:
-        assert pq.read_table(found[0].uri)["usuario_id"].to_pylist() == [change["usuario_id"] for change in changes]
+    if contract is SONGS:
+        assert pq.read_table(found[0].uri)["song_id"].to_pylist() == [change["song_id"] for change in changes]
     else:
         assert content.decode().splitlines()[1].startswith("ñ 0000,")
 
 
 def test_an_integer_that_does_not_fit_is_no_other_number(spark: SparkSession, tmp_path: Path) -> None:
-    wide = T.StructType([T.StructField(field.name, field.dataType) for field in NORMALIZED.struct])
-    wide["numero_feedback"].dataType = T.LongType()
-    row = normalized_rows(spark, {}).collect()[0].asDict() | {"numero_feedback": 1 << 40}
-    with pytest.raises(ContractError, match=r"\(numero_feedback\.required: 1 rows\)"):
-        written(spark, spark.createDataFrame([row], wide), NORMALIZED, tmp_path)
+    wide = T.StructType([T.StructField(field.name, field.dataType) for field in SONGS_CSV.struct])
+    wide["plays"].dataType = T.LongType()
+    row = CSV_ROW | {"plays": 1 << 40}
+    with pytest.raises(ContractError, match=r"\(plays\.required: 1 rows\)"):
+        written(spark, spark.createDataFrame([row], wide), SONGS_CSV, tmp_path)
 
 
 def test_unique_values_compare_all_columns_and_take_nulls_for_equal() -> None:
@@ -105,7 +103,7 @@ def test_a_row_group_holds_so_many_bytes_however_many_rows_there_are() -> None:
 @BOTH
 def test_a_row_of_many_megabytes_is_written(spark: SparkSession, tmp_path: Path, contract: Contract) -> None:
     large = '["' + "ñ" * (20 << 20) + '"]'
-    rows = frame(spark, contract, {"usuario_id": "1", "conversacion_completa": large}, {"usuario_id": "2"})
+    rows = song_rows(spark, contract, {"song_id": "1", "notes": large}, {"song_id": "2"})
     found = written(spark, rows, contract, tmp_path)
     assert found.rows == 2
-    assert found.size > (40 << 20 if contract is NORMALIZED else 1 << 20)
+    assert found.size > (40 << 20 if contract is SONGS_CSV else 1 << 20)

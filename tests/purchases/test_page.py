@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import simplejson
+from babel import Locale
 from playwright.sync_api import Browser, Dialog, Page
 
 from catlake.purchases.charts import MOST_DAYS, MOST_TENANTS
@@ -41,7 +42,7 @@ HOSTILE = (
 def opened(browser: Browser, folder: Path, figures: Figures, width: int = 1280, height: int = 900) -> Iterator[Page]:
     """The page of some figures, open; at the end, it has reported no error and asked for nothing else."""
     file = folder / "report.html"
-    file.write_bytes(page(figures))
+    file.write_bytes(page(figures, "es_CO"))
     context = browser.new_context(viewport={"width": width, "height": height})
     view = context.new_page()
     messages: list[str] = []
@@ -155,7 +156,7 @@ def test_where_nothing_was_sold_the_page_says_so(browser: Browser, tmp_path: Pat
         assert "Aún no hay ventas" in view.inner_text("main")
         assert view.locator(".plot, table, .card").count() == 0
         assert "20\u00a0documentos" in view.inner_text("main")
-    assert len(page(nothing_sold())) < 20_000, "no charts, so no Plotly"
+    assert len(page(nothing_sold(), "es_CO")) < 20_000, "no charts, so no Plotly"
 
 
 # Hostile names
@@ -193,7 +194,7 @@ def test_hostile_names_stand_in_the_hover_labels_as_text(hostile: Page) -> None:
         # Forced: Plotly follows the mouse on a layer that lies above the bars.
         hostile.locator("#products .bars .point").nth(at).hover(force=True)
         # The label before it has another quantity.
-        units = number(product(at + 1)["quantity"])
+        units = number(product(at + 1)["quantity"], Locale.parse("es_CO"))
         hostile.wait_for_selector(f"#products .hoverlayer .hovertext:has-text('{units}\u00a0unidades')")
         shown = hostile.locator("#products .hoverlayer .hovertext .nums").text_content() or ""
         shown = re.sub("[\u2066-\u2069]", "", shown).replace(" ", "")
@@ -216,7 +217,7 @@ def test_hostile_names_do_nothing(hostile: Page) -> None:
 
 def test_nothing_may_be_fetched_or_run_besides(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    file.write_bytes(page(sales()))
+    file.write_bytes(page(sales(), "es_CO"))
     view = browser.new_page()
     refused: list[str] = []
     view.on("console", lambda message: refused.append(message.text))
@@ -235,20 +236,22 @@ def test_nothing_may_be_fetched_or_run_besides(browser: Browser, tmp_path: Path)
 
 
 def test_no_address_stands_in_an_attribute() -> None:
-    markup = re.sub(r"<script.*?</script>", "", page(sales()).decode(), flags=re.DOTALL)
+    markup = re.sub(r"<script.*?</script>", "", page(sales(), "es_CO").decode(), flags=re.DOTALL)
     assert re.findall(r'(?:src|href|action|srcset)="([^"]*)"', markup) == ["data:,"]
     assert "url(" not in markup and "@import" not in markup
 
 
 def test_the_embedded_figures_cannot_end_their_element() -> None:
     figures = sales(best_sellers={"products": [product(1, nombre="</script><!--<script>")], "more": 0})
-    (data,) = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page(figures).decode(), re.DOTALL)
+    (data,) = re.findall(
+        r'<script type="application/json"[^>]*>(.*?)</script>', page(figures, "es_CO").decode(), re.DOTALL
+    )
     assert "<" not in data
     assert json.loads(data)["charts"]["products"]["kind"] == "ranking"
 
 
 def test_the_same_figures_give_the_same_bytes() -> None:
-    assert page(sales()) == page(sales())
+    assert page(sales(), "es_CO") == page(sales(), "es_CO")
 
 
 def test_the_page_fits_every_screen(hostile: Page) -> None:
@@ -281,7 +284,7 @@ def test_who_cannot_see_the_charts_has_the_tables(usual: Page) -> None:
 
 
 def test_text_and_bars_stand_out_from_what_is_behind_them() -> None:
-    style = re.findall(r"<style>(.*?)</style>", page(sales()).decode(), re.DOTALL)[0]
+    style = re.findall(r"<style>(.*?)</style>", page(sales(), "es_CO").decode(), re.DOTALL)[0]
     colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", style))
     white, on_green, on_notice = "#ffffff", "#d9ece5", "#fbeadf"
     ink, muted, green, clay, paper, card = (

@@ -66,7 +66,7 @@ def test_the_report_of_one_shop_holds_its_rows_of_the_whole(lake: Lake) -> None:
 def test_the_page_shows_the_published_figures(lake: Lake, folder: str) -> None:
     place = lake[0] / REPORTS / folder
     figures = simplejson.loads((place / "report.json").read_bytes(), use_decimal=True)
-    assert (place / "report.html").read_bytes() == page(figures)
+    assert (place / "report.html").read_bytes() == page(figures, "es_CO")
 
 
 def test_every_file_is_accounted_for(lake: Lake) -> None:

@@ -24,9 +24,14 @@ def statistics(rows: DataFrame) -> dict[str, Any]:
     return {**_totals(total.asDict()), "by_source": {row["source"]: _totals(row.asDict()) for row in by_source}}
 
 
+def statistics_path(path: str) -> str:
+    """Where the statistics of a CSV file are: beside it, as JSON."""
+    return f"{path.rpartition('.')[0]}.json"
+
+
 def write_statistics(run: Run, lake: Lake, contract: Contract, values: Mapping[str, Any]) -> None:
     """Writes the statistics of a CSV as JSON beside it, and to the log."""
-    uri = lake.write_json(contract.path(run.run_date).rpartition(".")[0] + ".json", values)
+    uri = lake.write_json(statistics_path(contract.path(run.run_date)), values)
     run.log("statistics", uri=uri, **values)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from catlake.text.display import READER, counted, currency_symbol, day_in_table, money, number, visible
+from babel import Locale
+
+from catlake.text.display import counted, currency_symbol, day_in_table, money, number, visible
 
 MOST_DAYS = 92
 """The chart of days shows at most this many: on a phone more bars are thinner than a line."""
@@ -27,24 +29,24 @@ The length of a bar (`sizes`) is a float; the texts have the exact figure.
 """
 
 
-def charts(figures: Mapping[str, Any]) -> dict[str, Chart]:
+def charts(figures: Mapping[str, Any], reader: Locale) -> dict[str, Chart]:
     """The charts of a report that has sales, by the section that they are in."""
     currency, tenants = figures["totals"]["currency"], figures["tenants"]
-    drawn = {"days": _days(figures["daily"], figures["best_day"]["day"], currency)}
+    drawn = {"days": _days(figures["daily"], figures["best_day"]["day"], currency, reader)}
     if products := figures["best_sellers"]["products"]:
-        drawn["products"] = _products(products, currency, with_tenant=len(tenants) > 1)
+        drawn["products"] = _products(products, currency, reader, with_tenant=len(tenants) > 1)
     if len(tenants) > 1:
-        drawn["tenants"] = _tenants(tenants[:MOST_TENANTS], currency)
+        drawn["tenants"] = _tenants(tenants[:MOST_TENANTS], currency, reader)
     return drawn
 
 
-def plotly_locale() -> dict[str, Any]:
+def plotly_locale(reader: Locale) -> dict[str, Any]:
     """The reader's language in the form that Plotly takes."""
-    days, months, symbols = READER.days["format"], READER.months["format"], READER.number_symbols["latn"]
+    days, months, symbols = reader.days["format"], reader.months["format"], reader.number_symbols["latn"]
     # Babel counts days from Monday; Plotly's week begins on Sunday.
     week, year = (6, 0, 1, 2, 3, 4, 5), range(1, 13)
     return {
-        "name": str(READER).replace("_", "-"),
+        "name": str(reader).replace("_", "-"),
         "format": {
             "days": [days["wide"][day] for day in week],
             "shortDays": [days["abbreviated"][day] for day in week],
@@ -67,25 +69,25 @@ def product_name(product: Row) -> str:
     return str(product["nombre"] or product["codigo"] or "(sin nombre)")
 
 
-def _days(days: Sequence[Row], best_day: str, currency: str) -> Chart:
+def _days(days: Sequence[Row], best_day: str, currency: str, reader: Locale) -> Chart:
     shown = shown_days(days)
     return {
         "kind": "days",
         "height": DAYS_HEIGHT,
-        "currency": currency_symbol(currency),
+        "currency": currency_symbol(currency, reader),
         "best_day": best_day,
         "days": [day["day"] for day in shown],
         "sizes": [float(day["revenue"]) for day in shown],
-        "hovers": [f"<b>{day_in_table(day['day'])}</b><br>{_sold(day, currency)}" for day in shown],
+        "hovers": [f"<b>{day_in_table(day['day'], reader)}</b><br>{_sold(day, currency, reader)}" for day in shown],
     }
 
 
-def _products(products: Sequence[Row], currency: str, with_tenant: bool) -> Chart:
+def _products(products: Sequence[Row], currency: str, reader: Locale, with_tenant: bool) -> Chart:
     """Units of each product; beside its name the tenant, where there are several."""
     longest = LABEL - 10 if with_tenant else LABEL
     hovers = [
-        f"{_hover_title(product_name(product))}<br>{counted(product['quantity'], 'unidad', 'unidades')} · "
-        f"{_sold(product, currency)}"
+        f"{_hover_title(product_name(product))}<br>{counted(product['quantity'], 'unidad', 'unidades', reader)} · "
+        f"{_sold(product, currency, reader)}"
         for product in products
     ]
     return {
@@ -93,21 +95,21 @@ def _products(products: Sequence[Row], currency: str, with_tenant: bool) -> Char
         "height": _height(products),
         "names": [_label(product_name(product), longest) for product in products],
         "tenants": [_label(product["tenant_id"], TENANT_LABEL) for product in products] if with_tenant else None,
-        "values": [number(product["quantity"]) for product in products],
+        "values": [number(product["quantity"], reader) for product in products],
         "sizes": [float(product["quantity"]) for product in products],
         "hovers": hovers,
     }
 
 
-def _tenants(tenants: Sequence[Row], currency: str) -> Chart:
+def _tenants(tenants: Sequence[Row], currency: str, reader: Locale) -> Chart:
     return {
         "kind": "ranking",
         "height": _height(tenants),
         "names": [_label(tenant["tenant_id"], LABEL) for tenant in tenants],
         "tenants": None,
-        "values": [money(tenant["revenue"], currency) for tenant in tenants],
+        "values": [money(tenant["revenue"], currency, reader) for tenant in tenants],
         "sizes": [float(tenant["revenue"]) for tenant in tenants],
-        "hovers": [f"{_hover_title(tenant['tenant_id'])}<br>{_sold(tenant, currency)}" for tenant in tenants],
+        "hovers": [f"{_hover_title(tenant['tenant_id'])}<br>{_sold(tenant, currency, reader)}" for tenant in tenants],
     }
 
 
@@ -115,8 +117,8 @@ def _height(rows: Sequence[Row]) -> int:
     return ROW_HEIGHT * len(rows) + 16
 
 
-def _sold(row: Row, currency: str) -> str:
-    return f"{money(row['revenue'], currency)}<br>{counted(row['purchases'], 'compra', 'compras')}"
+def _sold(row: Row, currency: str, reader: Locale) -> str:
+    return f"{money(row['revenue'], currency, reader)}<br>{counted(row['purchases'], 'compra', 'compras', reader)}"
 
 
 def _label(text: str, longest: int) -> str:

@@ -6,8 +6,10 @@ policy lets no script run but its two, and lets nothing be fetched.
 
 import base64
 import hashlib
+from functools import partial
 from importlib import resources
 
+from babel import Locale
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -17,17 +19,21 @@ from catlake.purchases.figures import Figures
 from catlake.text import display
 
 
-def page(figures: Figures) -> bytes:
-    """The page of a report's figures; the same figures give the same bytes."""
-    drawn = charts(figures) if figures["totals"]["purchases"] else {}
+def page(figures: Figures, language: str) -> bytes:
+    """The page of a report's figures; the same figures give the same bytes.
+
+    Its text is Spanish; `language` (`es_CO`) is how numbers and days are written.
+    """
+    reader = Locale.parse(language)
+    drawn = charts(figures, reader) if figures["totals"]["purchases"] else {}
     scripts = [get_plotlyjs(), _file("charts.js")] if drawn else []
     html = (
-        _environment()
+        _environment(reader)
         .get_template("report.html.jinja")
         .render(
             figures,
             charts=drawn,
-            locale=plotly_locale(),
+            locale=plotly_locale(reader),
             # Ours: the template must not escape them.
             scripts=[Markup(script) for script in scripts],
             digests=[_digest(script) for script in scripts],
@@ -39,7 +45,7 @@ def page(figures: Figures) -> bytes:
     return html.encode()
 
 
-def _environment() -> Environment:
+def _environment(reader: Locale) -> Environment:
     environment = Environment(
         loader=PackageLoader("catlake.purchases", "."),
         autoescape=True,
@@ -47,18 +53,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": display.number,
-        "money": display.money,
-        "amount": display.amount,
-        "currency_symbol": display.currency_symbol,
-        "currency_name": display.currency_name,
-        "day_in_sentence": display.day_in_sentence,
-        "day_in_table": display.day_in_table,
-        "weekday": display.weekday,
-        "visible": display.visible,
-        "product_name": product_name,
-    }
+    for function in (
+        *(display.number, display.money, display.amount, display.currency_symbol, display.currency_name),
+        *(display.day_in_sentence, display.day_in_table, display.weekday),
+    ):
+        environment.filters[function.__name__] = partial(function, reader=reader)
+    environment.filters |= {"visible": display.visible, "product_name": product_name}
     return environment
 
 

@@ -19,7 +19,6 @@ from catlake.runtime.run import Run
 PIPELINE = "purchases-report"
 PURCHASES = "purchases_current"
 DAILY = "purchases_daily"
-REPORTS = "reports/compras"
 
 
 def report(run: Run, lake: Lake) -> None:
@@ -49,11 +48,11 @@ def report(run: Run, lake: Lake) -> None:
         # From what is written: the page, the files and the datasets cannot differ.
         by_day, by_product = (lake.read(drafts[name].uri, contract(name)) for name in (DAILY, PRODUCTS))
         sales = figures(by_day, by_product, tenant, run.run_date, run.environment.currency, balance)
-        files = {"report.json": as_json(sales), "report.html": page(sales)}
+        files = {"report.json": as_json(sales), "report.html": page(sales, run.environment.language)}
     run.report.highlights += _highlights(sales)
     publish(run, lake, *drafts.values())
     for name, content in files.items():
-        uri = lake.path("/".join(filter(None, (REPORTS, scope, name))))
+        uri = lake.path("/".join(filter(None, (contract(DAILY).root, scope, name))))
         lake.files.write(uri, content)
         run.report.published(name, uri, rows=sales["totals"]["purchases"], size=len(content))
 

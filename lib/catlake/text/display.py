@@ -8,57 +8,54 @@ from babel import Locale
 from babel.dates import format_date, format_skeleton
 from babel.numbers import format_currency, format_decimal, get_currency_name, get_currency_symbol
 
-READER = Locale("es", "CO")
-"""Spanish as in Colombia."""
-
 # Babel rounds to the digits of the current context, which are 28 by default.
 _ALL_DIGITS = Context(prec=1000)
 
 
-def number(value: Decimal | int, reader: Locale = READER) -> str:
+def number(value: Decimal | int, reader: Locale) -> str:
     """`1234.5` → `1.234,5`, with all its digits."""
     with localcontext(_ALL_DIGITS):
         return format_decimal(value, locale=reader, decimal_quantization=False)
 
 
-def money(value: Decimal, currency: str, reader: Locale = READER) -> str:
+def money(value: Decimal, currency: str, reader: Locale) -> str:
     """`1234.50` → `US$1.234,50`, with all its digits."""
     with localcontext(_ALL_DIGITS):
         return format_currency(value, currency, locale=reader, decimal_quantization=False)
 
 
-def amount(value: Decimal, reader: Locale = READER) -> str:
+def amount(value: Decimal, reader: Locale) -> str:
     """`1234.50` → `1.234,50`: money where the currency is said elsewhere."""
     with localcontext(_ALL_DIGITS):
         return format_decimal(value, "#,##0.00", locale=reader, decimal_quantization=False)
 
 
-def currency_symbol(currency: str, reader: Locale = READER) -> str:
+def currency_symbol(currency: str, reader: Locale) -> str:
     """`USD` → `US$`."""
     return get_currency_symbol(currency, reader)
 
 
-def currency_name(currency: str, reader: Locale = READER) -> str:
+def currency_name(currency: str, reader: Locale) -> str:
     """`USD` → `dólares estadounidenses`."""
     return get_currency_name(currency, 2, reader)
 
 
-def counted(count: int | Decimal, one: str, many: str, reader: Locale = READER) -> str:
+def counted(count: int | Decimal, one: str, many: str, reader: Locale) -> str:
     """`1 compra`, `2 compras`: a number and what it counts, on one line."""
     return f"{number(count, reader)}\u00a0{one if count == 1 else many}"
 
 
-def day_in_sentence(day: str, reader: Locale = READER) -> str:
+def day_in_sentence(day: str, reader: Locale) -> str:
     """`2025-07-14` → `14 de julio de 2025`."""
     return format_date(date.fromisoformat(day), "long", locale=reader)
 
 
-def day_in_table(day: str, reader: Locale = READER) -> str:
+def day_in_table(day: str, reader: Locale) -> str:
     """`2025-07-14` → `lun, 14 jul 2025`."""
     return format_skeleton("yMMMEd", date.fromisoformat(day), locale=reader)
 
 
-def weekday(day: str, reader: Locale = READER) -> str:
+def weekday(day: str, reader: Locale) -> str:
     """`2025-07-14` → `lunes`."""
     return format_date(date.fromisoformat(day), "EEEE", locale=reader)
 
