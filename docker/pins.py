@@ -3,7 +3,7 @@
     python3 docker/pins.py constraints.txt constraints-dev.txt > pins.txt
 
 The first file lists what Glue carries: of each, the version that is there, else the listed one. The second file lists
-the rest. What differs from the first is told on stderr: it is what tests within the image see and others do not.
+the rest. What differs from the first is written to stderr: tests in the image see it, others do not.
 """
 
 import re
@@ -21,10 +21,10 @@ def main(glue: str, rest: str) -> None:
         raise SystemExit(f"docker/pins.py: Python {sys.version.split()[0]}, but Glue 5 runs {PYTHON[0]}.{PYTHON[1]}")
     listed, tools = dict(_pins(glue)), dict(_pins(rest))
     for name, pinned in listed.items():
-        there = _version(name)
-        if there not in (None, pinned):
-            sys.stderr.write(f"the image has {name} {there}, Glue 5.1's list {pinned}\n")
-        sys.stdout.write(f"{name}=={there or pinned}\n")
+        carried = _version(name)
+        if carried not in (None, pinned):
+            sys.stderr.write(f"the image has {name} {carried}, Glue 5.1's list {pinned}\n")
+        sys.stdout.write(f"{name}=={carried or pinned}\n")
     for name, pinned in tools.items():
         if name not in listed:
             sys.stdout.write(f"{name}=={pinned}\n")

@@ -35,7 +35,7 @@ S3 = Config(s3={"addressing_style": "path"})
 
 
 def main() -> None:
-    """Raises SystemExit with one line when something is not as it should be."""
+    """Run the rehearsal; raises SystemExit with one line when a check fails."""
     s3, glue, athena = boto3.client("s3", config=S3), boto3.client("glue"), boto3.client("athena")
     try:
         deploy(s3, glue, athena)
@@ -53,7 +53,7 @@ def main() -> None:
     pages = glue.get_paginator("get_partitions").paginate(
         DatabaseName=TEST.purchases_database, TableName=DOCUMENTS.table
     )
-    partitions = {"/".join(each["Values"]) for page in pages for each in page["Partitions"]}
+    partitions = {"/".join(partition["Values"]) for page in pages for partition in page["Partitions"]}
     asked = [
         athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Query"]
         for query in athena.list_query_executions(WorkGroup=TEST.work_group)["QueryExecutionIds"]
@@ -62,11 +62,11 @@ def main() -> None:
     expect("partitions are the documents' folders", folders == partitions)
     expect("the report reads every document", reported["balance"]["read"] == len(documents))
     expect("Athena is asked for the view", view_statement(TEST.name) in asked)
-    tell(f"{len(documents)} documents in {len(partitions)} partitions, reported; the view is created")
+    show(f"{len(documents)} documents in {len(partitions)} partitions, reported; the view is created")
 
 
 def deploy(s3: Any, glue: Any, athena: Any) -> None:
-    """What a deployment makes, as far as these jobs need it; and the sample lands."""
+    """Make what a deployment makes, as far as these jobs need it, and put the sample into its folder."""
     for bucket in (TEST.bucket, TEST.purchases_bucket):
         s3.create_bucket(Bucket=bucket)
     glue.create_database(DatabaseInput={"Name": TEST.purchases_database})
@@ -80,7 +80,7 @@ def run(s3: Any, job: Job, over: dict[str, str] | None = None) -> Any:
     """Runs a job; returns its summary."""
     # S3A by its own name: s3:// is another client's in some images.
     arguments = {name: value.replace("s3://", "s3a://") for name, value in job.arguments.items()} | (over or {})
-    tell(f"{job.name} …")
+    show(f"{job.name} …")
     done = subprocess.run(spark_submit(ROOT, Path(sys.executable), job, arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
     expect(f"{job.name} succeeds", done.returncode == 0)
     bucket = arguments["--lake_uri"].removeprefix("s3a://")
@@ -94,16 +94,16 @@ def keys(s3: Any, prefix: str, bucket: str = TEST.purchases_bucket) -> list[str]
     return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
 
-def tell(text: str) -> None:
-    """A line for the person who waits."""
+def show(text: str) -> None:
+    """Write a line for the person who waits."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def expect(what: str, holds: bool) -> None:
-    """Ends the process unless it holds."""
+    """End the process unless the check holds."""
     if not holds:
-        raise SystemExit(f"rehearsal: not as it should be: {what}")
+        raise SystemExit(f"rehearsal: this is not so: {what}")
 
 
 if __name__ == "__main__":

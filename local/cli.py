@@ -33,15 +33,15 @@ DONE, SOMETHING_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class UsageError(Exception):
-    """Something is missing before a run can begin; the message says what to do."""
+    """Something is missing before a run can begin; the message names the remedy."""
 
 
-class Terminated(BaseException):
-    """SIGTERM: the children must end with us, as after Ctrl-C."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the running jobs must end with us, as after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit code."""
+    """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_workflow(workflow: Workflow, environment: Environment, lake: Path, runner: ProcessRunner) -> int:
-    """Run a workflow with progress and summary on stdout; gives the exit code."""
+    """Run a workflow with progress and summary on stdout; returns the exit code."""
     registration = Registration(lake, environment)
 
     def start(member: Job | Crawler, report: Report) -> Ending:
@@ -63,12 +63,9 @@ def run_workflow(workflow: Workflow, environment: Environment, lake: Path, runne
     try:
         with display(run.members.values()) as run.listener:
             run.run()
-    except KeyboardInterrupt:
-        print("interrupted: the running jobs were stopped; nothing half done was published", flush=True)
-        code = INTERRUPTED
-    except Terminated:
-        print("terminated: the running jobs were stopped; nothing half done was published", flush=True)
-        code = TERMINATED
+    except KeyboardInterrupt as error:
+        cause, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        print(f"{cause}: the running jobs were stopped; nothing half done was published", flush=True)
     finally:
         signal.signal(signal.SIGTERM, previous)
     bucket = _bucket(workflow, lake)

@@ -59,7 +59,7 @@ class Artifact(NamedTuple):
 class S3Client:
     """Hadoop's S3 client, and the modules of the AWS SDK that it calls in the version it was built with.
 
-    They stand for the SDK's bundle, which is 280 to 600 MB of all other services. What the jars need beyond each other
+    They replace the SDK's bundle, which has 280 to 600 MB of all other services. What the jars need beyond each other
     is in pyspark/jars already, so nothing is resolved transitively.
     """
 
@@ -97,7 +97,7 @@ S3_CLIENTS = {
 
 
 class ToolchainError(Exception):
-    """One line: what is missing, and the remedy."""
+    """What is missing, and the remedy, in one line."""
 
 
 # Java
@@ -257,7 +257,7 @@ def write_settings(spark: Path, values: Mapping[str, object], templates: Iterabl
 def bind_scripts(binaries: Path, spark: Path) -> None:
     """Let the environment's spark-submit find its Spark: pip's script asks the first python3 on the PATH."""
     script = binaries / "find-spark-home"
-    # Relative, so that a copied environment takes its own Spark, whose spark-env.sh says what is wrong.
+    # Relative, so that a copied environment takes its own Spark, whose spark-env.sh reports what is wrong.
     home = f'$(cd "$(dirname "${{BASH_SOURCE[0]}}")/{os.path.relpath(spark, binaries)}" && pwd -P)'
     script.write_text(f'# Written by `make setup`\nexport SPARK_HOME="{home}"\n', encoding="utf-8")
     script.chmod(0o755)
@@ -267,9 +267,9 @@ def bind_scripts(binaries: Path, spark: Path) -> None:
 
 
 def archive_classes(archive: Path, binaries: Path) -> None:
-    """Archive Spark's classes as the JVM has them once a job has run, so that the next ones start in half the time.
+    """Archive Spark's classes after a job has loaded them, so that the next jobs start in half the time.
 
-    A Java without an archive of its own classes makes none: then every start takes its time.
+    A Java without an archive of its own classes makes none; then every start takes the full time.
     """
     archive.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as temporary:

@@ -38,11 +38,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class WheelsError(Exception):
-    """One line: what could not be had."""
+    """The packages that pip did not bring, in one line."""
 
 
 def archive(packages: Iterable[str]) -> Path:
-    """Where the zip of a set of packages lies."""
+    """The path of the zip of a set of packages."""
     return FOLDER / ("+".join(packages) + SUFFIX)
 
 
@@ -59,7 +59,7 @@ def download(packages: Iterable[str], folder: Path) -> None:
 def pack(folder: Path, target: Path) -> None:
     """Zip a folder's wheels as Glue wants them; the same wheels always give the same bytes."""
     wheels = sorted(folder.glob("*.whl"))
-    # name-version-…: what pip is to install of what lies beside.
+    # name-version-…: what pip must install from the wheels beside it.
     required = "".join("{}=={}\n".format(*wheel.name.split("-")[:2]) for wheel in wheels)
     members = {"wheels/requirements.txt": required.encode()} | {
         f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels

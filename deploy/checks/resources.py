@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from catlake.bedrock.view import view_name
 from deploy.catalog_tables import table_input
+from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.checks.account import Account
 from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, ok, problem
 from deploy.deployment import CatalogTable, Deployment
@@ -107,6 +108,8 @@ def _catalog_checks(account: Account, deployment: Deployment) -> Iterator[Check]
         {"Table": {"TableType": "VIRTUAL_VIEW"}},
         "drop it, and run the job that creates the view",
     )
+    look = partial(_current_purchases, glue, env.purchases_database)
+    yield Check(CATALOG, f"view {env.purchases_database}.{CURRENT_PURCHASES}", look)
     for workflow in deployment.workflows.values():
         for crawler in workflow.crawlers:
             yield Check(CATALOG, f"crawler {crawler.name}", partial(_crawler, glue, crawler))
@@ -123,6 +126,13 @@ def _table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
         descriptor["Location"] = descriptor.get("Location", "").rstrip("/")
     yield from map(problem, differences(storage, stored))
     yield from map(problem, differences({name: expected[name] for name in ("TableType", "Parameters")}, actual))
+
+
+def _current_purchases(glue: Any, database: str) -> Iterator[Finding]:
+    actual = glue.get_table(DatabaseName=database, Name=CURRENT_PURCHASES)["Table"]
+    # The whole text would fill the screen.
+    if actual.get("ViewOriginalText") != current_purchases_view(database)["ViewOriginalText"]:
+        yield problem(f"its statement is not that of deploy/sql/{CURRENT_PURCHASES}.view.sql: deploy again")
 
 
 def _columns(kind: str, expected: Any, actual: Any) -> Iterator[Finding]:

@@ -176,7 +176,7 @@ def test_the_steps_of_the_build_make_an_environment_beside_the_one_they_stand_on
     workspace, bin = tmp_path / "workspace", tmp_path / "bin"
     ignored = shutil.ignore_patterns("__pycache__", "data")
     # With what is built already: the network is not what this tests.
-    for folder in ("docker", "lib", "schemas", "deploy", "jobs", "dist"):
+    for folder in ("docker", "lib", "schemas", "deploy", "jobs", "local", "tools", "dist"):
         shutil.copytree(ROOT / folder, workspace / folder, ignore=ignored)
     for file in (*ROOT.glob("*.txt"), *ROOT.glob("*.toml"), *(ROOT / name for name in ("setup.py", "Makefile"))):
         shutil.copy2(file, workspace)

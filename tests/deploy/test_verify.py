@@ -168,6 +168,7 @@ def damage_catalog(deployed: Deployed) -> Damage:
     deployed.change_table("tokens_analysis", order)
     deployed.change_table("token_costs", place)
     deployed.change_table("compras_json", lambda table: table["PartitionKeys"].pop(0))
+    deployed.change_table("compras_actuales", lambda table: table.update(ViewOriginalText="another"))
     deployed.glue.delete_table(DatabaseName=env.database, Name="tokens_table_consolidated")
     table = {"Name": "cat_prod_token_usage_analysis", "TableType": "EXTERNAL_TABLE"}
     deployed.glue.update_table(DatabaseName=env.database, TableInput=table)
@@ -185,6 +186,7 @@ def damage_catalog(deployed: Deployed) -> Damage:
         f"table {env.purchases_database}.compras_json": ["partition key tenant_id is missing"],
         f"table {env.database}.tokens_table_consolidated": ["does not exist"],
         "view cat_prod_token_usage_analysis": ["EXTERNAL_TABLE"],
+        f"view {env.purchases_database}.compras_actuales": ["compras_actuales.view.sql"],
         "crawler cat-prod-curated-crawler": ["S3Targets"],
         f"work group {env.work_group}": ["output location"],
     }

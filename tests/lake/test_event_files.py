@@ -1,4 +1,4 @@
-"""Files of one event each: whole, once, and the same whatever the order (SPEC 5)."""
+"""Files of one event each: whole, once, and the same whatever the order (docs/spec.md 5)."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Change events and their documents (SPEC 4.1)."""
+"""Change events and their documents (docs/spec.md 4.1)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Files that land in a folder: which are read, and what of them (SPEC 1.5)."""
+"""Files that land in a folder: which are read, and what of them (docs/spec.md 1.5)."""
 
 import gzip
 import os

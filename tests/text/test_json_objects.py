@@ -1,4 +1,4 @@
-"""Objects of a stream of bytes, in every form in which events land (SPEC 1.5)."""
+"""Objects of a stream of bytes, in every form in which events land (docs/spec.md 1.5)."""
 
 import io
 import json

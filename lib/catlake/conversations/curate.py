@@ -20,6 +20,7 @@ SOURCE = "normalized_conversations"
 DATASET = "curated_conversations"
 
 REMEDY = "normalize again"
+PARTITIONS_A_CORE = 2
 _MESSAGES = "array<struct<`from`:string,text:string>>"
 
 
@@ -101,7 +102,9 @@ def curate(run: Run, lake: Lake) -> None:
     with run.step("read"):
         uri = newest_normalized(run, lake)
         record = verify(run, lake, uri, REMEDY)
-        rows = read(run, lake, uri).transform(judged).persist(StorageLevel.MEMORY_AND_DISK)
+        # One task reads a CSV whose rows may have many lines; all cores parse and count.
+        partitions = PARTITIONS_A_CORE * run.spark.sparkContext.defaultParallelism
+        rows = read(run, lake, uri).repartition(partitions).transform(judged).persist(StorageLevel.DISK_ONLY)
         counts = rows.agg(F.count(F.lit(1)), F.count(REASON)).first()
         read_count, quarantined = (counts[0], counts[1]) if counts else (0, 0)
         if record:
