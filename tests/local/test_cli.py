@@ -69,17 +69,29 @@ raise SystemExit(1)
 ENDLESS = 'print(\'{"event": "run_started", "run": "r1"}\'); import time; time.sleep(60)'
 
 
-@pytest.fixture
-def lake(tmp_path):
+def published_lake(root):
     """A lake whose second job has published a table that satisfies its contract."""
     (crawler,) = conversations(LOCAL).crawlers
     types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
     columns = contract(crawler.contract).columns
     schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
-    folder = tmp_path / "lake" / LOCAL.bucket / crawler.path
+    folder = root / "lake" / LOCAL.bucket / crawler.path
     folder.mkdir(parents=True)
     pq.write_table(schema.empty_table(), folder / "data.parquet")
-    return tmp_path / "lake"
+    return root / "lake"
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return published_lake(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def lake_after_a_run(tmp_path_factory):
+    """A lake to ask questions of; nothing changes it."""
+    lake = published_lake(tmp_path_factory.mktemp("run"))
+    assert finish(start(lake, SUMMARY))[0] == 0
+    return lake
 
 
 def start(lake, source, workflow="conversations", **options):
@@ -339,9 +351,11 @@ def sql(lake, statement="", *options):
     )
 
 
-def test_the_prompt_says_what_there_is_and_finds_it_by_short_names(lake):
-    assert finish(start(lake, SUMMARY))[0] == 0
-    done = sql(lake, "SELECT count(*) AS users FROM data; FROM conversations_kpis; FROM columns_of('data') LIMIT 1;")
+def test_the_prompt_says_what_there_is_and_finds_it_by_short_names(lake_after_a_run):
+    done = sql(
+        lake_after_a_run,
+        "SELECT count(*) AS users FROM data; FROM conversations_kpis; FROM columns_of('data') LIMIT 1;",
+    )
     assert done.returncode == 0, done.stderr
     assert re.findall("^  (\\w+)  +[A-Z]", done.stderr, re.MULTILINE) == ["data", "quarantine", "runs"]
     # Those whose tables no run has made are left out, and so are examples that would not run.
@@ -365,34 +379,31 @@ def test_the_prompt_has_the_runs_and_the_quarantine_as_tables(lake):
     ]
 
 
-def test_a_file_of_athenas_sql_is_answered_as_it_is_a_views_too(lake, tmp_path):
-    assert finish(start(lake, SUMMARY))[0] == 0
+def test_a_file_of_athenas_sql_is_answered_as_it_is_a_views_too(lake_after_a_run, tmp_path):
     view = tmp_path / "a.view.sql"
     view.write_text("-- Words.\nCREATE OR REPLACE VIEW cat_{env}_x AS SELECT '{env}' AS e FROM data", encoding="utf-8")
-    done = sql(lake, "", "--file", str(view))
+    done = sql(lake_after_a_run, "", "--file", str(view))
     assert (done.returncode, done.stderr) == (0, "")
     assert "e" in done.stdout
     query = ROOT / "deploy/sql/conversations_kpis.sql"
-    assert "Total Conversaciones" in sql(lake, "", "--file", str(query)).stdout
+    assert "Total Conversaciones" in sql(lake_after_a_run, "", "--file", str(query)).stdout
 
 
-def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake, tmp_path):
-    assert finish(start(lake, SUMMARY))[0] == 0
-    done = sql(lake, "", "--file", str(tmp_path / "none.sql"))
+def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake_after_a_run, tmp_path):
+    done = sql(lake_after_a_run, "", "--file", str(tmp_path / "none.sql"))
     assert (done.returncode, done.stderr) == (
         2,
         f"error: --file {tmp_path}/none.sql: no such file; give one of deploy/sql\n",
     )
-    assert sql(lake, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
+    assert sql(lake_after_a_run, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
     (tmp_path / "two.sql").write_text("SELECT 1; SELECT 2", encoding="utf-8")
-    done = sql(lake, "", "--file", str(tmp_path / "two.sql"))
+    done = sql(lake_after_a_run, "", "--file", str(tmp_path / "two.sql"))
     assert done.returncode == 2
     assert done.stderr.startswith("error: the local catalog refuses a statement: it must be one statement")
 
 
-def test_the_prompt_only_reads(lake):
-    assert finish(start(lake, SUMMARY))[0] == 0
-    assert "read-only" in sql(lake, "CREATE TABLE x (a INT);").stderr
+def test_the_prompt_only_reads(lake_after_a_run):
+    assert "read-only" in sql(lake_after_a_run, "CREATE TABLE x (a INT);").stderr
 
 
 def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path):

@@ -160,6 +160,7 @@ def test_every_placeholder_of_the_settings_has_a_value() -> None:
         assert "@" not in written.read_text(), name
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_spark_submit_needs_nothing_of_the_shell(tmp_path: Path) -> None:
     script = tmp_path / "job.py"
@@ -170,6 +171,7 @@ def test_spark_submit_needs_nothing_of_the_shell(tmp_path: Path) -> None:
     assert ran.stderr == "", "Spark is not quiet"
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_session_takes_sparks_classes_from_the_archive_that_set_up_made(tmp_path: Path) -> None:
     java = Path((BIN.parent / ".configured").read_text().strip())
@@ -186,9 +188,10 @@ def test_a_session_takes_sparks_classes_from_the_archive_that_set_up_made(tmp_pa
     assert sum(" org.apache.spark." in line for line in archived) > 500
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 @needs_jars
-@pytest.mark.parametrize("scheme", ["s3", pytest.param("s3a", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheme", ["s3", "s3a"])
 def test_spark_submit_reaches_s3_as_boto3_does(tmp_path: Path, s3: S3Server, scheme: str) -> None:
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)
