@@ -1,4 +1,4 @@
-"""catlake's side of the benchmark: the reader and LENGTH/4 counting (SPEC 3.1, v1) in one pass."""
+"""catlake's side of the benchmark: the reader and LENGTH/4 counting (docs/spec.md 3.1, v1) in one pass."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

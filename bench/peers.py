@@ -1,4 +1,4 @@
-"""The same count by catlake and by its peers: items, input and output tokens (SPEC 3.1, v1) of an export.
+"""The same count by catlake and by its peers: items, input and output tokens (docs/spec.md 3.1, v1) of an export.
 
 `python -m bench.peers <name> <export> <tiny export>` counts once and prints one JSON line. Each peer starts its
 engine first and counts the tiny export with it (a JVM, Python workers, query plans: what a first use costs); starting

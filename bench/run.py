@@ -214,7 +214,7 @@ def report(
         "# Measured",
         "Written by `python -m bench.run`; not edited by hand.",
         f"Every peer reads the same DynamoDB export ({options.conversations:,} Bedrock conversations; {export}) and "
-        "counts the input and output tokens of all messages (SPEC 3.1, v1). All gave the same totals: "
+        "counts the input and output tokens of all messages (docs/spec.md 3.1, v1). All gave the same totals: "
         f"{totals.items:,} items, {totals.input:,} input and {totals.output:,} output tokens.",
         markdown(RESULT_HEAD, rows),
         f"Best of {options.repeat}, in turns, a process each. *Count* begins when the engine is up; *start* is the "

@@ -1,4 +1,4 @@
-"""What the pages tell a person to type is there: make targets, modules, job scripts with their arguments, links."""
+"""What the pages name exists: make targets, modules, job scripts with their arguments, links, rules."""
 
 import re
 import shlex
@@ -15,12 +15,12 @@ PAGES = {name: text for name, text in texts().items() if name.endswith(".md") an
 
 
 def found(pattern: str, flags: re.RegexFlag = re.MULTILINE) -> list[tuple[str, str]]:
-    """What the pages say, each with its page."""
+    """All matches in the pages, each with its page."""
     return sorted({(page, match) for page, text in PAGES.items() for match in re.findall(pattern, text, flags)})
 
 
 def commands() -> list[tuple[str, str]]:
-    """The jobs that the pages start by spark-submit, as they stand in a block of code."""
+    """The lines of the pages that start a job by spark-submit."""
     blocks = found(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
     lines = [(page, line) for page, block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [(page, line) for page, line in lines if "/spark-submit " in line]
@@ -59,7 +59,7 @@ def test_every_rule_that_is_cited_by_its_number_is_in_the_rules() -> None:
         for folder in ("lib", "jobs", "deploy", "local", "tools", "bench", "schemas", "tests", "docs")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".yaml", ".sql")
-        for number in re.findall(r"\b(?:SPEC|docs/spec\.md) (\d(?:\.\d)?)\b", path.read_text("utf-8"))
+        for number in re.findall(r"\bspec\.md (\d(?:\.\d)?)\b", path.read_text("utf-8"))
     }
     assert cited - rules == set()
-    assert len(cited) > 10
+    assert cited

@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports go, what a job script may hold, what no file names (DESIGN)."""
+"""The rules of the house: which way imports go, what a job script may hold, what no file names."""
 
 import ast
 import re
@@ -10,23 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
-
-# Written so that this file does not name them either.
-REGISTRIES = (
-    "pypi|org",
-    "files|pythonhosted|org",
-    "repo1|maven|org",
-    "repo|maven|apache|org",
-    "registry|npmjs|org",
-    "registry|yarnpkg|com",
-    "docker|io",
-    "ghcr|io",
-    "quay|io",
-    "public|ecr|aws",
-    "anaconda|org",
-    "crates|io",
-    "proxy|golang|org",
-)
 
 
 def tracked_files() -> list[Path]:
@@ -82,14 +65,6 @@ def test_a_job_is_short_and_holds_no_logic(job: Path) -> None:
 
 def test_the_jobs_of_the_conversations_are_there() -> None:
     assert {"conversations_normalize.py", "conversations_curate.py"} <= {job.name for job in JOBS}
-
-
-def test_no_file_names_a_registrys_host() -> None:
-    # The image that AWS publishes of a Glue worker has no other name; it can be given another with GLUE_IMAGE.
-    glue_image = "public.ecr" + ".aws/glue/aws-glue-libs"
-    hosts = re.compile("|".join(re.escape(name.replace("|", ".")) for name in REGISTRIES), re.IGNORECASE)
-    named = {name: found[0] for name, text in texts().items() if (found := hosts.findall(text.replace(glue_image, "")))}
-    assert named == {}
 
 
 def test_no_file_reads_what_lies_beside_the_repository() -> None:

@@ -1,4 +1,4 @@
-"""The view's statement, and that Athena is asked for it as a managed work group wants (SPEC 3.4)."""
+"""The view's statement, and that Athena is asked for it as a managed work group wants (docs/spec.md 3.4)."""
 
 from collections.abc import Iterator
 from typing import Any

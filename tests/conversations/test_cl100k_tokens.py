@@ -1,4 +1,4 @@
-"""The cl100k_base encoder: true counts, no network, and a clear end where it cannot be loaded (SPEC 2.2)."""
+"""The cl100k_base encoder: true counts, no network, and a clear end where it cannot be loaded (docs/spec.md 2.2)."""
 
 import gzip
 import inspect

@@ -1,4 +1,4 @@
-"""Curate: which CSV is read, which rows are quarantined, what types and tokens come out (SPEC 2.2)."""
+"""Curate: which CSV is read, which rows are quarantined, what types and tokens come out (docs/spec.md 2.2)."""
 
 import json
 from datetime import date

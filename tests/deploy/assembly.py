@@ -56,7 +56,7 @@ def _run(module: str, *arguments: str, checkout: Path = ROOT, **variables: str) 
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=checkout,
-        env={**kept, **variables, "AWS_EC2_METADATA_DISABLED": "true"},
+        env={**kept, **variables, "PYTHONPATH": str(checkout / "lib"), "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,
     )

@@ -269,10 +269,10 @@ def test_a_new_environment_is_one_new_file(checkout):
 @pytest.mark.slow
 def test_a_new_environment_is_synthesized_and_runs_on_a_laptop(checkout, tmp_path):
     (checkout / FILES / "staging.toml").write_text("", encoding="utf-8")
+    assert python(checkout, "setup.py", "--quiet", "library_zip").returncode == 0
     done = synthesize({"environment": "staging"}, tmp_path / "cdk", checkout)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "cdk/catlake-staging-conversations-stack.template.json").is_file()
-    assert python(checkout, "setup.py", "--quiet", "library_zip").returncode == 0
     run = ("-m", "local", "run", "conversations", "--environment", "staging", "--lake", str(tmp_path / "lake"))
     ran = python(checkout, *run)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -1,4 +1,4 @@
-"""The table of the chatbot Catia: ordinary users of a land-registry office, and every oddity of SPEC 1.3."""
+"""The table of the chatbot Catia: ordinary users of a land-registry office, and every oddity of docs/spec.md 1.3."""
 
 from __future__ import annotations
 

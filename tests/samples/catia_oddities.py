@@ -1,4 +1,4 @@
-"""Every oddity of the Catia table (SPEC 1.3), each as one line of an export, with what becomes of it.
+"""Every oddity of the Catia table (docs/spec.md 1.3), each as one line of an export, with what becomes of it.
 
 Their users are named `odd-…`, so that a test can name them.
 """

@@ -1,4 +1,4 @@
-"""Every oddity of purchase events (SPEC 1.5, 4.1), each as the lines that bring it, with what becomes of them.
+"""Every oddity of purchase events (docs/spec.md 1.5, 4.1), each as the lines that bring it, with what becomes of them.
 
 Their purchases are named `odd-<oddity>-<number>`, so that a test can name them.
 """

@@ -1,4 +1,4 @@
-"""The job tokens: the new Bedrock table and the archive of the old one → the token datasets (docs/spec.md 3.3-3.5)."""
+"""tokens: the new Bedrock table and the archive of the old one → the consolidated datasets (docs/spec.md 3.3)."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F

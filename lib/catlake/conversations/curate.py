@@ -1,4 +1,4 @@
-"""ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (SPEC 2.2)."""
+"""ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (docs/spec.md 2.2)."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F

@@ -1,4 +1,4 @@
-"""ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (SPEC 2.1)."""
+"""ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (docs/spec.md 2.1)."""
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F

@@ -1,1 +1,1 @@
-"""The purchase service: change events become documents, a table and a report (SPEC 4)."""
+"""The purchase service: change events become documents, a table and a report (docs/spec.md 4)."""
