@@ -54,7 +54,8 @@ class Bucket:
 
     def __init__(self, server: S3Server) -> None:
         self._client, self._name, self._keys = server.client, server.bucket(), server.keys
-        self.root, self.environment = f"s3a://{self._name}", server.environment()
+        self.root = f"s3a://{self._name}"
+        self.environment: Mapping[str, str] = server.environment()
 
     def put(self, name: str, content: bytes) -> None:
         self._client.put_object(Bucket=self._name, Key=name, Body=content)

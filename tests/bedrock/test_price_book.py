@@ -240,6 +240,6 @@ def test_the_book_is_read_from_the_packaged_library(tmp_path: Path) -> None:
         "print(__file__); print(len(price_book().prices))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
-    file, count = done.stdout.splitlines()
-    assert file.startswith(str(package))
+    module, count = done.stdout.splitlines()
+    assert module.startswith(str(package))
     assert int(count) == len(BOOK.prices)

@@ -164,8 +164,8 @@ def test_the_packaged_library_needs_no_yaml(tmp_path: Path) -> None:
         "print(__file__); print(contract_names()); print(contract('compras_json'))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
-    file, names, purchases = done.stdout.splitlines()
-    assert file.startswith(str(package))
+    module, names, purchases = done.stdout.splitlines()
+    assert module.startswith(str(package))
     assert (names, purchases) == (str(NAMES), str(PURCHASES))
 
 

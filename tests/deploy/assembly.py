@@ -158,5 +158,5 @@ def _arn(service: str, name: str) -> str:
 if __name__ == "__main__":
     from deploy.app import app
 
-    for environment, options in OPTIONS.items():
-        app({**cdk_context(), **options}, f"{sys.argv[1]}/{environment}").synth()
+    for name, options in OPTIONS.items():
+        app({**cdk_context(), **options}, f"{sys.argv[1]}/{name}").synth()

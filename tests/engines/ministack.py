@@ -41,7 +41,7 @@ def _install() -> Path:
         if not done.is_file() or done.read_text() != REQUIREMENTS.read_text():
             EnvBuilder(clear=True, with_pip=True).create(home)
             pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            toolchain.run_tool([*pip, "-r", str(REQUIREMENTS)], os.environ)
+            subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
             done.write_text(REQUIREMENTS.read_text())
     return home / "bin" / "ministack"
 

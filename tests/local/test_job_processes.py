@@ -6,6 +6,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def runner(tmp_path):
 
 
 def go(runner, job=JOB):
-    events = []
+    events: list[Any] = []
     return runner.run(job, events.append), events
 
 

@@ -120,7 +120,7 @@ def test_a_query_gives_what_was_worked_out_by_hand(db: duckdb.DuckDBPyConnection
 
 def test_the_catalog_query_lists_every_column_in_its_contracts_order(db: duckdb.DuckDBPyConnection) -> None:
     found = execute_athena(db, LOCAL.database, text_of("catalog_columns.sql")).fetchall()
-    of = {contract(name).table: [column.name for column in contract(name).columns] for name in DATASETS}
+    of = {str(contract(name).table): [column.name for column in contract(name).columns] for name in DATASETS}
     wanted = {**of, VIEW: [name for name, _ in VIEW_COLUMNS]}
     assert [row[:2] for row in found] == [(table, column) for table in sorted(wanted) for column in wanted[table]]
     assert {row[:3] for row in found} >= {(VIEW, *column) for column in VIEW_COLUMNS}
@@ -128,6 +128,7 @@ def test_the_catalog_query_lists_every_column_in_its_contracts_order(db: duckdb.
 
 def test_the_view_is_the_specifications_column_by_column() -> None:
     statement = sqlglot.parse_one(view_statement("prod"), read="athena")
+    assert isinstance(statement, exp.Create)
     assert statement.this.sql() == "cat_prod_token_usage_analysis"
     assert (statement.kind, statement.args["replace"]) == ("VIEW", True)
     select = statement.expression

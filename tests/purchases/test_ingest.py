@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from catlake.lake import Lake
+from catlake.lake import Lake, event_files
 from catlake.lake.catalog import Partition
 from catlake.purchases import document_writer, event_document, kinesis, landing_folder
 from catlake.purchases.event_document import RAW_EVENTS, decoder
@@ -273,7 +273,7 @@ def test_a_checkpoint_that_is_a_file_is_one_line(run: Ingest, tmp_path: Path) ->
 def test_of_two_that_share_a_checkpoint_the_later_stops_and_nothing_is_lost(
     run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = document_writer.write_events
+    write = event_files.write_events
 
     def while_another_goes_on(*arguments: Any) -> Any:
         written = write(*arguments)
@@ -327,7 +327,7 @@ def test_a_streams_damaged_checkpoint_is_one_line_and_a_new_one_loses_nothing(
 def test_of_two_that_share_a_streams_checkpoint_the_later_stops_and_nothing_is_lost(
     stream: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = document_writer.write_events
+    write = event_files.write_events
 
     def while_another_does_the_same_batch(*arguments: Any) -> Any:
         written = write(*arguments)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tools.toolchain import find_browser
+from tools.node import find_browser
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "purchases-report.png"
 

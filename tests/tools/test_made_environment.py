@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyspark
 import pytest
@@ -15,7 +16,7 @@ SPARK = Path(pyspark.__file__).parent
 BARE = {"PATH": "/usr/bin:/bin"}
 
 
-def ran(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
+def ran(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, **options)
 
 

@@ -114,8 +114,8 @@ def test_the_package_declares_whatever_it_imports(library: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_pip_installs_a_package_that_knows_its_contracts_and_views(library: Path, tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path]
-    subprocess.run([*pip, library.parents[1]], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(tmp_path), str(library.parents[1])], check=True)
     asked = "from catlake.contracts import contract; from catlake.bedrock import view; print(contract.__file__); "
     asked += "contract.contract('compras_json'); view.view_statement('prod')"
     done = subprocess.run(
@@ -158,9 +158,13 @@ def test_a_zip_that_fits_its_checkout_or_has_none_is_used(library: Path, tmp_pat
     done = started(library, "from catlake.job import run_job; run_job(print)")
     assert done.stderr.startswith("--JOB_NAME is missing"), done.stderr
     done = subprocess.run(
-        [sys.executable, "-c", "import catlake"], env={"PYTHONPATH": str(library)}, capture_output=True, cwd="/"
+        [sys.executable, "-c", "import catlake"],
+        env={"PYTHONPATH": str(library)},
+        capture_output=True,
+        text=True,
+        cwd="/",
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_zip_that_was_cut_off_is_refused(library: Path, tmp_path: Path) -> None:

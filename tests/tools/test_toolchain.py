@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyspark
 import pytest
@@ -135,7 +136,7 @@ def test_a_company_mirror_that_is_down_is_one_line_too(tmp_path: Path, monkeypat
     )
     java = toolchain.find_java(os.environ) or toolchain.install_java()
     # Without Maven it is Ivy's turn; a cache that knows the jars already would not ask the mirror.
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Divy.default.ivy.user.dir={tmp_path / 'ivy'}")
     with pytest.raises(toolchain.ToolchainError, match=r"^java did not bring hadoop-aws[^\n]*127\.0\.0\.1:1"):
@@ -206,7 +207,8 @@ def test_spark_submit_reaches_s3_as_boto3_does(tmp_path: Path, s3: S3Server, sch
 def test_the_s3_jars_list_rename_and_upload_in_parts(spark: SparkSession, s3: S3Server, tmp_path: Path) -> None:
     s3.configure(spark)
     bucket = s3.bucket()
-    jvm, root = spark._jvm, f"s3a://{bucket}/folder"
+    jvm: Any = spark._jvm
+    root = f"s3a://{bucket}/folder"
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
     # 12 MB in parts of 5 MB: the smallest that S3 takes.
     hadoop.set("fs.s3a.multipart.size", "5M")
