@@ -112,7 +112,7 @@ class LibraryZip(Command):
 
 setup(
     name="catlake",
-    version="0.1.0",
+    version="0.2.0",
     description="AWS Glue jobs: conversations, token usage and purchases, from DynamoDB to a data lake",
     license="Apache-2.0",
     python_requires=">=3.11",
