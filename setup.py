@@ -6,6 +6,7 @@ deploy/sql/ and the environments.
 """
 
 import json
+import re
 import sys
 import tempfile
 import zipfile
@@ -18,6 +19,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 ZIP = ROOT / "dist" / "catlake.zip"
+VERSION = re.findall(r'__version__ = "(.+)"', (ROOT / "lib/catlake/__init__.py").read_text(encoding="utf-8"))[0]
 # The earliest moment that a zip can tell: with it, the same sources always give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 KINDS = {".py", ".json", ".sql", ".toml", ".jinja", ".css", ".js", ".sha256"}
@@ -112,7 +114,7 @@ class LibraryZip(Command):
 
 setup(
     name="catlake",
-    version="0.1.0",
+    version=VERSION,
     description="AWS Glue jobs: conversations, token usage and purchases, from DynamoDB to a data lake",
     license="Apache-2.0",
     python_requires=">=3.11",

@@ -2,6 +2,6 @@
 
 from catlake.runtime.package import refuse_stale_zip
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 refuse_stale_zip()

@@ -52,10 +52,10 @@ def folder_with(lake: Path, *names: str) -> Path:
 
 
 def rows(spark: SparkSession, *differing: dict[str, str | None], corrupt: str | None = None) -> DataFrame:
-    """Rows as `read` gives them, judged."""
+    """Rows as `read` gives them, checked."""
     schema = contract("normalized_conversations").text_struct.add(curate.CORRUPT, T.StringType())
     values = [tuple({**ROW, **each, curate.CORRUPT: corrupt}[name] for name in schema.names) for each in differing]
-    return spark.createDataFrame(values, schema).transform(curate.judged)
+    return spark.createDataFrame(values, schema).transform(curate.checked)
 
 
 # newest_normalized
@@ -116,7 +116,7 @@ def test_another_header_is_refused_and_shown(spark: SparkSession, tmp_path: Path
     assert str(error.value).endswith(f", not {HEADER}; normalize again")
 
 
-# judged
+# checked
 
 
 def test_rows_that_break_the_contract_are_told_which_rule(spark: SparkSession) -> None:
@@ -133,8 +133,8 @@ def test_rows_that_break_the_contract_are_told_which_rule(spark: SparkSession) -
         "broken json": {"conversacion_completa": '[{"from": "user", ]'},
         "other json": {"conversacion_completa": "[1, 2]"},
     }
-    judged = rows(spark, *({**row, "usuario_id": name} for name, row in broken.items()))
-    reasons = {row["usuario_id"]: row[curate.REASON] for row in judged.collect()}
+    checked = rows(spark, *({**row, "usuario_id": name} for name, row in broken.items()))
+    reasons = {row["usuario_id"]: row[curate.REASON] for row in checked.collect()}
     assert reasons == {
         "good": None,
         "undated": None,

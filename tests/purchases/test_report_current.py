@@ -46,8 +46,8 @@ def outcomes(spark: SparkSession, *purchases: list[dict[str, Any]]) -> list[list
     ]
     found: list[list[list[str]]] = []
     for given in (files, files[::-1]):
-        judged = {row["path"]: row["outcome"] for row in stored(spark, *given).transform(with_outcome).collect()}
-        in_order = iter([judged[each["path"]] for each in files])
+        checked = {row["path"]: row["outcome"] for row in stored(spark, *given).transform(with_outcome).collect()}
+        in_order = iter([checked[each["path"]] for each in files])
         found.append([[next(in_order) for _ in events] for events in purchases])
     assert found[0] == found[1]
     return found[0]

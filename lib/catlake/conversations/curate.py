@@ -41,7 +41,7 @@ def newest_normalized(run: Run, lake: Lake) -> str:
 
 
 def read(run: Run, lake: Lake, uri: str) -> DataFrame:
-    """The rows of a normalized CSV, all values as text; what is no row is in `_corrupt_record`.
+    """The rows of a normalized CSV, all values as text; a line that is no row is in `_corrupt_record`.
 
     Raises:
         ContractError: The header is not the contract's.
@@ -49,8 +49,8 @@ def read(run: Run, lake: Lake, uri: str) -> DataFrame:
     return read_rows(run.spark, lake, uri, contract(SOURCE), remedy=REMEDY)
 
 
-def judged(rows: DataFrame) -> DataFrame:
-    """Rows with their `messages`, and in `_reason` what is wrong with a row that must be quarantined."""
+def checked(rows: DataFrame) -> DataFrame:
+    """Rows with their `messages`; `_reason` says why a row is rejected, and is null for a good row."""
     return rows.withColumn("messages", F.from_json("conversacion_completa", _MESSAGES)).withColumn(
         REASON,
         F.coalesce(
@@ -62,7 +62,7 @@ def judged(rows: DataFrame) -> DataFrame:
 
 
 def rejected(rows: DataFrame, uri: str) -> DataFrame:
-    """The quarantined rows, as file, line (unknown), reason and raw text."""
+    """The rejected rows, as file, line (unknown), reason and raw text."""
     return rejected_rows(rows, uri, contract(SOURCE))
 
 
@@ -90,21 +90,21 @@ def with_tokens(rows: DataFrame) -> DataFrame:
     """Rows with `token_pregunta` and `token_respuesta` instead of `messages`."""
 
     def tokens_of(speaker: str) -> Column:
-        said = F.filter("messages", lambda message: message["from"] == speaker)
-        return token_count(F.transform(said, lambda message: message["text"]))
+        messages = F.filter("messages", lambda message: message["from"] == speaker)
+        return token_count(F.transform(messages, lambda message: message["text"]))
 
     return rows.withColumns({"token_pregunta": tokens_of("user"), "token_respuesta": tokens_of("bot")}).drop("messages")
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: read, judge, count tokens, write, balance, publish."""
+    """The whole job: read, check, count tokens, write, balance, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("read"):
         uri = newest_normalized(run, lake)
         record = verify(run, lake, uri, REMEDY)
         # One task reads a CSV whose rows may have many lines; all cores parse and count.
         partitions = PARTITIONS_A_CORE * run.spark.sparkContext.defaultParallelism
-        rows = read(run, lake, uri).repartition(partitions).transform(judged).persist(StorageLevel.DISK_ONLY)
+        rows = read(run, lake, uri).repartition(partitions).transform(checked).persist(StorageLevel.DISK_ONLY)
         counts = rows.agg(F.count(F.lit(1)), F.count(REASON)).first()
         read_count, quarantined = (counts[0], counts[1]) if counts else (0, 0)
         if record:
@@ -113,9 +113,9 @@ def curate(run: Run, lake: Lake) -> None:
         quarantine(run, lake, rows.transform(rejected, uri), PIPELINE)
     with run.step("write"):
         curated = rows.transform(typed).transform(with_tokens)
-        staged = lake.draft(curated, contract(DATASET), run.run_date)
-    run.report.settle(Balance(read=read_count, written={DATASET: staged.rows}, quarantined=quarantined))
-    publish(run, lake, staged)
+        draft = lake.draft(curated, contract(DATASET), run.run_date)
+    run.report.settle(Balance(read=read_count, written={DATASET: draft.rows}, quarantined=quarantined))
+    publish(run, lake, draft)
 
 
 def _first_day() -> Column:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from catlake.lake.aws import aws_errors
+from catlake.runtime.aws import aws_errors
 from catlake.runtime.errors import CatalogError, one_line
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from catlake.contracts.contract import Contract
 from catlake.lake import athena
-from catlake.lake.aws import aws_errors, client
+from catlake.runtime.aws import aws_errors, client
 from catlake.runtime.errors import CatalogError, one_line
 from catlake.runtime.files import S3_SCHEMES, joined
 

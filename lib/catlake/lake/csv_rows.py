@@ -1,4 +1,4 @@
-"""CSV files that come from outside the run: each row is read as text, and judged before it is believed."""
+"""Reads a CSV file that another job wrote: each row as text, with the reason why it is rejected, if it is."""
 
 from contextlib import closing
 
@@ -13,20 +13,20 @@ from catlake.runtime.errors import ContractError
 from catlake.runtime.files import literal
 
 REASON = "_reason"
-"""Why a row must be quarantined; null for good rows."""
+"""The column with the reason why a row is rejected; null for good rows."""
 
 CORRUPT = "_corrupt_record"
 
 
 def read_rows(spark: SparkSession, lake: Lake, uri: str, contract: Contract, remedy: str) -> DataFrame:
-    """The rows of a CSV, all values as text; what is no row is in `_corrupt_record`.
+    """The rows of a CSV, all values as text; a line that is no row is in `_corrupt_record`.
 
     Args:
         spark: The session.
-        lake: Where the file lies.
+        lake: The lake of the file.
         uri: The file.
-        contract: What it should hold.
-        remedy: What to do when it is another file, for the message.
+        contract: The contract of its rows.
+        remedy: The remedy in the message about a wrong header.
 
     Raises:
         ContractError: The header is not the contract's.
@@ -49,7 +49,7 @@ def reason(contract: Contract) -> Column:
 
 
 def rejected_rows(rows: DataFrame, uri: str, contract: Contract) -> DataFrame:
-    """The judged rows that must be quarantined, as file, line (unknown), reason and raw text."""
+    """The rejected rows, as file, line (unknown), reason and raw text."""
     values = F.to_json(F.struct(*contract.text_struct.names), {"ignoreNullFields": "false"})
     return rows.where(F.col(REASON).isNotNull()).select(
         F.lit(uri).alias("file"),
@@ -60,6 +60,6 @@ def rejected_rows(rows: DataFrame, uri: str, contract: Contract) -> DataFrame:
 
 
 def typed_rows(rows: DataFrame, contract: Contract) -> DataFrame:
-    """The good ones of judged rows, with the contract's types."""
+    """The good rows, with the contract's types."""
     good = rows.where(F.col(REASON).isNull())
     return good.select(*(F.col(field.name).cast(field.dataType).alias(field.name) for field in contract.struct))
