@@ -9,7 +9,8 @@ from moto import mock_aws
 from moto.moto_api import state_manager
 
 from catlake.bedrock.view import view_name, view_statement
-from catlake.lake import athena, aws
+from catlake.lake import athena
+from catlake.runtime import aws
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import CatalogError
 

@@ -72,7 +72,7 @@ def nothing() -> None:
 
 
 def kill_when(
-    script: str, place: Place, event: str, stage: str | None = None, then: Callable[[], None] = nothing, **more: object
+    script: str, place: Place, event: str, step: str | None = None, then: Callable[[], None] = nothing, **more: object
 ) -> None:
     """Starts a job by spark-submit and kills it and all its processes at a moment."""
     process = subprocess.Popen(
@@ -85,9 +85,9 @@ def kill_when(
     )
     try:
         seen = []
-        for each in events(process):
-            seen.append(each["event"])
-            if each["event"] == event and each.get("stage") == stage:
+        for line in events(process):
+            seen.append(line["event"])
+            if line["event"] == event and line.get("step") == step:
                 then()
                 break
         else:
@@ -99,11 +99,11 @@ def kill_when(
         process.stdout.close()
 
 
-def until_something_is_staged(place: Place) -> Callable[[], None]:
+def until_a_draft_is_written(place: Place) -> Callable[[], None]:
     def wait() -> None:
         deadline = time.monotonic() + 60
         while not place.names("_staging"):
-            assert time.monotonic() < deadline, "nothing was staged"
+            assert time.monotonic() < deadline, "no draft was written"
             time.sleep(0.002)
 
     return wait
@@ -114,13 +114,13 @@ def results(script: str, place: Place) -> dict[str, bytes]:
     return {name: found[name] for name in RESULTS[script]}
 
 
-def staged(place: Place, script: str) -> set[str]:
-    """The runs of a job that have something staged."""
+def drafts(place: Place, script: str) -> set[str]:
+    """The runs of a job that have drafts."""
     return {name.partition("/")[0] for name in place.names(f"_staging/{script}")}
 
 
 @pytest.mark.parametrize(
-    ("script", "event", "stage"),
+    ("script", "event", "step"),
     [
         (NORMALIZE, "step_started", "read"),
         (NORMALIZE, "step_started", "write"),
@@ -138,14 +138,14 @@ def test_a_killed_run_leaves_whole_results_and_the_next_gives_the_right_ones(
     monkeypatch: pytest.MonkeyPatch,
     script: str,
     event: str,
-    stage: str | None,
+    step: str | None,
 ) -> None:
     if isinstance(place, Bucket):
         request.getfixturevalue("s3").configure(request.getfixturevalue("spark"))
     packaged()
     given = prepared(script, place, tmp_path_factory.mktemp("work"))
-    kill_when(script, place, event, stage, until_something_is_staged(place) if stage == "write" else nothing, **given)
-    killed, left = results(script, place), staged(place, script)
+    kill_when(script, place, event, step, until_a_draft_is_written(place) if step == "write" else nothing, **given)
+    killed, left = results(script, place), drafts(place, script)
 
     assert run(script, place.root, **given).code == 0
     new = results(script, place)
@@ -155,12 +155,12 @@ def test_a_killed_run_leaves_whole_results_and_the_next_gives_the_right_ones(
     assert all(killed[name] in ([OLD, new[name]] if event in ("balance", "published") else [OLD]) for name in new)
     if event == "published":
         assert set(killed.values()) != {OLD}
-    if stage == "write":
+    if step == "write":
         assert len(left) == 1
     # What is young may belong to a run that is still going; a day later it cannot.
-    assert staged(place, script) == left
+    assert drafts(place, script) == left
     if left:
         monkeypatch.setattr(lakes, "ABANDONED_AFTER", timedelta())
         assert run(script, place.root, **given).code == 0
-        assert staged(place, script) == set()
+        assert drafts(place, script) == set()
         assert results(script, place) == new

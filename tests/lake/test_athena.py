@@ -7,7 +7,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from catlake.lake import athena, aws
+from catlake.lake import athena
+from catlake.runtime import aws
 from catlake.runtime.errors import CatalogError
 
 QUERY = "0b0b0b0b-0000-4000-8000-000000000001"
