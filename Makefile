@@ -31,7 +31,7 @@ ifeq ($(ORDER),random)
 PYTEST += --random-order
 endif
 
-# A Spark or a Python of the user's shell must not stand in for the one that is tested.
+# A Spark or a Python of the user's shell must not replace the one that is tested.
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .PHONY: help

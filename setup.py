@@ -20,7 +20,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 ZIP = ROOT / "dist" / "catlake.zip"
 VERSION = re.findall(r'__version__ = "(.+)"', (ROOT / "lib/catlake/__init__.py").read_text(encoding="utf-8"))[0]
-# The earliest moment that a zip can tell: with it, the same sources always give the same bytes.
+# The earliest time that a zip can hold: with it, the same sources always give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 KINDS = {".py", ".json", ".sql", ".toml", ".jinja", ".css", ".js", ".sha256"}
 """What the zip holds: modules, and the data and templates that they read."""

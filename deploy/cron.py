@@ -71,7 +71,7 @@ def earlier(expression: str, minutes: int) -> str:
 
 
 def _numbers(field: Field, text: str) -> set[int]:
-    """The numbers that a field stands for; none for `?` and the special forms, which depend on the month."""
+    """The numbers that a field means; none for `?` and the special forms, which depend on the month."""
     numbers: set[int] = set()
     for part in text.split(","):
         if re.fullmatch(field.special, part):

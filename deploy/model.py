@@ -34,7 +34,7 @@ class Access:
     Attributes:
         reads: Contracts of datasets that it reads.
         writes: Contracts of datasets that it publishes.
-        files: Keys of other files that it publishes; `*` stands for what a run chooses.
+        files: Keys of other files that it publishes; `*` is a part that a run chooses.
         quarantine: Its folder below `quarantine/`.
         owns: Arguments whose folders it also writes.
         athena: Whether it sends statements to Athena.

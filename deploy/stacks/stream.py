@@ -1,4 +1,4 @@
-"""The Kinesis stream with the changes of a DynamoDB table that exists already and is told to write into it."""
+"""The Kinesis stream with the changes of a DynamoDB table that exists already and gets it as its destination."""
 
 from __future__ import annotations
 

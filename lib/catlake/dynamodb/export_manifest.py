@@ -129,7 +129,7 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
     """An export with its data files, when all its manifests agree and every data file exists.
 
     Args:
-        files: Where it lies.
+        files: The files of its place.
         root: The folder that was searched; data files are looked up only there and in the export's own bucket.
         summary: Its summary, already verified.
         listed: All files below the root.

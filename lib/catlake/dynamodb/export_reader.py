@@ -70,7 +70,7 @@ def read_items(
 
     Args:
         spark: The session.
-        files: Where the export lies.
+        files: The files of its place.
         export: What `find_export` returned.
         schema: One field an attribute (`catlake.dynamodb.attribute`); only declared attributes are read.
         each_batch: A function that the reading task applies to the columns of `schema`, as lists of Python values,

@@ -146,7 +146,7 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
     one, and windows that end before it.
 
     Args:
-        files: Where the URI lies.
+        files: The files of its place.
         uri: An export's own folder, or any folder above exports of one table; their names and order do not matter.
         incremental: Whether incremental exports are wanted.
         allow_filtered: Whether exports that hold only a part of their table are accepted.
@@ -301,7 +301,7 @@ def _check_window(window: Summary, full: Summary) -> None:
     ids = [summary.fields["tableId"] for summary in (full, window) if summary.fields.get("tableId")]
     if len(set(ids)) > 1:
         raise ExportError(
-            f"{window.folder}: is of the table {window.table_arn} with the id {ids[1]}, but the newest full export is "
+            f"{window.folder}: belongs to the table {window.table_arn} with the id {ids[1]}, but the newest full export is "
             f"of one with the id {ids[0]}: the table was made again; export it in full"
         )
     view = window.fields.get("outputView")

@@ -34,7 +34,7 @@ def execute(
         statement: SQL; names without a database are those of `database`.
         database: The database that it runs in.
         work_group: The work group that pays and sets the limits.
-        log: Takes an event's name and its fields; told of every look.
+        log: Takes an event's name and its fields; called at every look.
         sleep: Waits for so many seconds.
 
     Returns:

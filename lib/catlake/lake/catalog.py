@@ -1,6 +1,6 @@
 """The catalog, by which others query what the jobs publish: its views and the partitions of its tables.
 
-The argument `--catalog` says which: AWS's (Athena and Glue), or none, where whoever starts the jobs keeps one.
+The argument `--catalog` says which: AWS's (Athena and Glue), or none, where the caller of the jobs keeps one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class AwsCatalog:
 
 
 class NoCatalog:
-    """Where jobs leave the catalog to whoever starts them."""
+    """Registers nothing: the caller of the jobs keeps a catalog, if there is one."""
 
     def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
         """Logs that no view is created."""

@@ -267,7 +267,7 @@ def _filled(where: str, value: str, words: Mapping[str, str]) -> str:
     for word in re.findall(r"\{(\w+)\}", value):
         if word not in words:
             hint = did_you_mean(word, words, f"use one of {', '.join(words)}")
-            raise ConfigurationError(f"{where}{value!r}: {{{word}}} stands for nothing; {hint}")
+            raise ConfigurationError(f"{where}{value!r}: {{{word}}} is no placeholder; {hint}")
     return re.sub(r"\{(\w+)\}", lambda match: words[match[1]], value)
 
 

@@ -95,7 +95,7 @@ class Files(Protocol):
 
 
 def files_for(spark: SparkSession, uri: str) -> Files:
-    """The files of the place where a URI lies.
+    """The files of the place of a URI.
 
     Args:
         spark: The session whose Hadoop settings (`fs.s3a.*`) hold the endpoint and the credentials.
