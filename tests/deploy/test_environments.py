@@ -218,7 +218,7 @@ def test_values_of_a_file_go_before_the_defaults_and_names_follow(tmp_path):
         ("[environment]\ndeployed = 1", r"deployed = 1: must be true or false"),
         ('[environment]\nstage = "pre-1"', r"stage = 'pre-1': must be lower-case letters and digits"),
         ('[names]\nbucket = "Mine"', r"bucket = 'Mine': must be a bucket's name"),
-        ('[names]\nbucket = "cat-{nme}"', r"\{nme\} stands for nothing; did you mean name\?"),
+        ('[names]\nbucket = "cat-{nme}"', r"\{nme\} is no placeholder; did you mean name\?"),
         ('[names]\nexisting = "data"', r"existing = 'data': must be a list of names"),
         ('[labels]\ncurrency = "usd"', r"currency = 'usd': must be a currency's three letters"),
         ('[labels]\nunnamed_user = " "', r"unnamed_user = ' ': must be a text"),

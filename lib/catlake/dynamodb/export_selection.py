@@ -301,8 +301,8 @@ def _check_window(window: Summary, full: Summary) -> None:
     ids = [summary.fields["tableId"] for summary in (full, window) if summary.fields.get("tableId")]
     if len(set(ids)) > 1:
         raise ExportError(
-            f"{window.folder}: belongs to the table {window.table_arn} with the id {ids[1]}, but the newest full export is "
-            f"of one with the id {ids[0]}: the table was made again; export it in full"
+            f"{window.folder}: belongs to the table {window.table_arn} with the id {ids[1]}, but the newest full "
+            f"export to one with the id {ids[0]}: the table was made again; export it in full"
         )
     view = window.fields.get("outputView")
     if view not in OUTPUT_VIEWS:
