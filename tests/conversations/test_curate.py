@@ -19,7 +19,8 @@ from tests.conversations.table import assert_rows
 
 HEADER = ",".join(contract("normalized_conversations").text_struct.names)
 TALK = json.dumps([{"conversacion": "C", "from": "user", "text": "hola", "timestamp": None}])
-ROW = {
+# A column that is not named here is empty, or 0 where it is required.
+ROW = {column.name: "0" if column.required else None for column in contract("normalized_conversations").columns} | {
     "usuario_id": "ana",
     "nombre": "Ana",
     "gerencia": "Legal",
@@ -54,7 +55,7 @@ def folder_with(lake: Path, *names: str) -> Path:
 def rows(spark: SparkSession, *differing: dict[str, str | None], corrupt: str | None = None) -> DataFrame:
     """Rows as `read` gives them, checked."""
     schema = contract("normalized_conversations").text_struct.add(curate.CORRUPT, T.StringType())
-    values = [tuple({**ROW, **each, curate.CORRUPT: corrupt}[name] for name in schema.names) for each in differing]
+    values = [tuple({**ROW, **row, curate.CORRUPT: corrupt}[name] for name in schema.names) for row in differing]
     return spark.createDataFrame(values, schema).transform(curate.checked)
 
 

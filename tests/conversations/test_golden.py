@@ -15,6 +15,7 @@ from catlake.conversations.curate import curate
 from catlake.conversations.normalize import normalize
 from catlake.runtime.run import Run
 from tests.conversations.test_cl100k_tokens import independent_count
+from tests.golden import assert_golden
 from tests.jobs.running import CSV, PARQUET, SAMPLE, SMALL, run_of, small_export
 
 
@@ -39,7 +40,7 @@ def small(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 def test_the_small_export_gives_the_csv_that_was_written_by_hand(small: tuple[Path, Run, Run]) -> None:
-    assert (small[0] / CSV).read_text(encoding="utf-8") == (SMALL / "data_20251120.csv").read_text(encoding="utf-8")
+    assert_golden((small[0] / CSV).read_bytes().decode(), "catia_small/data_20251120.csv")
 
 
 def test_the_small_export_gives_the_curated_rows_that_were_written_by_hand(small: tuple[Path, Run, Run]) -> None:

@@ -1,5 +1,7 @@
 """The jobs of the conversations pipeline as they are started, on a folder and on S3."""
 
+import csv
+import io
 import json
 import threading
 from pathlib import Path
@@ -206,8 +208,12 @@ def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: RunScript
     text = (SMALL / "data_20251120.csv").read_text(encoding="utf-8")
     path = tmp_path / CSV
     path.parent.mkdir(parents=True)
-    broken = "too,few,fields\n" + "zoe,Zoe,A,B,,0,[],[],0,,,\n" + "zara,Zara,A,B,,1,[{],[],0,,,\n"
-    path.write_text(text + broken, encoding="utf-8")
+    *_, row = csv.DictReader(io.StringIO(text))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text + "too,few,fields\n")
+        writer = csv.DictWriter(stream, row, lineterminator="\n")
+        writer.writerow(row | {"usuario_id": "zoe", "numero_conversaciones": "0"})
+        writer.writerow(row | {"usuario_id": "zara", "conversacion_completa": "[{]"})
     done = run(CURATE, tmp_path, max_quarantined=3)
     assert done.code == 0, done.stderr
     assert done.event("quarantined")["reasons"] == {
