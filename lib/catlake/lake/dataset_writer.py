@@ -89,10 +89,10 @@ def write_dataset(spark: SparkSession, rows: DataFrame, contract: Contract, file
         ContractError: The rows are not the contract's, or break one of its rules.
     """
     ordered = contract.conform(rows).repartition(1).sortWithinPartitions(*contract.sort_columns)
-    if contract.format == "csv":
-        # The rules are checked on the texts that go to the file.
-        ordered = ordered.select(*(F.col(name).cast("string").alias(name) for name in contract.struct.names))
+    # Checked before they become texts: a rule that adds two numbers means numbers.
     checked = ordered.withColumn(_VIOLATIONS, contract.violations())
+    if contract.format == "csv":
+        checked = checked.withColumns({name: F.col(name).cast("string") for name in contract.struct.names})
     task = _WriteTask(contract, files, folder)
     with _small_batches(spark):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
