@@ -46,7 +46,7 @@ class DeploymentError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class NightlyExport:
     """An export that starts by itself: of a DynamoDB table, into a folder of the lake, before a workflow."""
 
     workflow: str
@@ -102,10 +102,10 @@ class Deployment:
         return (self.env.database, self.env.purchases_database)
 
     @property
-    def exports(self) -> tuple[Export, ...]:
+    def exports(self) -> tuple[NightlyExport, ...]:
         """The exports that the workflows with a schedule need."""
         return tuple(
-            Export(
+            NightlyExport(
                 workflow=name,
                 job=job.name,
                 table=getattr(self.env, SOURCES[job.module]),

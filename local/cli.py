@@ -25,7 +25,7 @@ from local.display import display, summary
 from local.duckdb_catalog import CATALOG, SQL, opened, placed, quoted, tables
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
 from local.registration import Registration
-from local.workflow_run import Ending, Report, WorkflowRun
+from local.workflow_run import Ending, OnEvent, WorkflowRun
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = Path(sys.executable)
@@ -54,7 +54,7 @@ def run_workflow(workflow: Workflow, environment: Environment, lake: Path, runne
     """Run a workflow with progress and summary on stdout; returns the exit code."""
     registration = Registration(lake, environment)
 
-    def start(member: Job | Crawler, report: Report) -> Ending:
+    def start(member: Job | Crawler, report: OnEvent) -> Ending:
         return registration.crawl(member) if isinstance(member, Crawler) else runner.run(member, report)
 
     run = WorkflowRun(workflow, start, runner.stop)

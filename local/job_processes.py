@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.model import Job
-from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, Report
+from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnEvent
 
 GRACE = 10.0
 """Seconds that a job has to end by itself before it is killed."""
@@ -55,7 +55,7 @@ class ProcessRunner:
         self._lock = threading.Lock()
         self._stopping = False
 
-    def run(self, job: Job, report: Report) -> Ending:
+    def run(self, job: Job, report: OnEvent) -> Ending:
         """Run a job to its end, its timeout or `stop`; hand each event to `report` as it comes."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{job.name}.log"
@@ -120,7 +120,7 @@ class ProcessRunner:
 class _Output:
     """Reads a log as it grows; keeps what explains how the job ended."""
 
-    def __init__(self, log: Path, report: Report) -> None:
+    def __init__(self, log: Path, report: OnEvent) -> None:
         self.run: str | None = None
         self.error: str | None = None
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)

@@ -26,7 +26,7 @@ TICK = 0.2
 Event = Mapping[str, Any]
 """One JSON line that a job printed."""
 
-Report = Callable[[Event], None]
+OnEvent = Callable[[Event], None]
 """Takes each event of a job as it comes."""
 
 
@@ -72,7 +72,7 @@ class WorkflowRun:
     """One run of a workflow."""
 
     workflow: Workflow
-    start: Callable[[Job | Crawler, Report], Ending]
+    start: Callable[[Job | Crawler, OnEvent], Ending]
     stop: Callable[[], None] = lambda: None
     listener: Listener = field(default_factory=Listener)
     members: dict[str, Member] = field(init=False)

@@ -13,7 +13,7 @@ from deploy.model import Job
 RUNS_SEARCHED = 20
 """So many of the newest runs are searched for the one that published a dataset."""
 
-Summary = Mapping[str, Any]
+RunSummary = Mapping[str, Any]
 
 
 class Summaries:
@@ -23,7 +23,7 @@ class Summaries:
         self._s3 = s3
         self._keys, self._summary = cache(self._list_keys), cache(self._read_summary)
 
-    def newest(self, job: Job) -> tuple[str, Summary] | None:
+    def newest(self, job: Job) -> tuple[str, RunSummary] | None:
         """The URI and the content of a job's newest summary; of a streaming job, the counts of its newest stream."""
         return next(self._newest_first(job), None)
 
@@ -37,7 +37,7 @@ class Summaries:
                     return int(output["rows"])
         return None
 
-    def _newest_first(self, job: Job) -> Iterator[tuple[str, Summary]]:
+    def _newest_first(self, job: Job) -> Iterator[tuple[str, RunSummary]]:
         bucket = job.arguments["--lake_uri"].removeprefix("s3://")
         folder = f"runs/{job.name}/streams/" if job.streaming else f"runs/{job.name}/"
         for key in self._keys(bucket, folder)[:RUNS_SEARCHED]:
@@ -49,7 +49,7 @@ class Summaries:
         # S3 has whole seconds only: within a second the names decide.
         return [key for _, key in sorted(((file["LastModified"], file["Key"]) for file in files), reverse=True)]
 
-    def _read_summary(self, bucket: str, key: str) -> Summary:
+    def _read_summary(self, bucket: str, key: str) -> RunSummary:
         content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         try:
             summary = json.loads(content)

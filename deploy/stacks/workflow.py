@@ -11,7 +11,7 @@ from aws_cdk.aws_glue import CfnCrawler, CfnJob, CfnTrigger, CfnWorkflow
 from constructs import Construct
 
 from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
-from deploy.deployment import Deployment, Export
+from deploy.deployment import Deployment, NightlyExport
 from deploy.glue_arguments import GLUE_ARGUMENTS
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
@@ -140,7 +140,7 @@ class WorkflowStack(Stack):
             log_group(self, f"Log-{job.name}-{kind}", f"{prefix}/{kind}", self._deployment.env.log_days, self._log_key)
         return prefix
 
-    def _export(self, export: Export) -> None:
+    def _export(self, export: NightlyExport) -> None:
         """Adds a schedule that starts an export: EventBridge calls DynamoDB directly, and nothing waits for it."""
         deployment = self._deployment
         group = scheduler.CfnScheduleGroup(self, "Exports", name=deployment.env.resource(f"{export.workflow}-exports"))

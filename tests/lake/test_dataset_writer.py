@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import Contract
-from catlake.lake.dataset_writer import DigestingStream, ParquetFile, UniqueValues, Written, write_dataset
+from catlake.lake.dataset_writer import DatasetFile, DigestingStream, ParquetFile, UniqueValues, write_dataset
 from catlake.runtime.errors import ContractError
 from catlake.runtime.files import LocalFiles
 from tests.contracts.songs import CSV_ROW, SONGS, SONGS_CSV, song_rows
@@ -23,7 +23,7 @@ from tests.contracts.test_contract import DATASETS, Broken
 BOTH = pytest.mark.parametrize("contract", [SONGS_CSV, SONGS], ids=["csv", "parquet"])
 
 
-def written(spark: SparkSession, rows: DataFrame, contract: Contract, folder: Path) -> Written:
+def written(spark: SparkSession, rows: DataFrame, contract: Contract, folder: Path) -> DatasetFile:
     return write_dataset(spark, rows, contract, LocalFiles(), str(folder))
 
 

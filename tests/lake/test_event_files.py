@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.lake.event_files import CONFLICT, EVENT_FILES, MOST_REASONS, OTHER_REASONS, Written, write_events
+from catlake.lake.event_files import CONFLICT, EVENT_FILES, MOST_REASONS, OTHER_REASONS, EventCounts, write_events
 from catlake.runtime.files import Files, LocalFiles, files_for
 from tests.s3 import S3Server
 
@@ -35,7 +35,7 @@ class Tree:
     def __init__(self, spark: SparkSession, files: Files, root: str) -> None:
         self._spark, self.files, self.root = spark, files, root
 
-    def write(self, *events: Event, batch: str = "batch-0", tasks: int = 2) -> Written:
+    def write(self, *events: Event, batch: str = "batch-0", tasks: int = 2) -> EventCounts:
         rows = self._spark.createDataFrame(list(events), EVENT_FILES).repartition(tasks)
         return write_events(
             rows, unchanged, unchanged, self.files, f"{self.root}/lake", f"{self.root}/quarantine", batch
@@ -95,7 +95,7 @@ def test_of_events_with_one_name_the_same_wins_in_any_order(spark: SparkSession,
     tree = Tree(spark, LocalFiles(), str(tmp_path))
     in_order = [[event(f"a/{name}.json", order[turn]) for name, order in enumerate(ORDERS)] for turn in range(3)]
     parts = [list(chain(*in_order))] if batches == 1 else in_order
-    done = Written()
+    done = EventCounts()
     for number, part in enumerate(parts):
         done.add(tree.write(*part, batch=f"batch-{number}"))
     assert tree.below("lake") == {f"a/{name}.json": '{"total":1}' for name in range(len(ORDERS))}

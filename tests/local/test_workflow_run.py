@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from deploy.model import Access, Crawler, Job, Trigger, Workflow
-from local.workflow_run import Ending, Event, Listener, Member, Report, WorkflowRun
+from local.workflow_run import Ending, Event, Listener, Member, OnEvent, WorkflowRun
 
 CRAWLER = Crawler(name="crawler", database="db", contract="curated_conversations")
 
@@ -25,10 +25,10 @@ def workflow(*triggers: Trigger) -> Workflow:
     return Workflow(name="w", triggers=triggers, jobs=jobs, crawlers=(CRAWLER,) if CRAWLER.name in names else ())
 
 
-def scripted(started: list[str], **states: str) -> Callable[[Job | Crawler, Report], Ending]:
+def scripted(started: list[str], **states: str) -> Callable[[Job | Crawler, OnEvent], Ending]:
     """Ends each job in the state given for it (default: SUCCEEDED)."""
 
-    def start(item: Job | Crawler, report: Report) -> Ending:
+    def start(item: Job | Crawler, report: OnEvent) -> Ending:
         started.append(item.name)
         report({"event": "run_started"})
         state = states.get(item.name, "SUCCEEDED")
@@ -74,7 +74,7 @@ def test_a_job_that_waits_for_two_needs_both() -> None:
 def test_independent_jobs_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=5)
 
-    def start(item: Job | Crawler, report: Report) -> Ending:
+    def start(item: Job | Crawler, report: OnEvent) -> Ending:
         meeting.wait()  # neither passes alone
         return Ending("SUCCEEDED")
 
@@ -84,7 +84,7 @@ def test_independent_jobs_run_at_once() -> None:
 
 
 def test_a_job_that_cannot_be_started_has_failed_with_the_reason() -> None:
-    def start(item: Job | Crawler, report: Report) -> Ending:
+    def start(item: Job | Crawler, report: OnEvent) -> Ending:
         raise OSError("disk full")
 
     run = WorkflowRun(workflow(begin("a")), start)
@@ -109,7 +109,7 @@ def test_a_listener_hears_every_state_and_event_in_order() -> None:
 def test_an_interrupt_stops_the_jobs_and_settles_every_state() -> None:
     stopped = threading.Event()
 
-    def start(item: Job | Crawler, report: Report) -> Ending:
+    def start(item: Job | Crawler, report: OnEvent) -> Ending:
         stopped.wait(10)
         return Ending("STOPPED", "stopped")
 

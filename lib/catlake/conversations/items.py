@@ -129,9 +129,9 @@ def flat(
         for message in messages or ()
         if message is not None
     ]
-    given = [each for each in feedback or () if each is not None]
+    given = [entry for entry in feedback or () if entry is not None]
     raw = [text for text in raw_feedback or () if text is not None]
-    types = [(trimmed(each["type"]) or "").lower() for each in given]
+    types = [(trimmed(entry["type"]) or "").lower() for entry in given]
     return (
         None if pk is None else user_id(pk),
         created,
@@ -146,8 +146,8 @@ def flat(
         ",".join(raw),
         types.count("like"),
         types.count("dislike"),
-        _texts(each["comment"] for each in given),
-        _texts(each["option"] for each in given),
+        _texts(entry["comment"] for entry in given),
+        _texts(entry["option"] for entry in given),
     )
 
 

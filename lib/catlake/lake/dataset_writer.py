@@ -57,7 +57,7 @@ _WRITTEN = T.StructType(
 
 
 @dataclass(frozen=True)
-class Written:
+class DatasetFile:
     """A file that is written and keeps its contract.
 
     Attributes:
@@ -75,7 +75,7 @@ class Written:
     totals: dict[str, int]
 
 
-def write_dataset(spark: SparkSession, rows: DataFrame, contract: Contract, files: Files, folder: str) -> Written:
+def write_dataset(spark: SparkSession, rows: DataFrame, contract: Contract, files: Files, folder: str) -> DatasetFile:
     """Writes a dataset as one file in the order of its contract.
 
     Args:
@@ -104,7 +104,7 @@ def write_dataset(spark: SparkSession, rows: DataFrame, contract: Contract, file
             f"{contract.name} would break its contract ({broken}); nothing is published; "
             "this is a defect of catlake or of the contract: report it with this line"
         )
-    return Written(**{**written, "totals": dict(written["totals"])})
+    return DatasetFile(**{**written, "totals": dict(written["totals"])})
 
 
 @contextmanager

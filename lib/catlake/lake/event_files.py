@@ -62,7 +62,7 @@ _RESULT = T.StructType(
 
 
 @dataclass
-class Written:
+class EventCounts:
     """What became of some events.
 
     Attributes:
@@ -91,7 +91,7 @@ class Written:
         # Reasons quote the events: there may be as many as those.
         self.reasons[reason if reason in self.reasons or len(self.reasons) < MOST_REASONS else OTHER_REASONS] += count
 
-    def add(self, other: "Written") -> None:
+    def add(self, other: "EventCounts") -> None:
         """Counts what became of further events."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -102,7 +102,7 @@ class Written:
 
 def write_events(
     source: DataFrame, read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str, batch: str
-) -> Written:
+) -> EventCounts:
     """Writes the files of events, and quarantines events that have none, in parallel and in one pass.
 
     All steps run in one Python process for each task: between them, nothing goes back to Spark.
@@ -118,11 +118,11 @@ def write_events(
     """
     # A source may give other records when it is read a second time, so what a conflict needs of the first is kept.
     results = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
-    total = Written()
+    total = EventCounts()
     try:
         for row in results.select(*_COUNTS, "reasons", "folders").collect():
             counts = {name: row[name] for name in _COUNTS}
-            total.add(Written(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
+            total.add(EventCounts(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
         if total.conflicts:
             _settle_conflicts(results, files, root, joined(quarantine, "conflicts"))
     finally:
@@ -158,10 +158,10 @@ def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str,
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         task = context.partitionId() if context else 0
-        taken = Written()
+        taken = EventCounts()
         with lean_worker():
             for number, batch in enumerate(decode(_counted(read(iter(batches)), taken))):
-                done, taken.read = Written(taken.read), 0
+                done, taken.read = EventCounts(taken.read), 0
                 rows = batch.to_pylist()
                 _quarantine(files, joined(quarantine, f"{task:05}-{number:05}.json"), rows, done)
                 conflicts = _create(files, root, rows, done)
@@ -172,14 +172,14 @@ def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str,
     return write
 
 
-def _counted(batches: Iterator[pa.RecordBatch], taken: Written) -> Iterator[pa.RecordBatch]:
+def _counted(batches: Iterator[pa.RecordBatch], taken: EventCounts) -> Iterator[pa.RecordBatch]:
     # Before anything is made of them: the balance compares this count with what was written.
     for batch in batches:
         taken.read += batch.num_rows
         yield batch
 
 
-def _quarantine(files: Files, uri: str, rows: Sequence[dict[str, Any]], done: Written) -> None:
+def _quarantine(files: Files, uri: str, rows: Sequence[dict[str, Any]], done: EventCounts) -> None:
     rejected = [row for row in rows if row["reason"] is not None]
     if rejected:
         files.write(uri, b"".join(_rejected(row["file"], row["line"], row["reason"], row["raw"]) for row in rejected))
@@ -187,7 +187,7 @@ def _quarantine(files: Files, uri: str, rows: Sequence[dict[str, Any]], done: Wr
         done.reject(row["reason"])
 
 
-def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: Written) -> Sequence[dict[str, Any]]:
+def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: EventCounts) -> Sequence[dict[str, Any]]:
     """Creates the files of events; returns the events whose name has another content."""
 
     def create(event: dict[str, Any]) -> tuple[bool, bool]:
@@ -215,7 +215,7 @@ def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: Writt
     return conflicts
 
 
-def _result(done: Written, conflicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _result(done: EventCounts, conflicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     counts = {name: getattr(done, name) for name in _COUNTS}
     return {**counts, "reasons": list(done.reasons.items()), "folders": sorted(done.folders), "contents": conflicts}
 

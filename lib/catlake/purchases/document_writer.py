@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
 from catlake.lake.catalog import Partition, catalog
-from catlake.lake.event_files import BatchFunction, Written, write_events
+from catlake.lake.event_files import BatchFunction, EventCounts, write_events
 from catlake.purchases.event_document import DATASET, DocumentSettings, decoder
 from catlake.purchases.stream_counts import StreamCounts
 from catlake.runtime.balance import Balance
@@ -37,7 +37,7 @@ class DocumentWriter:
         database = run.environment.purchases_database
         self._partitions = catalog(run.arguments["catalog"]).partitions(contract(DATASET), database, lake.uri)
         self._counts: StreamCounts | None = None
-        self.total = Written()
+        self.total = EventCounts()
 
     @property
     def must_stop(self) -> bool:

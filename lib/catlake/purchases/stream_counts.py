@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from catlake.lake import Lake
-from catlake.lake.event_files import Written
+from catlake.lake.event_files import EventCounts
 
 
 class StreamCounts:
@@ -23,7 +23,7 @@ class StreamCounts:
         except FileNotFoundError:
             self._state = {"batch": None, "total": {"read": 0, "written": 0, "quarantined": 0}}
 
-    def batch_done(self, number: int, written: Written) -> None:
+    def batch_done(self, number: int, written: EventCounts) -> None:
         """Counts a batch that is written, in place of an earlier attempt at it."""
         last = {"read": written.read, "written": written.written, "quarantined": written.quarantined}
         before = self._state["before" if number == self._state["batch"] else "total"]
