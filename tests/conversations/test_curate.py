@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations import curate
 from catlake.lake import Lake
+from catlake.lake.csv_rows import read_checked
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
@@ -112,7 +113,8 @@ def test_another_header_is_refused_and_shown(spark: SparkSession, tmp_path: Path
     file = folder_with(tmp_path) / "data_20251120.csv"
     file.write_text(header + "\nana,Ana\n", encoding="utf-8", newline="")
     with pytest.raises(ContractError) as error:
-        curate.read(*a_run(spark, tmp_path), str(file))
+        run, lake = a_run(spark, tmp_path)
+        read_checked(run, lake, str(file), contract("normalized_conversations"), curate.checked, curate.REMEDY)
     assert str(error.value).startswith(f"{file}: its header is ")
     assert str(error.value).endswith(f", not {HEADER}; normalize again")
 

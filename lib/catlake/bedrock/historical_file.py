@@ -7,8 +7,7 @@ from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.csv_rows import REASON, read_rows, reason, rejected_rows, typed_rows
-from catlake.lake.publish import verify
+from catlake.lake.csv_rows import REASON, read_checked, reason, rejected_rows, typed_rows
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 
@@ -50,18 +49,17 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         run.log("historical_missing", uri=uri)
         return HistoricalFile(run.spark.createDataFrame([], contract("tokens_table_consolidated").struct))
     run.report.read_from("historical_csv", uri)
-    record = verify(run, lake, uri, REMEDY)
-    rows = read_rows(run.spark, lake, uri, dataset, REMEDY)
-    checked = rows.withColumn(REASON, F.coalesce(reason(dataset), _wrong_date())).persist()
-    read, quarantined = checked.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
-    if record:
-        record.refuse_other_rows(uri, read, REMEDY)
+    checked = read_checked(run, lake, uri, dataset, _checked, REMEDY)
     return HistoricalFile(
-        typed_rows(checked, dataset).withColumn("create_date", _create_date()),
-        read,
-        quarantined,
-        rejected_rows(checked, uri, dataset) if quarantined else None,
+        typed_rows(checked.rows, dataset).withColumn("create_date", _create_date()),
+        checked.read,
+        checked.rejected,
+        rejected_rows(checked.rows, uri, dataset) if checked.rejected else None,
     )
+
+
+def _checked(rows: DataFrame) -> DataFrame:
+    return rows.withColumn(REASON, F.coalesce(reason(contract(DATASET)), _wrong_date()))
 
 
 def _create_date() -> Column:

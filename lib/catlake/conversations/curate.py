@@ -2,13 +2,12 @@
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
 from catlake.lake import Lake
-from catlake.lake.csv_rows import CORRUPT, REASON, read_rows, reason, rejected_rows
-from catlake.lake.publish import publish, quarantine, verify
+from catlake.lake.csv_rows import CORRUPT, REASON, read_checked, reason, rejected_rows
+from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -38,15 +37,6 @@ def newest_normalized(run: Run, lake: Lake) -> str:
         )
     run.report.read_from("normalized_csv", newest.uri, bytes=newest.size)
     return newest.uri
-
-
-def read(run: Run, lake: Lake, uri: str) -> DataFrame:
-    """The rows of a normalized CSV, all values as text; a line that is no row is in `_corrupt_record`.
-
-    Raises:
-        ContractError: The header is not the contract's.
-    """
-    return read_rows(run.spark, lake, uri, contract(SOURCE), remedy=REMEDY)
 
 
 def checked(rows: DataFrame) -> DataFrame:
@@ -101,20 +91,17 @@ def curate(run: Run, lake: Lake) -> None:
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("read"):
         uri = newest_normalized(run, lake)
-        record = verify(run, lake, uri, REMEDY)
-        # One task reads a CSV whose rows may have many lines; all cores parse and count.
+        # One task reads a CSV whose rows may have many lines; all cores check them.
         partitions = PARTITIONS_A_CORE * run.spark.sparkContext.defaultParallelism
-        rows = read(run, lake, uri).repartition(partitions).transform(checked).persist(StorageLevel.DISK_ONLY)
-        counts = rows.agg(F.count(F.lit(1)), F.count(REASON)).first()
-        read_count, quarantined = (counts[0], counts[1]) if counts else (0, 0)
-        if record:
-            record.refuse_other_rows(uri, read_count, REMEDY)
-    if quarantined:
-        quarantine(run, lake, rows.transform(rejected, uri), PIPELINE)
+        source = read_checked(
+            run, lake, uri, contract(SOURCE), lambda rows: rows.repartition(partitions).transform(checked), REMEDY
+        )
+    if source.rejected:
+        quarantine(run, lake, source.rows.transform(rejected, uri), PIPELINE)
     with run.step("write"):
-        curated = rows.transform(typed).transform(with_tokens)
+        curated = source.rows.transform(typed).transform(with_tokens)
         draft = lake.draft(curated, contract(DATASET), run.run_date)
-    run.report.settle(Balance(read=read_count, written={DATASET: draft.rows}, quarantined=quarantined))
+    run.report.settle(Balance(read=source.read, written={DATASET: draft.rows}, quarantined=source.rejected))
     publish(run, lake, draft)
 
 

@@ -1,21 +1,61 @@
 """Reads a CSV file that another job wrote: each row as text, with the reason why it is rejected, if it is."""
 
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import Contract
 from catlake.lake import csv
 from catlake.lake.lake import Lake
+from catlake.lake.publish import verify
 from catlake.runtime.errors import ContractError
 from catlake.runtime.files import literal
+from catlake.runtime.run import Run
 
 REASON = "_reason"
 """The column with the reason why a row is rejected; null for good rows."""
 
 CORRUPT = "_corrupt_record"
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """The rows of a CSV with their `_reason`, parsed once; how many there are, and how many are rejected."""
+
+    rows: DataFrame
+    read: int
+    rejected: int
+
+
+def read_checked(
+    run: Run, lake: Lake, uri: str, contract: Contract, check: Callable[[DataFrame], DataFrame], remedy: str
+) -> CheckedRows:
+    """Reads a CSV that another job published, whole and as its record describes it.
+
+    Args:
+        run: The run.
+        lake: The lake of the file.
+        uri: The file.
+        contract: The contract of its rows.
+        check: Adds `_reason` to the rows of `read_rows`.
+        remedy: The remedy in the messages about another file.
+
+    Raises:
+        StoreError: The file is not what was published.
+        ContractError: The header is not the contract's.
+    """
+    record = verify(run, lake, uri, remedy)
+    # On the disk, so that the memory that a run takes does not grow with its input.
+    rows = read_rows(run.spark, lake, uri, contract, remedy).transform(check).persist(StorageLevel.DISK_ONLY)
+    read, rejected = rows.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
+    if record:
+        record.refuse_other_rows(uri, read, remedy)
+    return CheckedRows(rows, read, rejected)
 
 
 def read_rows(spark: SparkSession, lake: Lake, uri: str, contract: Contract, remedy: str) -> DataFrame:
