@@ -190,11 +190,6 @@ class Workflow:
         return (*self.jobs, *self.crawlers)
 
     @property
-    def conditional(self) -> tuple[Trigger, ...]:
-        """The triggers that wait for jobs or crawlers of this run."""
-        return tuple(trigger for trigger in self.triggers if trigger.type == CONDITIONAL)
-
-    @property
     def predecessors(self) -> dict[str, tuple[str, ...]]:
         """By job or crawler, the ones that must succeed before it starts."""
         return {name: trigger.after for trigger in self.triggers for name in trigger.starts}

@@ -40,7 +40,10 @@ def graph(flow: Workflow):
 
 def test_the_base_workflow_of_these_tests_is_valid():
     flow = workflow(start("a"), after("a", "b", "c"), crawlers=[CRAWLER])
-    assert (flow.start.name, [trigger.name for trigger in flow.conditional]) == ("start", ["after-a"])
+    assert (flow.start.name, [trigger.name for trigger in flow.triggers if trigger.type == "CONDITIONAL"]) == (
+        "start",
+        ["after-a"],
+    )
     assert flow.predecessors == {"a": (), "b": ("a",), "c": ("a",)}
 
 
