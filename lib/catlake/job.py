@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
         run = _start(parse_arguments(arguments, sys.argv))
         lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
         _quiet_py4j()
+        _leave_ctrl_c_to_python(run.spark)
         with _glue_job(run), lake.staging():
             run.log("run_started", arguments=dict(run.arguments), environment=run.environment.name)
             main(run, lake)
@@ -53,6 +54,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             traceback.print_exc()
             message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
         _fail(run, lake, message)
+        if run and isinstance(error, KeyboardInterrupt):
+            _silence_jvm(run.spark)
         # Python prints a text as exit code to stderr and ends with code 1; Glue's console shows it.
         raise SystemExit(message) from None
 
@@ -78,13 +81,27 @@ def _quiet_py4j() -> None:
     # It logs a stack trace of its own, some as the root, for every error that reaches us anyway.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_is_not_from_py4j)
-    if threading.current_thread() is threading.main_thread():
-        # PySpark's handler of Ctrl-C asks the JVM, which the same Ctrl-C ends.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_not_from_py4j(record: logging.LogRecord) -> bool:
     return "py4j" not in record.pathname
+
+
+def _leave_ctrl_c_to_python(spark: SparkSession) -> None:
+    """Makes Ctrl-C an exception here, and nothing in the JVM: it would stop in the middle of its work, with traces."""
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's own handler asks the JVM first.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        jvm: Any = spark.sparkContext._jvm
+        jvm.sun.misc.Signal.handle(jvm.sun.misc.Signal("INT"), jvm.sun.misc.SignalHandler.SIG_IGN)
+
+
+def _silence_jvm(spark: SparkSession) -> None:
+    """Keeps what the JVM prints while it stops its unfinished work from hiding the message, which is the last line."""
+    with suppress(Exception):  # the JVM may be the thing that failed
+        jvm: Any = spark.sparkContext._jvm
+        spark.sparkContext.setLogLevel("OFF")
+        jvm.System.setErr(jvm.java.io.PrintStream(jvm.java.io.OutputStream.nullOutputStream()))
 
 
 @contextmanager

@@ -72,7 +72,9 @@ def test_two_at_once_end_with_one_line_and_ctrl_c_too_and_no_event_is_lost(tmp_p
         assert loser.error().startswith(f"{tmp_path}/checkpoint: another ingest uses this checkpoint; let it end, or ")
         os.killpg(winner.process.pid, signal.SIGINT)
         assert winner.process.wait(60) != 0
-        assert winner.told() == [winner.error()] == ["interrupted; nothing more is published; run the job again"]
+        # Spark may report first that the same Ctrl-C ended its Python workers.
+        assert winner.told()[-1] == winner.error() == "interrupted; nothing more is published; run the job again"
+        assert winner.told().count(winner.error()) == 1
     finally:
         for stream in streams:
             if stream.process.poll() is None:
