@@ -32,8 +32,7 @@ class WorkflowStack(Stack):
         workflow = deployment.workflows[name]
         tag_stack(self, workflow.tags)
         members = [self._workflow(workflow), *map(self._job, workflow.jobs), *map(self._crawler, workflow.crawlers)]
-        for trigger in workflow.triggers:
-            self._trigger(trigger, workflow, members)
+        self._triggers(workflow, members)
         for export in deployment.exports:
             if export.workflow == name:
                 self._export(export)
@@ -108,10 +107,22 @@ class WorkflowStack(Stack):
         )
         return resource
 
-    def _trigger(self, trigger: Trigger, workflow: Workflow, members: Iterable[CfnResource]) -> None:
+    def _triggers(self, workflow: Workflow, members: list[CfnResource]) -> None:
+        """Adds the triggers, one after the other: Glue refuses a change of a workflow during another one.
+
+        Its answer is "Workflow … was modified while adding trigger …" (terraform-provider-aws, issue 34530).
+        """
+        before = members
+        for trigger in workflow.triggers:
+            created = self._trigger(trigger, workflow)
+            for resource in before:
+                created.add_resource_dependency(resource)
+            before = [*members, created]
+
+    def _trigger(self, trigger: Trigger, workflow: Workflow) -> CfnTrigger:
         crawlers = {crawler.name for crawler in workflow.crawlers}
         action = CfnTrigger.ActionProperty
-        created = CfnTrigger(
+        return CfnTrigger(
             self,
             f"Trigger-{trigger.name}",
             name=trigger.name,
@@ -130,8 +141,6 @@ class WorkflowStack(Stack):
             # Without it Glue creates these two inactive; the other types refuse the option.
             start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
         )
-        for member in members:
-            created.add_resource_dependency(member)
 
     def _log_groups(self, job: Job) -> str:
         """Adds the log groups of a job and returns the prefix of their names."""
