@@ -89,7 +89,7 @@ def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
         *_argument_grants(job),
         *(_athena_grants(deployed) if job.access.athena else ()),
         *(_partition_grants(job, deployed) if job.access.partitions else ()),
-        _logs(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
+        log_grant(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
         METRICS,
     )
 
@@ -111,7 +111,7 @@ def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
             resources=_tables(crawler.database, crawler.table),
             why="its one table, by name",
         ),
-        _logs(CRAWLER_LOGS),
+        log_grant(CRAWLER_LOGS),
         METRICS,
     )
 
@@ -269,7 +269,8 @@ def _s3(
     )
 
 
-def _logs(*groups: str) -> Grant:
+def log_grant(*groups: str) -> Grant:
+    """To write into log groups."""
     return Grant(
         name="Log",
         actions=LOG,

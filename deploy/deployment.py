@@ -28,14 +28,19 @@ OPTIONS: Mapping[str, str] = {
     "environment": "an environment of deploy/environments",
     "existing_bucket": "a bucket to use instead of making that of conversations and tokens",
     "existing_purchases_bucket": "a bucket to use instead of making that of the purchases",
+    "existing_stream": "a Kinesis stream to use instead of making ours; the table may write into it already",
     "existing": "names, with commas, of databases, work groups and catalog tables to use instead of making them",
     "catia_table": "the chatbot's DynamoDB table",
     "bedrock_table": "the chat application's new DynamoDB table; required where there is a schedule",
     "purchases_table": "the purchases' DynamoDB table",
     "large_messages_bucket": "the chat application's bucket of large messages",
     "alarm_email": "who gets the alarms by e-mail",
+    "crawler": "true: crawl the table `data`",
 }
 """Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
+
+KEYS: Mapping[str, str] = {"existing_stream": "purchases_stream"}
+"""The keys that options with other names go before."""
 
 SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
 """By job module, the key that names the table whose export it reads."""
@@ -122,7 +127,7 @@ class Deployment:
         return f"catlake-{self.env.name}-{name}-stack"
 
     def makes(self, name: str) -> bool:
-        """Whether a bucket, database, work group or catalog table is ours to make."""
+        """Whether a bucket, stream, database, work group or catalog table is ours to make."""
         return name not in self.env.existing
 
 
@@ -138,10 +143,11 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
     existing = [part.strip() for part in given.pop("existing", "").split(",") if part.strip()]
     changes: dict[str, Any] = {}
     for option, value in given.items():
-        key = option.removeprefix("existing_")
-        if not RULES[key].accepts(value):
+        key = KEYS.get(option, option.removeprefix("existing_"))
+        typed = value if RULES[key].accepts(value) else _typed(value)
+        if not RULES[key].accepts(typed):
             raise DeploymentError(f"-c {option}={value}: must be {RULES[key].text}")
-        changes[key] = value
+        changes[key] = typed
         if option != key:
             existing.append(value)
     asked = Deployment(environment_with(env.name, {**changes, "existing": [*env.existing, *existing]}))
@@ -164,6 +170,12 @@ def _text(name: str, value: Any) -> str:
     return value.strip()
 
 
+def _typed(text: str) -> str | bool | int:
+    """A flag or a number, as an environment's file has it."""
+    flags = {"true": True, "false": False}
+    return flags[text] if text in flags else int(text) if text.isdecimal() else text
+
+
 def deployed_names() -> tuple[str, ...]:
     """The names of the environments of AWS."""
     return tuple(name for name in environment_names() if environment(name).deployed)
@@ -179,8 +191,9 @@ def _environment(name: str | None) -> Environment:
 
 
 def _check_existing(asked: Deployment) -> None:
-    known = {asked.env.bucket, asked.env.purchases_bucket, *asked.databases, asked.env.work_group, *asked.tables}
-    for name in sorted(set(asked.env.existing) - known):
+    env = asked.env
+    known = {env.bucket, env.purchases_bucket, env.purchases_stream, *asked.databases, env.work_group, *asked.tables}
+    for name in sorted(set(env.existing) - known):
         raise DeploymentError(f"existing={name}: is none of what a deployment makes, {', '.join(sorted(known))}")
 
 

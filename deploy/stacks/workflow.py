@@ -12,7 +12,7 @@ from constructs import Construct
 
 from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
 from deploy.deployment import Deployment, NightlyExport
-from deploy.glue_arguments import GLUE_ARGUMENTS
+from deploy.glue_arguments import default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
@@ -37,7 +37,7 @@ class WorkflowStack(Stack):
             if export.workflow == name:
                 self._export(export)
         if any(job.streaming for job in workflow.jobs):
-            TableStream(self, deployment.env)
+            TableStream(self, deployment)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
         add_alarms(self, deployment, name, workflow, topic)
@@ -56,7 +56,7 @@ class WorkflowStack(Stack):
     def _job(self, job: Job) -> CfnResource:
         code = Code(self, job)
         log_prefix = self._log_groups(job)
-        arguments = {**GLUE_ARGUMENTS, **code.arguments, "--custom-logGroup-prefix": log_prefix, **job.arguments}
+        arguments = {**default_arguments(job), **code.arguments, "--custom-logGroup-prefix": log_prefix}
         created = CfnJob(
             self,
             f"Job-{job.name}",
