@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -106,7 +109,7 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Destinations]:
 
     client = boto3.client("dynamodb", "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
     client.meta.events.register("before-call.dynamodb", answer)
-    monkeypatch.setattr(stream_destination.boto3, "client", lambda service: {"dynamodb": client}[service])
+    monkeypatch.setattr(boto3, "client", lambda service: {"dynamodb": client}[service])
     yield destinations
 
 
@@ -260,6 +263,46 @@ def test_a_destination_that_is_being_disabled_is_refused_with_the_remedy(dynamod
         Request("Create", properties())
 
 
+@pytest.mark.slow
+def test_a_service_that_delivers_takes_all_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ministack: it is ACTIVE and DISABLED at once, but each change is a true one."""
+    from tests.engines.ministack import ministack
+
+    with ministack(tmp_path) as url:
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "endpoint_url": url}
+        client, kinesis = (boto3.client(name, "us-east-1", **keys) for name in ("dynamodb", "kinesis"))
+        monkeypatch.setattr(boto3, "client", lambda service: client)
+        kinesis.create_stream(StreamName="s", ShardCount=1)
+        key = {"AttributeName": "compra_id", "KeyType": "HASH"}
+        types = [{"AttributeName": "compra_id", "AttributeType": "S"}]
+        client.create_table(
+            TableName="compras", KeySchema=[key], AttributeDefinitions=types, BillingMode="PAY_PER_REQUEST"
+        )
+        arn = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]["StreamARN"]
+
+        def found() -> tuple[str, str]:
+            (one,) = client.describe_kinesis_streaming_destination(TableName="compras")["KinesisDataStreamDestinations"]
+            return one["DestinationStatus"], one["ApproximateCreationDateTimePrecision"]
+
+        coarse = {**properties(precision="MILLISECOND"), "StreamArn": arn}
+        fine = {**coarse, "Precision": "MICROSECOND"}
+        identity = Request("Create", coarse).wait()
+        assert found() == ("ACTIVE", "MILLISECOND")
+        assert Request("Update", fine, coarse, identity).wait() == identity
+        assert found() == ("ACTIVE", "MICROSECOND")
+        taken = {**coarse, "ExistingStream": "true"}
+        other = Request("Create", taken).wait()
+        Request("Delete", taken, identity=other).wait()
+        assert found() == ("ACTIVE", "MICROSECOND")
+        Request("Delete", fine, identity=identity).wait()
+        assert found() == ("DISABLED", "MICROSECOND")
+
+
 def test_the_functions_folder_needs_nothing_but_what_lambda_has() -> None:
-    names = {name.partition(".")[0] for name in vars(stream_destination) if not name.startswith("_")}
-    assert "deploy" not in names and "catlake" not in names
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import stream_destination as s; print(s.on_event, s.is_complete)"
+    )
+    folder = Path(stream_destination.__file__).parent
+    # -I: without this folder's own packages.
+    done = subprocess.run([sys.executable, "-I", "-c", code, folder], cwd="/", capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("<function")) == (0, 2), done.stderr
