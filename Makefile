@@ -100,7 +100,7 @@ dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql
 	@$(PY) setup.py --quiet library_zip
 
 # A stamp: the names of the zips are those of their packages.
-dist/wheels/.made: tools/wheels.py constraints-dev.txt | $(VENV)/.installed
+dist/wheels/.made: tools/wheels.py constraints.txt constraints-glue6.txt constraints-dev.txt | $(VENV)/.installed
 	@echo "Fetching the wheels that jobs bring to Glue ..."
 	@$(PY) -m tools.wheels
 	@touch $@

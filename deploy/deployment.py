@@ -34,6 +34,7 @@ OPTIONS: Mapping[str, str] = {
     "purchases_table": "the purchases' DynamoDB table",
     "large_messages_bucket": "the chat application's bucket of large messages",
     "alarm_email": "who gets the alarms by e-mail",
+    "glue_version": "the Glue that runs the jobs",
 }
 """Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
 
