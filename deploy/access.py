@@ -115,7 +115,18 @@ def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant,
             resources=(_object(deployed.env.bucket, f"{prefix}/*"),),
             why="DynamoDB chooses the names of the export's files, below this one folder",
         ),
+        Grant(
+            name="Undelivered",
+            actions=("sqs:SendMessage",),
+            resources=(undelivered_arn(deployed),),
+            why="the one queue, by name",
+        ),
     )
+
+
+def undelivered_arn(deployed: Deployment) -> str:
+    """The ARN of the queue of what did not arrive."""
+    return f"arn:{{partition}}:sqs:{{region}}:{{account}}:{deployed.env.resource('undelivered')}"
 
 
 def dataset_keys(name: str) -> str:

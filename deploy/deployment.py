@@ -35,6 +35,7 @@ OPTIONS: Mapping[str, str] = {
     "large_messages_bucket": "the chat application's bucket of large messages",
     "alarm_email": "who gets the alarms by e-mail",
     "glue_version": "the Glue that runs the jobs",
+    "github_repository": "the GitHub repository whose workflow deploys",
 }
 """Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
 
@@ -47,13 +48,19 @@ class DeploymentError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NightlyExport:
-    """An export that starts by itself: of a DynamoDB table, into a folder of the lake, before a workflow."""
+class TableExport:
+    """An export of a DynamoDB table into a folder of the lake, for a job of a workflow (by its short name)."""
 
     workflow: str
     job: str
     table: str
     prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightlyExport(TableExport):
+    """An export that starts by itself, before its workflow."""
+
     schedule: str
 
 
@@ -103,19 +110,28 @@ class Deployment:
         return (self.env.database, self.env.purchases_database)
 
     @property
-    def exports(self) -> tuple[NightlyExport, ...]:
-        """The exports that the workflows with a schedule need."""
+    def table_exports(self) -> tuple[TableExport, ...]:
+        """The exports that the workflows read again and again, of the tables that the environment names."""
         return tuple(
-            NightlyExport(
+            TableExport(
                 workflow=name,
                 job=job.name,
-                table=getattr(self.env, SOURCES[job.module]),
+                table=table,
                 prefix=job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/"),
-                schedule=earlier(workflow.start.schedule, self.env.export_lead_minutes),
             )
             for name, workflow in self.workflows.items()
             for job in workflow.jobs
-            if workflow.start.schedule and job.module in SOURCES
+            if job.module in SOURCES and (table := getattr(self.env, SOURCES[job.module]))
+        )
+
+    @property
+    def exports(self) -> tuple[NightlyExport, ...]:
+        """Those of the workflows with a schedule."""
+        lead, starts = self.env.export_lead_minutes, {name: flow.start for name, flow in self.workflows.items()}
+        return tuple(
+            NightlyExport(**vars(export), schedule=earlier(schedule, lead))
+            for export in self.table_exports
+            if (schedule := starts[export.workflow].schedule)
         )
 
     def stack(self, name: str) -> str:

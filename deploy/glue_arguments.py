@@ -15,6 +15,9 @@ GLUE_ARGUMENTS: Mapping[str, str] = {
 }
 """Every job has these."""
 
+AUTO_SCALING: Mapping[str, str] = {"--enable-auto-scaling": "true"}
+"""A job whose workers come and go has it too."""
+
 LIBRARY, PACKAGES = "--extra-py-files", "--additional-python-modules"
 """These name the files of a deployment on S3."""
 
@@ -26,7 +29,6 @@ OPTIONAL_GLUE_ARGUMENTS = (
     "--continuous-log-logGroup",
     "--continuous-log-logStreamPrefix",
     "--custom-logGroup-prefix",
-    "--enable-auto-scaling",
     "--enable-spark-ui",
     "--python-modules-installer-option",
     "--spark-event-logs-path",

@@ -68,10 +68,17 @@ class Job:
     worker_type: str = "G.1X"
     number_of_workers: int = 2
     execution_class: str = "STANDARD"
+    job_run_queuing: bool = False
+    auto_scaling: bool = False
     timeout: int | None = 60
     maintenance_window: str | None = None
     max_retries: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it runs until it is stopped."""
+        return self.streaming and self.timeout is None
 
     @property
     def module(self) -> str:

@@ -215,6 +215,8 @@ def _batch(
         worker_type=env.worker_type,
         number_of_workers=env.number_of_workers,
         execution_class=env.execution_class,
+        job_run_queuing=env.job_run_queuing,
+        auto_scaling=env.auto_scaling,
         timeout=env.timeout,
         tags=env.tags(component),
     )

@@ -17,6 +17,7 @@ from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import KEPT, tag_stack
 
 
@@ -45,6 +46,14 @@ class StorageStack(Stack):
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
+        names = {
+            "bucket": env.bucket,
+            "purchases-bucket": env.purchases_bucket,
+            "database": env.database,
+            "purchases-database": env.purchases_database,
+            "work-group": env.work_group,
+        }
+        publish_names(self, env, names)
 
     def _buckets(self) -> None:
         deployment, env = self._deployment, self._deployment.env

@@ -10,15 +10,18 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_glue import CfnCrawler, CfnJob, CfnTrigger, CfnWorkflow
 from constructs import Construct
 
-from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
+from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants, undelivered_arn
 from deploy.deployment import Deployment, NightlyExport
-from deploy.glue_arguments import GLUE_ARGUMENTS
+from deploy.exports import export_request
+from deploy.glue_arguments import AUTO_SCALING, GLUE_ARGUMENTS
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
 from deploy.stacks.monitoring import MonitoringStack
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
+from deploy.stacks.undelivered import undelivered
 
 START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
 
@@ -41,7 +44,8 @@ class WorkflowStack(Stack):
             TableStream(self, deployment.env)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
-        add_alarms(self, deployment, name, workflow, topic)
+        add_alarms(self, deployment, name, workflow, topic, undelivered(self, deployment))
+        publish_names(self, deployment.env, {f"workflows/{name}": workflow.name})
         CfnOutput(self, "WorkflowName", value=workflow.name)
 
     def _workflow(self, workflow: Workflow) -> CfnResource:
@@ -58,6 +62,8 @@ class WorkflowStack(Stack):
         code = Code(self, job)
         log_prefix = self._log_groups(job)
         arguments = {**GLUE_ARGUMENTS, **code.arguments, "--custom-logGroup-prefix": log_prefix, **job.arguments}
+        if job.auto_scaling:
+            arguments |= AUTO_SCALING
         created = CfnJob(
             self,
             f"Job-{job.name}",
@@ -78,6 +84,7 @@ class WorkflowStack(Stack):
             timeout=job.timeout,
             maintenance_window=job.maintenance_window,
             max_retries=job.max_retries,
+            job_run_queuing_enabled=job.job_run_queuing or None,
         )
         acknowledge(created, "AwsSolutions-GL3", "jobs keep no bookmarks: each run reads its whole input")
         return self._member(created, job)
@@ -147,15 +154,9 @@ class WorkflowStack(Stack):
         caller = role(
             self, f"Role-{export.prefix}", "scheduler", export_grants(deployment, export.table, export.prefix)
         )
-        request = {
-            "TableArn": arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}"),
-            "S3Bucket": deployment.env.bucket,
-            "S3Prefix": export.prefix,
-            "S3SseAlgorithm": "AES256",
-            "ExportFormat": "DYNAMODB_JSON",
-            # The same for every retry of one night, so that a retry starts no second export.
-            "ClientToken": f"{export.job}-<aws.scheduler.scheduled-time>",
-        }
+        table = arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}")
+        # The same for every retry of one night.
+        token = f"{export.job}-<aws.scheduler.scheduled-time>"
         schedule = scheduler.CfnSchedule(
             self,
             f"Export-{export.job}",
@@ -169,7 +170,8 @@ class WorkflowStack(Stack):
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=arn(START_EXPORT),
                 role_arn=caller.role_arn,
-                input=self.to_json_string(request),
+                input=self.to_json_string(export_request(deployment, export, table, token)),
+                dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=arn(undelivered_arn(deployment))),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=3600, maximum_retry_attempts=5
                 ),

@@ -25,6 +25,12 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
     return {name: Assembly(name, Path(folder / name)) for name in OPTIONS}
 
 
+@pytest.fixture
+def on_next_glue(assembly: Assembly) -> Assembly:
+    """The same environment for the next Glue, and with its roles for GitHub."""
+    return Assembly.on_next_glue(assembly.environment, assembly.folder)
+
+
 @pytest.fixture(params=OPTIONS)
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
     """One assembly after the other."""

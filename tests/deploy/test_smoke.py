@@ -1,0 +1,169 @@
+"""The smoke test of a deployment, rehearsed on a server of AWS's APIs (moto) and on this machine's Spark."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from deploy import smoke
+from deploy.model import Job
+from local.job_processes import spark_submit
+from tests.deploy.account import Deployed, account_server, connect_tables, session
+from tests.deploy.assembly import Assembly
+from tests.deploy.glue_here import GlueHere
+from tests.jobs.running import ROOT, SAMPLE, environment, packaged
+
+BEDROCK = ("-c", "bedrock_table=Chat-Conversations")
+IN_ORDER = [
+    *("cat-test-conversations", "cat-test-tokens-archival", "cat-test-tokens"),
+    *("dev-compras-ingest", "dev-compras-report"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with account_server() as url:
+        yield url
+
+
+@pytest.fixture
+def deployed(server: str, assemblies: dict[str, Assembly], monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """Environment `test`, deployed; nothing waits."""
+    connect_tables()
+    monkeypatch.setattr(smoke, "sleep", lambda seconds: None)
+    return Deployed(server, assemblies["test"])
+
+
+Smoke = Callable[..., tuple[int, dict[str, str]]]
+
+
+@pytest.fixture
+def smoke_test(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smoke:
+    """Runs the smoke test where `glue` runs jobs; its exit code, and the line of each thing in its table."""
+
+    def run(glue: GlueHere, *arguments: str) -> tuple[int, dict[str, str]]:
+        here = session()
+        glue.answer(here)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", here)
+        deployed.athena_counts()
+        code = smoke.main(["test", *arguments])
+        lines = [line for line in capsys.readouterr().out.splitlines() if " ✓ " in line or "✗" in line or "·" in line]
+        found: dict[str, str] = {}
+        for line in lines:
+            sign = next(sign for sign in "✓✗·" if sign in line)
+            name, _, text = line.partition(sign)[2].strip().partition("  ")
+            found[name] = f"{found.get(name, '')} {sign} {text.strip()}".strip()
+        return code, found
+
+    return run
+
+
+def exported(request: Mapping[str, Any]) -> int:
+    return 3
+
+
+def simulated(deployed: Deployed, errors: Mapping[str, str] | None = None) -> GlueHere:
+    """A Glue whose jobs end at once, with a summary or with an error."""
+
+    def run_job(job: Job) -> str | None:
+        if error := (errors or {}).get(job.module):
+            return error
+        deployed.run(job)
+        return None
+
+    return GlueHere(deployed.deployment, run_job, exported)
+
+
+def test_all_tables_are_exported_and_all_workflows_run_in_order_before_everything_is_verified(
+    deployed: Deployed, smoke_test: Smoke
+) -> None:
+    glue = simulated(deployed)
+    code, found = smoke_test(glue, *BEDROCK)
+    assert code == 0, found
+    assert glue.started == IN_ORDER
+    tables = ("cat-test-catia-conversations-table", "Chat-Conversations")
+    for name, folder in zip(tables, ("exports/catia", "exports/bedrock"), strict=True):
+        assert found[f"table {name}"] == f"✓ 3 items below s3://cat-test-normalize-reports/{folder}"
+    assert found["workflow cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
+    assert found["workflow dev-compras-ingest"].startswith("✓ RUNNING since")
+    # What `make verify` finds is in the same table.
+    assert found["last run of cat-test-etl1-normalize"].startswith("✓ SUCCEEDED")
+    assert "✓" in found["bucket cat-test-normalize-reports: versions"]
+
+
+def test_a_failure_is_a_line_of_its_own_and_stops_no_other_workflow(deployed: Deployed, smoke_test: Smoke) -> None:
+    glue = simulated(deployed, {"conversations_curate": "no CSV", "purchases_ingest": "no rights on the stream"})
+    code, found = smoke_test(glue, *BEDROCK)
+    assert code == 1
+    assert glue.started == IN_ORDER
+    assert found["workflow cat-test-conversations"].startswith("✗ run run-cat-test-conversations is COMPLETED")
+    assert "1 failed" in found["workflow cat-test-conversations"]
+    assert "no CSV" in found["last run of cat-test-etl2-parquet"]
+    assert found["workflow dev-compras-ingest"].startswith("✗ FAILED")
+    assert "no rights on the stream" in found["workflow dev-compras-ingest"]
+    assert found["workflow dev-compras-report"].startswith("✓")
+
+
+def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_test: Smoke) -> None:
+    def refused(request: Mapping[str, Any]) -> int:
+        raise LookupError(f"Point in time recovery is not enabled for {request['TableArn']}")
+
+    glue = GlueHere(deployed.deployment, lambda job: deployed.run(job), refused)
+    code, found = smoke_test(glue, "--workflow", "conversations", "--workflow", "tokens")
+    assert code == 1
+    assert glue.started == []
+    assert "Point in time recovery is not enabled" in found["table cat-test-catia-conversations-table"]
+    assert found["workflow cat-test-conversations"] == "✗ not started: the export of its table did not succeed"
+    assert found["workflow cat-test-tokens"].startswith(
+        "✗ not started: bedrock_table is not named; give -c bedrock_table="
+    )
+
+
+def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test: Smoke) -> None:
+    glue = simulated(deployed)
+    assert smoke_test(glue, "--workflow", "purchases")[0] == 0
+    code, found = smoke_test(glue, "--workflow", "purchases")
+    assert code == 0
+    assert glue.started == ["dev-compras-ingest"]
+    assert "not started again" in found["workflow dev-compras-ingest"]
+
+
+def test_what_does_not_end_in_time_is_a_problem(
+    deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever is asked for is going on when it is asked for the first time.
+    code, found = smoke_test(simulated(deployed), "--workflow", "purchases-report", "--minutes", "0")
+    assert code == 1
+    assert "is not finished" in found["workflow dev-compras-report"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, smoke_test: Smoke, server: str) -> None:
+    """From an export of the chatbot's table to verified results; by spark-submit, with the deployed arguments."""
+    packaged()
+
+    def export(request: Mapping[str, Any]) -> int:
+        files = [path for path in SAMPLE.rglob("*") if path.is_file() and path.name != "README.md"]
+        for path in files:
+            key = f"{request['S3Prefix']}/{path.relative_to(SAMPLE)}"
+            deployed.s3.put_object(Bucket=request["S3Bucket"], Key=key, Body=path.read_bytes())
+        (manifest,) = (path for path in files if path.name == "manifest-summary.json")
+        return int(json.loads(manifest.read_text("utf-8"))["itemCount"])
+
+    def run_job(job: Job) -> str | None:
+        arguments = {name: value.replace("s3://", "s3a://") for name, value in job.arguments.items()}
+        command = spark_submit(ROOT, Path(sys.executable), job, arguments)
+        done = subprocess.run(command, env=environment(), cwd="/", capture_output=True, text=True, timeout=200)
+        return None if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:]
+
+    glue = GlueHere(deployed.deployment, run_job, export)
+    code, found = smoke_test(glue, "--workflow", "conversations", "--no-queries")
+    shown = {name: found[name] for name in found if "etl" in name or "conversations" in name}
+    assert code == 0, {name: text for name, text in found.items() if "✗" in text}
+    assert found["table cat-test-catia-conversations-table"].startswith("✓ 250 items") or shown
