@@ -216,6 +216,10 @@ lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
 	@$(PY) -m deploy.verify $(ENV) $(ARGS)
 
+.PHONY: smoke
+smoke: check-env setup ## after a deployment of ENV: export the tables, run every workflow, verify; it starts jobs, which cost
+	@$(PY) -m deploy.smoke $(ENV) $(ARGS)
+
 .PHONY: format
 format: setup ## let ruff format and fix
 	@$(PY) -m ruff format .
