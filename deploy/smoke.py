@@ -59,10 +59,10 @@ class Smoke:
         """The exports that the workflows read, then the workflows, in the order in which they need each other."""
         for export in self._deployment.table_exports:
             if export.workflow in self._names:
-                yield Check(EXPORTS, f"table {export.table}", partial(self._export, export))
+                yield Check(EXPORTS, f"export of {export.table}", partial(self._export, export))
         for name, workflow in self._deployment.workflows.items():
             if name in self._names:
-                yield Check(STARTED, f"workflow {workflow.name}", partial(self._run, name, workflow))
+                yield Check(STARTED, f"run of {workflow.name}", partial(self._run, name, workflow))
 
     def _export(self, export: TableExport) -> Iterator[Finding]:
         table = self._account.filled(

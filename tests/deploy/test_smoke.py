@@ -1,6 +1,7 @@
 """The smoke test of a deployment, rehearsed on a server of AWS's APIs (moto) and on this machine's Spark."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -52,12 +53,16 @@ def smoke_test(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", here)
         deployed.athena_counts()
         code = smoke.main(["test", *arguments])
-        lines = [line for line in capsys.readouterr().out.splitlines() if " ✓ " in line or "✗" in line or "·" in line]
         found: dict[str, str] = {}
-        for line in lines:
-            sign = next(sign for sign in "✓✗·" if sign in line)
-            name, _, text = line.partition(sign)[2].strip().partition("  ")
-            found[name] = f"{found.get(name, '')} {sign} {text.strip()}".strip()
+        name = ""
+        for line in capsys.readouterr().out.splitlines():
+            start = re.search(r"([✓✗·])  (.*?)(?:  +|$)(.*)", line)
+            if start:
+                sign, name, text = start.groups()
+                found[name] = f"{found.get(name, '')} {sign} {text}".strip()
+            elif name and line.startswith(" "):
+                # The rest of a text that is too long for a line.
+                found[name] += f" {line.strip()}"
         return code, found
 
     return run
@@ -88,9 +93,9 @@ def test_all_tables_are_exported_and_all_workflows_run_in_order_before_everythin
     assert glue.started == IN_ORDER
     tables = ("cat-test-catia-conversations-table", "Chat-Conversations")
     for name, folder in zip(tables, ("exports/catia", "exports/bedrock"), strict=True):
-        assert found[f"table {name}"] == f"✓ 3 items below s3://cat-test-normalize-reports/{folder}"
-    assert found["workflow cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
-    assert found["workflow dev-compras-ingest"].startswith("✓ RUNNING since")
+        assert found[f"export of {name}"] == f"✓ 3 items below s3://cat-test-normalize-reports/{folder}"
+    assert found["run of cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
+    assert found["run of dev-compras-ingest"].startswith("✓ RUNNING since")
     # What `make verify` finds is in the same table.
     assert found["last run of cat-test-etl1-normalize"].startswith("✓ SUCCEEDED")
     assert "✓" in found["bucket cat-test-normalize-reports: versions"]
@@ -101,12 +106,12 @@ def test_a_failure_is_a_line_of_its_own_and_stops_no_other_workflow(deployed: De
     code, found = smoke_test(glue, *BEDROCK)
     assert code == 1
     assert glue.started == IN_ORDER
-    assert found["workflow cat-test-conversations"].startswith("✗ run run-cat-test-conversations is COMPLETED")
-    assert "1 failed" in found["workflow cat-test-conversations"]
+    assert found["run of cat-test-conversations"].startswith("✗ run run-cat-test-conversations is COMPLETED")
+    assert "1 failed" in found["run of cat-test-conversations"]
     assert "no CSV" in found["last run of cat-test-etl2-parquet"]
-    assert found["workflow dev-compras-ingest"].startswith("✗ FAILED")
-    assert "no rights on the stream" in found["workflow dev-compras-ingest"]
-    assert found["workflow dev-compras-report"].startswith("✓")
+    assert found["run of dev-compras-ingest"].startswith("✗ FAILED")
+    assert "no rights on the stream" in found["run of dev-compras-ingest"]
+    assert found["run of dev-compras-report"].startswith("✓")
 
 
 def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_test: Smoke) -> None:
@@ -117,9 +122,9 @@ def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_
     code, found = smoke_test(glue, "--workflow", "conversations", "--workflow", "tokens")
     assert code == 1
     assert glue.started == []
-    assert "Point in time recovery is not enabled" in found["table cat-test-catia-conversations-table"]
-    assert found["workflow cat-test-conversations"] == "✗ not started: the export of its table did not succeed"
-    assert found["workflow cat-test-tokens"].startswith(
+    assert "Point in time recovery is not enabled" in found["export of cat-test-catia-conversations-table"]
+    assert found["run of cat-test-conversations"] == "✗ not started: the export of its table did not succeed"
+    assert found["run of cat-test-tokens"].startswith(
         "✗ not started: bedrock_table is not named; give -c bedrock_table="
     )
 
@@ -130,7 +135,7 @@ def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test
     code, found = smoke_test(glue, "--workflow", "purchases")
     assert code == 0
     assert glue.started == ["dev-compras-ingest"]
-    assert "not started again" in found["workflow dev-compras-ingest"]
+    assert "not started again" in found["run of dev-compras-ingest"]
 
 
 def test_what_does_not_end_in_time_is_a_problem(
@@ -139,7 +144,7 @@ def test_what_does_not_end_in_time_is_a_problem(
     # Whatever is asked for is going on when it is asked for the first time.
     code, found = smoke_test(simulated(deployed), "--workflow", "purchases-report", "--minutes", "0")
     assert code == 1
-    assert "is not finished" in found["workflow dev-compras-report"]
+    assert "is not finished" in found["run of dev-compras-report"]
 
 
 @pytest.mark.slow
@@ -164,6 +169,7 @@ def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, 
 
     glue = GlueHere(deployed.deployment, run_job, export)
     code, found = smoke_test(glue, "--workflow", "conversations", "--no-queries")
-    shown = {name: found[name] for name in found if "etl" in name or "conversations" in name}
     assert code == 0, {name: text for name, text in found.items() if "✗" in text}
-    assert found["table cat-test-catia-conversations-table"].startswith("✓ 250 items") or shown
+    (exported,) = re.findall(r"✓ (\d+) items", found["export of cat-test-catia-conversations-table"])
+    # The jobs read what was exported, and their summaries are the newest.
+    assert found["balance of cat-test-etl1-normalize"].startswith(f"✓ {exported} read")
