@@ -54,8 +54,8 @@ class Access:
 class Job:
     """A Spark job: a script of `jobs/` with its default arguments.
 
-    `timeout` is in minutes. A streaming job has none: it runs until it is stopped, and Glue starts it anew once a
-    week, in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
+    `timeout` is in minutes. A streaming job without one runs until it is stopped, and Glue starts it anew once a week,
+    in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
     """
 
     name: str
@@ -72,6 +72,11 @@ class Job:
     maintenance_window: str | None = None
     max_retries: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it runs until it is stopped."""
+        return self.streaming and self.timeout is None
 
     @property
     def module(self) -> str:

@@ -24,6 +24,18 @@ OPTIONS = {
 }
 """The options of each environment's deployment in these tests."""
 
+ELSEWHERE = {
+    "environment": "prod",
+    **SCHEDULED,
+    "bucket_suffix": f"-{ACCOUNT}-{REGION}-an",
+    "bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/ours",
+    "purchases_bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/purchases",
+    "large_messages_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/large",
+    "lake_formation": "true",
+    "purchases_every_minutes": "15",
+}
+"""The options of a deployment to another account and region, with keys of its own, Lake Formation and a clock."""
+
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": REGION,
@@ -46,7 +58,7 @@ def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) 
 
 
 def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Synthesizes each environment of OPTIONS into a folder of its name."""
+    """Synthesizes each environment of OPTIONS into a folder of its name, and ELSEWHERE."""
     return _run("tests.deploy.assembly", str(folder))
 
 
@@ -158,5 +170,5 @@ def _arn(service: str, name: str) -> str:
 if __name__ == "__main__":
     from deploy.app import app
 
-    for name, options in OPTIONS.items():
+    for name, options in {**OPTIONS, "elsewhere": ELSEWHERE}.items():
         app({**cdk_context(), **options}, f"{sys.argv[1]}/{name}").synth()

