@@ -68,6 +68,8 @@ def _start(arguments: Mapping[str, Any]) -> Run:
         .getOrCreate()
     )
     spark.conf.set("spark.sql.session.timeZone", "UTC")
+    # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
+    spark.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
 

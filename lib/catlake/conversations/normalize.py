@@ -35,7 +35,7 @@ def normalize(run: Run, lake: Lake) -> None:
         by_user = classified.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
         observed, dataset = Observation("items"), contract(DATASET)
         rows = by_user.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
-        draft = lake.draft(rows, dataset, run.run_date)
+        draft = lake.draft(rows, dataset, run.run_date, in_order=True)
         # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
         by_fate = observed.get if draft.rows else by_user.agg(*_items_by_fate()).collect()[0]
     run.report.settle(
