@@ -198,7 +198,7 @@ def _stream_limits(env: Environment, job: Job) -> Iterator[Limit]:
     table = env.purchases_table
     for name, what, selected, maximum, periods in (
         (
-            "replication-late",
+            "replication-behind",
             f"DynamoDB brings changes of {table} into the stream over {BEHIND_MINUTES} minutes late: "
             "look whether it may write into the stream, and whether one shard is enough",
             "MAX(AgeOfOldestUnreplicatedRecord)",
