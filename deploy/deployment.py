@@ -127,7 +127,7 @@ class Deployment:
     def export_folders(self) -> tuple[str, ...]:
         """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""
         jobs = (job for workflow in self.workflows.values() for job in workflow.jobs if job.module in SOURCES)
-        return tuple(map(self._below_the_lake, jobs))
+        return tuple(folder for folder in map(self._below_the_lake, jobs) if "://" not in folder)
 
     def rewritten_folders(self, bucket: str) -> tuple[str, ...]:
         """The folders of a bucket in which each batch of a stream replaces files: checkpoints and summaries."""
