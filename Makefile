@@ -210,7 +210,8 @@ lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m tools.datasets_page --check
+	@$(PY) -m tools.datasets_page
+	@$(PY) -m tools.purchases_costs --check
 
 .PHONY: verify
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
@@ -226,8 +227,9 @@ format: setup ## let ruff format and fix
 	@$(PY) -m ruff check --fix .
 
 .PHONY: docs
-docs: setup ## write docs/datasets.md from the contracts
+docs: setup ## write docs/datasets.md from the contracts, and the table of docs/costs.md from the prices
 	@$(PY) -m tools.datasets_page
+	@$(PY) -m tools.purchases_costs
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays

@@ -21,7 +21,7 @@ from catlake.runtime.environment import (
 )
 from catlake.runtime.errors import did_you_mean
 from deploy.cron import earlier
-from deploy.model import Workflow
+from deploy.model import Job, Workflow
 from deploy.workflows import WORKFLOWS
 
 OPTIONS: Mapping[str, str] = {
@@ -33,6 +33,12 @@ OPTIONS: Mapping[str, str] = {
     "bedrock_table": "the chat application's new DynamoDB table; required where there is a schedule",
     "purchases_table": "the purchases' DynamoDB table",
     "large_messages_bucket": "the chat application's bucket of large messages",
+    "bucket_suffix": "what the names of our buckets end with",
+    "bucket_key": "the KMS key of the bucket of conversations and tokens",
+    "purchases_bucket_key": "the KMS key of the purchases' bucket",
+    "large_messages_key": "the KMS key of the bucket of large messages",
+    "lake_formation": "true: grant in Lake Formation too",
+    "purchases_every_minutes": "how often the purchases are read",
     "alarm_email": "who gets the alarms by e-mail",
     "glue_version": "the Glue that runs the jobs",
     "github_repository": "the GitHub repository whose workflow deploys",
@@ -117,7 +123,7 @@ class Deployment:
                 workflow=name,
                 job=job.name,
                 table=table,
-                prefix=job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/"),
+                prefix=self._below_the_lake(job),
             )
             for name, workflow in self.workflows.items()
             for job in workflow.jobs
@@ -133,6 +139,24 @@ class Deployment:
             for export in self.table_exports
             if (schedule := starts[export.workflow].schedule)
         )
+
+    @property
+    def export_folders(self) -> tuple[str, ...]:
+        """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""
+        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs if job.module in SOURCES)
+        return tuple(folder for folder in map(self._below_the_lake, jobs) if "://" not in folder)
+
+    def rewritten_folders(self, bucket: str) -> tuple[str, ...]:
+        """The folders of a bucket in which each batch of a stream replaces files: checkpoints and summaries."""
+        folders = []
+        for job in (job for workflow in self.workflows.values() for job in workflow.jobs if job.streaming):
+            owned = [job.arguments[argument] for argument in job.access.owns]
+            summaries = f"{job.arguments['--lake_uri']}/runs/{job.name}/streams/"
+            folders += [uri.removeprefix(f"s3://{bucket}/") for uri in (*owned, summaries)]
+        return tuple(folder for folder in folders if "://" not in folder)
+
+    def _below_the_lake(self, job: Job) -> str:
+        return job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/")
 
     def stack(self, name: str) -> str:
         """The name of a stack; `cat-{env}-…` are the names of other applications' stacks."""
@@ -156,9 +180,10 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
     changes: dict[str, Any] = {}
     for option, value in given.items():
         key = option.removeprefix("existing_")
-        if not RULES[key].accepts(value):
+        typed = value if RULES[key].accepts(value) else _typed(value)
+        if not RULES[key].accepts(typed):
             raise DeploymentError(f"-c {option}={value}: must be {RULES[key].text}")
-        changes[key] = value
+        changes[key] = typed
         if option != key:
             existing.append(value)
     asked = Deployment(environment_with(env.name, {**changes, "existing": [*env.existing, *existing]}))
@@ -179,6 +204,12 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise DeploymentError(f"-c {name}: has no value; write -c {name}=<{OPTIONS[name]}>")
     return value.strip()
+
+
+def _typed(text: str) -> str | bool | int:
+    """A flag or a number, as an environment's file has it."""
+    flags = {"true": True, "false": False}
+    return flags[text] if text in flags else int(text) if text.isdecimal() else text
 
 
 def deployed_names() -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from deploy.deployment import Deployment, TableExport
 
 def export_request(deployment: Deployment, export: TableExport, table_arn: str, token: str) -> dict[str, Any]:
     """The parameters of ExportTableToPointInTime. A second request with the same `token` starts no second export."""
+    key = deployment.env.bucket_key
     return {
         "TableArn": table_arn,
         "S3Bucket": deployment.env.bucket,
         "S3Prefix": export.prefix,
-        "S3SseAlgorithm": "AES256",
+        **({"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": key} if key else {"S3SseAlgorithm": "AES256"}),
         "ExportFormat": "DYNAMODB_JSON",
         "ClientToken": token,
     }

@@ -54,8 +54,8 @@ class Access:
 class Job:
     """A Spark job: a script of `jobs/` with its default arguments.
 
-    `timeout` is in minutes. A streaming job has none: it runs until it is stopped, and Glue starts it anew once a
-    week, in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
+    `timeout` is in minutes. A streaming job without one runs until it is stopped, and Glue starts it anew once a week,
+    in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
     """
 
     name: str

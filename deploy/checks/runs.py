@@ -22,6 +22,7 @@ GRACE = timedelta(hours=3)
 """A run is late this long after its schedule: jobs that wait for others have started by then."""
 
 DAILY = re.compile(r"cron\((\d+) (\d+) \* \* \? \*\)")
+EVERY_MINUTES = re.compile(r"cron\((?:0/(\d+)|0) \* \* \* \? \*\)")
 RUNS_SEARCHED = 50
 
 
@@ -36,7 +37,10 @@ def checks(account: Account, deployment: Deployment, summaries: Summaries, now: 
 
 
 def last_due(schedule: str, now: datetime) -> datetime | None:
-    """When the last run of a daily schedule was due at the latest; None for a schedule that is not daily."""
+    """When the last run was due at the latest; None for a schedule that is neither daily nor every some minutes."""
+    if every := EVERY_MINUTES.fullmatch(schedule):
+        passed = now - GRACE
+        return passed.replace(minute=passed.minute - passed.minute % int(every[1] or 60), second=0, microsecond=0)
     daily = DAILY.fullmatch(schedule)
     if not daily:
         return None

@@ -10,13 +10,24 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_glue import CfnCrawler, CfnJob, CfnTrigger, CfnWorkflow
 from constructs import Construct
 
-from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants, undelivered_arn
+from deploy.access import (
+    LOG_GROUPS,
+    CatalogGrant,
+    Grant,
+    crawler_catalog_grants,
+    crawler_grants,
+    export_grants,
+    job_catalog_grants,
+    job_grants,
+    undelivered_arn,
+)
 from deploy.deployment import Deployment, NightlyExport
 from deploy.exports import export_request
 from deploy.glue_arguments import AUTO_SCALING, GLUE_ARGUMENTS
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
+from deploy.stacks.lake_formation import add_catalog_grants
 from deploy.stacks.monitoring import MonitoringStack
 from deploy.stacks.names import publish_names
 from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
@@ -69,7 +80,11 @@ class WorkflowStack(Stack):
             f"Job-{job.name}",
             name=job.name,
             description=job.description,
-            role=self._role(job.name, [code.grant, *job_grants(job, self._deployment)]),
+            role=self._role(
+                job.name,
+                [code.grant, *job_grants(job, self._deployment)],
+                job_catalog_grants(job, self._deployment),
+            ),
             command=CfnJob.JobCommandProperty(
                 name="gluestreaming" if job.streaming else "glueetl", python_version="3", script_location=code.script
             ),
@@ -96,15 +111,18 @@ class WorkflowStack(Stack):
             f"Crawler-{crawler.name}",
             name=crawler.name,
             description=crawler.description,
-            role=self._role(crawler.name, crawler_grants(crawler, self._deployment)),
+            role=self._role(crawler.name, crawler_grants(crawler, self._deployment), crawler_catalog_grants(crawler)),
             targets=CfnCrawler.TargetsProperty(catalog_targets=[targets]),
             # The contract owns the columns. A crawler of catalog tables may only log what it would delete.
             schema_change_policy=CfnCrawler.SchemaChangePolicyProperty(update_behavior="LOG", delete_behavior="LOG"),
         )
         return self._member(created, crawler)
 
-    def _role(self, name: str, grants: Iterable[Grant]) -> str:
-        return role(self, f"Role-{name}", "glue", grants, f"What {name} may touch").role_arn
+    def _role(self, name: str, grants: Iterable[Grant], catalog_grants: Iterable[CatalogGrant]) -> str:
+        created = role(self, f"Role-{name}", "glue", grants, f"What {name} may touch").role_arn
+        if self._deployment.env.lake_formation:
+            add_catalog_grants(self, name, created, catalog_grants)
+        return created
 
     def _member(self, resource: CfnResource, member: Job | Crawler) -> CfnResource:
         tag_resource(resource, member.tags)

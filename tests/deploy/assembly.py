@@ -28,6 +28,18 @@ NEXT_GLUE = "6.0"
 """Each environment is also synthesized for the Glue that an option may choose, with the other option besides."""
 MORE_OPTIONS = {"glue_version": NEXT_GLUE, "github_repository": "our-company/catlake"}
 
+ELSEWHERE = {
+    "environment": "prod",
+    **SCHEDULED,
+    "bucket_suffix": f"-{ACCOUNT}-{REGION}-an",
+    "bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/ours",
+    "purchases_bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/purchases",
+    "large_messages_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/large",
+    "lake_formation": "true",
+    "purchases_every_minutes": "15",
+}
+"""The options of a deployment to another account and region, with keys of its own, Lake Formation and a clock."""
+
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": REGION,
@@ -50,7 +62,7 @@ def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) 
 
 
 def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Synthesizes each environment of OPTIONS into a folder of its name, and with MORE_OPTIONS into one beside it."""
+    """Synthesizes each environment of OPTIONS into a folder of its name, with MORE_OPTIONS beside it; and ELSEWHERE."""
     return _run("tests.deploy.assembly", str(folder))
 
 
@@ -172,6 +184,6 @@ def _arn(service: str, name: str) -> str:
 if __name__ == "__main__":
     from deploy.app import app
 
-    for name, options in OPTIONS.items():
+    next_glue = {_beside(name): {**options, **MORE_OPTIONS} for name, options in OPTIONS.items()}
+    for name, options in {**OPTIONS, **next_glue, "elsewhere": ELSEWHERE}.items():
         app({**cdk_context(), **options}, f"{sys.argv[1]}/{name}").synth()
-        app({**cdk_context(), **options, **MORE_OPTIONS}, f"{sys.argv[1]}/{_beside(name)}").synth()

@@ -23,9 +23,10 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """A running proxy: where it is, and what it was asked for so far."""
+    """A running proxy: where it is, and what it was asked for so far; `requests` are methods with targets."""
 
     endpoint: str
+    requests: list[tuple[str, str]] = field(default_factory=list)
     asked: set[Asked] = field(default_factory=set)
 
 
@@ -92,6 +93,7 @@ class _Proxy(BaseHTTPRequestHandler):
         behind.request(self.command, self.path, body=body or None, headers=headers)
         answer = behind.getresponse()
         content = answer.read()
+        self.server.recorder.requests.append((self.command, self.path))  # type: ignore[attr-defined]
         plain = {name.lower(): value for name, value in self.headers.items()}
         self.server.recorder.asked.update(  # type: ignore[attr-defined]
             asked_by(self.command, self.path, plain, body, answer.status)

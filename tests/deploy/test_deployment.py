@@ -25,6 +25,12 @@ PROD = {"environment": "prod", "bedrock_table": "Chat-Conversations"}
         ({"environment": "test", "catia_table": "a/b"}, r"-c catia_table=a/b: must be the name of a DynamoDB table"),
         ({"environment": "test", "glue_version": "6"}, r"-c glue_version=6: must be one of 5\.1, 6\.0"),
         ({"environment": "test", "alarm_email": "nobody"}, r"-c alarm_email=nobody: must be one e-mail address"),
+        ({"environment": "test", "bucket_key": "x"}, r"-c bucket_key=x: must be the ARN of a KMS key"),
+        ({"environment": "test", "lake_formation": "yes"}, r"-c lake_formation=yes: must be true or false"),
+        (
+            {"environment": "test", "purchases_every_minutes": "7"},
+            r"-c purchases_every_minutes=7: must be one of 5, 10, 15, 20, 30, 60",
+        ),
         (
             {"environment": "test", "existing": "data,nothing"},
             r"existing=nothing: is none of what a deployment makes, ",

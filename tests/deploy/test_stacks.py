@@ -117,6 +117,35 @@ def test_the_buckets_are_private_encrypted_versioned_and_forget_old_versions_aft
             assert {"NoncurrentDays": 30} in [each.get("NoncurrentVersionExpiration") for each in rules]
 
 
+def lifecycle_rules(assembly: Assembly, bucket: str) -> dict[str, dict[str, Any]]:
+    (made,) = (each for each in assembly.resources("AWS::S3::Bucket") if each.properties["BucketName"] == bucket)
+    return {rule["Prefix"]: rule for rule in made.properties["LifecycleConfiguration"]["Rules"] if "Prefix" in rule}
+
+
+def test_what_each_batch_of_the_stream_replaces_is_gone_after_a_day(assembly):
+    env = environment(assembly.environment)
+    rules = lifecycle_rules(assembly, env.purchases_bucket)
+    for folder in ("checkpoints/compras-ingest/", f"runs/{env.purchases_resource('ingest')}/streams/"):
+        assert rules[folder]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+        # What is in force stays, however old.
+        assert "ExpirationInDays" not in rules[folder]
+
+
+def test_exports_expire_whoever_starts_them(assembly):
+    env = environment(assembly.environment)
+    rules = lifecycle_rules(assembly, env.bucket)
+    assert {name: rule["ExpirationInDays"] for name, rule in rules.items() if name.startswith("exports/")} == {
+        # Not the export of the old table: nobody can make it again.
+        "exports/catia/": env.export_days,
+        "exports/bedrock/": env.export_days,
+    }
+
+
+def test_the_dashboard_has_another_name_in_each_region(assembly):
+    (dashboard,) = assembly.resources("AWS::CloudWatch::Dashboard")
+    assert dashboard.properties["DashboardName"] == f"cat-{assembly.environment}-catlake-us-east-1"
+
+
 def test_nothing_that_holds_results_expires_by_itself(assembly):
     for bucket in assembly.resources("AWS::S3::Bucket"):
         for rule in bucket.properties["LifecycleConfiguration"]["Rules"]:

@@ -399,10 +399,12 @@ def test_a_job_that_never_ran_is_late_only_if_it_existed_when_it_was_due() -> No
     assert [state for state, _ in last_run(created=before, name="test")] == [NOTE]
 
 
-def test_only_a_daily_schedule_has_a_last_time() -> None:
+def test_a_daily_schedule_and_one_of_every_some_minutes_have_a_last_time() -> None:
     assert runs.last_due("cron(30 4 * * ? *)", NOW) == DUE
     assert runs.last_due("cron(30 4 ? * MON *)", NOW) is None
-    assert runs.last_due("cron(0/15 * * * ? *)", NOW) is None
+    half_past = NOW + timedelta(minutes=40)
+    assert runs.last_due("cron(0/15 * * * ? *)", half_past) == half_past.replace(minute=30) - runs.GRACE
+    assert runs.last_due("cron(0 * * * ? *)", half_past) == NOW - runs.GRACE
 
 
 def test_a_disabled_work_group_and_a_failed_crawl_are_problems() -> None:

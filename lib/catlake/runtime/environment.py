@@ -59,6 +59,10 @@ Text = Annotated[str, _like("a text", r"(?s).*\S.*")]
 Name = Annotated[str, _like("1 to 128 letters, digits, '.', '_' or '-'", r"[A-Za-z0-9._-]{1,128}")]
 Bucket = Annotated[str, _like("a bucket's name", r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")]
 Table = _like("the name of a DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
+Key = Annotated[
+    str | None,
+    _like("the ARN of a KMS key", r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
+]
 Day = Annotated[date | None, Rule("a date such as 2025-08-04", lambda value: type(value) is date)]
 Count = Annotated[int, _whole(0)]
 Days = Annotated[int, _whole(1)]
@@ -78,11 +82,16 @@ class Environment:
     stage: Annotated[str, _like("lower-case letters and digits", r"[a-z][a-z0-9]{0,19}")]
     deployed: Flag
     catalog: Annotated[str, _one_of("aws", NONE)]
+    lake_formation: Flag
     prefix: Name
     purchases_prefix: Name
+    bucket_suffix: Annotated[str, _like("empty, or '-' and lower-case letters, digits, '-'", r"(-[a-z0-9-]*[a-z0-9])?")]
     bucket: Bucket
     purchases_bucket: Bucket
     large_messages_bucket: Bucket
+    bucket_key: Key
+    purchases_bucket_key: Key
+    large_messages_key: Key
     database: Annotated[str, _like("lower-case letters, digits or '_'", r"[a-z0-9_]{1,128}")]
     purchases_database: Annotated[str, _like("lower-case letters, digits, '_' or '-'", r"[a-z0-9_-]{1,128}")]
     work_group: Name
@@ -97,6 +106,7 @@ class Environment:
         Rule("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),
     ]
     schedule: Annotated[str | None, _like("an AWS schedule, such as cron(30 4 * * ? *)", r"cron\(\S+( \S+){5}\)")]
+    purchases_every_minutes: Annotated[int | None, _one_of(5, 10, 15, 20, 30, 60)]
     export_lead_minutes: Count
     max_export_age_hours: Annotated[int, _whole(1)]
     glue_version: Annotated[str, _one_of("5.1", "6.0")]
@@ -107,6 +117,7 @@ class Environment:
     auto_scaling: Flag
     timeout: Annotated[int, _whole(1, 7 * 24 * 60)]
     stream_worker_type: Annotated[str, _one_of("G.025X", "G.1X", "G.2X", "G.4X", "G.8X")]
+    stream_batch_seconds: Annotated[int, _whole(1, 300)]
     stream_retries: Annotated[int, _whole(0, 10)]
     maintenance_window: Annotated[
         str, _like("a day and an hour, such as Sun:8", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])")
@@ -156,6 +167,16 @@ class Environment:
     def purchases_lake_uri(self) -> str:
         """The same for the purchases."""
         return f"s3://{self.purchases_bucket}"
+
+    @property
+    def bucket_keys(self) -> Mapping[str, str]:
+        """The ARN of the KMS key of each bucket that has one."""
+        keys = {
+            self.bucket: self.bucket_key,
+            self.purchases_bucket: self.purchases_bucket_key,
+            self.large_messages_bucket: self.large_messages_key,
+        }
+        return {bucket: key for bucket, key in keys.items() if key}
 
     def arguments(self, module: str) -> dict[str, str]:
         """The arguments that a workflow gives to a job, by the name of its module (`conversations_normalize`)."""
