@@ -26,7 +26,7 @@ PAUSE_SECONDS = 15
 SETTLED_LOOKS = 8
 """A streaming job has to run for two minutes: what it lacks at its start shows by then."""
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--minutes", type=int, default=90, help="how long an export or a workflow may take (90)")
     options = command.parse_args(arguments)
 
-    def every(account: Account, deployment: Deployment) -> list[Check]:
+    def checks(account: Account, deployment: Deployment) -> list[Check]:
         smoke = Smoke(account, deployment, options.workflow or WORKFLOWS, options.minutes)
         return [*smoke.checks(), *all_checks(account, deployment, datetime.now(UTC), options.queries)]
 
-    return report(options, every)
+    return report(options, checks)
 
 
 class Smoke:
@@ -133,13 +133,14 @@ class Smoke:
             return latest
 
         run = self._wait(begun)
-        for _ in range(SETTLED_LOOKS):
-            if run and run["JobRunState"] == "RUNNING":
-                sleep(PAUSE_SECONDS)
-                run = self._last_run(job)
         if run is None:
             yield problem("its job did not start: look at the workflow's graph in Glue")
             return
+        for _ in range(SETTLED_LOOKS):
+            if run["JobRunState"] == "RUNNING":
+                sleep(PAUSE_SECONDS)
+                # This run: after a failure Glue starts another one.
+                run = self._glue.get_job_run(JobName=job.name, RunId=run["Id"])["JobRun"]
         finding = state(run, endless=True)
         yield finding
         if finding.state == OK:
@@ -149,11 +150,11 @@ class Smoke:
         runs = self._glue.get_job_runs(JobName=job.name, MaxResults=10)["JobRuns"]
         return max(runs, key=lambda run: run["StartedOn"], default=None)
 
-    def _wait(self, look: Callable[[], Found | None]) -> Found | None:
-        """What `look` finds in the end; None when the time is over."""
+    def _wait(self, look: Callable[[], Answer | None]) -> Answer | None:
+        """The first answer of `look`; None when the time is over."""
         for _ in range(self._looks):
-            if (found := look()) is not None:
-                return found
+            if (answer := look()) is not None:
+                return answer
             sleep(PAUSE_SECONDS)
         return None
 

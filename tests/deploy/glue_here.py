@@ -30,10 +30,11 @@ class GlueHere:
         self._states: dict[str, dict[str, Any]] = {}
         self._asked: set[str] = set()
         self._runs: dict[str, list[dict[str, Any]]] = {}
+        self._errors: dict[str, str] = {}
 
     def answer(self, session: boto3.session.Session) -> None:
         """Answers the calls of a session that are about runs and exports."""
-        for operation in ("StartWorkflowRun", "GetWorkflowRun", "GetJobRuns"):
+        for operation in ("StartWorkflowRun", "GetWorkflowRun", "GetJobRun", "GetJobRuns"):
             session.events.register(f"before-call.glue.{operation}", self._called)
         for operation in ("ExportTableToPointInTime", "DescribeExport"):
             session.events.register(f"before-call.dynamodb.{operation}", self._called)
@@ -61,17 +62,36 @@ class GlueHere:
     def _failed(self, workflow: Workflow) -> bool:
         for job in workflow.jobs:
             error = self._run_job(job)
-            state = "FAILED" if error else "RUNNING" if job.endless else "SUCCEEDED"
-            runs = self._runs.setdefault(job.name, [])
-            # Glue's clock may be a little ahead of ours.
-            run = {"Id": f"{job.name}-{len(runs)}", "StartedOn": datetime.now(UTC) + timedelta(seconds=len(runs))}
-            runs.append({**run, "JobRunState": state, **({"ErrorMessage": error} if error else {})})
-            if error:
+            if job.endless:
+                self._begin(job, "RUNNING", error)
+            elif error:
+                self._begin(job, "FAILED")["ErrorMessage"] = error
                 return True
+            else:
+                self._begin(job, "SUCCEEDED")
         return False
+
+    def _begin(self, job: Job, state: str, error: str | None = None) -> dict[str, Any]:
+        """A new run; with an error it fails when somebody looks at it again."""
+        runs = self._runs.setdefault(job.name, [])
+        started = datetime.now(UTC) + timedelta(seconds=len(runs))
+        runs.append({"Id": f"{job.name}-{len(runs)}", "JobName": job.name, "StartedOn": started, "JobRunState": state})
+        if error:
+            self._errors[runs[-1]["Id"]] = error
+        return runs[-1]
 
     def _GetWorkflowRun(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"Run": {"Name": given["Name"], **self._state(given["RunId"], "Status", "RUNNING")}}
+
+    def _GetJobRun(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        runs = self._runs[given["JobName"]]
+        (run,) = (run for run in runs if run["Id"] == given["RunId"])
+        if error := self._errors.pop(run["Id"], None):
+            run |= {"JobRunState": "FAILED", "ErrorMessage": error}
+            # Glue tries again what has retries.
+            later = run["StartedOn"] + timedelta(seconds=1)
+            runs.append({**run, "Id": f"{run['Id']}-again", "JobRunState": "STARTING", "StartedOn": later})
+        return {"JobRun": run}
 
     def _GetJobRuns(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"JobRuns": self._runs.get(given["JobName"], [])}

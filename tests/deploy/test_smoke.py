@@ -53,17 +53,17 @@ def smoke_test(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", here)
         deployed.athena_counts()
         code = smoke.main(["test", *arguments])
-        found: dict[str, str] = {}
+        lines: dict[str, str] = {}
         name = ""
         for line in capsys.readouterr().out.splitlines():
             start = re.search(r"([✓✗·])  (.*?)(?:  +|$)(.*)", line)
             if start:
                 sign, name, text = start.groups()
-                found[name] = f"{found.get(name, '')} {sign} {text}".strip()
+                lines[name] = f"{lines.get(name, '')} {sign} {text}".strip()
             elif name and line.startswith(" "):
                 # The rest of a text that is too long for a line.
-                found[name] += f" {line.strip()}"
-        return code, found
+                lines[name] += f" {line.strip()}"
+        return code, lines
 
     return run
 
@@ -88,30 +88,30 @@ def test_all_tables_are_exported_and_all_workflows_run_in_order_before_everythin
     deployed: Deployed, smoke_test: Smoke
 ) -> None:
     glue = simulated(deployed)
-    code, found = smoke_test(glue, *BEDROCK)
-    assert code == 0, found
+    code, lines = smoke_test(glue, *BEDROCK)
+    assert code == 0, lines
     assert glue.started == IN_ORDER
     tables = ("cat-test-catia-conversations-table", "Chat-Conversations")
     for name, folder in zip(tables, ("exports/catia", "exports/bedrock"), strict=True):
-        assert found[f"export of {name}"] == f"✓ 3 items below s3://cat-test-normalize-reports/{folder}"
-    assert found["run of cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
-    assert found["run of dev-compras-ingest"].startswith("✓ RUNNING since")
+        assert lines[f"export of {name}"] == f"✓ 3 items below s3://cat-test-normalize-reports/{folder}"
+    assert lines["run of cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
+    assert lines["run of dev-compras-ingest"].startswith("✓ RUNNING since")
     # What `make verify` finds is in the same table.
-    assert found["last run of cat-test-etl1-normalize"].startswith("✓ SUCCEEDED")
-    assert "✓" in found["bucket cat-test-normalize-reports: versions"]
+    assert lines["last run of cat-test-etl1-normalize"].startswith("✓ SUCCEEDED")
+    assert "✓" in lines["bucket cat-test-normalize-reports: versions"]
 
 
 def test_a_failure_is_a_line_of_its_own_and_stops_no_other_workflow(deployed: Deployed, smoke_test: Smoke) -> None:
     glue = simulated(deployed, {"conversations_curate": "no CSV", "purchases_ingest": "no rights on the stream"})
-    code, found = smoke_test(glue, *BEDROCK)
+    code, lines = smoke_test(glue, *BEDROCK)
     assert code == 1
     assert glue.started == IN_ORDER
-    assert found["run of cat-test-conversations"].startswith("✗ run run-cat-test-conversations is COMPLETED")
-    assert "1 failed" in found["run of cat-test-conversations"]
-    assert "no CSV" in found["last run of cat-test-etl2-parquet"]
-    assert found["run of dev-compras-ingest"].startswith("✗ FAILED")
-    assert "no rights on the stream" in found["run of dev-compras-ingest"]
-    assert found["run of dev-compras-report"].startswith("✓")
+    assert lines["run of cat-test-conversations"].startswith("✗ run run-cat-test-conversations is COMPLETED")
+    assert "1 failed" in lines["run of cat-test-conversations"]
+    assert "no CSV" in lines["last run of cat-test-etl2-parquet"]
+    assert lines["run of dev-compras-ingest"].startswith("✗ FAILED")
+    assert "no rights on the stream" in lines["run of dev-compras-ingest"]
+    assert lines["run of dev-compras-report"].startswith("✓")
 
 
 def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_test: Smoke) -> None:
@@ -119,12 +119,12 @@ def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_
         raise LookupError(f"Point in time recovery is not enabled for {request['TableArn']}")
 
     glue = GlueHere(deployed.deployment, lambda job: deployed.run(job), refused)
-    code, found = smoke_test(glue, "--workflow", "conversations", "--workflow", "tokens")
+    code, lines = smoke_test(glue, "--workflow", "conversations", "--workflow", "tokens")
     assert code == 1
     assert glue.started == []
-    assert "Point in time recovery is not enabled" in found["export of cat-test-catia-conversations-table"]
-    assert found["run of cat-test-conversations"] == "✗ not started: the export of its table did not succeed"
-    assert found["run of cat-test-tokens"].startswith(
+    assert "Point in time recovery is not enabled" in lines["export of cat-test-catia-conversations-table"]
+    assert lines["run of cat-test-conversations"] == "✗ not started: the export of its table did not succeed"
+    assert lines["run of cat-test-tokens"].startswith(
         "✗ not started: bedrock_table is not named; give -c bedrock_table="
     )
 
@@ -132,19 +132,19 @@ def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_
 def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test: Smoke) -> None:
     glue = simulated(deployed)
     assert smoke_test(glue, "--workflow", "purchases")[0] == 0
-    code, found = smoke_test(glue, "--workflow", "purchases")
+    code, lines = smoke_test(glue, "--workflow", "purchases")
     assert code == 0
     assert glue.started == ["dev-compras-ingest"]
-    assert "not started again" in found["run of dev-compras-ingest"]
+    assert "not started again" in lines["run of dev-compras-ingest"]
 
 
 def test_what_does_not_end_in_time_is_a_problem(
     deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whatever is asked for is going on when it is asked for the first time.
-    code, found = smoke_test(simulated(deployed), "--workflow", "purchases-report", "--minutes", "0")
+    code, lines = smoke_test(simulated(deployed), "--workflow", "purchases-report", "--minutes", "0")
     assert code == 1
-    assert "is not finished" in found["run of dev-compras-report"]
+    assert "is not finished" in lines["run of dev-compras-report"]
 
 
 @pytest.mark.slow
@@ -168,8 +168,8 @@ def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, 
         return None if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:]
 
     glue = GlueHere(deployed.deployment, run_job, export)
-    code, found = smoke_test(glue, "--workflow", "conversations", "--no-queries")
-    assert code == 0, {name: text for name, text in found.items() if "✗" in text}
-    (exported,) = re.findall(r"✓ (\d+) items", found["export of cat-test-catia-conversations-table"])
+    code, lines = smoke_test(glue, "--workflow", "conversations", "--no-queries")
+    assert code == 0, {name: text for name, text in lines.items() if "✗" in text}
+    (exported,) = re.findall(r"✓ (\d+) items", lines["export of cat-test-catia-conversations-table"])
     # The jobs read what was exported, and their summaries are the newest.
-    assert found["balance of cat-test-etl1-normalize"].startswith(f"✓ {exported} read")
+    assert lines["balance of cat-test-etl1-normalize"].startswith(f"✓ {exported} read")
