@@ -45,15 +45,6 @@ class StorageStack(Stack):
         self._buckets()
         self._catalog()
         self._queries()
-        outputs = {
-            "BucketName": env.bucket,
-            "PurchasesBucketName": env.purchases_bucket,
-            "DatabaseName": env.database,
-            "PurchasesDatabaseName": env.purchases_database,
-            "WorkGroupName": env.work_group,
-        }
-        for name, value in outputs.items():
-            CfnOutput(self, name, value=value)
         names = {
             "bucket": env.bucket,
             "purchases-bucket": env.purchases_bucket,
@@ -61,6 +52,8 @@ class StorageStack(Stack):
             "purchases-database": env.purchases_database,
             "work-group": env.work_group,
         }
+        for key, value in names.items():
+            CfnOutput(self, f"{key.title().replace('-', '')}Name", value=value)
         publish_names(self, env, names)
 
     def _buckets(self) -> None:

@@ -262,15 +262,9 @@ def test_other_applications_read_the_names_from_parameters(assembly):
         each.properties["Name"]: each.properties["Value"] for each in assembly.resources("AWS::SSM::Parameter")
     }
     workflows = {f"workflows/{name}": workflow.name for name, workflow in deployed(assembly).workflows.items()}
-    names = {
-        "bucket": env.bucket,
-        "purchases-bucket": env.purchases_bucket,
-        "database": env.database,
-        "purchases-database": env.purchases_database,
-        "work-group": env.work_group,
-        "alarms": env.resource("alarms"),
-        **workflows,
-    }
+    storage = ("bucket", "purchases-bucket", "database", "purchases-database", "work-group")
+    names = {key: getattr(env, key.replace("-", "_")) for key in storage}
+    names |= {"alarms": env.resource("alarms"), **workflows}
     assert parameters == {f"/catlake/{env.name}/{key}": value for key, value in names.items()}
 
 
