@@ -84,7 +84,8 @@ METRICS = Grant(
 
 def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of a job's role, except for its code: the stacks know where that is."""
-    return (
+    return _with_keys(
+        deployed,
         *_lake_grants(job),
         *_argument_grants(job),
         *(_athena_grants(deployed) if job.access.athena else ()),
@@ -97,7 +98,8 @@ def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
 def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of a crawler's role: what of AWS's policy AWSGlueServiceRole a crawler of one table needs."""
     bucket = deployed.env.bucket
-    return (
+    return _with_keys(
+        deployed,
         *_reading("Table", bucket, [crawler.path.rstrip("/")], "the files of its one table"),
         Grant(
             name="BucketLocation",
@@ -118,7 +120,8 @@ def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
 
 def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
     """The statements of the role that starts the export of a DynamoDB table to a folder of the lake."""
-    return (
+    return _with_keys(
+        deployed,
         Grant(
             name="Export",
             actions=("dynamodb:ExportTableToPointInTime",),
@@ -131,7 +134,57 @@ def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant,
             resources=(_object(deployed.env.bucket, f"{prefix}/*"),),
             why="DynamoDB chooses the names of the export's files, below this one folder",
         ),
+        Grant(
+            name="Undelivered",
+            actions=("sqs:SendMessage",),
+            resources=(undelivered_arn(deployed),),
+            why="the one queue, by name",
+        ),
     )
+
+
+def undelivered_arn(deployed: Deployment) -> str:
+    """The ARN of the queue of what did not arrive."""
+    return f"arn:{{partition}}:sqs:{{region}}:{{account}}:{deployed.env.resource('undelivered')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogGrant:
+    """What Lake Formation lets a role do with a database of the catalog, with one of its tables, or with `*`, all."""
+
+    permissions: tuple[str, ...]
+    database: str
+    table: str | None = None
+
+
+def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ...]:
+    """What a job's role needs in Lake Formation: beside its rights in IAM, where that governs the catalog.
+
+    https://docs.aws.amazon.com/lake-formation/latest/dg/lf-permissions-reference.html
+    """
+    grants = []
+    if job.access.partitions:
+        for name, table in deployed.tables.items():
+            if table.job == job.name:
+                grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT"))
+    if job.access.athena:
+        database = deployed.env.database
+        grants.append(_catalog_grant(database, None, "CREATE_TABLE", "DESCRIBE"))
+        # Who creates a view must be able to read what it shows.
+        grants.append(_catalog_grant(database, "*", "DESCRIBE", "SELECT"))
+    return tuple(grants)
+
+
+def crawler_catalog_grants(crawler: Crawler) -> tuple[CatalogGrant, ...]:
+    """The same for a crawler's role."""
+    return (
+        _catalog_grant(crawler.database, None, "DESCRIBE"),
+        _catalog_grant(crawler.database, crawler.table, "ALTER", "DESCRIBE", "INSERT"),
+    )
+
+
+def _catalog_grant(database: str, table: str | None, *permissions: str) -> CatalogGrant:
+    return CatalogGrant(permissions=permissions, database=database, table=table)
 
 
 def dataset_keys(name: str) -> str:
@@ -267,6 +320,24 @@ def _s3(
         why=why,
         conditions={"StringLikeIfExists": {"s3:prefix": listed}} if listed else None,
     )
+
+
+def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
+    """The grants, with those of the KMS keys of the buckets whose objects they read or write."""
+    keys: dict[str, set[str]] = {}
+    for grant in grants:
+        reads, writes = "s3:GetObject" in grant.actions, "s3:PutObject" in grant.actions
+        # To write in parts, S3 also decrypts.
+        actions = {"kms:Decrypt"} if reads or writes else set()
+        actions |= {"kms:GenerateDataKey"} if writes else set()
+        for bucket, key in deployed.env.bucket_keys.items():
+            if actions and any(resource.startswith(_object(bucket, "")) for resource in grant.resources):
+                keys.setdefault(key, set()).update(actions)
+    used = (
+        Grant(name=f"Key{number}", actions=tuple(sorted(actions)), resources=(key,), why="the one key, by its ARN")
+        for number, (key, actions) in enumerate(sorted(keys.items()), 1)
+    )
+    return (*grants, *used)
 
 
 def log_grant(*groups: str) -> Grant:

@@ -21,7 +21,7 @@ from catlake.runtime.environment import (
 )
 from catlake.runtime.errors import did_you_mean
 from deploy.cron import earlier
-from deploy.model import Workflow
+from deploy.model import Job, Workflow
 from deploy.workflows import WORKFLOWS
 
 OPTIONS: Mapping[str, str] = {
@@ -34,8 +34,16 @@ OPTIONS: Mapping[str, str] = {
     "bedrock_table": "the chat application's new DynamoDB table; required where there is a schedule",
     "purchases_table": "the purchases' DynamoDB table",
     "large_messages_bucket": "the chat application's bucket of large messages",
+    "bucket_suffix": "what the names of our buckets end with",
+    "bucket_key": "the KMS key of the bucket of conversations and tokens",
+    "purchases_bucket_key": "the KMS key of the purchases' bucket",
+    "large_messages_key": "the KMS key of the bucket of large messages",
+    "lake_formation": "true: grant in Lake Formation too",
+    "purchases_every_minutes": "how often the purchases are read",
     "alarm_email": "who gets the alarms by e-mail",
     "crawler": "true: crawl the table `data`",
+    "glue_version": "the Glue that runs the jobs",
+    "github_repository": "the GitHub repository whose workflow deploys",
 }
 """Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
 
@@ -51,13 +59,19 @@ class DeploymentError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NightlyExport:
-    """An export that starts by itself: of a DynamoDB table, into a folder of the lake, before a workflow."""
+class TableExport:
+    """An export of a DynamoDB table into a folder of the lake, for a job of a workflow (by its short name)."""
 
     workflow: str
     job: str
     table: str
     prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightlyExport(TableExport):
+    """An export that starts by itself, before its workflow."""
+
     schedule: str
 
 
@@ -107,20 +121,47 @@ class Deployment:
         return (self.env.database, self.env.purchases_database)
 
     @property
-    def exports(self) -> tuple[NightlyExport, ...]:
-        """The exports that the workflows with a schedule need."""
+    def table_exports(self) -> tuple[TableExport, ...]:
+        """The exports that the workflows read again and again, of the tables that the environment names."""
         return tuple(
-            NightlyExport(
+            TableExport(
                 workflow=name,
                 job=job.name,
-                table=getattr(self.env, SOURCES[job.module]),
-                prefix=job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/"),
-                schedule=earlier(workflow.start.schedule, self.env.export_lead_minutes),
+                table=table,
+                prefix=self._below_the_lake(job),
             )
             for name, workflow in self.workflows.items()
             for job in workflow.jobs
-            if workflow.start.schedule and job.module in SOURCES
+            if job.module in SOURCES and (table := getattr(self.env, SOURCES[job.module]))
         )
+
+    @property
+    def exports(self) -> tuple[NightlyExport, ...]:
+        """Those of the workflows with a schedule."""
+        lead, starts = self.env.export_lead_minutes, {name: flow.start for name, flow in self.workflows.items()}
+        return tuple(
+            NightlyExport(**vars(export), schedule=earlier(schedule, lead))
+            for export in self.table_exports
+            if (schedule := starts[export.workflow].schedule)
+        )
+
+    @property
+    def export_folders(self) -> tuple[str, ...]:
+        """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""
+        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs if job.module in SOURCES)
+        return tuple(folder for folder in map(self._below_the_lake, jobs) if "://" not in folder)
+
+    def rewritten_folders(self, bucket: str) -> tuple[str, ...]:
+        """The folders of a bucket in which each batch of a stream replaces files: checkpoints and summaries."""
+        folders = []
+        for job in (job for workflow in self.workflows.values() for job in workflow.jobs if job.streaming):
+            owned = [job.arguments[argument] for argument in job.access.owns]
+            summaries = f"{job.arguments['--lake_uri']}/runs/{job.name}/streams/"
+            folders += [uri.removeprefix(f"s3://{bucket}/") for uri in (*owned, summaries)]
+        return tuple(folder for folder in folders if "://" not in folder)
+
+    def _below_the_lake(self, job: Job) -> str:
+        return job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/")
 
     def stack(self, name: str) -> str:
         """The name of a stack; `cat-{env}-…` are the names of other applications' stacks."""

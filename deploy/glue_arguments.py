@@ -24,6 +24,9 @@ SPARK_SETTINGS: Mapping[str, str] = {
 """Spark's settings of every job. CloudFormation fills in the region."""
 
 CONF = "--conf"
+AUTO_SCALING: Mapping[str, str] = {"--enable-auto-scaling": "true"}
+"""A job whose workers come and go has it too."""
+
 LIBRARY, PACKAGES = "--extra-py-files", "--additional-python-modules"
 """These name the files of a deployment on S3."""
 
@@ -41,7 +44,6 @@ OPTIONAL_GLUE_ARGUMENTS = (
     "--customer-executor-env-vars",
     "--datalake-formats",
     "--disable-proxy-v2",
-    "--enable-auto-scaling",
     "--enable-continuous-log-filter",
     "--enable-glue-datacatalog",
     "--enable-job-insights",
@@ -63,4 +65,5 @@ def default_arguments(job: Job) -> dict[str, str]:
     settings = {**SPARK_SETTINGS, **job.spark_settings}
     # Glue takes an argument once: its value holds the other settings too, as its guide to auto scaling shows.
     conf = f" {CONF} ".join(f"{name}={value}" for name, value in settings.items())
-    return {**GLUE_ARGUMENTS, CONF: conf, **job.arguments}
+    scaling = AUTO_SCALING if job.auto_scaling else {}
+    return {**GLUE_ARGUMENTS, CONF: conf, **scaling, **job.arguments}

@@ -186,13 +186,16 @@ def _job(account: Account, job: Job) -> Iterator[Finding]:
         "WorkerType": job.worker_type,
         "NumberOfWorkers": job.number_of_workers,
         "MaxRetries": job.max_retries,
+        "JobRunQueuingEnabled": job.job_run_queuing,
         "ExecutionProperty": {"MaxConcurrentRuns": 1},
         "DefaultArguments": arguments,
     }
-    if job.streaming:
+    if job.endless:
         expected["MaintenanceWindow"] = job.maintenance_window
     else:
-        expected |= {"Timeout": job.timeout, "ExecutionClass": job.execution_class}
+        expected["Timeout"] = job.timeout
+    if not job.streaming:
+        expected["ExecutionClass"] = job.execution_class
     yield from map(problem, differences(expected, actual))
     present = actual.get("DefaultArguments", {})
     for name in sorted(present.keys() - arguments.keys() - set(OPTIONAL_GLUE_ARGUMENTS)):

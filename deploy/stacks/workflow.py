@@ -10,15 +10,29 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_glue import CfnCrawler, CfnJob, CfnTrigger, CfnWorkflow
 from constructs import Construct
 
-from deploy.access import LOG_GROUPS, Grant, crawler_grants, export_grants, job_grants
+from deploy.access import (
+    LOG_GROUPS,
+    CatalogGrant,
+    Grant,
+    crawler_catalog_grants,
+    crawler_grants,
+    export_grants,
+    job_catalog_grants,
+    job_grants,
+    undelivered_arn,
+)
 from deploy.deployment import Deployment, NightlyExport
+from deploy.exports import export_request
 from deploy.glue_arguments import default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
+from deploy.stacks.lake_formation import add_catalog_grants
 from deploy.stacks.monitoring import MonitoringStack
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
+from deploy.stacks.undelivered import undelivered
 
 START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
 
@@ -40,7 +54,8 @@ class WorkflowStack(Stack):
             TableStream(self, deployment)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
-        add_alarms(self, deployment, name, workflow, topic)
+        add_alarms(self, deployment, name, workflow, topic, undelivered(self, deployment))
+        publish_names(self, deployment.env, {f"workflows/{name}": workflow.name})
         CfnOutput(self, "WorkflowName", value=workflow.name)
 
     def _workflow(self, workflow: Workflow) -> CfnResource:
@@ -62,7 +77,11 @@ class WorkflowStack(Stack):
             f"Job-{job.name}",
             name=job.name,
             description=job.description,
-            role=self._role(job.name, [code.grant, *job_grants(job, self._deployment)]),
+            role=self._role(
+                job.name,
+                [code.grant, *job_grants(job, self._deployment)],
+                job_catalog_grants(job, self._deployment),
+            ),
             command=CfnJob.JobCommandProperty(
                 name="gluestreaming" if job.streaming else "glueetl", python_version="3", script_location=code.script
             ),
@@ -77,6 +96,7 @@ class WorkflowStack(Stack):
             timeout=job.timeout,
             maintenance_window=job.maintenance_window,
             max_retries=job.max_retries,
+            job_run_queuing_enabled=job.job_run_queuing or None,
         )
         acknowledge(created, "AwsSolutions-GL3", "jobs keep no bookmarks: each run reads its whole input")
         return self._member(created, job)
@@ -88,15 +108,18 @@ class WorkflowStack(Stack):
             f"Crawler-{crawler.name}",
             name=crawler.name,
             description=crawler.description,
-            role=self._role(crawler.name, crawler_grants(crawler, self._deployment)),
+            role=self._role(crawler.name, crawler_grants(crawler, self._deployment), crawler_catalog_grants(crawler)),
             targets=CfnCrawler.TargetsProperty(catalog_targets=[targets]),
             # The contract owns the columns. A crawler of catalog tables may only log what it would delete.
             schema_change_policy=CfnCrawler.SchemaChangePolicyProperty(update_behavior="LOG", delete_behavior="LOG"),
         )
         return self._member(created, crawler)
 
-    def _role(self, name: str, grants: Iterable[Grant]) -> str:
-        return role(self, f"Role-{name}", "glue", grants, f"What {name} may touch").role_arn
+    def _role(self, name: str, grants: Iterable[Grant], catalog_grants: Iterable[CatalogGrant]) -> str:
+        created = role(self, f"Role-{name}", "glue", grants, f"What {name} may touch").role_arn
+        if self._deployment.env.lake_formation:
+            add_catalog_grants(self, name, created, catalog_grants)
+        return created
 
     def _member(self, resource: CfnResource, member: Job | Crawler) -> CfnResource:
         tag_resource(resource, member.tags)
@@ -156,15 +179,9 @@ class WorkflowStack(Stack):
         caller = role(
             self, f"Role-{export.prefix}", "scheduler", export_grants(deployment, export.table, export.prefix)
         )
-        request = {
-            "TableArn": arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}"),
-            "S3Bucket": deployment.env.bucket,
-            "S3Prefix": export.prefix,
-            "S3SseAlgorithm": "AES256",
-            "ExportFormat": "DYNAMODB_JSON",
-            # The same for every retry of one night, so that a retry starts no second export.
-            "ClientToken": f"{export.job}-<aws.scheduler.scheduled-time>",
-        }
+        table = arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}")
+        # The same for every retry of one night.
+        token = f"{export.job}-<aws.scheduler.scheduled-time>"
         schedule = scheduler.CfnSchedule(
             self,
             f"Export-{export.job}",
@@ -178,7 +195,8 @@ class WorkflowStack(Stack):
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=arn(START_EXPORT),
                 role_arn=caller.role_arn,
-                input=self.to_json_string(request),
+                input=self.to_json_string(export_request(deployment, export, table, token)),
+                dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=arn(undelivered_arn(deployment))),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=3600, maximum_retry_attempts=5
                 ),

@@ -28,6 +28,7 @@ from catlake.runtime.report import log
 from catlake.runtime.run import Run
 
 S3A_REGION = "fs.s3a.endpoint.region"
+_DROPS_OBSERVATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
 
 
 def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = ()) -> None:
@@ -72,6 +73,10 @@ def _start(arguments: Mapping[str, Any]) -> Run:
     )
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     _stay_in_region(spark)
+    # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
+    spark.conf.set("spark.sql.adaptive.optimizer.excludedRules", _DROPS_OBSERVATIONS)
+    # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
+    spark.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
 

@@ -147,7 +147,7 @@ def test_rows_that_break_the_contract_are_told_which_rule(spark: SparkSession) -
         "opinionated": "breaks the contract: feedback.allowed",
         "american": "breaks the contract: fecha_primera_conversacion.pattern",
         "february": "fecha_primera_conversacion: no date of the calendar",
-        "no array": "breaks the contract: conversacion_completa.pattern",
+        "no array": "breaks the contract: conversacion_completa_array",
         "broken json": "conversacion_completa: text is not JSON",
         "other json": "conversacion_completa: text is not JSON",
     }

@@ -23,9 +23,13 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """A running proxy: where it is, what it was asked for so far, and for which regions that was signed."""
+    """A running proxy: where it is, what it was asked for so far, and for which regions that was signed.
+
+    `requests` are methods with targets.
+    """
 
     endpoint: str
+    requests: list[tuple[str, str]] = field(default_factory=list)
     asked: set[Asked] = field(default_factory=set)
     regions: set[str] = field(default_factory=set)
 
@@ -93,6 +97,7 @@ class _Proxy(BaseHTTPRequestHandler):
         behind.request(self.command, self.path, body=body or None, headers=headers)
         answer = behind.getresponse()
         content = answer.read()
+        self.server.recorder.requests.append((self.command, self.path))  # type: ignore[attr-defined]
         plain = {name.lower(): value for name, value in self.headers.items()}
         recorder: Recorder = self.server.recorder  # type: ignore[attr-defined]
         recorder.asked.update(asked_by(self.command, self.path, plain, body, answer.status))

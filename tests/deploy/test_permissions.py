@@ -146,7 +146,7 @@ def test_every_job_has_a_role_of_its_own(assembly):
     assert len({job.properties["Role"] for job in jobs}) == len(jobs)
 
 
-def test_only_alarms_of_this_account_and_rules_write_to_the_topic(assembly):
+def test_only_alarms_and_budgets_of_this_account_and_rules_write_to_the_topic(assembly):
     (policy,) = assembly.resources("AWS::SNS::TopicPolicy")
     allowed = {
         statement["Principal"]["Service"]: statement.get("Condition")
@@ -154,6 +154,7 @@ def test_only_alarms_of_this_account_and_rules_write_to_the_topic(assembly):
         if statement["Effect"] == "Allow"
     }
     assert allowed == {
+        "budgets.amazonaws.com": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         "events.amazonaws.com": None,
     }

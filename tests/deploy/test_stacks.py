@@ -3,6 +3,7 @@
 tests/deploy/test_verify.py compares jobs, triggers, crawlers and tables with their definitions.
 """
 
+import hashlib
 import json
 import runpy
 from collections.abc import Iterator
@@ -19,9 +20,19 @@ from deploy.deployment import Deployment, deployment
 from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS, default_arguments
 from deploy.model import EventBatching, Job
 from deploy.workflows import WORKFLOWS
-from tests.deploy.assembly import ACCOUNT, OPTIONS, REGION, ROOT, Assembly, cdk_context, synthesize
+from tests.deploy.assembly import (
+    ACCOUNT,
+    MORE_OPTIONS,
+    NEXT_GLUE,
+    OPTIONS,
+    REGION,
+    ROOT,
+    Assembly,
+    cdk_context,
+    synthesize,
+)
 from tests.deploy.test_templates import faults, requests
-from tools.wheels import SUFFIX
+from tools.wheels import PACKAGES, SUFFIX, archive
 
 TRIGGER, DESTINATION = "AWS::Glue::Trigger", "Custom::KinesisStreamingDestination"
 
@@ -132,6 +143,35 @@ def test_the_buckets_are_private_encrypted_versioned_and_forget_old_versions_aft
             assert {"NoncurrentDays": 30} in [each.get("NoncurrentVersionExpiration") for each in rules]
 
 
+def lifecycle_rules(assembly: Assembly, bucket: str) -> dict[str, dict[str, Any]]:
+    (made,) = (each for each in assembly.resources("AWS::S3::Bucket") if each.properties["BucketName"] == bucket)
+    return {rule["Prefix"]: rule for rule in made.properties["LifecycleConfiguration"]["Rules"] if "Prefix" in rule}
+
+
+def test_what_each_batch_of_the_stream_replaces_is_gone_after_a_day(assembly):
+    env = environment(assembly.environment)
+    rules = lifecycle_rules(assembly, env.purchases_bucket)
+    for folder in ("checkpoints/compras-ingest/", f"runs/{env.purchases_resource('ingest')}/streams/"):
+        assert rules[folder]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+        # What is in force stays, however old.
+        assert "ExpirationInDays" not in rules[folder]
+
+
+def test_exports_expire_whoever_starts_them(assembly):
+    env = environment(assembly.environment)
+    rules = lifecycle_rules(assembly, env.bucket)
+    assert {name: rule["ExpirationInDays"] for name, rule in rules.items() if name.startswith("exports/")} == {
+        # Not the export of the old table: nobody can make it again.
+        "exports/catia/": env.export_days,
+        "exports/bedrock/": env.export_days,
+    }
+
+
+def test_the_dashboard_has_another_name_in_each_region(assembly):
+    (dashboard,) = assembly.resources("AWS::CloudWatch::Dashboard")
+    assert dashboard.properties["DashboardName"] == f"cat-{assembly.environment}-catlake-us-east-1"
+
+
 def test_nothing_that_holds_results_expires_by_itself(assembly):
     for bucket in assembly.resources("AWS::S3::Bucket"):
         for rule in bucket.properties["LifecycleConfiguration"]["Rules"]:
@@ -225,6 +265,119 @@ def test_an_export_goes_where_its_job_looks(assemblies):
         assert looked_at == f"s3://{target['S3Bucket']}/{target['S3Prefix']}"
 
 
+def test_what_is_not_delivered_goes_to_a_queue_and_an_alarm_tells_of_it(assembly):
+    env = environment(assembly.environment)
+    (queue,) = assembly.resources("AWS::SQS::Queue")
+    name = queue.properties["QueueName"]
+    arn = f"arn:aws:sqs:us-east-1:123456789012:{name}"
+    for rule in assembly.resources("AWS::Events::Rule"):
+        for target in rule.properties["Targets"]:
+            if ":sns:" in target["Arn"]:
+                assert target["DeadLetterConfig"]["Arn"] == arn
+    for schedule in assembly.resources("AWS::Scheduler::Schedule"):
+        assert schedule.properties["Target"]["DeadLetterConfig"]["Arn"] == arn
+        (role,) = (
+            each
+            for each in assembly.resources("AWS::IAM::Role")
+            if each.stack == schedule.stack and each.id in schedule.properties["Target"]["RoleArn"]
+        )
+        statements = role.properties["Policies"][0]["PolicyDocument"]["Statement"]
+        assert ("sqs:SendMessage", arn) in [(each["Action"], each["Resource"]) for each in statements]
+    subscriptions = list(assembly.resources("AWS::SNS::Subscription"))
+    assert len(subscriptions) == ("alarm_email" in OPTIONS[env.name])
+    (policy,) = assembly.resources("AWS::SQS::QueuePolicy")
+    senders = {
+        each["Principal"].get("Service")
+        for each in policy.properties["PolicyDocument"]["Statement"]
+        if each["Effect"] == "Allow"
+    }
+    assert senders == {"events.amazonaws.com", *("sns.amazonaws.com" for each in subscriptions)}
+    assert all("deadLetterTargetArn" in each.properties["RedrivePolicy"] for each in subscriptions)
+    (alarm,) = (each for each in assembly.resources("AWS::CloudWatch::Alarm") if each.properties["AlarmName"] == name)
+    assert (alarm.properties["Namespace"], alarm.properties["Threshold"]) == ("AWS/SQS", 0)
+
+
+def test_other_applications_read_the_names_from_parameters(assembly):
+    env = environment(assembly.environment)
+    parameters = {
+        each.properties["Name"]: each.properties["Value"] for each in assembly.resources("AWS::SSM::Parameter")
+    }
+    workflows = {f"workflows/{name}": workflow.name for name, workflow in deployed(assembly).workflows.items()}
+    storage = ("bucket", "purchases-bucket", "database", "purchases-database", "work-group")
+    names = {key: getattr(env, key.replace("-", "_")) for key in storage}
+    names |= {"alarms": env.resource("alarms"), **workflows}
+    assert parameters == {f"/catlake/{env.name}/{key}": value for key, value in names.items()}
+
+
+def test_the_budget_counts_all_that_is_deployed_and_the_topic_hears_of_it(assembly):
+    env = environment(assembly.environment)
+    (created,) = assembly.resources("AWS::Budgets::Budget")
+    budget = created.properties["Budget"]
+    assert budget["BudgetLimit"] == {"Amount": env.monthly_budget, "Unit": env.bill_currency}
+    counted = set(budget["CostFilters"]["TagKeyValue"])
+    tagged = [each.properties["Tags"] for each in assembly.resources() if "Tags" in each.properties]
+    found = [tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags} for tags in tagged]
+    assert {f"user:Project${tags['Project']}" for tags in found} == counted
+    for notification in created.properties["NotificationsWithSubscribers"]:
+        assert notification["Subscribers"] == [{"SubscriptionType": "SNS", "Address": env.resource("alarms")}]
+    (policy,) = assembly.resources("AWS::SNS::TopicPolicy")
+    (key,) = (each for each in assembly.resources("AWS::KMS::Key") if "monitoring" in each.stack)
+    for document in (policy.properties["PolicyDocument"], key.properties["KeyPolicy"]):
+        services = [each["Principal"]["Service"] for each in document["Statement"] if "Service" in each["Principal"]]
+        assert any("budgets.amazonaws.com" in each for each in services)
+
+
+def test_the_next_glue_changes_the_version_and_the_wheels_of_jobs_and_nothing_else(assembly, on_next_glue):
+    added = on_next_glue.templates.keys() - assembly.templates.keys()
+    assert added == {f"catlake-{assembly.environment}-pipeline-stack"}
+    names = {
+        hashlib.sha256(archive(packages, environment("prod").glue_version).read_bytes()).hexdigest(): hashlib.sha256(
+            archive(packages, NEXT_GLUE).read_bytes()
+        ).hexdigest()
+        for packages in PACKAGES.values()
+    }
+    for stack, template in assembly.templates.items():
+        text = json.dumps(template).replace('"GlueVersion": "5.1"', f'"GlueVersion": "{NEXT_GLUE}"')
+        for name, next_name in names.items():
+            text = text.replace(name, next_name)
+        assert json.loads(text) == on_next_glue.templates[stack]
+    for job, properties in job_templates(on_next_glue):
+        assert properties["GlueVersion"] == NEXT_GLUE
+        if packages := PACKAGES.get(job.module):
+            modules = properties["DefaultArguments"]["--additional-python-modules"].rpartition("/")[2]
+            assert on_next_glue.assets[modules].read_bytes() == archive(packages, NEXT_GLUE).read_bytes()
+
+
+def test_github_may_take_on_the_roles_of_cdk_bootstrap_for_the_repository_alone(on_next_glue):
+    env = environment(on_next_glue.environment)
+    roles = {
+        each.properties["RoleName"]: each.properties
+        for each in on_next_glue.resources("AWS::IAM::Role")
+        if each.stack.endswith("pipeline-stack")
+    }
+    for name, subject, takes_on in (
+        ("github-diff", "pull_request", ["lookup"]),
+        ("github-deploy", f"environment:{env.name}", ["deploy", "file-publishing", "lookup"]),
+    ):
+        role = roles.pop(env.resource(name))
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        issuer = "token.actions.githubusercontent.com"
+        assert trust["Principal"] == {"Federated": f"arn:aws:iam::123456789012:oidc-provider/{issuer}"}
+        assert trust["Condition"] == {
+            "StringEquals": {
+                f"{issuer}:aud": "sts.amazonaws.com",
+                f"{issuer}:sub": f"repo:{MORE_OPTIONS['github_repository']}:{subject}",
+            }
+        }
+        (statement,) = role["Policies"][0]["PolicyDocument"]["Statement"]
+        assert statement["Action"] == "sts:AssumeRole"
+        wanted = [
+            f"arn:aws:iam::123456789012:role/cdk-hnb659fds-{each}-role-123456789012-us-east-1" for each in takes_on
+        ]
+        assert statement["Resource"] in (wanted, *wanted)
+    assert not roles
+
+
 def test_no_account_and_no_address_of_a_region_is_in_a_template(assembly):
     for stack, template in assembly.templates.items():
         text = json.dumps(template).replace("cdk-hnb659fds", "")
@@ -268,20 +421,26 @@ def test_a_deployment_creates_nothing_that_exists_already_and_crawls_by_option(t
 
 
 @pytest.mark.slow
-def test_events_can_start_a_workflow_and_several_jobs_can_precede_one(tmp_path, monkeypatch):
+def test_events_can_start_a_workflow_several_jobs_can_precede_one_and_a_job_can_wait_and_scale(tmp_path, monkeypatch):
     build = WORKFLOWS["tokens"]
 
     def changed(env):
         workflow = build(env)
         start, view = workflow.triggers
         triggers = (replace(start, event=EventBatching(batch_size=5)), replace(view, after=(*view.after, "other")))
-        other = replace(workflow.jobs[0], name="other")
+        other = replace(workflow.jobs[0], name="other", auto_scaling=True, job_run_queuing=True)
         first = replace(triggers[0], starts=(*start.starts, "other"))
         return replace(workflow, jobs=(*workflow.jobs, other), triggers=(first, triggers[1]))
 
     monkeypatch.setitem(WORKFLOWS, "tokens", changed)
     app({**cdk_context(), "environment": "test"}, str(tmp_path)).synth()
-    triggers = {each.properties["Name"]: each.properties for each in Assembly("test", tmp_path).resources(TRIGGER)}
+    assembly = Assembly("test", tmp_path)
+    jobs = {each.properties["Name"]: each.properties for each in assembly.resources("AWS::Glue::Job")}
+    assert jobs["other"]["JobRunQueuingEnabled"] is True
+    assert jobs["other"]["DefaultArguments"]["--enable-auto-scaling"] == "true"
+    assert "JobRunQueuingEnabled" not in jobs["cat-test-tokens-consolidated"]
+    assert "--enable-auto-scaling" not in jobs["cat-test-tokens-consolidated"]["DefaultArguments"]
+    triggers = {each.properties["Name"]: each.properties for each in assembly.resources(TRIGGER)}
     start, view = triggers["cat-test-tokens-start"], triggers["cat-test-tokens-create-view"]
     assert start["Type"] == "EVENT" and "StartOnCreation" not in start
     assert start["EventBatchingCondition"] == {"BatchSize": 5, "BatchWindow": 900}

@@ -237,6 +237,17 @@ def test_a_person_starts_the_workflows_of_one_job(env, build, script):
     assert (flow.name, only.script) == (only.name, script)
 
 
+@pytest.mark.parametrize(
+    ("minutes", "schedule"), [(5, "cron(0/5 * * * ? *)"), (30, "cron(0/30 * * * ? *)"), (60, "cron(0 * * * ? *)")]
+)
+def test_purchases_may_be_read_by_the_clock_instead(minutes, schedule):
+    flow = purchases(replace(PROD, purchases_every_minutes=minutes))
+    assert (flow.start.type, flow.start.schedule) == ("SCHEDULED", schedule)
+    (ingest,) = flow.jobs
+    assert (ingest.streaming, ingest.endless, ingest.arguments["--trigger"]) == (True, False, "available_now")
+    assert purchases(PROD).jobs[0].endless
+
+
 @every_environment
 def test_the_ingest_of_purchases_is_a_stream_and_the_only_one(env):
     streams = [member for build in WORKFLOWS.values() for member in build(env).jobs if member.streaming]

@@ -69,7 +69,9 @@ class Lake:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
 
-    def draft(self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "") -> Draft:
+    def draft(
+        self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "", *, in_order: bool = False
+    ) -> Draft:
         """Writes a dataset beside the lake's live files, as one file in the contract's order, and checks it.
 
         Args:
@@ -77,12 +79,13 @@ class Lake:
             contract: What it must satisfy.
             run_date: The date in its path.
             scope: The folder in its path, when it is only a part of the dataset.
+            in_order: Whether the rows are in one partition, in the order of the contract.
 
         Raises:
             ContractError: The columns are not those of the contract, or a row breaks one of its rules.
         """
         folder = joined(self._staging, contract.name)
-        written = write_dataset(self._spark, rows, contract, self.files, folder)
+        written = write_dataset(self._spark, rows, contract, self.files, folder, in_order)
         target = self.path(contract.path(run_date, scope))
         replaces = self.newest(contract, run_date, scope)
         return Draft(
