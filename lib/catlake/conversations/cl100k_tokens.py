@@ -8,14 +8,8 @@ import base64
 import functools
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
-
-import pandas as pd
-from pyspark.sql import Column
-from pyspark.sql import types as T
-from pyspark.sql.pandas.functions import pandas_udf
 
 from catlake.runtime.errors import CatlakeError
 
@@ -60,17 +54,6 @@ def cl100k_base() -> Any:
     return tiktoken.Encoding("cl100k_base", pat_str=SPLIT, mergeable_ranks=ranks, special_tokens={})
 
 
-def token_count(texts: Column) -> Column:
-    """The tokens of an array of texts, each counted on its own, summed (bigint); 0 for null and for no texts."""
-    udf: Callable[[Column], Column] = pandas_udf(_token_counts, T.LongType())  # type: ignore[call-overload]
-    return udf(texts)
-
-
-def _token_counts(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-    # encode_ordinary: a text may hold "<|endoftext|>", which is then but text.
-    encode = cl100k_base().encode_ordinary
-    for batch in batches:
-        yield pd.Series(
-            [0 if texts is None else sum(len(encode(text)) for text in texts if text is not None) for texts in batch],
-            dtype="int64",
-        )
+def token_count(text: str) -> int:
+    """The tokens of a text; what looks like a special token ("<|endoftext|>") is but text."""
+    return len(cl100k_base().encode_ordinary(text))

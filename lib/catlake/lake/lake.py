@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from catlake.contracts.contract import Contract
 from catlake.lake import csv
 from catlake.lake.dataset_writer import write_dataset
-from catlake.lake.file_records import Record, Records
+from catlake.lake.file_records import EachBlock, Record, Records
 from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
 
 STAGING = "_staging"
@@ -112,9 +112,9 @@ class Lake:
         }
         return dated[max(dated)] if dated else None
 
-    def verified(self, uri: str, remedy: str) -> Record | None:
+    def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
         """See `Records.verified`."""
-        return self._records.verified(uri, remedy)
+        return self._records.verified(uri, remedy, each_block)
 
     def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
         """The number of rows of a published dataset: as recorded, else counted; None when it cannot be read."""
