@@ -8,7 +8,8 @@ import base64
 import functools
 import gzip
 import hashlib
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from catlake.runtime.errors import CatlakeError
@@ -37,7 +38,7 @@ def cl100k_base() -> Any:
     try:
         import tiktoken
 
-        packed = resources.files("bpe_openai.data").joinpath("cl100k_base.tiktoken.gz").read_bytes()
+        packed = _packed_vocabulary()
     except (ImportError, OSError) as error:
         raise EncodingError(
             f"the cl100k_base encoder cannot be loaded ({error}); install tiktoken and bpe-openai "
@@ -52,6 +53,14 @@ def cl100k_base() -> Any:
         )
     ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in vocabulary.splitlines())}
     return tiktoken.Encoding("cl100k_base", pat_str=SPLIT, mergeable_ranks=ranks, special_tokens={})
+
+
+def _packed_vocabulary() -> bytes:
+    # The package is found, not imported: that would build all of its encodings, which takes a second.
+    spec = find_spec("bpe_openai")
+    if spec is None or spec.origin is None:
+        raise ImportError("No module named 'bpe_openai'")
+    return (Path(spec.origin).parent / "data/cl100k_base.tiktoken.gz").read_bytes()
 
 
 def token_count(text: str) -> int:
