@@ -8,7 +8,7 @@ worst there is a record of a file that was not published, which does no harm.
 import hashlib
 import json
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from catlake.runtime.errors import StoreError
@@ -23,13 +23,18 @@ KEPT_FOR = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Record:
-    """What was published as a file, and by whom."""
+    """What was published as a dataset, and by whom.
+
+    `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
+    files in their order.
+    """
 
     rows: int
     bytes: int
     md5: str
     job: str
     run: str
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -111,6 +116,7 @@ class Records:
 
     def _read(self, uri: str) -> Record:
         try:
-            return Record(**json.loads(self._files.read(uri)))
+            record = Record(**json.loads(self._files.read(uri)))
+            return replace(record, others=tuple(record.others))
         except (ValueError, TypeError):
             raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None
