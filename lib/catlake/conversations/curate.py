@@ -114,11 +114,9 @@ def curate(run: Run, lake: Lake) -> None:
         rows = source.rows.transform(checked).repartition(1).sortWithinPartitions(*contract(DATASET).sort_columns)
         observed = Observation("rows")
         counts = (F.count(F.lit(1)).alias("read"), F.count(REASON).alias("rejected"))
-        draft = lake.draft(
-            rows.observe(observed, *counts).transform(typed), contract(DATASET), run.run_date, in_order=True
-        )
-        # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
-        counted = observed.get if draft.rows else rows.agg(*counts).collect()[0].asDict()
+        rows = rows.observe(observed, *counts).transform(typed)
+        draft = lake.draft(rows, contract(DATASET), run.run_date, in_order=True)
+    counted = observed.get
     source.refuse_other_rows(counted["read"])
     if counted["rejected"]:
         # Read once more: that costs nothing where there are none.

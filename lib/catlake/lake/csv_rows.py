@@ -4,6 +4,7 @@ Tasks read the file in parts and parse them with Arrow: Spark's own reader gives
 to one task. The pass that verifies the file finds its parts.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,9 @@ class CsvFile:
     """A published CSV.
 
     Attributes:
-        uri: The file.
-        rows: Its rows, all values as text, null where empty; a line that is no row is in `_corrupt_record`.
+        uri: Its first file.
+        rows: The rows of all its files, all values as text, null where empty; a line that is no row is in
+            `_corrupt_record`.
         record: What was published; None for a file without a record.
         remedy: The remedy in the messages about another file.
     """
@@ -78,19 +80,24 @@ def read_csv(
         StoreError: The file is not what was published; also when the rows are used, and it has changed.
         ContractError: The header is not the contract's.
     """
-    parts = CsvParts()
-    record = verify(run, lake, uri, remedy, parts.add)
+    divided: defaultdict[str, CsvParts] = defaultdict(CsvParts)
+    record = verify(run, lake, uri, remedy, lambda file, block: divided[file].add(block))
     names = contract.text_struct.names
-    all_parts = parts.all()
-    if parts.header != names:
-        raise ContractError(f"{uri}: its header is {','.join(parts.header)}, not {','.join(names)}; {remedy}")
-    if parts.field_is_open:
-        raise StoreError(f"{uri}: it ends within a quoted field; {remedy}")
+    parts = [(file, part) for file in lake.parts(uri, record) for part in _parts_of(file, divided[file], names, remedy)]
     struct = T.StructType([*contract.text_struct.fields, T.StructField(CORRUPT, T.StringType()), *added])
     # What catlake published has its quotes in their places.
-    reader = _PartReader(lake.files, uri, all_parts, struct, names, each_batch, record is None, remedy)
-    rows = run.spark.range(0, len(all_parts), 1, numPartitions=len(all_parts)).mapInArrow(reader, struct)
+    reader = _PartReader(lake.files, parts, struct, names, each_batch, record is None, remedy)
+    rows = run.spark.range(0, len(parts), 1, numPartitions=len(parts)).mapInArrow(reader, struct)
     return CsvFile(uri, rows, record, remedy)
+
+
+def _parts_of(uri: str, divided: CsvParts, names: Sequence[str], remedy: str) -> list[CsvPart]:
+    parts = divided.all()
+    if divided.header != names:
+        raise ContractError(f"{uri}: its header is {','.join(divided.header)}, not {','.join(names)}; {remedy}")
+    if divided.field_is_open:
+        raise StoreError(f"{uri}: it ends within a quoted field; {remedy}")
+    return parts
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,7 @@ class _PartReader:
     """What a task does with the numbers of its parts."""
 
     files: Files
-    uri: str
-    parts: Sequence[CsvPart]
+    parts: Sequence[tuple[str, CsvPart]]
     struct: T.StructType
     names: Sequence[str]
     each_batch: EachBatch | None
@@ -111,16 +117,17 @@ class _PartReader:
         with lean_worker():
             for batch in numbers:
                 for number in batch.column(0).to_pylist():
-                    yield from self._batches(self.parts[number], schema)
+                    uri, part = self.parts[number]
+                    yield from self._batches(uri, part, schema)
 
-    def _batches(self, part: CsvPart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        content = read_part(self.files, self.uri, part, self.remedy)
+    def _batches(self, uri: str, part: CsvPart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        content = read_part(self.files, uri, part, self.remedy)
         if self.is_unverified:
-            refuse_stray_quotes(content, self.uri, self.remedy)
+            refuse_stray_quotes(content, uri, self.remedy)
         try:
             rows, broken = parse_rows(content, self.names)
         except pa.ArrowInvalid as error:
-            raise StoreError(f"{self.uri}: it is not readable as CSV ({error}); {self.remedy}") from None
+            raise StoreError(f"{uri}: it is not readable as CSV ({error}); {self.remedy}") from None
         del content
         added = self.each_batch(rows).columns if self.each_batch else []
         no_text = pa.nulls(rows.num_rows, pa.string())

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from catlake.runtime.errors import StoreError
@@ -18,7 +18,8 @@ from catlake.runtime.files import FileInfo, Files, joined
 RECORDS = "_checksums"
 """Outside the datasets' folders, where no table and no crawler finds it."""
 
-EachBlock = Callable[[bytes], object]
+EachBlock = Callable[[str, bytes], object]
+"""What else is done with the blocks of a file, which is read but once: it gets the URI and the bytes."""
 
 KEPT_FOR = timedelta(days=1)
 """A younger record may belong to a run that is about to publish."""
@@ -26,13 +27,18 @@ KEPT_FOR = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Record:
-    """What was published as a file, and by whom."""
+    """What was published as a dataset, and by whom.
+
+    `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
+    files in their order.
+    """
 
     rows: int
     bytes: int
     md5: str
     job: str
     run: str
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,7 +58,7 @@ def md5_of(files: Files, uri: str, each_block: EachBlock | None = None) -> str:
         while block := stream.read(8 << 20):
             digest.update(block)
             if each_block:
-                each_block(block)
+                each_block(uri, block)
     return digest.hexdigest()
 
 
@@ -88,7 +94,7 @@ class Records:
         Args:
             uri: The file.
             remedy: For the message: what to do when the file is not what was published.
-            each_block: Gets the file's bytes, which are read but once.
+            each_block: Gets the file's bytes on the way.
 
         Returns:
             Its record; None for a file without records, which an older catlake or a person wrote.
@@ -117,6 +123,7 @@ class Records:
 
     def _read(self, uri: str) -> Record:
         try:
-            return Record(**json.loads(self._files.read(uri)))
+            record = Record(**json.loads(self._files.read(uri)))
+            return replace(record, others=tuple(record.others))
         except (ValueError, TypeError):
             raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None
