@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from catlake.contracts.contract import Contract
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, write_dataset
-from catlake.lake.file_records import Record, Records, md5_of
+from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
 
@@ -150,11 +150,13 @@ class Lake:
         }
         return dated[max(dated)] if dated else None
 
-    def verified(self, uri: str, remedy: str) -> Record | None:
+    def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
         """See `Records.verified`; a further file of the dataset must be what its record says, too."""
-        record = self._records.verified(uri, remedy)
-        for part, md5 in zip(self.parts(uri, record)[1:], record.others if record else (), strict=False):
-            if not self.files.exists(part) or md5_of(self.files, part) != md5:
+        record = self._records.verified(uri, remedy, each_block)
+        parts = self.parts(uri, record)[1:]
+        for part, md5 in zip(parts, record.others if record else [None] * len(parts), strict=True):
+            found = md5_of(self.files, part, each_block) if self.files.exists(part) else None
+            if record and found != md5:
                 raise StoreError(f"{part}: it is not the file that was published with {uri}; {remedy}")
         return record
 
