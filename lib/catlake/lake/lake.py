@@ -130,12 +130,6 @@ class Lake:
         except (PySparkException, Py4JJavaError):
             return None
 
-    def read(self, uri: str, contract: Contract) -> DataFrame:
-        """A dataset's file with the schema of its contract."""
-        if contract.format == "csv":
-            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(literal(uri))
-        return self._spark.read.schema(contract.struct).parquet(literal(uri))
-
     def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
         """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.
 
