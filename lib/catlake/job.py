@@ -50,7 +50,10 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
         run = _start(values)
         if is_cold:
             warming = warm_up(run.spark)
-        lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
+        limit = run.environment.largest_file_mb
+        lake = Lake(
+            run.spark, run.arguments["lake_uri"], run.job, run.id, file_bytes=None if limit is None else limit * 10**6
+        )
         _quiet_py4j()
         _leave_ctrl_c_to_python(run.spark)
         with _glue_job(run), lake.staging():
