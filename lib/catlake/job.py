@@ -26,6 +26,8 @@ from catlake.runtime.errors import explain
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 
+_DROPS_OBSERVATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+
 
 def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = ()) -> None:
     """Runs a job's `main` and ends the process with a non-zero code when it fails.
@@ -68,6 +70,8 @@ def _start(arguments: Mapping[str, Any]) -> Run:
         .getOrCreate()
     )
     spark.conf.set("spark.sql.session.timeZone", "UTC")
+    # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
+    spark.conf.set("spark.sql.adaptive.optimizer.excludedRules", _DROPS_OBSERVATIONS)
     # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
     spark.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())

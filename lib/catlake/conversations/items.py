@@ -79,6 +79,9 @@ CONVERSATION, FEEDBACK_ITEM = "conversation", "feedback"
 
 _KINDS = {"REGISTER": "register", "FEEDBACK": FEEDBACK_ITEM, "CONVERSATION": CONVERSATION}
 
+OUTCOMES = (KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback")
+"""All that can become of an item."""
+
 _USER_WORDS = ("user", "usuario")
 _BOT_WORDS = ("bot", "assistant", "catia")
 

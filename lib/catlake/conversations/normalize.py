@@ -2,7 +2,6 @@
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
@@ -20,30 +19,31 @@ DATASET = "normalized_conversations"
 
 
 def normalize(run: Run, lake: Lake) -> None:
-    """Reads and classifies the items, makes one row a user, and publishes the CSV."""
+    """Reads and classifies the items, makes one row a user, and publishes the CSV.
+
+    All in one pass: what is counted on the way comes from observations, and only a run with rejected items reads twice.
+    """
     excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
     with run.step("read"):
         files, chain = select_exports(run, incremental=False)
-        # Parsed once: the counts, the quarantine and the dataset all come from here. On the disk, so that the memory
-        # that a run takes does not grow with its input.
-        classified = _read(run, files, chain.full).persist(StorageLevel.DISK_ONLY)
-        outcomes = Outcomes.of(classified)
-        refuse_foreign(chain.full, outcomes.known(), outcomes.unknown)
+        classified = _read(run, files, chain.full)
+    with run.step("write"):
+        by_outcome, by_fate = Observation("items by outcome"), Observation("items by fate")
+        observed = classified.observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
+        by_user = observed.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
+        dataset = contract(DATASET)
+        rows = by_user.observe(by_fate, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
+        draft = lake.draft(rows, dataset, run.run_date, in_order=True)
+    outcomes, fates = Outcomes(by_outcome.get), by_fate.get
+    refuse_foreign(chain.full, outcomes.known(), outcomes.unknown)
     if outcomes.quarantined:
         quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
-    with run.step("write"):
-        by_user = classified.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
-        observed, dataset = Observation("items"), contract(DATASET)
-        rows = by_user.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
-        draft = lake.draft(rows, dataset, run.run_date, in_order=True)
-        # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
-        by_fate = observed.get if draft.rows else by_user.agg(*_items_by_fate()).collect()[0]
     run.report.settle(
         Balance(
             read=chain.item_count,
             # The conversations that the file counts, and the feedback that went into its rows.
-            written={DATASET: draft.totals["numero_conversaciones"] + by_fate["kept_feedback"]},
-            filtered=outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]},
+            written={DATASET: draft.totals["numero_conversaciones"] + fates["kept_feedback"]},
+            filtered=outcomes.filtered | {rule: fates[rule] for rule in users.FILTERS if fates[rule]},
             quarantined=outcomes.quarantined,
         )
     )

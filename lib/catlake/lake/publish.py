@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from catlake.lake.file_records import Record
 from catlake.lake.lake import Draft, Lake
@@ -31,6 +32,8 @@ def publish(run: Run, lake: Lake, *drafts: Draft) -> None:
 
 def quarantine(run: Run, lake: Lake, rejected: DataFrame, pipeline: str) -> None:
     """Writes rejected records (columns file, line, reason, raw) to the quarantine, and reports their reasons."""
+    # What is rejected is little, and to find it may mean to read all.
+    rejected = rejected.persist(StorageLevel.DISK_ONLY)
     folder = lake.quarantine(rejected, pipeline)
     counts = rejected.groupBy("reason").count().orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()
     run.report.quarantined(folder, {row["reason"]: row["count"] for row in counts})
