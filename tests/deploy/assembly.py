@@ -32,9 +32,9 @@ ELSEWHERE = {
     "environment": "prod",
     **SCHEDULED,
     "bucket_suffix": f"-{ACCOUNT}-{REGION}-an",
-    "bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/ours",
-    "purchases_bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/purchases",
-    "large_messages_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/large",
+    "bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-00000000000a",
+    "purchases_bucket_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-00000000000b",
+    "large_messages_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-00000000000c",
     "lake_formation": "true",
     "purchases_every_minutes": "15",
 }
