@@ -196,7 +196,7 @@ aws-server: setup ## a server of Glue, Athena and Kinesis (moto) on this machine
 COMPOSE = docker compose --file docker/compose.yaml
 
 .PHONY: docker-test
-docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
+docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (GLUE_TAG=5.0.10: another image)
 	@missing() { echo "make: docker-test needs Docker with Compose: $$1; without, \`make test\` runs the tests here" >&2; exit 1; }; \
 	command -v docker >/dev/null || missing "there is no docker on the PATH"; \
 	docker compose version >/dev/null 2>&1 || missing "this docker has no command 'compose' (its plugin)"; \

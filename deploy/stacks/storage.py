@@ -117,6 +117,9 @@ class StorageStack(Stack):
                 )
                 # CloudFormation and Glue's API name every part of a table alike.
                 created.add_property_override("TableInput", table)
+                if table["PartitionKeys"]:
+                    # Its job registers its partitions, and only once: a table that is made anew would have none.
+                    created.apply_removal_policy(KEPT)
                 if database in databases:
                     created.add_resource_dependency(databases[database])
 

@@ -23,7 +23,7 @@ from deploy.access import (
 )
 from deploy.deployment import Deployment, NightlyExport
 from deploy.exports import export_request
-from deploy.glue_arguments import AUTO_SCALING, GLUE_ARGUMENTS
+from deploy.glue_arguments import default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
@@ -46,13 +46,12 @@ class WorkflowStack(Stack):
         workflow = deployment.workflows[name]
         tag_stack(self, workflow.tags)
         members = [self._workflow(workflow), *map(self._job, workflow.jobs), *map(self._crawler, workflow.crawlers)]
-        for trigger in workflow.triggers:
-            self._trigger(trigger, workflow, members)
+        self._triggers(workflow, members)
         for export in deployment.exports:
             if export.workflow == name:
                 self._export(export)
         if any(job.streaming for job in workflow.jobs):
-            TableStream(self, deployment.env)
+            TableStream(self, deployment)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
         add_alarms(self, deployment, name, workflow, topic, undelivered(self, deployment))
@@ -72,9 +71,7 @@ class WorkflowStack(Stack):
     def _job(self, job: Job) -> CfnResource:
         code = Code(self, job)
         log_prefix = self._log_groups(job)
-        arguments = {**GLUE_ARGUMENTS, **code.arguments, "--custom-logGroup-prefix": log_prefix, **job.arguments}
-        if job.auto_scaling:
-            arguments |= AUTO_SCALING
+        arguments = {**default_arguments(job), **code.arguments, "--custom-logGroup-prefix": log_prefix}
         created = CfnJob(
             self,
             f"Job-{job.name}",
@@ -133,10 +130,22 @@ class WorkflowStack(Stack):
         )
         return resource
 
-    def _trigger(self, trigger: Trigger, workflow: Workflow, members: Iterable[CfnResource]) -> None:
+    def _triggers(self, workflow: Workflow, members: list[CfnResource]) -> None:
+        """Adds the triggers, one after the other: Glue refuses a change of a workflow during another one.
+
+        Its answer is "Workflow … was modified while adding trigger …" (terraform-provider-aws, issue 34530).
+        """
+        before = members
+        for trigger in workflow.triggers:
+            created = self._trigger(trigger, workflow)
+            for resource in before:
+                created.add_resource_dependency(resource)
+            before = [*members, created]
+
+    def _trigger(self, trigger: Trigger, workflow: Workflow) -> CfnTrigger:
         crawlers = {crawler.name for crawler in workflow.crawlers}
         action = CfnTrigger.ActionProperty
-        created = CfnTrigger(
+        return CfnTrigger(
             self,
             f"Trigger-{trigger.name}",
             name=trigger.name,
@@ -155,8 +164,6 @@ class WorkflowStack(Stack):
             # Without it Glue creates these two inactive; the other types refuse the option.
             start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
         )
-        for member in members:
-            created.add_resource_dependency(member)
 
     def _log_groups(self, job: Job) -> str:
         """Adds the log groups of a job and returns the prefix of their names."""

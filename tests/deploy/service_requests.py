@@ -106,6 +106,12 @@ def _log_group(given: Properties) -> Iterator[ServiceRequest]:
     )
 
 
+def _state_machine(given: Properties) -> Iterator[ServiceRequest]:
+    tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in given["Tags"]]
+    created = {"name": "generated", "definition": given["DefinitionString"], "roleArn": given["RoleArn"], "tags": tags}
+    yield ServiceRequest("stepfunctions", "CreateStateMachine", created)
+
+
 def _topic(given: Properties) -> Iterator[ServiceRequest]:
     name = given.pop("TopicName")
     tags = given.pop("Tags")
@@ -234,6 +240,7 @@ _KINDS: dict[str, Callable[[Properties], Iterator[ServiceRequest]]] = {
     "AWS::SNS::Subscription": _subscription,
     "AWS::SNS::Topic": _topic,
     "AWS::SNS::TopicPolicy": _topic_policy,
+    "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::Scheduler::Schedule": _same("scheduler", "CreateSchedule"),
     "AWS::Scheduler::ScheduleGroup": _same("scheduler", "CreateScheduleGroup"),
 }

@@ -25,6 +25,8 @@ PROD = {"environment": "prod", "bedrock_table": "Chat-Conversations"}
         ({"environment": "test", "catia_table": "a/b"}, r"-c catia_table=a/b: must be the name of a DynamoDB table"),
         ({"environment": "test", "glue_version": "6"}, r"-c glue_version=6: must be one of 5\.1, 6\.0"),
         ({"environment": "test", "alarm_email": "nobody"}, r"-c alarm_email=nobody: must be one e-mail address"),
+        ({"environment": "test", "crawler": "yes"}, r"-c crawler=yes: must be true or false"),
+        ({"environment": "test", "existing_stream": "a/b"}, r"-c existing_stream=a/b: must be 1 to 128 letters"),
         ({"environment": "test", "bucket_key": "x"}, r"-c bucket_key=x: must be the ARN of a KMS key"),
         ({"environment": "test", "lake_formation": "yes"}, r"-c lake_formation=yes: must be true or false"),
         (
@@ -78,6 +80,14 @@ def test_an_option_goes_before_the_file_in_every_argument_that_is_made_of_it():
     assert values["conversations_normalize", "--export_uri"] == "s3://cat-prod-old/exports/catia/"
     assert values["tokens_archive", "--large_messages_uri"] == "s3://chat-large"
     assert at.tables["data"].bucket == "cat-prod-old"
+
+
+def test_a_stream_that_is_there_is_read_and_not_made():
+    at = deployment({"environment": "test", "existing_stream": "shop-changes"})
+    (ingest,) = at.workflows["purchases"].jobs
+    assert ingest.arguments["--source_uri"].endswith(":stream/shop-changes")
+    assert not at.makes(at.env.purchases_stream)
+    assert deployment({"environment": "test"}).makes(at.env.purchases_stream)
 
 
 def test_each_source_is_exported_before_its_workflow_where_that_has_a_schedule():

@@ -5,7 +5,6 @@ tests/deploy/test_verify.py compares jobs, triggers, crawlers and tables with th
 
 import hashlib
 import json
-import re
 import runpy
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,13 +17,24 @@ from catlake.runtime.environment import environment
 from deploy.app import app
 from deploy.catalog_views import CURRENT_PURCHASES
 from deploy.deployment import Deployment, deployment
-from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS
+from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS, default_arguments
 from deploy.model import EventBatching, Job
 from deploy.workflows import WORKFLOWS
-from tests.deploy.assembly import MORE_OPTIONS, NEXT_GLUE, OPTIONS, ROOT, Assembly, cdk_context, synthesize
+from tests.deploy.assembly import (
+    ACCOUNT,
+    MORE_OPTIONS,
+    NEXT_GLUE,
+    OPTIONS,
+    REGION,
+    ROOT,
+    Assembly,
+    cdk_context,
+    synthesize,
+)
+from tests.deploy.test_templates import faults, requests
 from tools.wheels import PACKAGES, SUFFIX, archive
 
-TRIGGER = "AWS::Glue::Trigger"
+TRIGGER, DESTINATION = "AWS::Glue::Trigger", "Custom::KinesisStreamingDestination"
 
 
 def deployed(assembly: Assembly) -> Deployment:
@@ -52,6 +62,22 @@ def test_a_trigger_is_made_after_all_that_it_names(assembly):
             assert {ids[each] for each in named} <= set(trigger.depends_on)
 
 
+def test_triggers_of_a_workflow_are_made_and_deleted_one_after_the_other(assembly):
+    for stack, template in assembly.templates.items():
+        triggers = {name for name, resource in template["Resources"].items() if resource["Type"] == TRIGGER}
+        before = {name: triggers & set(template["Resources"][name].get("DependsOn", ())) for name in triggers}
+        # A chain: one begins it, and each other waits for one.
+        assert sorted(map(len, before.values())) == [0, *[1] * (len(triggers) - 1)][: len(triggers)], stack
+        assert len(set().union(*before.values())) == max(0, len(triggers) - 1), stack
+
+
+def test_every_job_keeps_s3a_in_its_region_and_may_have_settings_of_spark(assembly):
+    for job, properties in job_templates(assembly):
+        assert properties["DefaultArguments"]["--conf"] == f"spark.hadoop.fs.s3a.endpoint.region={REGION}"
+        more = replace(job, spark_settings={"spark.a": "1", "spark.b": "2"})
+        assert default_arguments(more)["--conf"].endswith("=${AWS::Region} --conf spark.a=1 --conf spark.b=2")
+
+
 def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:
     jobs = {job.name: job for workflow in deployed(assembly).workflows.values() for job in workflow.jobs}
     for resource in assembly.resources("AWS::Glue::Job"):
@@ -74,7 +100,7 @@ def test_every_job_takes_the_arguments_that_it_is_deployed_with_and_lacks_none(a
 def test_the_other_arguments_are_those_that_glue_reads_itself(assembly):
     for job, properties in job_templates(assembly):
         others = set(properties["DefaultArguments"]) - set(job.arguments)
-        assert others <= {*GLUE_ARGUMENTS, *OPTIONAL_GLUE_ARGUMENTS}
+        assert others <= {*GLUE_ARGUMENTS, "--conf", *OPTIONAL_GLUE_ARGUMENTS}
 
 
 def test_a_jobs_files_are_uploaded_with_the_deployment_and_are_those_of_the_checkout(assembly):
@@ -203,16 +229,31 @@ def test_the_purchases_table_writes_into_the_stream_that_the_ingest_reads(assemb
     (ingest,) = (each for job, each in job_templates(assembly) if job.module == "purchases_ingest")
     source = ingest["DefaultArguments"]["--source_uri"]
     assert source == f"arn:aws:kinesis:us-east-1:123456789012:stream/{env.purchases_stream}"
-    (destination,) = assembly.resources("Custom::AWS")
-    called = json.loads(destination.properties["Create"])
-    assert (called["service"], called["action"]) == ("DynamoDB", "enableKinesisStreamingDestination")
-    assert called["parameters"]["TableName"] == f"{env.stage}-t_MS3_compras"
-    # Another table is another resource, so that the old one is told to stop.
-    again = json.loads(destination.properties["Update"])
-    assert again == called and called["physicalResourceId"]["id"] == f"{env.stage}-t_MS3_compras-{env.purchases_stream}"
-    # Else a table that is not there would leave a first deployment stuck in its rollback.
-    undone = json.loads(destination.properties["Delete"])
-    assert re.fullmatch(undone["ignoreErrorCodesMatching"], "ResourceNotFoundException")
+    (destination,) = assembly.resources(DESTINATION)
+    assert (
+        destination.properties.items()
+        >= {
+            "TableName": f"{env.stage}-t_MS3_compras",
+            "StreamArn": f"arn:aws:kinesis:us-east-1:123456789012:{stream.id}",
+            "Precision": "MICROSECOND",
+            "ExistingStream": False,
+        }.items()
+    )
+    handlers = [each.properties for each in assembly.resources("AWS::Lambda::Function")]
+    for handler in ("on_event", "is_complete"):
+        (code,) = [each["Code"]["S3Key"] for each in handlers if each["Handler"] == f"stream_destination.{handler}"]
+        assert {file.name for file in assembly.assets[code].iterdir()} == {"__init__.py", "stream_destination.py"}
+
+
+def test_a_table_whose_partitions_its_job_registers_survives_the_stack(assembly):
+    kept = set()
+    for table in assembly.resources("AWS::Glue::Table"):
+        template = assembly.templates[table.stack]["Resources"][table.id]
+        policies = (template.get("DeletionPolicy"), template.get("UpdateReplacePolicy"))
+        assert policies in ((None, None), ("RetainExceptOnCreate", "Retain"))
+        kept |= {table.properties["TableInput"]["Name"]} if policies[0] else set()
+    partitioned = {name for name, table in deployed(assembly).tables.items() if table.contract.partitions}
+    assert kept == partitioned == {"compras_json"}
 
 
 def test_an_export_goes_where_its_job_looks(assemblies):
@@ -345,13 +386,15 @@ def test_no_account_and_no_address_of_a_region_is_in_a_template(assembly):
 
 
 @pytest.mark.slow
-def test_a_deployment_creates_nothing_that_exists_already(tmp_path):
+def test_a_deployment_creates_nothing_that_exists_already_and_crawls_by_option(tmp_path):
     options = {
         "environment": "test",
         "existing_bucket": "cat-legacy-reports",
         # The name that we would give it.
         "existing_purchases_bucket": "dev-compras-backup-s3-bucket",
         "existing": "cat_test_analytics_db, wg-cat-test-analytics,data",
+        "existing_stream": "shop-changes",
+        "crawler": "true",
     }
     done = synthesize(options, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -362,6 +405,14 @@ def test_a_deployment_creates_nothing_that_exists_already(tmp_path):
     assert not list(beside.resources("AWS::Athena::WorkGroup"))
     tables = {each.properties["TableInput"]["Name"] for each in beside.resources("AWS::Glue::Table")}
     assert tables == {*deployment(OPTIONS["test"]).tables, CURRENT_PURCHASES} - {"data"}
+    assert not list(beside.resources("AWS::Kinesis::Stream"))
+    (destination,) = beside.resources(DESTINATION)
+    assert destination.properties["StreamArn"] == f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/shop-changes"
+    assert destination.properties["ExistingStream"] is True
+    (crawler,) = beside.resources("AWS::Glue::Crawler")
+    (crawl,) = [each for each in beside.resources(TRIGGER) if "crawl" in each.properties["Name"]]
+    assert crawl.properties["Actions"] == [{"CrawlerName": crawler.properties["Name"]}]
+    assert {request.operation: faults(request) for request in requests(beside)}["CreateCrawler"] == ""
     text = json.dumps(beside.templates)
     assert "cat-test-normalize-reports" not in text
     for job, properties in job_templates(beside):

@@ -50,17 +50,6 @@ def test_the_exports_are_requests_that_dynamodb_takes(assemblies):
     assert len(schedules) == 2
 
 
-def test_dynamodb_takes_what_the_custom_resource_asks_of_it(assembly):
-    (destination,) = assembly.resources("Custom::AWS")
-    for event, operation in (
-        ("Create", "EnableKinesisStreamingDestination"),
-        ("Update", "EnableKinesisStreamingDestination"),
-        ("Delete", "DisableKinesisStreamingDestination"),
-    ):
-        called = json.loads(destination.properties[event])
-        assert faults(ServiceRequest("dynamodb", operation, called["parameters"])) == ""
-
-
 @pytest.mark.parametrize(
     ("service", "operation", "change"),
     [

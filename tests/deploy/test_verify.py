@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.stub import ANY, Stubber
 
 from catlake.contracts.contract import contract
-from catlake.runtime.environment import environment
+from catlake.runtime.environment import environment, environment_with
 from deploy import verify
 from deploy.checks import resources, runs
 from deploy.checks.account import SERVICES, Account, AccountError, account
@@ -145,8 +145,6 @@ def damage_catalog(deployed: Deployed) -> Damage:
     deployed.glue.delete_table(DatabaseName=env.database, Name="tokens_table_consolidated")
     table = {"Name": "cat_prod_token_usage_analysis", "TableType": "EXTERNAL_TABLE"}
     deployed.glue.update_table(DatabaseName=env.database, TableInput=table)
-    folder = {"S3Targets": [{"Path": f"s3://{env.bucket}/reports/"}], "CatalogTargets": []}
-    deployed.recreate("Crawler", "cat-prod-curated-crawler", lambda crawler: crawler.update(Targets=folder))
     deployed.athena.delete_work_group(WorkGroup=env.work_group)
     deployed.athena.create_work_group(Name=env.work_group, Configuration={})
     return {
@@ -160,7 +158,6 @@ def damage_catalog(deployed: Deployed) -> Damage:
         f"table {env.database}.tokens_table_consolidated": ["does not exist"],
         "view cat_prod_token_usage_analysis": ["EXTERNAL_TABLE"],
         f"view {env.purchases_database}.compras_actuales": ["compras_actuales.view.sql"],
-        "crawler cat-prod-curated-crawler": ["S3Targets"],
         f"work group {env.work_group}": ["output location"],
     }
 
@@ -407,15 +404,15 @@ def test_a_daily_schedule_and_one_of_every_some_minutes_have_a_last_time() -> No
     assert runs.last_due("cron(0 * * * ? *)", half_past) == NOW - runs.GRACE
 
 
-def test_a_disabled_work_group_and_a_failed_crawl_are_problems() -> None:
+def test_a_disabled_work_group_and_a_failed_crawl_of_a_folder_are_problems() -> None:
     athena, glue = boto3.client("athena", **CLIENT), boto3.client("glue", **CLIENT)
-    deployment = Deployment(environment("test"))
+    deployment = Deployment(environment_with("test", {"crawler": True}))
     every = {check.name: check for check in resources.checks(account_of(athena=athena, glue=glue), deployment)}
     env = deployment.env
     managed = {"ManagedQueryResultsConfiguration": {"Enabled": True}}
     crawler = {
         "Name": env.resource("curated-crawler"),
-        "Targets": {"CatalogTargets": [{"DatabaseName": env.database, "Tables": ["data"]}]},
+        "Targets": {"S3Targets": [{"Path": f"s3://{env.bucket}/reports/"}]},
         "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
         "LastCrawl": {"Status": "FAILED", "ErrorMessage": "no rights"},
     }
@@ -424,9 +421,10 @@ def test_a_disabled_work_group_and_a_failed_crawl_are_problems() -> None:
         group_stub.add_response("get_work_group", {"WorkGroup": group}, {"WorkGroup": env.work_group})
         crawler_stub.add_response("get_crawler", {"Crawler": crawler}, {"Name": crawler["Name"]})
         disabled = every[f"work group {env.work_group}"].run()
-        (failed,) = every[f"crawler {crawler['Name']}"].run()
+        crawled = every[f"crawler {crawler['Name']}"].run()
     assert [finding.state for finding in disabled] == [PROBLEM, OK]
-    assert failed.state == PROBLEM and "no rights" in failed.text
+    assert {finding.state for finding in crawled} == {PROBLEM}
+    assert all(text in " ".join(finding.text for finding in crawled) for text in ("no rights", "S3Targets"))
 
 
 def test_a_check_that_fails_itself_keeps_its_findings() -> None:

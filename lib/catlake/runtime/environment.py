@@ -122,6 +122,7 @@ class Environment:
     maintenance_window: Annotated[
         str, _like("a day and an hour, such as Sun:8", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])")
     ]
+    crawler: Flag
     stream_hours: Annotated[int, _whole(24, 8760)]
     # What CloudWatch takes.
     log_days: Annotated[int, _one_of(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)]
