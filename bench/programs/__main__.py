@@ -1,29 +1,22 @@
-"""Runs a program: `python -m bench.programs <program> <source> <result>`; prints one JSON line with its seconds."""
+"""Runs a program: `python -m bench.programs <module>.<function> <source> <result>`; prints one JSON line of seconds."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from bench.programs import duckdb_conversations, plain_conversations
 from bench.programs.parts import Parts
-
-PROGRAMS: dict[str, Callable[[Path, Path, Parts], None]] = {
-    "plain-normalize": plain_conversations.normalize,
-    "plain-curate": plain_conversations.curate,
-    "tiktoken": plain_conversations.tiktoken_alone,
-    "duckdb-normalize": duckdb_conversations.normalize,
-    "duckdb-curate": duckdb_conversations.curate,
-}
 
 
 def main(arguments: list[str]) -> None:
-    """Run a program and print what it took."""
+    """Run a program and print what its parts took."""
     name, source, result = arguments
+    # Imported by its name: a program must not pay for the libraries of the others.
+    module, _, function = name.partition(".")
     parts = Parts()
-    PROGRAMS[name](Path(source), Path(result), parts)
+    getattr(import_module(f"bench.programs.{module}"), function)(Path(source), Path(result), parts)
     print(json.dumps({"seconds": parts.seconds, "cpu_seconds": parts.cpu_seconds}))
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench import CORES
 from bench.programs.parts import Parts
 from bench.programs.plain_conversations import encoder
-
-THREADS = 2
 
 # An attribute is a list, a map or a JSON text of one.
 _ITEM = """STRUCT(
     PK STRUCT(S VARCHAR), SK STRUCT(S VARCHAR), CreatedAt STRUCT(S VARCHAR),
-    UserData STRUCT(S VARCHAR, M STRUCT(nombre STRUCT(S VARCHAR), gerencia STRUCT(S VARCHAR), ciudad STRUCT(S VARCHAR))),
+    UserData STRUCT(S VARCHAR,
+        M STRUCT(nombre STRUCT(S VARCHAR), gerencia STRUCT(S VARCHAR), ciudad STRUCT(S VARCHAR))),
     Conversation STRUCT(S VARCHAR,
         L STRUCT(M STRUCT("from" STRUCT(S VARCHAR), "text" STRUCT(S VARCHAR), "timestamp" STRUCT(S VARCHAR)))[]),
     Feedback STRUCT(S VARCHAR, M {entry}, L STRUCT(M {entry})[])
@@ -25,7 +25,8 @@ _ITEM = """STRUCT(
 _MACROS = r"""
 CREATE MACRO stripped(name) AS nullif(trim(name), '');
 CREATE MACRO place(name) AS stripped(regexp_replace(name, '(\s*\([^()]*\))+\s*$', ''));
-CREATE MACRO distinct_in_order(texts) AS list_filter(texts, lambda word, position: list_position(texts, word) = position);
+CREATE MACRO distinct_in_order(texts) AS
+    list_filter(texts, lambda word, position: list_position(texts, word) = position);
 CREATE MACRO entry(given) AS {'type': given."type".S, 'comment': given."comment".S, 'option': given."option".S};
 CREATE MACRO speaker(name) AS CASE
     WHEN lower(trim(name)) IN ('user', 'usuario') THEN 'user'
@@ -80,11 +81,12 @@ WITH entries AS (
 SELECT
     usuario_id,
     -- A merge patch takes out what is null.
-    '[' || list_aggregate([json_merge_patch('{}', to_json(g))::VARCHAR FOR g IN given], 'string_agg', ',') || ']' AS raw,
+    '[' || array_to_string([json_merge_patch('{}', to_json(g))::VARCHAR FOR g IN given], ',') || ']' AS raw,
     len([g FOR g IN given IF lower(g."type") = 'like']) AS likes,
     len([g FOR g IN given IF lower(g."type") = 'dislike']) AS dislikes,
-    distinct_in_order([r FOR r IN list_concat([stripped(g."comment") FOR g IN given], [stripped(g."option") FOR g IN given])
-                       IF r IS NOT NULL]) AS remarks
+    distinct_in_order(list_filter(
+        [stripped(g."comment") FOR g IN given] || [stripped(g."option") FOR g IN given], lambda r: r IS NOT NULL
+    )) AS remarks
 FROM together
 """
 
@@ -113,7 +115,7 @@ def connect() -> Any:
     import duckdb
 
     connection = duckdb.connect()
-    connection.execute(f"SET threads = {THREADS}")
+    connection.execute(f"SET threads = {CORES}")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
@@ -125,7 +127,7 @@ def normalize(export: Path, result: Path, parts: Parts) -> None:
     files = [str(file) for file in sorted(export.glob("data/*.json.gz"))]
     with parts.part("read"):
         connection.execute(
-            f"""
+            """
             CREATE TEMP TABLE items AS
             SELECT
                 replace(Item.PK.S, 'USER#', '') AS usuario_id, Item.SK.S AS sk,
@@ -134,7 +136,7 @@ def normalize(export: Path, result: Path, parts: Parts) -> None:
                 CASE WHEN sk ILIKE '%REGISTER%' THEN 'register' WHEN sk ILIKE '%FEEDBACK%' THEN 'feedback'
                      WHEN sk ILIKE '%CONVERSATION%' THEN 'conversation' END AS kind,
                 Item
-            FROM read_json($files, format = 'newline_delimited', compression = 'gzip', columns = {{Item: $item}})
+            FROM read_json($files, format = 'newline_delimited', compression = 'gzip', columns = {Item: $item})
             WHERE kind IN ('conversation', 'feedback')
             """,
             {"files": files, "item": _ITEM},

@@ -202,7 +202,7 @@ def csv_rows(source: Path) -> Iterator[dict[str, str]]:
 
 
 def encoder() -> Any:
-    """tiktoken's own cl100k_base; its vocabulary comes from a package that carries it, not from the web."""
+    """The cl100k_base of `tiktoken`; its vocabulary comes from a package that carries it, not from the web."""
     import tiktoken
     from tiktoken_ext import openai_public
 
