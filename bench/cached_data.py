@@ -70,7 +70,7 @@ def catia_export_of(users: int) -> CachedExport:
             f"catia-{users}",
             lambda folder: write_export(
                 folder,
-                _ordinary(users),
+                ordinary_items(users),
                 export_time=catia_export.EXPORT_TIME,
                 table_arn=catia_export.TABLE_ARN,
             ),
@@ -85,7 +85,8 @@ def purchase_events(events: int) -> Path:
     )
 
 
-def _ordinary(users: int) -> Iterator[Line]:
+def ordinary_items(users: int) -> Iterator[Line]:
+    """The lines of the chatbot's table with so many users, without its odd items."""
     for line in catia_export.lines(seed=1, users=users):
         if "USER#odd-" not in (line if isinstance(line, str) else line["PK"]["S"]):
             yield line

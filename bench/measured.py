@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,18 @@ class Measured:
         )
 
 
-def run_job(module: str, lake: Path, **arguments: object) -> Measured:
-    """Run a job of `jobs/` as a person does on a laptop: spark-submit with the settings of `make setup`."""
+def run_job(module: str, lake: Path, arguments: Mapping[str, object], settings: Mapping[str, str] = {}) -> Measured:
+    """Run a job of `jobs/` as a person does on a laptop: spark-submit with the settings of `make setup`.
+
+    Args:
+        module: The script's name.
+        lake: The folder of its results.
+        arguments: Its other arguments.
+        settings: Of Spark; they go before those of `make setup`.
+    """
     given = {"JOB_NAME": "bench", "lake_uri": lake, **arguments}
-    finished = spark_submit(
-        f"jobs/{module}.py", *(text for name, value in given.items() for text in (f"--{name}", str(value)))
-    )
+    texts = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    finished = _spark_submit(f"jobs/{module}.py", texts, settings)
     events = [json.loads(line) for line in finished.output.splitlines() if line.startswith('{"time"')]
     parts = {event["step"]: event["seconds"] for event in events if event["event"] == "step_finished"}
     ended = [event["seconds"] for event in events if event["event"] == "run_finished"]
@@ -64,14 +70,14 @@ def run_job(module: str, lake: Path, **arguments: object) -> Measured:
     return _measured(finished, ended[0], parts)
 
 
-def run_session() -> Measured:
-    """Run the least that a Spark job can be."""
-    return _measured(spark_submit("bench/programs/bare_session.py"), 0.0, {})
+def run_session(settings: Mapping[str, str] = {}) -> Measured:
+    """Run the least that a Spark job can be: a session, and one count."""
+    return _measured(_spark_submit("bench/programs/bare_session.py", [], settings), 0.0, {})
 
 
-def spark_submit(script: str, *arguments: str) -> Finished:
-    """Run a script of the project by spark-submit on CORES cores."""
+def _spark_submit(script: str, arguments: Sequence[str], settings: Mapping[str, str]) -> Finished:
     command = [str(PYTHON.parent / "spark-submit"), "--master", f"local[{CORES}]"]
+    command += [text for name, value in settings.items() for text in ("--conf", f"{name}={value}")]
     command += ["--py-files", str(ROOT / "dist/catlake.zip"), str(ROOT / script), *arguments]
     return run_measured(command, spark_environment(PYTHON))
 

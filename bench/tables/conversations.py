@@ -50,7 +50,7 @@ def curate(users: Sequence[int], repeat: int) -> str:
     return "\n\n".join(
         [
             "From that CSV to one Parquet file with types and token counts (docs/spec.md 2.2). At each size all "
-            "programs wrote the same rows (a hash of all values) and counted the same tokens; else the run fails. "
+            "programs wrote the same rows (MD5) and counted the same tokens; else the run fails. "
             f"*{TIKTOKEN}* counts the same texts on one thread, and only its counting is shown: the limit.",
             _table(measured),
             _sentences(measured, TIKTOKEN),
@@ -76,7 +76,7 @@ def _normalize(export: CachedExport, users: int, repeat: int) -> Results:
 
     def job() -> Measured:
         shutil.rmtree(lake, ignore_errors=True)
-        return run_job("conversations_normalize", lake, export_uri=export.root, run_date=RUN_DATE)
+        return _run_normalize(lake, export)
 
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=CACHE) as folder:
         plain, peer = Path(folder, "plain.csv"), Path(folder, "duckdb.csv")
@@ -91,15 +91,19 @@ def _normalize(export: CachedExport, users: int, repeat: int) -> Results:
     return measured
 
 
+def _run_normalize(lake: Path, export: CachedExport) -> Measured:
+    return run_job("conversations_normalize", lake, {"export_uri": export.root, "run_date": RUN_DATE})
+
+
 def _curate(export: CachedExport, users: int, repeat: int) -> Results:
     lake = _lake(users)
     if not lake.is_dir():
-        run_job("conversations_normalize", lake, export_uri=export.root, run_date=RUN_DATE)
+        _run_normalize(lake, export)
     source = _normalized_csv(lake)
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=CACHE) as folder:
         plain, peer, totals = (Path(folder, name) for name in ("plain.parquet", "duckdb.parquet", "tokens.json"))
         programs: dict[str, Callable[[], Measured]] = {
-            CATLAKE: lambda: run_job("conversations_curate", lake, run_date=RUN_DATE),
+            CATLAKE: lambda: run_job("conversations_curate", lake, {"run_date": RUN_DATE}),
             PLAIN: _program("plain_conversations.curate", source, plain),
             DUCKDB: _program("duckdb_conversations.curate", source, peer),
             TIKTOKEN: _program("plain_conversations.tiktoken_alone", source, totals),

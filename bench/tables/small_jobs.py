@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench.measured import ROOT, Measured, run_job, run_session
-from bench.results import markdown, megabytes
+from bench.measured import PYTHON, ROOT, Measured, run_job, run_session
+from bench.results import markdown
 from catlake.runtime.environment import environment
 
 SESSION = "a session and one count"
@@ -24,51 +24,54 @@ JOBS = (
 )
 """Each reads what those before it wrote."""
 
-HEAD = ("", "whole, s", "times the session", "CPU, s (all)", "times the session's CPU", "peak memory, MB")
+TURNS = 3
+WITH, WITHOUT = "with the archive", "without"
+HEAD = ("", *(f"{archive}: {what}" for archive in (WITH, WITHOUT) for what in ("s", "times the session", "CPU, s")))
 
 
-def compared(repeat: int) -> str:
+def compared() -> str:
     """The section of the small jobs."""
-    turns = [_turn(number, repeat) for number in range(1, repeat + 1)]
-    medians = {
-        name: (
-            median(turn[name].whole_seconds for turn in turns),
-            median(turn[name].cpu_seconds for turn in turns),
-            max(turn[name].peak_bytes for turn in turns),
-        )
-        for name in (SESSION, *JOBS)
-    }
-    session_seconds, session_cpu, _ = medians[SESSION]
-    rows = [
-        [
-            name,
-            f"{seconds:.1f}",
-            f"{seconds / session_seconds:.2f}",
-            f"{cpu:.1f}",
-            f"{cpu / session_cpu:.2f}",
-            megabytes(peak),
-        ]
-        for name, (seconds, cpu, peak) in medians.items()
-    ]
+    turns = [_turn(number) for number in range(1, TURNS + 1)]
+
+    def medians(name: str, archive: str) -> tuple[float, float]:
+        took = [turn[name, archive] for turn in turns]
+        return median(each.whole_seconds for each in took), median(each.cpu_seconds for each in took)
+
+    rows = []
+    for name in (SESSION, *JOBS):
+        row = [name]
+        for archive in (WITH, WITHOUT):
+            (seconds, cpu_seconds), (session_seconds, _) = medians(name, archive), medians(SESSION, archive)
+            row += [f"{seconds:.1f}", f"{seconds / session_seconds:.2f}", f"{cpu_seconds:.1f}"]
+        rows.append(row)
     return "\n\n".join(
         [
-            f"Each job of the suite on the bundled samples, from the command to its end. *{SESSION[:1].upper()}"
-            f"{SESSION[1:]}* is the least that a Spark job can be. Medians of {repeat}, in turns.",
+            f"Each job of the suite on the bundled samples, from the command to its end. *{SESSION}* is the least that "
+            f"a Spark job can be. *The archive* holds the parsed classes of Spark: `make setup` makes it for a laptop, "
+            f"Glue has none. Medians of {TURNS}, in turns.",
             markdown(HEAD, rows),
         ]
     )
 
 
-def _turn(number: int, repeat: int) -> Mapping[str, Measured]:
-    """All jobs once, in a lake of their own."""
-    took: dict[str, Measured] = {}
-    with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
-        measurements: dict[str, Callable[[], Measured]] = {SESSION: run_session}
-        measurements |= {job: partial(run_job, job, Path(folder, "lake"), **_arguments(job, folder)) for job in JOBS}
-        for name, measure in measurements.items():
-            took[name] = measure()
-            print(f"small jobs: {name}, {number} of {repeat}: {took[name]}", flush=True)
+def _turn(number: int) -> Mapping[tuple[str, str], Measured]:
+    """All jobs once with the archive and once without, each time in a lake of its own."""
+    took: dict[tuple[str, str], Measured] = {}
+    for archive, settings in ((WITH, {}), (WITHOUT, _without_archive())):
+        with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
+            measurements: dict[str, Callable[[], Measured]] = {SESSION: partial(run_session, settings)}
+            for job in JOBS:
+                measurements[job] = partial(run_job, job, Path(folder, "lake"), _arguments(job, folder), settings)
+            for name, measure in measurements.items():
+                took[name, archive] = measure()
+                print(f"small jobs: {name}, {archive}, {number} of {TURNS}: {took[name, archive]}", flush=True)
     return took
+
+
+def _without_archive() -> Mapping[str, str]:
+    """The archive that every Java has, of its own classes alone, instead of the one of `make setup`."""
+    java = (PYTHON.parents[1] / ".configured").read_text(encoding="utf-8").strip()
+    return {"spark.driver.extraJavaOptions": f"-XX:SharedArchiveFile={java}/lib/server/classes.jsa"}
 
 
 def _arguments(job: str, folder: str) -> dict[str, str]:
