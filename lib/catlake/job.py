@@ -26,6 +26,8 @@ from catlake.runtime.errors import explain
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 
+_DROPS_OBSERVATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+
 
 def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = ()) -> None:
     """Runs a job's `main` and ends the process with a non-zero code when it fails.
@@ -38,7 +40,10 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     lake: Lake | None = None
     try:
         run = _start(parse_arguments(arguments, sys.argv))
-        lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
+        limit = run.environment.largest_file_mb
+        lake = Lake(
+            run.spark, run.arguments["lake_uri"], run.job, run.id, file_bytes=None if limit is None else limit * 10**6
+        )
         _quiet_py4j()
         _leave_ctrl_c_to_python(run.spark)
         with _glue_job(run), lake.staging():
@@ -68,6 +73,10 @@ def _start(arguments: Mapping[str, Any]) -> Run:
         .getOrCreate()
     )
     spark.conf.set("spark.sql.session.timeZone", "UTC")
+    # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
+    spark.conf.set("spark.sql.adaptive.optimizer.excludedRules", _DROPS_OBSERVATIONS)
+    # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
+    spark.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
 

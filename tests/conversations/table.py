@@ -9,7 +9,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from catlake.conversations.items import FLAT, ITEM, FlatItems
+from catlake.conversations.items import FLAT, ITEM, FlatItems, packed, unpacked
 from catlake.dynamodb.attribute_values import converter, source_of
 from catlake.dynamodb.export_reader import REJECTED, REJECTED_TYPE
 from tests.samples.catia_oddities import item, message
@@ -37,20 +37,24 @@ def said(*texts: object) -> list[dict[str, object]]:
 
 
 def flat_rows(*items: Item, first_date: date | None = None) -> list[dict[str, Any]]:
-    """The FLAT rows of items, as the reading task makes them."""
+    """The FLAT rows of items, as the reading task makes them; `content` as a `Content`."""
     columns = {
         field.name: [None if (value := each.get(source_of(field))) is None else convert(value) for each in items]
         for field in ITEM
         if (convert := converter(field))
     }
     rows: list[dict[str, Any]] = FlatItems(first_date)(columns).to_pylist()
-    return rows
+    return [{**row, "content": row["content"] and unpacked(row["content"])} for row in rows]
 
 
 def from_items(spark: SparkSession, *items: Item, reasons: Sequence[str | None] = ()) -> DataFrame:
     """The items as the reader gives them; `reasons` reject them one by one."""
     rows = [
-        {**row, REJECTED: None if reason is None else ("data.json.gz", number, reason, str(each))}
+        {
+            **row,
+            "content": row["content"] and packed(row["content"]),
+            REJECTED: None if reason is None else ("data.json.gz", number, reason, str(each)),
+        }
         for number, (row, each, reason) in enumerate(zip_longest(flat_rows(*items), items, reasons), start=1)
     ]
     return spark.createDataFrame(rows, T.StructType([*FLAT, T.StructField(REJECTED, REJECTED_TYPE)]))

@@ -24,8 +24,10 @@ def described(*given: Item) -> dict[str, dict[str, Any]]:
     """The rows of users by id; their items come in the order of `given` where the dates do not differ."""
     kept = [row for row in flat_rows(*given) if row["outcome"] == "kept"]
     kept.sort(key=lambda row: (row["usuario_id"], row["created"] is None, row["created"], row["sk"]))
-    items = (tuple(row[name] for name in users.ITEM_COLUMNS) for row in kept)
-    rows = (users.user_row(user, of_user, LABELS) for user, of_user in groupby(items, lambda item: item[0]))
+    rows = (
+        users.user_row(user, ((row["created"], row["content"]) for row in of_user), LABELS)
+        for user, of_user in groupby(kept, lambda row: row["usuario_id"])
+    )
     return {row[0]: dict(zip(users.USER.names, row, strict=True)) for row in rows}
 
 
@@ -80,7 +82,8 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
         conversation("sol"),
     ]  # fmt: skip
     rows = from_items(spark, *given, reasons=[None] * (len(given) - 1) + ["broken"]).transform(items.classified)
-    found = rows.repartition(3).transform(users.by_user, LABELS).collect()
+    kept = rows.repartition(3).transform(users.in_order).where("outcome = 'kept'")
+    found = kept.transform(users.by_user, LABELS).collect()
     assert [(row["usuario_id"], row["conversation_items"], row["feedback_items"]) for row in found] == [
         ("USER#", 1, 0),
         ("ana", 2, 1),

@@ -29,7 +29,7 @@ def archive(run: Run, lake: Lake) -> None:
             "create_date", as_text("create_date")
         )
         draft = lake.draft(rows, contract(DATASET), run.run_date)
-        totals = statistics(lake.read(draft.uri, contract(DATASET)))
+        totals = statistics(lake.read(draft.uris, contract(DATASET)))
     run.report.settle(
         Balance(counted.read, {DATASET: draft.rows}, counted.outcomes.filtered, counted.outcomes.quarantined)
     )

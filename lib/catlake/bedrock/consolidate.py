@@ -51,7 +51,7 @@ def consolidate(run: Run, lake: Lake) -> None:
         }
     with run.step("write"):
         drafts = {name: lake.draft(rows, contract(name), run.run_date) for name, rows in datasets.items()}
-        totals = statistics(lake.read(drafts[CONSOLIDATED_CSV].uri, contract(CONSOLIDATED_CSV)))
+        totals = statistics(lake.read(drafts[CONSOLIDATED_CSV].uris, contract(CONSOLIDATED_CSV)))
     run.report.settle(
         Balance(
             counted.read + historical.read,

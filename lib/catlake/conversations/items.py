@@ -8,8 +8,8 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -46,26 +46,41 @@ FLAT = T.StructType(
         # Microseconds since 1970, UTC; null without a date.
         T.StructField("created", T.LongType()),
         T.StructField("sk", _TEXT),
-        T.StructField("kind", _TEXT),
         T.StructField(OUTCOME, _TEXT),
-        T.StructField("nombre", _TEXT),
-        T.StructField("gerencia", _TEXT),
-        T.StructField("ciudad", _TEXT),
-        # The elements of a JSON array, joined by commas, without its brackets; so is `raw_feedback`.
-        T.StructField("messages", _TEXT),
-        T.StructField("questions", T.ArrayType(_TEXT)),
-        T.StructField("raw_feedback", _TEXT),
-        T.StructField("likes", T.IntegerType()),
-        T.StructField("dislikes", T.IntegerType()),
-        T.StructField("comments", T.ArrayType(_TEXT)),
-        T.StructField("options", T.ArrayType(_TEXT)),
+        # A `Content` as `packed` writes it; null for an item that is not kept.
+        T.StructField("content", T.BinaryType()),
     ]
 )
-"""What is kept of an item."""
+"""What is kept of an item: what Spark sorts by, and the rest as bytes."""
+
+
+class Content(NamedTuple):
+    """What an item adds to the row of its user.
+
+    Attributes:
+        messages: The elements of a JSON array, joined by commas, without its brackets; so is `raw_feedback`.
+        questions: The user's texts.
+    """
+
+    kind: str
+    nombre: str | None
+    gerencia: str | None
+    ciudad: str | None
+    messages: str
+    questions: list[str]
+    raw_feedback: str
+    likes: int
+    dislikes: int
+    comments: list[str]
+    options: list[str]
+
 
 CONVERSATION, FEEDBACK_ITEM = "conversation", "feedback"
 
 _KINDS = {"REGISTER": "register", "FEEDBACK": FEEDBACK_ITEM, "CONVERSATION": CONVERSATION}
+
+OUTCOMES = (KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback")
+"""All that can become of an item."""
 
 _USER_WORDS = ("user", "usuario")
 _BOT_WORDS = ("bot", "assistant", "catia")
@@ -78,9 +93,9 @@ _ISO_8601 = re.compile(
     r"(?:[T ](\d\d)(:)?(\d\d)(?:(?(8):?)(\d\d)(?:[.,](\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_LARGEST_OFFSET = timedelta(hours=18)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_LAST_SECOND = (23, 59, 59)
+_LARGEST_OFFSET = (18, 0)
 
 _ESCAPES = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 
@@ -118,37 +133,62 @@ def flat(
 ) -> tuple[Any, ...]:
     """The FLAT row of an item; `first` is the earliest moment of a conversation that is kept."""
     created, item_kind = moment(created_at), kind(sk)
-    person = user_data or {}
-    said = [
-        {
-            "conversacion": sk,
-            "from": speaker(message["from"]),
-            "text": message["text"],
-            "timestamp": message["timestamp"],
-        }
-        for message in messages or ()
-        if message is not None
-    ]
-    given = [entry for entry in feedback or () if entry is not None]
     raw = [text for text in raw_feedback or () if text is not None]
+    outcome = _outcome(item_kind, sk, first is not None and created is not None and created < first, bool(raw))
+    content = None
+    if outcome == KEPT:
+        person = user_data or {}
+        said, questions = _said(sk, messages or ())
+        likes, dislikes, comments, options = _opinions(feedback or ())
+        content = packed(
+            Content(
+                item_kind,
+                trimmed(person.get("nombre")),
+                place(person.get("gerencia")),
+                place(person.get("ciudad")),
+                said,
+                questions,
+                ",".join(raw),
+                likes,
+                dislikes,
+                comments,
+                options,
+            )
+        )
+    return None if pk is None else user_id(pk), created, sk, outcome, content
+
+
+def packed(content: Content) -> bytes:
+    """A content as bytes, which `unpacked` reads."""
+    return orjson.dumps(tuple(content))
+
+
+def unpacked(content: bytes) -> Content:
+    """The content that `packed` wrote."""
+    return Content(*orjson.loads(content))
+
+
+def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[str, list[str]]:
+    """The messages as elements of a JSON array, and the user's texts."""
+    said: list[dict[str, str | None]] = []
+    questions: list[str] = []
+    for message in messages:
+        if message is not None:
+            text, sender = message["text"], speaker(message["from"])
+            said.append({"conversacion": sk, "from": sender, "text": text, "timestamp": message["timestamp"]})
+            if sender == "user" and text and not text.isspace():
+                questions.append(text)
+    return json_elements(said), questions
+
+
+def _opinions(feedback: Iterable[Mapping[str, str | None] | None]) -> tuple[int, int, list[str], list[str]]:
+    """Likes, dislikes, comments and options."""
+    given = [entry for entry in feedback if entry is not None]
+    if not given:
+        return 0, 0, [], []
     types = [(trimmed(entry["type"]) or "").lower() for entry in given]
-    return (
-        None if pk is None else user_id(pk),
-        created,
-        sk,
-        item_kind,
-        _outcome(item_kind, sk, first is not None and created is not None and created < first, bool(raw)),
-        trimmed(person.get("nombre")),
-        place(person.get("gerencia")),
-        place(person.get("ciudad")),
-        json_elements(said),
-        [message["text"] for message in said if message["from"] == "user" and trimmed(message["text"])],
-        ",".join(raw),
-        types.count("like"),
-        types.count("dislike"),
-        _texts(entry["comment"] for entry in given),
-        _texts(entry["option"] for entry in given),
-    )
+    comments, options = (_texts(entry[name] for entry in given) for name in ("comment", "option"))
+    return types.count("like"), types.count("dislike"), comments, options
 
 
 def kind(sort_key: str | None) -> str:
@@ -223,17 +263,17 @@ def moment(text: str | None) -> int | None:
     if match is None:
         return None
     *days, hour, _, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
-    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
-    if offset > _LARGEST_OFFSET or int(offset_minutes or 0) > 59:
-        return None
     year, month, day = days[:3] if days[0] else days[3:]
-    microsecond = (fraction or "0")[:6].ljust(6, "0")
+    clock = int(hour or 0), int(minute or 0), int(second or 0)
+    offset = int(offset_hours or 0), int(offset_minutes or 0)
+    if clock > _LAST_SECOND or max(clock[1:]) > 59 or offset > _LARGEST_OFFSET or offset[1] > 59:
+        return None
     try:
-        clock = time(int(hour or 0), int(minute or 0), int(second or 0), int(microsecond), UTC)
-        named = datetime.combine(date(int(year), int(month), int(day)), clock)
+        days_since_1970 = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
-    return (named - _EPOCH - (-offset if sign == "-" else offset)) // _MICROSECOND
+    minutes = clock[0] * 60 + clock[1] - (offset[0] * 60 + offset[1]) * (-1 if sign == "-" else 1)
+    return (days_since_1970 * 86_400 + minutes * 60 + clock[2]) * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
 
 
 def json_elements(values: Sequence[Mapping[str, str | None]]) -> str:

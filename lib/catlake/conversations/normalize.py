@@ -2,14 +2,13 @@
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_selection import refuse_foreign, select_exports
 from catlake.lake import Lake, Outcomes
-from catlake.lake.outcomes import KEPT
+from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.files import Files
@@ -20,30 +19,33 @@ DATASET = "normalized_conversations"
 
 
 def normalize(run: Run, lake: Lake) -> None:
-    """Reads and classifies the items, makes one row a user, and publishes the CSV."""
+    """Reads and classifies the items, makes one row a user, and publishes the CSV.
+
+    All in one pass: what is counted on the way comes from observations, and only a run with rejected items reads twice.
+    """
     excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
     with run.step("read"):
         files, chain = select_exports(run, incremental=False)
-        # Parsed once: the counts, the quarantine and the dataset all come from here. On the disk, so that the memory
-        # that a run takes does not grow with its input.
-        classified = _read(run, files, chain.full).persist(StorageLevel.DISK_ONLY)
-        outcomes = Outcomes.of(classified)
-        refuse_foreign(chain.full, outcomes.known(), outcomes.unknown)
+        classified = _read(run, files, chain.full)
+    with run.step("write"):
+        by_outcome, by_fate = Observation("items by outcome"), Observation("items by fate")
+        # Behind the sort there is one task: each item is counted once, whatever Spark reads again.
+        ordered = classified.transform(users.in_order).observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
+        kept = ordered.where(F.col(OUTCOME) == KEPT)
+        by_user = kept.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
+        dataset = contract(DATASET)
+        rows = by_user.observe(by_fate, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
+        draft = lake.draft(rows, dataset, run.run_date, in_order=True)
+    outcomes, fates = Outcomes(by_outcome.get), by_fate.get
+    refuse_foreign(chain.full, outcomes.known(), outcomes.unknown)
     if outcomes.quarantined:
         quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
-    with run.step("write"):
-        by_user = classified.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
-        observed, dataset = Observation("items"), contract(DATASET)
-        rows = by_user.observe(observed, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
-        draft = lake.draft(rows, dataset, run.run_date)
-        # Where no row is left, Spark drops the observation with the rest of the plan, and `get` would wait forever.
-        by_fate = observed.get if draft.rows else by_user.agg(*_items_by_fate()).collect()[0]
     run.report.settle(
         Balance(
             read=chain.item_count,
             # The conversations that the file counts, and the feedback that went into its rows.
-            written={DATASET: draft.totals["numero_conversaciones"] + by_fate["kept_feedback"]},
-            filtered=outcomes.filtered | {rule: by_fate[rule] for rule in users.FILTERS if by_fate[rule]},
+            written={DATASET: draft.totals["numero_conversaciones"] + fates["kept_feedback"]},
+            filtered=outcomes.filtered | {rule: fates[rule] for rule in users.FILTERS if fates[rule]},
             quarantined=outcomes.quarantined,
         )
     )

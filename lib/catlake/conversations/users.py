@@ -14,8 +14,8 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
-from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM
-from catlake.lake.outcomes import KEPT, OUTCOME
+from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, Content, unpacked
+from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import ArgumentError
 from catlake.runtime.python_workers import lean_worker
@@ -36,38 +36,41 @@ USER = T.StructType(
 
 _DAY_MICROSECONDS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-ITEM_COLUMNS = (
-    "usuario_id", "created", "sk", "kind", "nombre", "gerencia", "ciudad",
-    "messages", "questions", "raw_feedback", "likes", "dislikes", "comments", "options",
-)  # fmt: skip
 
 
-def by_user(classified_items: DataFrame, environment: Environment) -> DataFrame:
-    """One row of USER for each user that has kept items, in the order of the ids.
+def in_order(items: DataFrame) -> DataFrame:
+    """FLAT items in one partition, by user and date, undated last, ties by `SK`.
 
-    A user's items are in the order of `CreatedAt`, undated last, ties by `SK`. Items belong together by the id that
-    the dataset shows, so that it never shows one twice.
+    One, because the result is one file in this order. With `content` in it, the same items give the same order.
     """
-    # All columns that two items of a user can differ in: the same items give the same order, whatever came first.
-    ties = ("sk", "messages", "raw_feedback", "nombre", "gerencia", "ciudad")
+    order = ("usuario_id", F.asc_nulls_last("created"), "sk", "content")
+    return items.repartition(1).sortWithinPartitions(*order)
+
+
+def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
+    """One row of USER for each user, in the order of the ids.
+
+    Items belong together by the id that the dataset shows, so that it never shows one twice.
+
+    Args:
+        kept: The kept items, from `in_order`.
+        environment: Its labels stand where a name or a place is unknown.
+    """
 
     def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker():
             items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
-            yield from _user_batches(user_row(user, rows, environment) for user, rows in groupby(items, itemgetter(0)))
+            users = groupby(items, itemgetter(0))
+            yield from _user_batches(
+                user_row(user, ((created, unpacked(content)) for _, created, content in rows), environment)
+                for user, rows in users
+            )
 
-    return (
-        classified_items.where(F.col(OUTCOME) == KEPT)
-        .select(*ITEM_COLUMNS)
-        # One task: the result is one file in this order.
-        .repartition(1)
-        .sortWithinPartitions("usuario_id", F.asc_nulls_last("created"), *ties)
-        .mapInArrow(describe_users, USER)
-    )
+    return kept.select("usuario_id", "created", "content").mapInArrow(describe_users, USER)
 
 
-def user_row(user: str, items: Iterable[Sequence[Any]], environment: Environment) -> tuple[Any, ...]:
-    """The USER row of a user's items, which come in their order, with the values of `ITEM_COLUMNS`."""
+def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment: Environment) -> tuple[Any, ...]:
+    """The USER row of a user's items, which come in their order: when each was created, and its content."""
     name: str | None = None
     department: str | None = None
     city: str | None = None
@@ -78,22 +81,22 @@ def user_row(user: str, items: Iterable[Sequence[Any]], environment: Environment
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
     likes = dislikes = conversation_items = feedback_items = 0
-    for _, created, _, kind, *person, said, asked, raw, liked, disliked, commented, chosen in items:
-        if kind == CONVERSATION:
+    for created, item in items:
+        if item.kind == CONVERSATION:
             conversation_items += 1
             first = created if first is None else first
-            name, department, city = name or person[0], department or person[1], city or person[2]
-            if said:
-                messages.append(said)
-            questions |= dict.fromkeys(asked)
-        elif kind == FEEDBACK_ITEM:
+            name, department, city = name or item.nombre, department or item.gerencia, city or item.ciudad
+            if item.messages:
+                messages.append(item.messages)
+            questions |= dict.fromkeys(item.questions)
+        elif item.kind == FEEDBACK_ITEM:
             feedback_items += 1
         # A conversation may have a feedback too.
-        if raw:
-            feedback.append(raw)
-        likes, dislikes = likes + liked, dislikes + disliked
-        comments |= dict.fromkeys(commented)
-        options |= dict.fromkeys(chosen)
+        if item.raw_feedback:
+            feedback.append(item.raw_feedback)
+            likes, dislikes = likes + item.likes, dislikes + item.dislikes
+            comments |= dict.fromkeys(item.comments)
+            options |= dict.fromkeys(item.options)
     return (
         user,
         name or environment.unnamed_user,

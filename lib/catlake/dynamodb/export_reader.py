@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema, to_arrow_type
 
-from catlake.dynamodb.attribute_values import Convert, Mismatch, converter, source_of
+from catlake.dynamodb.attribute_values import AttributeValue, Convert, Mismatch, converter, source_of
 from catlake.dynamodb.export_lines import Item, ItemLines, LineParser, format_of
 from catlake.dynamodb.export_manifest import AGAIN, DataFile, Export
 from catlake.runtime.errors import ExportError
@@ -243,12 +243,13 @@ class _Column:
                 return _texts(items, self.source)
             except (KeyError, TypeError):
                 pass
-        return [self._value(item, row, reasons) for row, item in enumerate(items)]
+        values: list[Any] = [None] * len(items)
+        for row, item in enumerate(items):
+            if item is not None and ((value := item.get(self.source)) is not None or self.required):
+                values[row] = self._value(value, row, reasons)
+        return values
 
-    def _value(self, item: Item | None, row: int, reasons: list[str | None]) -> Any:
-        if item is None:
-            return None
-        value = item.get(self.source)
+    def _value(self, value: AttributeValue | None, row: int, reasons: list[str | None]) -> Any:
         try:
             converted = None if value is None else self.convert(value)
         except RecursionError:

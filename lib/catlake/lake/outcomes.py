@@ -1,9 +1,10 @@
 """What became of input records: one word a record, counted for the balance (docs/spec.md 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 OUTCOME = "outcome"
 """The column: KEPT, QUARANTINED, or the rule that filters the record."""
@@ -31,6 +32,11 @@ class Outcomes:
         """Counts records by their column OUTCOME; reads them all."""
         return cls({row[OUTCOME]: row["count"] for row in records.groupBy(OUTCOME).count().collect()}, kept)
 
+    @staticmethod
+    def counted(names: Iterable[str]) -> list[Column]:
+        """The records of each outcome, as aggregates that an observation takes; its result is a `counts`."""
+        return [F.count_if(F.col(OUTCOME) == name).alias(name) for name in names]
+
     @property
     def total(self) -> int:
         """All records."""
@@ -39,7 +45,9 @@ class Outcomes:
     @property
     def filtered(self) -> dict[str, int]:
         """Records left out, by rule, in the order of their names."""
-        return {rule: count for rule, count in sorted(self.counts.items()) if rule not in (self.kept, QUARANTINED)}
+        return {
+            rule: count for rule, count in sorted(self.counts.items()) if count and rule not in (self.kept, QUARANTINED)
+        }
 
     @property
     def unknown(self) -> int:

@@ -46,7 +46,7 @@ def report(run: Run, lake: Lake) -> None:
     run.report.settle(balance)
     with run.step("figures"):
         # From what is written: the page, the files and the datasets cannot differ.
-        by_day, by_product = (lake.read(drafts[name].uri, contract(name)) for name in (DAILY, PRODUCTS))
+        by_day, by_product = (lake.read(drafts[name].uris, contract(name)) for name in (DAILY, PRODUCTS))
         sales = figures(by_day, by_product, tenant, run.run_date, run.environment.currency, balance)
         files = {"report.json": as_json(sales), "report.html": page(sales, run.environment.language)}
     run.report.highlights += _highlights(sales)

@@ -117,6 +117,7 @@ class Environment:
     max_quarantined: Count
     max_shrink: Annotated[Decimal | None, _number("1", "a number from 0 to 1, like 0.5")]
     scan_limit_gb: Annotated[int, _whole(1)]
+    largest_file_mb: Annotated[int | None, _whole(1)]
     first_conversation_date: Day
     excluded_cities: Annotated[str | None, Rule("a regular expression", _is_pattern)]
     archive_first_date: Day
