@@ -42,7 +42,10 @@ REPLICATION_PERIOD = Duration.minutes(5)
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """An alarm: it goes off when the metric is above `maximum`, or below `minimum`, for so many of its periods."""
+    """An alarm: it goes off when the metric is above `maximum`, or below `minimum`, for so many of its periods.
+
+    No value is a sign of trouble only where a value is due: `due`.
+    """
 
     name: str
     description: str
@@ -50,6 +53,7 @@ class Limit:
     maximum: float | None = None
     minimum: float | None = None
     periods: int = 1
+    due: bool = False
 
 
 def add_alarms(
@@ -71,8 +75,7 @@ def add_alarms(
             comparison_operator=comparison.GREATER_THAN_THRESHOLD if rises else comparison.LESS_THAN_THRESHOLD,
             evaluation_periods=limit.periods,
             datapoints_to_alarm=limit.periods,
-            # No value is a sign of trouble only where a value is due.
-            treat_missing_data=missing.NOT_BREACHING if rises else missing.BREACHING,
+            treat_missing_data=missing.BREACHING if limit.due else missing.NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(topic))
 
@@ -137,6 +140,7 @@ def _late(stack: Stack, deployment: Deployment, job: Job) -> Limit:
         ),
         minimum=1,
         periods=periods,
+        due=True,
     )
 
 
@@ -181,6 +185,7 @@ def _stream_limits(env: Environment, job: Job) -> Iterator[Limit]:
         ),
         maximum=behind * 60_000,
         periods=READINGS_MISSED,
+        due=True,
     )
     yield Limit(
         name=f"{job.name}-unread",

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from py4j.java_gateway import JavaClass
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
@@ -26,23 +27,35 @@ from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
+from catlake.runtime.warm_up import import_pandas, warm_up
 
 S3A_REGION = "fs.s3a.endpoint.region"
 _DROPS_OBSERVATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
 
 
-def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = ()) -> None:
+def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (), has_queries: bool = True) -> None:
     """Runs a job's `main` and ends the process with a non-zero code when it fails.
 
     Args:
         main: Reads, transforms, settles the balance, publishes.
         arguments: The job's own arguments, besides those that every job takes.
+        has_queries: Whether `main` works with DataFrames; then a new session is warmed up.
     """
     run: Run | None = None
     lake: Lake | None = None
+    warming: threading.Thread | None = None
     try:
-        run = _start(parse_arguments(arguments, sys.argv))
-        lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
+        values = parse_arguments(arguments, sys.argv)
+        is_cold = has_queries and SparkContext._active_spark_context is None
+        if is_cold:
+            import_pandas()
+        run = _start(values)
+        if is_cold:
+            warming = warm_up(run.spark)
+        limit = run.environment.largest_file_mb
+        lake = Lake(
+            run.spark, run.arguments["lake_uri"], run.job, run.id, file_bytes=None if limit is None else limit * 10**6
+        )
         _quiet_py4j()
         _leave_ctrl_c_to_python(run.spark)
         with _glue_job(run), lake.staging():
@@ -62,6 +75,10 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             _silence_jvm(run.spark)
         # Python prints a text as exit code to stderr and ends with code 1; Glue's console shows it.
         raise SystemExit(message) from None
+    finally:
+        if warming:
+            # A query that is cut off would have the last word on the console; one that waits for workers may never end.
+            warming.join(timeout=5)
 
 
 def _start(arguments: Mapping[str, Any]) -> Run:

@@ -84,6 +84,8 @@ def test_records_that_nobody_reads_ring_within_15_minutes(assembly: Assembly) ->
 def test_a_stream_that_nobody_asks_for_records_is_dead_also_on_a_quiet_night(assembly: Assembly) -> None:
     alarm = ingest_alarm(assembly, "behind")
     assert rings(alarm, age=None)
+    # A metric that never had a value: nothing may be filled.
+    assert alarm["TreatMissingData"] == "breaching"
     assert rings(alarm, age=11 * 60_000)
     assert not rings(alarm, age=0)
     assert max(periods(alarm)) * alarm["EvaluationPeriods"] <= 15 * 60
@@ -126,6 +128,7 @@ def test_a_run_is_late_when_neither_glues_events_nor_the_log_have_a_success(asse
     for job, alarm in late.items():
         assert rings(alarm, events=None, logged=None)
         assert rings(alarm, events=0, logged=0)
+        assert alarm["TreatMissingData"] == "breaching"
         # Either may be lost: EventBridge's metrics and Glue's events are delivered as well as they can be.
         assert not rings(alarm, events=1, logged=None)
         assert not rings(alarm, events=None, logged=1)

@@ -133,6 +133,7 @@ class Environment:
     max_quarantined: Count
     max_shrink: Annotated[Decimal | None, _number("1", "a number from 0 to 1, like 0.5")]
     scan_limit_gb: Annotated[int, _whole(1)]
+    largest_file_mb: Annotated[int | None, _whole(1)]
     monthly_budget: Annotated[int | None, _whole(1)]
     bill_currency: Currency
     first_conversation_date: Day
