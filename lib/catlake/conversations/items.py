@@ -8,7 +8,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -93,6 +93,10 @@ _ISO_8601 = re.compile(
     r"(?:[T ](\d\d)(:)?(\d\d)(?:(?(8):?)(\d\d)(?:[.,](\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
+# Half the time of all forms.
+_USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_SECOND = (23, 59, 59)
 _LARGEST_OFFSET = (18, 0)
@@ -259,6 +263,11 @@ def moment(text: str | None) -> int | None:
     Without an offset it is UTC, a date alone is its midnight; the basic form (`20250804T103000Z`) is accepted too. Any
     other text, and a date that the calendar lacks, is None.
     """
+    if text is not None and _USUAL_MOMENT.fullmatch(text):
+        try:
+            return (datetime.fromisoformat(text[:19]).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+        except ValueError:
+            return None
     match = _ISO_8601.fullmatch((trimmed(text) or "").upper())
     if match is None:
         return None
