@@ -5,6 +5,7 @@ those texts in the task that parses the item, and Spark moves, sorts and keeps f
 """
 
 import functools
+import marshal
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,13 +164,14 @@ def flat(
 
 
 def packed(content: Content) -> bytes:
-    """A content as bytes, which `unpacked` reads."""
-    return orjson.dumps(tuple(content))
+    """A content as bytes, which `unpacked` reads: the same for the same content, and only within a run."""
+    # Version 2 has no references between equal texts, which may or may not be one object.
+    return marshal.dumps(tuple(content), 2)
 
 
 def unpacked(content: bytes) -> Content:
     """The content that `packed` wrote."""
-    return Content(*orjson.loads(content))
+    return Content(*marshal.loads(content))
 
 
 def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[str, list[str]]:
