@@ -35,7 +35,7 @@ def compared() -> str:
 
     def medians(name: str, archive: str) -> tuple[float, float]:
         took = [turn[name, archive] for turn in turns]
-        return median(each.whole_seconds for each in took), median(each.cpu_seconds for each in took)
+        return median(run.whole_seconds for run in took), median(run.cpu_seconds for run in took)
 
     rows = []
     for name in (SESSION, *JOBS):
