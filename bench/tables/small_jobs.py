@@ -46,9 +46,9 @@ def compared() -> str:
         rows.append(row)
     return "\n\n".join(
         [
-            f"Each job of the suite on the bundled samples, from the command to its end. The least that a Spark "
-            f"job can be is *{SESSION}*. *The archive* holds the parsed classes of Spark: `make setup` makes it for a laptop, "
-            f"Glue has none. Medians of {TURNS}, in turns.",
+            "Each job of the suite on the bundled samples, from the command to its end. The least that a Spark job "
+            f"can be is *{SESSION}*. *The archive* holds the parsed classes of Spark: `make setup` makes it for a "
+            f"laptop, Glue has none. Medians of {TURNS}, in turns.",
             markdown(HEAD, rows),
         ]
     )
