@@ -77,6 +77,7 @@ class Job:
             *("--py-files", str(ROOT / "dist/catlake.zip")),
             str(ROOT / "jobs/purchases_ingest.py"),
             *("--JOB_NAME", "bench", "--lake_uri", str(self.lake), "--trigger", "continuous"),
+            *("--batch_seconds", "0.5"),
             *("--source_uri", str(self.landing), "--checkpoint_uri", str(folder / "checkpoint")),
         ]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "SPARK_HOME")}

@@ -23,6 +23,7 @@ CRAWLER_LOGS = "/aws-glue/crawlers"
 QUERY_RESULTS = "athena/results/"
 """Where the work group puts the results of queries, below the lake."""
 
+GLUE = "arn:{partition}:glue:{region}:{account}"
 READ = ("s3:GetObject",)
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 OWN = (*WRITE, "s3:DeleteObject")
@@ -40,12 +41,23 @@ CRAWL = (
     "glue:BatchUpdatePartition",
     "glue:CreatePartition",
     "glue:GetDatabase",
+    "glue:GetDatabases",
     "glue:GetPartition",
     "glue:GetPartitions",
     "glue:GetTable",
+    "glue:GetTableVersion",
+    "glue:GetTableVersions",
     "glue:GetTables",
     "glue:UpdatePartition",
     "glue:UpdateTable",
+)
+PARTITIONS = (
+    "glue:BatchCreatePartition",
+    "glue:BatchUpdatePartition",
+    "glue:CreatePartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:UpdatePartition",
 )
 LOG = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
@@ -61,34 +73,39 @@ class Grant:
     conditions: Mapping[str, Mapping[str, str | list[str]]] | None = None
 
 
+METRICS = Grant(
+    name="GlueMetrics",
+    actions=("cloudwatch:PutMetricData",),
+    resources=("*",),
+    why="PutMetricData has no resource; the condition limits it to Glue's own namespace",
+    conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
+)
+
+
 def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of a job's role, except for its code: the stacks know where that is."""
-    return (
+    return _with_keys(
+        deployed,
         *_lake_grants(job),
         *_argument_grants(job),
         *(_athena_grants(deployed) if job.access.athena else ()),
         *(_partition_grants(job, deployed) if job.access.partitions else ()),
-        _logs(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
-        Grant(
-            name="GlueMetrics",
-            actions=("cloudwatch:PutMetricData",),
-            resources=("*",),
-            why="PutMetricData has no resource; the condition limits it to Glue's own namespace",
-            conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-        ),
+        log_grant(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
+        METRICS,
     )
 
 
 def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
-    """The statements of a crawler's role."""
+    """The statements of a crawler's role: what of AWS's policy AWSGlueServiceRole a crawler of one table needs."""
     bucket = deployed.env.bucket
-    return (
+    return _with_keys(
+        deployed,
         *_reading("Table", bucket, [crawler.path.rstrip("/")], "the files of its one table"),
         Grant(
             name="BucketLocation",
-            actions=("s3:GetBucketLocation",),
+            actions=("s3:GetBucketAcl", "s3:GetBucketLocation"),
             resources=(_bucket(bucket),),
-            why="a crawler asks in which region its files are",
+            why="a crawler asks in which region its files are, and whose",
         ),
         Grant(
             name="Catalog",
@@ -96,13 +113,15 @@ def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
             resources=_tables(crawler.database, crawler.table),
             why="its one table, by name",
         ),
-        _logs(CRAWLER_LOGS),
+        log_grant(CRAWLER_LOGS),
+        METRICS,
     )
 
 
 def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
     """The statements of the role that starts the export of a DynamoDB table to a folder of the lake."""
-    return (
+    return _with_keys(
+        deployed,
         Grant(
             name="Export",
             actions=("dynamodb:ExportTableToPointInTime",),
@@ -115,7 +134,57 @@ def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant,
             resources=(_object(deployed.env.bucket, f"{prefix}/*"),),
             why="DynamoDB chooses the names of the export's files, below this one folder",
         ),
+        Grant(
+            name="Undelivered",
+            actions=("sqs:SendMessage",),
+            resources=(undelivered_arn(deployed),),
+            why="the one queue, by name",
+        ),
     )
+
+
+def undelivered_arn(deployed: Deployment) -> str:
+    """The ARN of the queue of what did not arrive."""
+    return f"arn:{{partition}}:sqs:{{region}}:{{account}}:{deployed.env.resource('undelivered')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogGrant:
+    """What Lake Formation lets a role do with a database of the catalog, with one of its tables, or with `*`, all."""
+
+    permissions: tuple[str, ...]
+    database: str
+    table: str | None = None
+
+
+def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ...]:
+    """What a job's role needs in Lake Formation: beside its rights in IAM, where that governs the catalog.
+
+    https://docs.aws.amazon.com/lake-formation/latest/dg/lf-permissions-reference.html
+    """
+    grants = []
+    if job.access.partitions:
+        for name, table in deployed.tables.items():
+            if table.job == job.name:
+                grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT"))
+    if job.access.athena:
+        database = deployed.env.database
+        grants.append(_catalog_grant(database, None, "CREATE_TABLE", "DESCRIBE"))
+        # Who creates a view must be able to read what it shows.
+        grants.append(_catalog_grant(database, "*", "DESCRIBE", "SELECT"))
+    return tuple(grants)
+
+
+def crawler_catalog_grants(crawler: Crawler) -> tuple[CatalogGrant, ...]:
+    """The same for a crawler's role."""
+    return (
+        _catalog_grant(crawler.database, None, "DESCRIBE"),
+        _catalog_grant(crawler.database, crawler.table, "ALTER", "DESCRIBE", "INSERT"),
+    )
+
+
+def _catalog_grant(database: str, table: str | None, *permissions: str) -> CatalogGrant:
+    return CatalogGrant(permissions=permissions, database=database, table=table)
 
 
 def dataset_keys(name: str) -> str:
@@ -170,7 +239,7 @@ def _partition_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
         if table.job == job.name:
             yield Grant(
                 name="Partitions",
-                actions=("glue:BatchCreatePartition", "glue:CreatePartition", "glue:GetTable"),
+                actions=PARTITIONS,
                 resources=_tables(table.database, name),
                 why="the one table, by name",
             )
@@ -184,9 +253,16 @@ def _athena_grants(deployed: Deployment) -> Iterator[Grant]:
         resources=(f"arn:{{partition}}:athena:{{region}}:{{account}}:workgroup/{env.work_group}",),
         why="the one work group, by name",
     )
+    # https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html
+    yield Grant(
+        name="Databases",
+        actions=("glue:CreateDatabase", "glue:GetDatabase", "glue:GetDatabases"),
+        resources=_databases("default"),
+        why="Athena's guide asks for these rights on the database `default`, whatever database a statement names",
+    )
     yield Grant(
         name="CatalogRead",
-        actions=("glue:GetDatabase", "glue:GetTable", "glue:GetTables"),
+        actions=("glue:GetDatabase", "glue:GetDatabases", "glue:GetPartitions", "glue:GetTable", "glue:GetTables"),
         resources=_tables(env.database, "*"),
         why="Athena looks up the tables that a view names, all of one database",
     )
@@ -246,7 +322,26 @@ def _s3(
     )
 
 
-def _logs(*groups: str) -> Grant:
+def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
+    """The grants, with those of the KMS keys of the buckets whose objects they read or write."""
+    keys: dict[str, set[str]] = {}
+    for grant in grants:
+        reads, writes = "s3:GetObject" in grant.actions, "s3:PutObject" in grant.actions
+        # To write in parts, S3 also decrypts.
+        actions = {"kms:Decrypt"} if reads or writes else set()
+        actions |= {"kms:GenerateDataKey"} if writes else set()
+        for bucket, key in deployed.env.bucket_keys.items():
+            if actions and any(resource.startswith(_object(bucket, "")) for resource in grant.resources):
+                keys.setdefault(key, set()).update(actions)
+    used = (
+        Grant(name=f"Key{number}", actions=tuple(sorted(actions)), resources=(key,), why="the one key, by its ARN")
+        for number, (key, actions) in enumerate(sorted(keys.items()), 1)
+    )
+    return (*grants, *used)
+
+
+def log_grant(*groups: str) -> Grant:
+    """To write into log groups."""
     return Grant(
         name="Log",
         actions=LOG,
@@ -267,10 +362,14 @@ def _spark_keys(folder: str) -> tuple[str, ...]:
     return (f"{folder}/*", *(key for parent in parents for key in (parent, f"{parent}/", f"{parent}_$folder$")))
 
 
+def _databases(database: str) -> tuple[str, ...]:
+    """A database of the catalog, with the catalog: Glue asks rights for both."""
+    return (f"{GLUE}:catalog", f"{GLUE}:database/{database}")
+
+
 def _tables(database: str, table: str) -> tuple[str, ...]:
     """A table (`*`: all) of the catalog, with what Glue asks rights for above it."""
-    catalog = "arn:{partition}:glue:{region}:{account}:"
-    return (f"{catalog}catalog", f"{catalog}database/{database}", f"{catalog}table/{database}/{table}")
+    return (*_databases(database), f"{GLUE}:table/{database}/{table}")
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:

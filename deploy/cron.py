@@ -52,6 +52,11 @@ def check_cron(expression: str) -> None:
         raise ValueError(f"Glue takes no schedule that comes more often than every {SHORTEST_INTERVAL} minutes")
 
 
+def every_minutes(minutes: int) -> str:
+    """The schedule that comes every so many minutes; they divide an hour."""
+    return "cron(0 * * * ? *)" if minutes == 60 else f"cron(0/{minutes} * * * ? *)"
+
+
 def earlier(expression: str, minutes: int) -> str:
     """The schedule that comes `minutes` before another one, which has a fixed time of the day.
 

@@ -54,24 +54,33 @@ class Access:
 class Job:
     """A Spark job: a script of `jobs/` with its default arguments.
 
-    `timeout` is in minutes. A streaming job has none: it runs until it is stopped, and Glue starts it anew once a
-    week, in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
+    `spark_settings` are settings that Spark must have when it starts (`spark.…`); a script can set all others itself.
+    `timeout` is in minutes. A streaming job without one runs until it is stopped, and Glue starts it anew once a week,
+    in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
     """
 
     name: str
     script: str
     access: Access
     arguments: Mapping[str, str] = field(default_factory=dict)
+    spark_settings: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     streaming: bool = False
     glue_version: str = "5.1"
     worker_type: str = "G.1X"
     number_of_workers: int = 2
     execution_class: str = "STANDARD"
+    job_run_queuing: bool = False
+    auto_scaling: bool = False
     timeout: int | None = 60
     maintenance_window: str | None = None
     max_retries: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it runs until it is stopped."""
+        return self.streaming and self.timeout is None
 
     @property
     def module(self) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
 from catlake.runtime.environment import Environment
+from deploy.cron import every_minutes
 from deploy.model import Access, Crawler, Job, Trigger, Workflow
 
 TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
 
 def conversations(env: Environment) -> Workflow:
-    """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet (ETL-2) → catalog table `data`."""
+    """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet of the catalog table `data` (ETL-2)."""
     normalize = _batch(
         env,
         env.resource("etl1-normalize"),
@@ -40,6 +41,7 @@ def conversations(env: Environment) -> Workflow:
         description="Brings the catalog table of the curated conversations up to date",
         tags=env.tags("ETL-2"),
     )
+    crawl = Trigger(name=env.resource("conversations-crawl"), after=(curate.name,), starts=(crawler.name,))
     return _workflow(
         env,
         env.resource("conversations"),
@@ -47,9 +49,9 @@ def conversations(env: Environment) -> Workflow:
         conversations.__doc__,
         Trigger(name=env.resource("conversations-start"), starts=(normalize.name,), schedule=env.schedule),
         Trigger(name=env.resource("conversations-curate"), after=(normalize.name,), starts=(curate.name,)),
-        Trigger(name=env.resource("conversations-crawl"), after=(curate.name,), starts=(crawler.name,)),
+        *((crawl,) if env.crawler else ()),
         jobs=(normalize, curate),
-        crawlers=(crawler,),
+        crawlers=(crawler,) if env.crawler else (),
     )
 
 
@@ -108,27 +110,33 @@ def tokens_archival(env: Environment) -> Workflow:
             quarantine="tokens-archival",
         ),
     )
-    return _by_hand(env, TOKENS, tokens_archival.__doc__, archive)
+    return _of_one_job(env, TOKENS, tokens_archival.__doc__, archive)
 
 
 def purchases(env: Environment) -> Workflow:
-    """The purchases' change events → one document each → catalog table `compras_json`: started once, and goes on."""
+    """The purchases' change events → one document each → catalog table `compras_json`."""
+    every = env.purchases_every_minutes
+    arguments = env.arguments("purchases_ingest")
+    if every:
+        arguments["--trigger"] = "available_now"
     ingest = Job(
         name=env.purchases_resource("ingest"),
         script="jobs/purchases_ingest.py",
         access=Access(writes=("compras_json",), quarantine="purchases", owns=("--checkpoint_uri",), partitions=True),
-        arguments=env.arguments("purchases_ingest"),
+        arguments=arguments,
         description="Change events of the purchases table to one JSON document an event",
         streaming=True,
         glue_version=env.glue_version,
         worker_type=env.stream_worker_type,
         number_of_workers=env.number_of_workers,
-        timeout=None,
-        maintenance_window=env.maintenance_window,
-        max_retries=env.stream_retries,
+        # A run that fails comes again with the next one.
+        timeout=env.timeout if every else None,
+        maintenance_window=None if every else env.maintenance_window,
+        max_retries=0 if every else env.stream_retries,
         tags=env.tags("COMPRAS-INGEST"),
     )
-    return _by_hand(env, "COMPRAS-INGEST", purchases.__doc__, ingest)
+    schedule = every_minutes(every) if every else None
+    return _of_one_job(env, "COMPRAS-INGEST", purchases.__doc__, ingest, schedule)
 
 
 def purchases_report(env: Environment) -> Workflow:
@@ -147,7 +155,7 @@ def purchases_report(env: Environment) -> Workflow:
             quarantine="purchases-report",
         ),
     )
-    return _by_hand(env, "COMPRAS-REPORT", purchases_report.__doc__, report)
+    return _of_one_job(env, "COMPRAS-REPORT", purchases_report.__doc__, report)
 
 
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
@@ -185,11 +193,12 @@ def _statistics(name: str) -> str:
     return statistics_path(contract(name).path_template)
 
 
-def _by_hand(env: Environment, component: str, description: str | None, job: Job) -> Workflow:
-    """A workflow of one job that a person starts."""
-    return _workflow(
-        env, job.name, component, description, Trigger(name=f"{job.name}-start", starts=(job.name,)), jobs=(job,)
-    )
+def _of_one_job(
+    env: Environment, component: str, description: str | None, job: Job, schedule: str | None = None
+) -> Workflow:
+    """A workflow of one job, which a person starts where there is no schedule."""
+    start = Trigger(name=f"{job.name}-start", starts=(job.name,), schedule=schedule)
+    return _workflow(env, job.name, component, description, start, jobs=(job,))
 
 
 def _batch(
@@ -215,6 +224,8 @@ def _batch(
         worker_type=env.worker_type,
         number_of_workers=env.number_of_workers,
         execution_class=env.execution_class,
+        job_run_queuing=env.job_run_queuing,
+        auto_scaling=env.auto_scaling,
         timeout=env.timeout,
         tags=env.tags(component),
     )

@@ -1,4 +1,8 @@
-"""Alarms of a workflow: runs that fail or do not start, streams that are behind, quarantine, old or missing exports."""
+"""Alarms of a workflow: runs that fail or do not come, streams that die or are behind, quarantine, exports.
+
+Where silence means death, the alarm is on an expression that fills it: CloudWatch looks back for an older value before
+it takes missing data as breaching, and may find one.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +15,53 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 
 from catlake.runtime import metrics
+from catlake.runtime.environment import Environment
+from deploy.cron import SHORTEST_INTERVAL
 from deploy.deployment import Deployment
-from deploy.model import Workflow
-from deploy.stacks.monitoring import metric
+from deploy.model import Job, Workflow
+from deploy.stacks.monitoring import LOG_GROUP_ARN, metric, run_log_group
+from deploy.stacks.resources import arn
 
 HOUR = Duration.hours(1)
+JOB_ENDED = "Glue Job State Change"
 LATE_AFTER_HOURS = 26
 """A nightly run succeeds again within a day, give or take its length."""
 
 BEHIND_MINUTES = 10
-"""A stream's job is seconds behind; its weekly restart takes minutes."""
+"""How late the purchases may be, over the time between two runs. A weekly restart takes minutes."""
+
+READINGS_MISSED = 3
+"""A reader of a stream that has missed so many periods in a row is taken for dead."""
+
+REPLICATION_PERIOD = Duration.minutes(5)
+"""DynamoDB gives its metrics of a stream every five minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """An alarm: it goes off when the metric is above `maximum`, or below `minimum`, for so many hours."""
+    """An alarm: it goes off when the metric is above `maximum`, or below `minimum`, for so many of its periods.
+
+    No value is a sign of trouble only where a value is due: `due`.
+    """
 
     name: str
     description: str
-    metric: cloudwatch.Metric
+    metric: cloudwatch.IMetric
     maximum: float | None = None
     minimum: float | None = None
-    hours: int = 1
+    periods: int = 1
+    due: bool = False
 
 
-def add_alarms(stack: Stack, deployment: Deployment, name: str, workflow: Workflow, topic: sns.ITopic) -> None:
-    """Adds the alarms of a workflow to its stack. `name` is the workflow's short name."""
-    _notify_of_failures(stack, workflow, topic)
-    for limit in _limits(deployment, name, workflow):
+def add_alarms(
+    stack: Stack, deployment: Deployment, name: str, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue
+) -> None:
+    """Adds the alarms of a workflow to its stack. `name` is its short name; `lost` takes what the topic does not."""
+    _notify_of_failures(stack, workflow, topic, lost)
+    for limit in _limits(stack, deployment, name, workflow):
         rises = limit.maximum is not None
         comparison = cloudwatch.ComparisonOperator
         missing = cloudwatch.TreatMissingData
@@ -52,15 +73,14 @@ def add_alarms(stack: Stack, deployment: Deployment, name: str, workflow: Workfl
             metric=limit.metric,
             threshold=(limit.maximum if rises else limit.minimum) or 0,
             comparison_operator=comparison.GREATER_THAN_THRESHOLD if rises else comparison.LESS_THAN_THRESHOLD,
-            evaluation_periods=limit.hours,
-            datapoints_to_alarm=limit.hours,
-            # No value is a sign of trouble only where a value is due.
-            treat_missing_data=missing.NOT_BREACHING if rises else missing.BREACHING,
+            evaluation_periods=limit.periods,
+            datapoints_to_alarm=limit.periods,
+            treat_missing_data=missing.BREACHING if limit.due else missing.NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(topic))
 
 
-def _limits(deployment: Deployment, name: str, workflow: Workflow) -> Iterator[Limit]:
+def _limits(stack: Stack, deployment: Deployment, name: str, workflow: Workflow) -> Iterator[Limit]:
     env = deployment.env
     exporting = {export.job for export in deployment.exports if export.workflow == name}
     for job in workflow.jobs:
@@ -72,27 +92,9 @@ def _limits(deployment: Deployment, name: str, workflow: Workflow) -> Iterator[L
             maximum=env.max_quarantined,
         )
         if job.streaming:
-            # Kinesis has no age while nobody reads. A stream that ended is a failure of its own.
-            yield Limit(
-                name=f"{job.name}-behind",
-                description=f"{job.name} reads its stream over {BEHIND_MINUTES} minutes late: "
-                "look how long its batches take",
-                metric=_aws_metric(
-                    "AWS/Kinesis",
-                    "GetRecords.IteratorAgeMilliseconds",
-                    {"StreamName": env.purchases_stream},
-                    "Maximum",
-                ),
-                maximum=BEHIND_MINUTES * 60_000,
-            )
+            yield from _stream_limits(env, job)
         if workflow.start.schedule:
-            yield Limit(
-                name=f"{job.name}-late",
-                description=f"{job.name} has not succeeded for {LATE_AFTER_HOURS} hours: look at the workflow's runs",
-                metric=metric(deployment, job.name, metrics.RUN_SUCCEEDED, HOUR),
-                minimum=1,
-                hours=LATE_AFTER_HOURS,
-            )
+            yield _late(stack, deployment, job)
         if job.name in exporting:
             yield Limit(
                 name=f"{job.name}-export-old",
@@ -107,29 +109,171 @@ def _limits(deployment: Deployment, name: str, workflow: Workflow) -> Iterator[L
             name=env.resource(f"{name}-export-not-started"),
             description="DynamoDB refused to start the night's export: "
             "look whether the table has point-in-time recovery",
-            metric=_aws_metric("AWS/Scheduler", "TargetErrorCount", group, "Sum"),
+            metric=_aws_metric("AWS/Scheduler", "TargetErrorCount", group, "Sum", HOUR),
             maximum=0,
         )
 
 
-def _aws_metric(namespace: str, name: str, dimensions: dict[str, str], statistic: str) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=namespace, metric_name=name, dimensions_map=dimensions, statistic=statistic, period=HOUR
+def _late(stack: Stack, deployment: Deployment, job: Job) -> Limit:
+    """No success for too long, by Glue's own events and by the job's own log: either of the two may be lost."""
+    every = deployment.env.purchases_every_minutes if job.streaming else None
+    period = Duration.minutes(every) if every else HOUR
+    periods = READINGS_MISSED if every else LATE_AFTER_HOURS
+    waited = f"{every * periods} minutes" if every else f"{periods} hours"
+    return Limit(
+        name=f"{job.name}-late",
+        description=f"{job.name} has not succeeded for {waited}: look at the workflow's runs",
+        metric=cloudwatch.MathExpression(
+            expression="FILL(events, 0) + FILL(logged, 0)",
+            using_metrics={
+                "events": _aws_metric(
+                    "AWS/Events",
+                    "TriggeredRules",
+                    {"RuleName": _success_rule(stack, deployment.env, job)},
+                    "Sum",
+                    period,
+                ),
+                "logged": metric(deployment, job.name, metrics.RUN_SUCCEEDED, period),
+            },
+            period=period,
+            label="successes",
+        ),
+        minimum=1,
+        periods=periods,
+        due=True,
     )
 
 
-def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic) -> None:
+def _success_rule(stack: Stack, env: Environment, job: Job) -> str:
+    """Adds a rule that matches Glue's event of each success of a job, and returns its name.
+
+    The events go to a log group: a rule without a target may count nothing.
+    """
+    rule = events.CfnRule(
+        stack,
+        f"Succeeded-{job.name}",
+        name=f"{job.name}-succeeded",
+        description=f"Counts the runs of {job.name} that succeeded",
+        event_pattern={
+            "source": ["aws.glue"],
+            "detail-type": [JOB_ENDED],
+            "detail": {"jobName": [job.name], "state": ["SUCCEEDED"]},
+        },
+        targets=[events.CfnRule.TargetProperty(id="Log", arn=arn(f"{LOG_GROUP_ARN}:{run_log_group(env)}"))],
+    )
+    return rule.ref
+
+
+def _stream_limits(env: Environment, job: Job) -> Iterator[Limit]:
+    """The purchases' way from their table through the stream to the job that reads it."""
+    minutes = env.purchases_every_minutes or SHORTEST_INTERVAL
+    period, behind = Duration.minutes(minutes), BEHIND_MINUTES + (env.purchases_every_minutes or 0)
+    stream = {"StreamName": env.purchases_stream}
+    missed = READINGS_MISSED * minutes
+    yield Limit(
+        name=f"{job.name}-behind",
+        description=f"{job.name} has not read its stream for {missed} minutes, or reads it over {behind} minutes late: "
+        "look whether it runs, and how long its batches take",
+        # A reader asks also while nothing comes. Nobody asks: as if the oldest record that there is were unread.
+        metric=cloudwatch.MathExpression(
+            expression=f"FILL(age, {env.stream_hours * 3_600_000})",
+            using_metrics={
+                "age": _aws_metric("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", stream, "Maximum", period)
+            },
+            period=period,
+            label="age of what is read, ms",
+        ),
+        maximum=behind * 60_000,
+        periods=READINGS_MISSED,
+        due=True,
+    )
+    yield Limit(
+        name=f"{job.name}-unread",
+        description=f"records come into the stream of {job.name}, and for {missed} minutes none was read: "
+        "look whether it runs, and whether its role may read and decrypt the stream",
+        metric=cloudwatch.MathExpression(
+            expression="IF(FILL(incoming, 0) > 0 AND FILL(read, 0) == 0, 1, 0)",
+            using_metrics={
+                "incoming": _aws_metric("AWS/Kinesis", "IncomingRecords", stream, "Sum", period),
+                "read": _aws_metric("AWS/Kinesis", "GetRecords.Records", stream, "Sum", period),
+            },
+            period=period,
+            label="records came and none was read",
+        ),
+        maximum=0,
+        periods=READINGS_MISSED,
+    )
+    table = env.purchases_table
+    for name, what, selected, maximum, periods in (
+        (
+            "replication-behind",
+            f"DynamoDB brings changes of {table} into the stream over {BEHIND_MINUTES} minutes late: "
+            "look whether it may write into the stream, and whether one shard is enough",
+            "MAX(AgeOfOldestUnreplicatedRecord)",
+            BEHIND_MINUTES * 60_000,
+            3,
+        ),
+        (
+            "replication-failed",
+            f"DynamoDB left out changes of {table} that are too large for the stream: no job ever sees them; "
+            "read the items from the table (docs/operations.md)",
+            "SUM(FailedToReplicateRecordCount)",
+            0,
+            1,
+        ),
+        (
+            "replication-throttled",
+            f"the stream refuses changes of {table} again and again: give it another shard",
+            "SUM(ThrottledPutRecordCount)",
+            0,
+            3,
+        ),
+    ):
+        yield Limit(
+            name=f"{job.name}-{name}",
+            description=what,
+            metric=_replication_metric(table, selected),
+            maximum=maximum,
+            periods=periods,
+        )
+
+
+def _replication_metric(table: str, selected: str) -> cloudwatch.MathExpression:
+    """A metric of DynamoDB about a table's stream.
+
+    Its dimensions are the table and a DelegatedOperation, whose value AWS does not document: so a query over all of
+    them (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Metrics_Insights_Alarm.html).
+    """
+    return cloudwatch.MathExpression(
+        expression=f"""SELECT {selected} FROM SCHEMA("AWS/DynamoDB", DelegatedOperation, TableName) """
+        f"""WHERE TableName = '{table}'""",
+        using_metrics={},
+        period=REPLICATION_PERIOD,
+        label=selected,
+    )
+
+
+def _aws_metric(
+    namespace: str, name: str, dimensions: dict[str, str], statistic: str, period: Duration
+) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=namespace, metric_name=name, dimensions_map=dimensions, statistic=statistic, period=period
+    )
+
+
+def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue) -> None:
     """Sends Glue's own events to the topic, so that a job that could not even start is reported too."""
     field = events.EventField.from_path
     _notify(
         stack,
         "Failed",
         f"A job of {workflow.name} failed",
-        "Glue Job State Change",
+        JOB_ENDED,
         {"jobName": [job.name for job in workflow.jobs], "state": ["FAILED", "TIMEOUT", "ERROR", "STOPPED"]},
         f"{field('$.detail.jobName')} {field('$.detail.state')}: {field('$.detail.message')} "
         f"(run {field('$.detail.jobRunId')}; see docs/operations.md, When a run fails)",
         topic,
+        lost,
     )
     if workflow.crawlers:
         _notify(
@@ -140,11 +284,19 @@ def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic) -> 
             {"crawlerName": [crawler.name for crawler in workflow.crawlers], "state": ["Failed"]},
             f"{field('$.detail.crawlerName')} failed: {field('$.detail.errorMessage')}",
             topic,
+            lost,
         )
 
 
 def _notify(
-    stack: Stack, id: str, description: str, event: str, detail: dict[str, list[str]], message: str, topic: sns.ITopic
+    stack: Stack,
+    id: str,
+    description: str,
+    event: str,
+    detail: dict[str, list[str]],
+    message: str,
+    topic: sns.ITopic,
+    lost: sqs.IQueue,
 ) -> None:
     rule = events.Rule(
         stack,
@@ -152,4 +304,5 @@ def _notify(
         description=description,
         event_pattern=events.EventPattern(source=["aws.glue"], detail_type=[event], detail=detail),
     )
-    rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(message)))
+    text = events.RuleTargetInput.from_text(message)
+    rule.add_target(targets.SnsTopic(topic, message=text, dead_letter_queue=lost))

@@ -1,4 +1,4 @@
-"""Monitoring: the topic that alarms go to, its key, and the dashboard of all runs."""
+"""Monitoring: the topic that alarms go to, its key, the dashboard of all runs, and the log of their successes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from catlake.runtime import metrics
+from catlake.runtime.environment import Environment
 from deploy.access import LOG_GROUPS
 from deploy.deployment import Deployment
-from deploy.stacks.resources import arn, tag_stack
+from deploy.stacks.budget import add_budget
+from deploy.stacks.names import publish_names
+from deploy.stacks.resources import arn, log_group, tag_stack
+from deploy.stacks.undelivered import Undelivered
 
+LOG_GROUP_ARN = "arn:{partition}:logs:{region}:{account}:log-group"
 HOUR, DAY = Duration.hours(1), Duration.days(1)
 GRAPHS = (
     ("Runs that succeeded", (metrics.RUN_SUCCEEDED,), DAY),
@@ -52,6 +58,13 @@ class MonitoringStack(Stack):
         self._jobs = [job.name for workflow in deployment.workflows.values() for job in workflow.jobs]
         self.key = self._key()
         self.topic = self._topic()
+        undelivered = Undelivered(self, deployment, self.topic)
+        if address := env.alarm_email:
+            person = subscriptions.EmailSubscription(address, dead_letter_queue=undelivered.queue)
+            self.topic.add_subscription(person)
+        add_budget(self, env, self.topic)
+        publish_names(self, env, {"alarms": self.topic.topic_arn})
+        self._run_log()
         self._dashboard()
         CfnOutput(self, "TopicArn", value=self.topic.topic_arn)
 
@@ -64,7 +77,8 @@ class MonitoringStack(Stack):
             description=f"Logs and alarms of {env.name}",
             enable_key_rotation=True,
         )
-        groups = [f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{LOG_GROUPS}/{job}/*" for job in self._jobs]
+        groups = [f"{LOG_GROUP_ARN}:{LOG_GROUPS}/{job}/*" for job in self._jobs]
+        groups.append(f"{LOG_GROUP_ARN}:{run_log_group(env)}")
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Logs",
@@ -78,7 +92,9 @@ class MonitoringStack(Stack):
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Alarms",
-                principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "events")],
+                principals=[
+                    iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("budgets", "cloudwatch", "events")
+                ],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 # No condition: EventBridge could not meet one, and its messages would be lost silently.
                 resources=["*"],
@@ -96,6 +112,7 @@ class MonitoringStack(Stack):
         )
         # EventBridge does not send the account of its rule.
         conditions: dict[str, Any] = {
+            "budgets": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             "cloudwatch": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             "events": None,
         }
@@ -109,9 +126,29 @@ class MonitoringStack(Stack):
                     conditions=condition,
                 )
             )
-        if address := self._deployment.env.alarm_email:
-            topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic
+
+    def _run_log(self) -> None:
+        """The log group for the events of runs that succeed, into which EventBridge may write."""
+        name = run_log_group(self._deployment.env)
+        log_group(self, "Runs", name, self._deployment.env.log_days, self.key)
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": ["delivery.logs.amazonaws.com", "events.amazonaws.com"]},
+                    "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    "Resource": arn(f"{LOG_GROUP_ARN}:{name}:*"),
+                }
+            ],
+        }
+        logs.CfnResourcePolicy(
+            self,
+            "RunsPolicy",
+            policy_name=self._deployment.env.resource("runs"),
+            policy_document=self.to_json_string(policy),
+        )
 
     def _dashboard(self) -> None:
         graphs: list[cloudwatch.IWidget] = [
@@ -127,7 +164,8 @@ class MonitoringStack(Stack):
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=self._deployment.env.resource("catlake"),
+            # The names of dashboards are those of the account, whatever the region.
+            dashboard_name=f"{self._deployment.env.resource('catlake')}-{Aws.REGION}",
             widgets=[graphs[start : start + 2] for start in range(0, len(graphs), 2)],
             default_interval=Duration.days(14),
         )
@@ -140,6 +178,11 @@ class MonitoringStack(Stack):
                 yield metric(self._deployment, job, name, period).with_(
                     label=f"{label} {name}" if len(names) > 1 else label
                 )
+
+
+def run_log_group(env: Environment) -> str:
+    """The name of the log group of successful runs: EventBridge writes only below `/aws/events/`."""
+    return f"/aws/events/{env.resource('runs')}"
 
 
 def metric(deployment: Deployment, job: str, name: str, period: Duration) -> cloudwatch.Metric:

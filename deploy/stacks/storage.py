@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -17,7 +19,14 @@ from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import KEPT, tag_stack
+
+ACCOUNT_REGIONAL = re.compile(r"-[0-9]{12}-[a-z]{2}(-[a-z]+)+-[0-9]-an")
+"""The suffix of buckets whose names nobody but this account can take, in this region."""
+
+REWRITTEN_DAYS = 1
+"""How long a replaced file of a checkpoint stays: nobody goes back to it, and each batch replaces some."""
 
 
 class StorageStack(Stack):
@@ -36,40 +45,50 @@ class StorageStack(Stack):
         self._buckets()
         self._catalog()
         self._queries()
-        outputs = {
-            "BucketName": env.bucket,
-            "PurchasesBucketName": env.purchases_bucket,
-            "DatabaseName": env.database,
-            "PurchasesDatabaseName": env.purchases_database,
-            "WorkGroupName": env.work_group,
+        names = {
+            "bucket": env.bucket,
+            "purchases-bucket": env.purchases_bucket,
+            "database": env.database,
+            "purchases-database": env.purchases_database,
+            "work-group": env.work_group,
         }
-        for name, value in outputs.items():
-            CfnOutput(self, name, value=value)
+        for key, value in names.items():
+            CfnOutput(self, f"{key.title().replace('-', '')}Name", value=value)
+        publish_names(self, env, names)
 
     def _buckets(self) -> None:
         deployment, env = self._deployment, self._deployment.env
         if not deployment.made_buckets:
             return
         rules = [s3.LifecycleRule(expiration=Duration.days(env.access_log_days))]
-        access_logs = self._private_bucket("AccessLogs", env.resource("access-logs"), rules)
+        access_logs = self._private_bucket("AccessLogs", f"{env.resource('access-logs')}{env.bucket_suffix}", rules)
         for name in deployment.made_buckets:
             temporary = {f"{STAGING}/": env.abandoned_upload_days}
             if name == env.bucket:
                 temporary |= {QUERY_RESULTS: env.old_version_days}
-                temporary |= {f"{export.prefix}/": env.export_days for export in deployment.exports}
-            self._private_bucket(f"Bucket-{name}", name, _rules(env, temporary), access_logs)
+                temporary |= {f"{folder}/": env.export_days for folder in deployment.export_folders}
+            rules = _rules(env, temporary, deployment.rewritten_folders(name))
+            self._private_bucket(f"Bucket-{name}", name, rules, access_logs)
 
     def _private_bucket(
         self, id: str, name: str, rules: list[s3.LifecycleRule], access_logs: s3.Bucket | None = None
     ) -> s3.Bucket:
         """A private bucket; with access logs it keeps old versions too."""
+        env = self._deployment.env
+        key_arn, regional = env.bucket_keys.get(name), ACCOUNT_REGIONAL.fullmatch(env.bucket_suffix)
         return s3.Bucket(
             self,
             id,
-            bucket_name=name,
+            bucket_name=None if regional else name,
+            # CloudFormation appends the suffix itself.
+            bucket_name_prefix=name.removesuffix(env.bucket_suffix) if regional else None,
+            bucket_namespace=s3.BucketNamespace.ACCOUNT_REGIONAL if regional else None,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if key_arn else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=kms.Key.from_key_arn(self, f"Key-{name}", key_arn) if key_arn else None,
+            # One call of KMS for many objects.
+            bucket_key_enabled=True if key_arn else None,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             removal_policy=KEPT,
@@ -98,6 +117,9 @@ class StorageStack(Stack):
                 )
                 # CloudFormation and Glue's API name every part of a table alike.
                 created.add_property_override("TableInput", table)
+                if table["PartitionKeys"]:
+                    # Its job registers its partitions, and only once: a table that is made anew would have none.
+                    created.apply_removal_policy(KEPT)
                 if database in databases:
                     created.add_resource_dependency(databases[database])
 
@@ -130,6 +152,7 @@ class StorageStack(Stack):
                 created.add_resource_dependency(group)
 
     def _work_group(self) -> athena.CfnWorkGroup:
+        key = self._deployment.env.bucket_key
         configuration = athena.CfnWorkGroup.WorkGroupConfigurationProperty(
             enforce_work_group_configuration=True,
             publish_cloud_watch_metrics_enabled=True,
@@ -138,7 +161,7 @@ class StorageStack(Stack):
             result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
                 output_location=f"s3://{self._deployment.env.bucket}/{QUERY_RESULTS}",
                 encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
-                    encryption_option="SSE_S3"
+                    encryption_option="SSE_KMS" if key else "SSE_S3", kms_key=key
                 ),
                 expected_bucket_owner=Aws.ACCOUNT_ID,
             ),
@@ -154,8 +177,8 @@ class StorageStack(Stack):
         )
 
 
-def _rules(env: Environment, temporary: Mapping[str, int]) -> list[s3.LifecycleRule]:
-    """Rules that delete old versions everywhere, and objects of the temporary folders after so many days."""
+def _rules(env: Environment, temporary: Mapping[str, int], rewritten: Iterable[str]) -> list[s3.LifecycleRule]:
+    """Rules that delete old versions (in rewritten folders after a day), and objects of the temporary folders."""
     return [
         s3.LifecycleRule(
             noncurrent_version_expiration=Duration.days(env.old_version_days),
@@ -164,4 +187,9 @@ def _rules(env: Environment, temporary: Mapping[str, int]) -> list[s3.LifecycleR
         # The marker that remains of a deleted object once its versions are gone: it makes listings slow.
         s3.LifecycleRule(expired_object_delete_marker=True),
         *(s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days)) for prefix, days in temporary.items()),
+        # Where two rules meet, S3 takes the shorter time.
+        *(
+            s3.LifecycleRule(prefix=prefix, noncurrent_version_expiration=Duration.days(REWRITTEN_DAYS))
+            for prefix in rewritten
+        ),
     ]

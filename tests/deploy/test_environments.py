@@ -114,6 +114,12 @@ def test_test_is_cheaper_and_has_no_schedule():
     assert TEST.timeout < PROD.timeout
 
 
+@pytest.mark.parametrize("env", [TEST, PROD])
+def test_purchases_run_all_the_time_on_two_of_the_smallest_workers_and_checkpoint_twice_a_minute(env):
+    assert (env.purchases_every_minutes, env.stream_worker_type, env.number_of_workers) == (None, "G.025X", 2)
+    assert 30 <= env.stream_batch_seconds <= 60
+
+
 def test_local_rehearses_prods_filters_as_arguments():
     given = LOCAL.arguments("conversations_normalize")
     assert given["--first_date"] == str(PROD.first_conversation_date) == "2025-08-04"
@@ -213,6 +219,10 @@ def test_values_of_a_file_go_before_the_defaults_and_names_follow(tmp_path):
         ('[filters]\nexcluded_cities = "("', r"must be a regular expression"),
         ("[retention]\nlog_days = 31", r"log_days = 31: must be one of 1, 3, 5"),
         ('[glue]\nworker_type = "G.025X"', r"worker_type = 'G.025X': must be one of G.1X"),
+        ("[glue]\nstream_batch_seconds = 0", r"stream_batch_seconds = 0: must be a whole number from 1 to 300"),
+        ("[schedule]\npurchases_every_minutes = 7", r"must be one of 5, 10, 15, 20, 30, 60, or 'none'"),
+        ('[names]\nbucket_suffix = "eu"', r"bucket_suffix = 'eu': must be empty, or '-' and lower-case letters"),
+        ('[names]\nbucket_key = "alias/x"', r"bucket_key = 'alias/x': must be the ARN of a KMS key, or 'none'"),
         ("[glue]\nnumber_of_workers = 1", r"number_of_workers = 1: must be a whole number, 2 or more"),
         ('[schedule]\nschedule = "30 4 * * ? *"', r"must be an AWS schedule, such as cron"),
         ("[environment]\ndeployed = 1", r"deployed = 1: must be true or false"),

@@ -4,6 +4,7 @@ It is started as the job is, by `spark-submit --jars <the connector's jar>`, and
 (Apache-2.0) is no longer kept up, and cannot stop by itself: `--trigger continuous` only.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from runpy import run_path
 
@@ -22,7 +23,7 @@ PREFIXES = {
 """What this connector has before Glue's name of an option."""
 
 
-def kinesis_records(spark: SparkSession, arn: str) -> DataFrame:
+def kinesis_records(spark: SparkSession, arn: str, reading: Mapping[str, str]) -> DataFrame:
     """The records of a stream, read as Glue reads them."""
     region, name = arn.split(":")[3], arn.rpartition("/")[2]
     options = {
@@ -32,7 +33,7 @@ def kinesis_records(spark: SparkSession, arn: str) -> DataFrame:
         "endpointUrl": boto3.client("kinesis", region_name=region).meta.endpoint_url,
         # Look for credentials where AWS's tools look, not in the machine's role only.
         "awsUseInstanceProfile": "false",
-        **{PREFIXES.get(option, "") + option: value for option, value in kinesis.READING.items()},
+        **{PREFIXES.get(option, "") + option: value for option, value in reading.items()},
     }
     return spark.readStream.format("kinesis").options(**options).load()
 

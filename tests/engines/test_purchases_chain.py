@@ -73,6 +73,7 @@ def ingest_command(lake: str, stream: str) -> list[str]:
         "source_uri": stream,
         "checkpoint_uri": f"{lake}/checkpoint",
         "trigger": "continuous",
+        "batch_seconds": "1",
     }
     return [
         *(str(BIN / "spark-submit"), "--jars", str(connector()), "--py-files", str(ROOT / "dist/catlake.zip")),

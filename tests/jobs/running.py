@@ -127,13 +127,13 @@ def finished(
     return Finished(code, [json.loads(line) for line in out.splitlines()], err + told)
 
 
-def command(script: str, *arguments: str) -> list[str]:
-    """The command line that starts a job."""
+def command(script: str | Path, *arguments: str) -> list[str]:
+    """The command line that starts a job by its name, or a script."""
     return [
         str(BIN / "spark-submit"),
         "--py-files",
         str(ROOT / "dist/catlake.zip"),
-        str(ROOT / f"jobs/{script}.py"),
+        str(script if isinstance(script, Path) else ROOT / f"jobs/{script}.py"),
         *arguments,
     ]
 
@@ -144,7 +144,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def spark_submit(script: str, *arguments: str, **variables: str) -> Finished:
+def spark_submit(script: str | Path, *arguments: str, **variables: str) -> Finished:
     """Runs a script as a person would, and waits."""
     done = subprocess.run(
         command(script, *arguments),

@@ -40,6 +40,7 @@ def run(spark: SparkSession, tmp_path: Path) -> Ingest:
             "source_uri": str(tmp_path / "in"),
             "checkpoint_uri": str(tmp_path / "checkpoint"),
             "trigger": "available_now",
+            "batch_seconds": local.stream_batch_seconds,
             "catalog": "none",
             "run_date": date(2025, 11, 20),
             "max_quarantined": local.max_quarantined,

@@ -1,5 +1,7 @@
 """Kinesis without a connector (docs/spec.md 1.5); tests/engines reads a stream."""
 
+from decimal import Decimal
+
 import pytest
 from botocore.session import Session
 from pyspark.sql import SparkSession
@@ -9,12 +11,15 @@ from catlake.purchases.event_document import RAW_EVENTS
 from catlake.purchases.kinesis import (
     glue_options,
     kinesis_records,
+    reading_options,
     records_as_events,
+    seconds,
     stream_source,
 )
 from catlake.runtime.errors import ArgumentError, StoreError
 
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/dev-compras"
+CONTINUOUS = reading_options({"trigger": "continuous", "batch_seconds": 30})
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,7 @@ DOCUMENTED = {
 
 
 def test_glue_is_told_what_aws_requires_and_nothing_that_aws_does_not_know() -> None:
-    options = glue_options(ARN)
+    options = glue_options(ARN, CONTINUOUS)
     assert options.keys() - {"typeOfData"} <= DOCUMENTED
     assert options["streamARN"] == ARN
     # Required for reading.
@@ -67,13 +72,28 @@ def test_glue_is_told_what_aws_requires_and_nothing_that_aws_does_not_know() -> 
 def test_the_numbers_and_flags_are_the_ones_of_glues_service_model() -> None:
     """It describes the same options for visual jobs, beginning with capitals; some it calls otherwise, or lacks."""
     known = set(Session().get_service_model("glue").shape_for("KinesisStreamingSourceOptions").members)
-    options = glue_options(ARN).keys() - {"typeOfData", "inferSchema", "failOnDataLoss", "streamARN"}
+    options = glue_options(ARN, CONTINUOUS).keys() - {"typeOfData", "inferSchema", "failOnDataLoss", "streamARN"}
     assert {name[0].upper() + name[1:] for name in options} <= known
+
+
+def test_a_batch_may_fetch_what_a_shard_took_since_the_last_one() -> None:
+    """A shard takes 1 MB a second and gives 2 (https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html)."""
+    for batch_seconds in (Decimal("0.5"), 30, 60):
+        options = reading_options({"trigger": "continuous", "batch_seconds": batch_seconds})
+        assert int(options["maxFetchTimeInMs"]) * 2 >= batch_seconds * 1000
+    # The only batch of a run that ends: 15 minutes of the stream at its fullest take half of them.
+    assert int(reading_options({"trigger": "available_now", "batch_seconds": 30})["maxFetchTimeInMs"]) >= 60_000
+
+
+@pytest.mark.parametrize("text", ["0", "0.4", "301", "-1", "1e2", "one", "", "1.25"])
+def test_the_time_between_batches_has_a_rule(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be a number of seconds from 0\.5 to 300"):
+        seconds(text)
 
 
 def test_outside_glue_the_person_learns_what_to_do(spark: SparkSession) -> None:
     with pytest.raises(ArgumentError, match=r"--source_uri.*run the job on Glue, or give a folder"):
-        kinesis_records(spark, ARN)
+        kinesis_records(spark, ARN, CONTINUOUS)
 
 
 UNDECODABLE = b'{"x":"\xff\xfe'

@@ -8,7 +8,7 @@ files, which are replaced one after the other.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -174,13 +174,6 @@ class Lake:
             return self._spark.read.parquet(*uris).count()
         except (PySparkException, Py4JJavaError):
             return None
-
-    def read(self, uris: Iterable[str], contract: Contract) -> DataFrame:
-        """A dataset's files with the schema of its contract."""
-        paths = [literal(uri) for uri in uris]
-        if contract.format == "csv":
-            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(paths)
-        return self._spark.read.schema(contract.struct).parquet(*paths)
 
     def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
         """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.

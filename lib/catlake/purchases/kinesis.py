@@ -4,8 +4,9 @@ The connector gives the payload of a record as one column. Nothing reads the pay
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from typing import Any
 
 from py4j.java_gateway import JavaClass
@@ -23,11 +24,12 @@ from catlake.runtime.run import Run
 
 KINESIS_STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}")
 
-TRIGGERS: dict[str, dict[str, Any]] = {
-    "available_now": {"availableNow": True},
-    CONTINUOUS: {"processingTime": "500 milliseconds"},
-}
-"""Spark's triggers of the query, by the values of `--trigger`."""
+TRIGGERS = ("available_now", CONTINUOUS)
+"""The values of `--trigger`."""
+
+FETCH_ALL_SECONDS = 60
+"""How long a run that ends may fetch: it has one batch. A shard gives 2 MB a second, and fetching ends when it has no
+more."""
 
 CHECK_SECONDS = 1
 """The time between two checks whether the query must be stopped."""
@@ -38,13 +40,11 @@ READING = {
     # Fail if records expired before they were read: the connector would go on in silence.
     "failOnDataLoss": "true",
     "avoidEmptyBatches": "true",
-    # How long a batch gathers records before it is handed over: most of the latency.
-    "maxFetchTimeInMs": "500",
     # Kinesis answers each shard five times a second, to all its readers together.
     "addIdleTimeBetweenReads": "true",
     "idleTimeBetweenReadsInMs": "250",
 }
-"""How a stream is read, by Glue's names of the options."""
+"""How a stream is read, whatever the job's arguments, by Glue's names of the options."""
 
 # Spark's words for what is wrong with a checkpoint.
 _SHARED = re.compile("CONCURRENT_STREAM_LOG_UPDATE|queries are concurrently using")
@@ -68,7 +68,8 @@ def is_kinesis(source_uri: str) -> bool:
 def read_kinesis(run: Run, documents: DocumentWriter) -> None:
     """Reads the stream `--source_uri` until there is no more, or until too much is in quarantine."""
     source = run.arguments["source_uri"]
-    events = records_as_events(kinesis_records(run.spark, source), source)
+    options = reading_options(run.arguments)
+    events = records_as_events(kinesis_records(run.spark, source, options), source)
 
     def write(batch: DataFrame, number: int) -> None:
         stream = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
@@ -78,7 +79,7 @@ def read_kinesis(run: Run, documents: DocumentWriter) -> None:
     checkpoint = normalized(run.arguments["checkpoint_uri"])
     query = events.writeStream.foreachBatch(write).queryName(run.job).option("checkpointLocation", checkpoint)
     with _explained_checkpoint(checkpoint):
-        started = query.trigger(**TRIGGERS[run.arguments["trigger"]]).start()
+        started = query.trigger(**_trigger(run.arguments)).start()
         try:
             while not started.awaitTermination(CHECK_SECONDS) and not documents.must_stop:
                 pass
@@ -90,8 +91,29 @@ def read_kinesis(run: Run, documents: DocumentWriter) -> None:
         started.stop()
 
 
-def kinesis_records(spark: SparkSession, arn: str) -> DataFrame:
-    """The records of a Kinesis stream, by Glue's connector.
+def seconds(text: str) -> Decimal:
+    """The argument `--batch_seconds`."""
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9])?", text) or not Decimal("0.5") <= Decimal(text) <= 300:
+        raise ValueError("must be a number of seconds from 0.5 to 300")
+    return Decimal(text)
+
+
+def reading_options(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """How a stream is read with these arguments of the job, by Glue's names of the options."""
+    # A shard gives twice what it takes: after half the time between two batches, the stream is not behind.
+    fetching = arguments["batch_seconds"] / 2 if arguments["trigger"] == CONTINUOUS else FETCH_ALL_SECONDS
+    return {**READING, "maxFetchTimeInMs": str(int(fetching * 1000))}
+
+
+def _trigger(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Spark's trigger of the query."""
+    if arguments["trigger"] == CONTINUOUS:
+        return {"processingTime": f"{int(arguments['batch_seconds'] * 1000)} milliseconds"}
+    return {"availableNow": True}
+
+
+def kinesis_records(spark: SparkSession, arn: str, reading: Mapping[str, str]) -> DataFrame:
+    """The records of a Kinesis stream, by Glue's connector. `reading` comes from `reading_options`.
 
     Raises:
         ArgumentError: This Spark is not Glue's.
@@ -105,12 +127,12 @@ def kinesis_records(spark: SparkSession, arn: str) -> DataFrame:
     from awsglue.context import GlueContext
 
     stream: DataFrame = GlueContext(spark.sparkContext).create_data_frame_from_options(
-        connection_type="kinesis", connection_options=glue_options(arn)
+        connection_type="kinesis", connection_options=glue_options(arn, reading)
     )
     return stream
 
 
-def glue_options(arn: str) -> dict[str, str]:
+def glue_options(arn: str, reading: Mapping[str, str]) -> dict[str, str]:
     """The options of Glue's connector: all that AWS requires for reading."""
     return {
         "typeOfData": "kinesis",
@@ -119,7 +141,7 @@ def glue_options(arn: str) -> dict[str, str]:
         # Glue infers a schema only within its own `forEachBatch`, which is not called here; until then the payload is
         # one column, as it came. With `false`, AWS requires a schema, and what does not fit it is lost.
         "inferSchema": "true",
-        **READING,
+        **reading,
     }
 
 

@@ -30,9 +30,6 @@ from catlake.text.json_objects import CHUNK, JsonObjects
 MOST_FILES_A_BATCH = 1000
 """The largest number of files in a batch, which is what a restart may repeat."""
 
-LISTING_SECONDS = 0.5
-"""The time between two listings of the folder. In S3 each listing costs; a batch takes about as long itself."""
-
 MOST_NAMES = 20
 """The largest number of files that are named in one line."""
 
@@ -64,7 +61,7 @@ def read_folder(run: Run, documents: DocumentWriter) -> None:
             _report_changed(run, checkpoint.changed)
         if run.arguments["trigger"] != CONTINUOUS:
             return
-        sleep(max(0.0, start + LISTING_SECONDS - monotonic()))
+        sleep(max(0.0, start + float(run.arguments["batch_seconds"]) - monotonic()))
 
 
 def _report_changed(run: Run, files: list[str]) -> None:

@@ -59,10 +59,15 @@ Text = Annotated[str, _like("a text", r"(?s).*\S.*")]
 Name = Annotated[str, _like("1 to 128 letters, digits, '.', '_' or '-'", r"[A-Za-z0-9._-]{1,128}")]
 Bucket = Annotated[str, _like("a bucket's name", r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")]
 Table = _like("the name of a DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
+Key = Annotated[
+    str | None,
+    _like("the ARN of a KMS key", r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
+]
 Day = Annotated[date | None, Rule("a date such as 2025-08-04", lambda value: type(value) is date)]
 Count = Annotated[int, _whole(0)]
 Days = Annotated[int, _whole(1)]
 Flag = Annotated[bool, Rule("true or false", lambda value: isinstance(value, bool))]
+Currency = Annotated[str, _like("a currency's three letters, such as EUR", r"[A-Z]{3}")]
 Price = Annotated[Decimal, _number("1000", "a number from 0 to 1000")]
 
 
@@ -77,11 +82,16 @@ class Environment:
     stage: Annotated[str, _like("lower-case letters and digits", r"[a-z][a-z0-9]{0,19}")]
     deployed: Flag
     catalog: Annotated[str, _one_of("aws", NONE)]
+    lake_formation: Flag
     prefix: Name
     purchases_prefix: Name
+    bucket_suffix: Annotated[str, _like("empty, or '-' and lower-case letters, digits, '-'", r"(-[a-z0-9-]*[a-z0-9])?")]
     bucket: Bucket
     purchases_bucket: Bucket
     large_messages_bucket: Bucket
+    bucket_key: Key
+    purchases_bucket_key: Key
+    large_messages_key: Key
     database: Annotated[str, _like("lower-case letters, digits or '_'", r"[a-z0-9_]{1,128}")]
     purchases_database: Annotated[str, _like("lower-case letters, digits, '_' or '-'", r"[a-z0-9_-]{1,128}")]
     work_group: Name
@@ -90,23 +100,29 @@ class Environment:
     bedrock_table: Annotated[str | None, Table]
     purchases_table: Annotated[str, Table]
     alarm_email: Annotated[str | None, _like("one e-mail address", r"[^@\s,]+@[^@\s,]+")]
+    github_repository: Annotated[str | None, _like("owner/name", r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")]
     existing: Annotated[
         tuple[str, ...],
         Rule("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),
     ]
     schedule: Annotated[str | None, _like("an AWS schedule, such as cron(30 4 * * ? *)", r"cron\(\S+( \S+){5}\)")]
+    purchases_every_minutes: Annotated[int | None, _one_of(5, 10, 15, 20, 30, 60)]
     export_lead_minutes: Count
     max_export_age_hours: Annotated[int, _whole(1)]
     glue_version: Annotated[str, _one_of("5.1", "6.0")]
     worker_type: Annotated[str, _one_of("G.1X", "G.2X", "G.4X", "G.8X")]
     number_of_workers: Annotated[int, _whole(2)]
     execution_class: Annotated[str, _one_of("STANDARD", "FLEX")]
+    job_run_queuing: Flag
+    auto_scaling: Flag
     timeout: Annotated[int, _whole(1, 7 * 24 * 60)]
     stream_worker_type: Annotated[str, _one_of("G.025X", "G.1X", "G.2X", "G.4X", "G.8X")]
+    stream_batch_seconds: Annotated[int, _whole(1, 300)]
     stream_retries: Annotated[int, _whole(0, 10)]
     maintenance_window: Annotated[
         str, _like("a day and an hour, such as Sun:8", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])")
     ]
+    crawler: Flag
     stream_hours: Annotated[int, _whole(24, 8760)]
     # What CloudWatch takes.
     log_days: Annotated[int, _one_of(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)]
@@ -118,13 +134,15 @@ class Environment:
     max_shrink: Annotated[Decimal | None, _number("1", "a number from 0 to 1, like 0.5")]
     scan_limit_gb: Annotated[int, _whole(1)]
     largest_file_mb: Annotated[int | None, _whole(1)]
+    monthly_budget: Annotated[int | None, _whole(1)]
+    bill_currency: Currency
     first_conversation_date: Day
     excluded_cities: Annotated[str | None, Rule("a regular expression", _is_pattern)]
     archive_first_date: Day
     archive_last_date: Day
     tokens_first_date: Day
     language: Annotated[str, _like("a language, such as es or es_CO", r"[a-z]{2}(_[A-Z]{2})?")]
-    currency: Annotated[str, _like("a currency's three letters, such as EUR", r"[A-Z]{3}")]
+    currency: Currency
     unnamed_user: Text
     unknown_place: Text
     token_model: Text
@@ -151,6 +169,16 @@ class Environment:
     def purchases_lake_uri(self) -> str:
         """The same for the purchases."""
         return f"s3://{self.purchases_bucket}"
+
+    @property
+    def bucket_keys(self) -> Mapping[str, str]:
+        """The ARN of the KMS key of each bucket that has one."""
+        keys = {
+            self.bucket: self.bucket_key,
+            self.purchases_bucket: self.purchases_bucket_key,
+            self.large_messages_bucket: self.large_messages_key,
+        }
+        return {bucket: key for bucket, key in keys.items() if key}
 
     def arguments(self, module: str) -> dict[str, str]:
         """The arguments that a workflow gives to a job, by the name of its module (`conversations_normalize`)."""
