@@ -100,7 +100,7 @@ dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql
 	@$(PY) setup.py --quiet library_zip
 
 # A stamp: the names of the zips are those of their packages.
-dist/wheels/.made: tools/wheels.py constraints-dev.txt | $(VENV)/.installed
+dist/wheels/.made: tools/wheels.py constraints.txt constraints-glue6.txt constraints-dev.txt | $(VENV)/.installed
 	@echo "Fetching the wheels that jobs bring to Glue ..."
 	@$(PY) -m tools.wheels
 	@touch $@
@@ -196,7 +196,7 @@ aws-server: setup ## a server of Glue, Athena and Kinesis (moto) on this machine
 COMPOSE = docker compose --file docker/compose.yaml
 
 .PHONY: docker-test
-docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (GLUE_TAG=5.1: that image)
+docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (GLUE_TAG=5.0.10: another image)
 	@missing() { echo "make: docker-test needs Docker with Compose: $$1; without, \`make test\` runs the tests here" >&2; exit 1; }; \
 	command -v docker >/dev/null || missing "there is no docker on the PATH"; \
 	docker compose version >/dev/null 2>&1 || missing "this docker has no command 'compose' (its plugin)"; \
@@ -216,6 +216,10 @@ lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 .PHONY: verify
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
 	@$(PY) -m deploy.verify $(ENV) $(ARGS)
+
+.PHONY: smoke
+smoke: check-env setup ## after a deployment of ENV: export the tables, run every workflow, verify; it starts jobs, which cost
+	@$(PY) -m deploy.smoke $(ENV) $(ARGS)
 
 .PHONY: format
 format: setup ## let ruff format and fix

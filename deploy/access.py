@@ -23,6 +23,7 @@ CRAWLER_LOGS = "/aws-glue/crawlers"
 QUERY_RESULTS = "athena/results/"
 """Where the work group puts the results of queries, below the lake."""
 
+GLUE = "arn:{partition}:glue:{region}:{account}"
 READ = ("s3:GetObject",)
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 OWN = (*WRITE, "s3:DeleteObject")
@@ -40,12 +41,23 @@ CRAWL = (
     "glue:BatchUpdatePartition",
     "glue:CreatePartition",
     "glue:GetDatabase",
+    "glue:GetDatabases",
     "glue:GetPartition",
     "glue:GetPartitions",
     "glue:GetTable",
+    "glue:GetTableVersion",
+    "glue:GetTableVersions",
     "glue:GetTables",
     "glue:UpdatePartition",
     "glue:UpdateTable",
+)
+PARTITIONS = (
+    "glue:BatchCreatePartition",
+    "glue:BatchUpdatePartition",
+    "glue:CreatePartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:UpdatePartition",
 )
 LOG = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
@@ -61,6 +73,15 @@ class Grant:
     conditions: Mapping[str, Mapping[str, str | list[str]]] | None = None
 
 
+METRICS = Grant(
+    name="GlueMetrics",
+    actions=("cloudwatch:PutMetricData",),
+    resources=("*",),
+    why="PutMetricData has no resource; the condition limits it to Glue's own namespace",
+    conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
+)
+
+
 def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of a job's role, except for its code: the stacks know where that is."""
     return _with_keys(
@@ -69,28 +90,22 @@ def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
         *_argument_grants(job),
         *(_athena_grants(deployed) if job.access.athena else ()),
         *(_partition_grants(job, deployed) if job.access.partitions else ()),
-        _logs(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
-        Grant(
-            name="GlueMetrics",
-            actions=("cloudwatch:PutMetricData",),
-            resources=("*",),
-            why="PutMetricData has no resource; the condition limits it to Glue's own namespace",
-            conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-        ),
+        log_grant(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
+        METRICS,
     )
 
 
 def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
-    """The statements of a crawler's role."""
+    """The statements of a crawler's role: what of AWS's policy AWSGlueServiceRole a crawler of one table needs."""
     bucket = deployed.env.bucket
     return _with_keys(
         deployed,
         *_reading("Table", bucket, [crawler.path.rstrip("/")], "the files of its one table"),
         Grant(
             name="BucketLocation",
-            actions=("s3:GetBucketLocation",),
+            actions=("s3:GetBucketAcl", "s3:GetBucketLocation"),
             resources=(_bucket(bucket),),
-            why="a crawler asks in which region its files are",
+            why="a crawler asks in which region its files are, and whose",
         ),
         Grant(
             name="Catalog",
@@ -98,7 +113,8 @@ def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
             resources=_tables(crawler.database, crawler.table),
             why="its one table, by name",
         ),
-        _logs(CRAWLER_LOGS),
+        log_grant(CRAWLER_LOGS),
+        METRICS,
     )
 
 
@@ -118,7 +134,18 @@ def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant,
             resources=(_object(deployed.env.bucket, f"{prefix}/*"),),
             why="DynamoDB chooses the names of the export's files, below this one folder",
         ),
+        Grant(
+            name="Undelivered",
+            actions=("sqs:SendMessage",),
+            resources=(undelivered_arn(deployed),),
+            why="the one queue, by name",
+        ),
     )
+
+
+def undelivered_arn(deployed: Deployment) -> str:
+    """The ARN of the queue of what did not arrive."""
+    return f"arn:{{partition}}:sqs:{{region}}:{{account}}:{deployed.env.resource('undelivered')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +239,7 @@ def _partition_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
         if table.job == job.name:
             yield Grant(
                 name="Partitions",
-                actions=("glue:BatchCreatePartition", "glue:CreatePartition", "glue:GetTable"),
+                actions=PARTITIONS,
                 resources=_tables(table.database, name),
                 why="the one table, by name",
             )
@@ -226,9 +253,16 @@ def _athena_grants(deployed: Deployment) -> Iterator[Grant]:
         resources=(f"arn:{{partition}}:athena:{{region}}:{{account}}:workgroup/{env.work_group}",),
         why="the one work group, by name",
     )
+    # https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html
+    yield Grant(
+        name="Databases",
+        actions=("glue:CreateDatabase", "glue:GetDatabase", "glue:GetDatabases"),
+        resources=_databases("default"),
+        why="Athena's guide asks for these rights on the database `default`, whatever database a statement names",
+    )
     yield Grant(
         name="CatalogRead",
-        actions=("glue:GetDatabase", "glue:GetTable", "glue:GetTables"),
+        actions=("glue:GetDatabase", "glue:GetDatabases", "glue:GetPartitions", "glue:GetTable", "glue:GetTables"),
         resources=_tables(env.database, "*"),
         why="Athena looks up the tables that a view names, all of one database",
     )
@@ -306,7 +340,8 @@ def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
     return (*grants, *used)
 
 
-def _logs(*groups: str) -> Grant:
+def log_grant(*groups: str) -> Grant:
+    """To write into log groups."""
     return Grant(
         name="Log",
         actions=LOG,
@@ -327,10 +362,14 @@ def _spark_keys(folder: str) -> tuple[str, ...]:
     return (f"{folder}/*", *(key for parent in parents for key in (parent, f"{parent}/", f"{parent}_$folder$")))
 
 
+def _databases(database: str) -> tuple[str, ...]:
+    """A database of the catalog, with the catalog: Glue asks rights for both."""
+    return (f"{GLUE}:catalog", f"{GLUE}:database/{database}")
+
+
 def _tables(database: str, table: str) -> tuple[str, ...]:
     """A table (`*`: all) of the catalog, with what Glue asks rights for above it."""
-    catalog = "arn:{partition}:glue:{region}:{account}:"
-    return (f"{catalog}catalog", f"{catalog}database/{database}", f"{catalog}table/{database}/{table}")
+    return (*_databases(database), f"{GLUE}:table/{database}/{table}")
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:

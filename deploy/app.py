@@ -30,6 +30,7 @@ def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> 
     from cdk_nag import AwsSolutionsChecks
 
     from deploy.stacks.monitoring import MonitoringStack
+    from deploy.stacks.pipeline import PipelineStack
     from deploy.stacks.storage import StorageStack
     from deploy.stacks.workflow import WorkflowStack
 
@@ -40,6 +41,8 @@ def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> 
     for name in deployed.workflows:
         stack = WorkflowStack(root, deployed, name, monitoring)
         stack.add_stack_dependency(storage, "jobs need the bucket, crawlers and views the catalog")
+    if repository := deployed.env.github_repository:
+        PipelineStack(root, deployed, repository)
     Validations.of(root).add_plugins(AwsSolutionsChecks(root))
     return root
 

@@ -28,6 +28,7 @@ OPTIONS: Mapping[str, str] = {
     "environment": "an environment of deploy/environments",
     "existing_bucket": "a bucket to use instead of making that of conversations and tokens",
     "existing_purchases_bucket": "a bucket to use instead of making that of the purchases",
+    "existing_stream": "a Kinesis stream to use instead of making ours; the table may write into it already",
     "existing": "names, with commas, of databases, work groups and catalog tables to use instead of making them",
     "catia_table": "the chatbot's DynamoDB table",
     "bedrock_table": "the chat application's new DynamoDB table; required where there is a schedule",
@@ -40,8 +41,14 @@ OPTIONS: Mapping[str, str] = {
     "lake_formation": "true: grant in Lake Formation too",
     "purchases_every_minutes": "how often the purchases are read",
     "alarm_email": "who gets the alarms by e-mail",
+    "crawler": "true: crawl the table `data`",
+    "glue_version": "the Glue that runs the jobs",
+    "github_repository": "the GitHub repository whose workflow deploys",
 }
 """Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
+
+KEYS: Mapping[str, str] = {"existing_stream": "purchases_stream"}
+"""The keys that options with other names go before."""
 
 SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
 """By job module, the key that names the table whose export it reads."""
@@ -52,13 +59,19 @@ class DeploymentError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NightlyExport:
-    """An export that starts by itself: of a DynamoDB table, into a folder of the lake, before a workflow."""
+class TableExport:
+    """An export of a DynamoDB table into a folder of the lake, for a job of a workflow (by its short name)."""
 
     workflow: str
     job: str
     table: str
     prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightlyExport(TableExport):
+    """An export that starts by itself, before its workflow."""
+
     schedule: str
 
 
@@ -108,19 +121,28 @@ class Deployment:
         return (self.env.database, self.env.purchases_database)
 
     @property
-    def exports(self) -> tuple[NightlyExport, ...]:
-        """The exports that the workflows with a schedule need."""
+    def table_exports(self) -> tuple[TableExport, ...]:
+        """The exports that the workflows read again and again, of the tables that the environment names."""
         return tuple(
-            NightlyExport(
+            TableExport(
                 workflow=name,
                 job=job.name,
-                table=getattr(self.env, SOURCES[job.module]),
+                table=table,
                 prefix=self._below_the_lake(job),
-                schedule=earlier(workflow.start.schedule, self.env.export_lead_minutes),
             )
             for name, workflow in self.workflows.items()
             for job in workflow.jobs
-            if workflow.start.schedule and job.module in SOURCES
+            if job.module in SOURCES and (table := getattr(self.env, SOURCES[job.module]))
+        )
+
+    @property
+    def exports(self) -> tuple[NightlyExport, ...]:
+        """Those of the workflows with a schedule."""
+        lead, starts = self.env.export_lead_minutes, {name: flow.start for name, flow in self.workflows.items()}
+        return tuple(
+            NightlyExport(**vars(export), schedule=earlier(schedule, lead))
+            for export in self.table_exports
+            if (schedule := starts[export.workflow].schedule)
         )
 
     @property
@@ -146,7 +168,7 @@ class Deployment:
         return f"catlake-{self.env.name}-{name}-stack"
 
     def makes(self, name: str) -> bool:
-        """Whether a bucket, database, work group or catalog table is ours to make."""
+        """Whether a bucket, stream, database, work group or catalog table is ours to make."""
         return name not in self.env.existing
 
 
@@ -162,7 +184,7 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
     existing = [part.strip() for part in given.pop("existing", "").split(",") if part.strip()]
     changes: dict[str, Any] = {}
     for option, value in given.items():
-        key = option.removeprefix("existing_")
+        key = KEYS.get(option, option.removeprefix("existing_"))
         typed = value if RULES[key].accepts(value) else _typed(value)
         if not RULES[key].accepts(typed):
             raise DeploymentError(f"-c {option}={value}: must be {RULES[key].text}")
@@ -210,8 +232,9 @@ def _environment(name: str | None) -> Environment:
 
 
 def _check_existing(asked: Deployment) -> None:
-    known = {asked.env.bucket, asked.env.purchases_bucket, *asked.databases, asked.env.work_group, *asked.tables}
-    for name in sorted(set(asked.env.existing) - known):
+    env = asked.env
+    known = {env.bucket, env.purchases_bucket, env.purchases_stream, *asked.databases, env.work_group, *asked.tables}
+    for name in sorted(set(env.existing) - known):
         raise DeploymentError(f"existing={name}: is none of what a deployment makes, {', '.join(sorted(known))}")
 
 

@@ -5,6 +5,8 @@ Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue
 
 from collections.abc import Mapping
 
+from deploy.model import Job
+
 GLUE_ARGUMENTS: Mapping[str, str] = {
     "--enable-metrics": "true",
     "--enable-observability-metrics": "true",
@@ -15,6 +17,16 @@ GLUE_ARGUMENTS: Mapping[str, str] = {
 }
 """Every job has these."""
 
+SPARK_SETTINGS: Mapping[str, str] = {
+    # A job gives it to S3A itself where the environment names a region; here it is certain.
+    "spark.hadoop.fs.s3a.endpoint.region": "${AWS::Region}",
+}
+"""Spark's settings of every job. CloudFormation fills in the region."""
+
+CONF = "--conf"
+AUTO_SCALING: Mapping[str, str] = {"--enable-auto-scaling": "true"}
+"""A job whose workers come and go has it too."""
+
 LIBRARY, PACKAGES = "--extra-py-files", "--additional-python-modules"
 """These name the files of a deployment on S3."""
 
@@ -22,13 +34,36 @@ OPTIONAL_GLUE_ARGUMENTS = (
     LIBRARY,
     PACKAGES,
     "--TempDir",
-    "--conf",
+    "--auto-scale-within-microbatch",
+    "--continuous-log-conversionPattern",
     "--continuous-log-logGroup",
     "--continuous-log-logStreamPrefix",
     "--custom-logGroup-prefix",
-    "--enable-auto-scaling",
+    "--custom-logStream-prefix",
+    "--customer-driver-env-vars",
+    "--customer-executor-env-vars",
+    "--datalake-formats",
+    "--disable-proxy-v2",
+    "--enable-continuous-log-filter",
+    "--enable-glue-datacatalog",
+    "--enable-job-insights",
+    "--enable-lakeformation-fine-grained-access",
+    "--enable-s3-parquet-optimized-committer",
     "--enable-spark-ui",
+    "--executor-cores",
+    "--extra-files",
+    "--extra-jars",
     "--python-modules-installer-option",
     "--spark-event-logs-path",
+    "--user-jars-first",
 )
 """A deployment may add these; any other argument would reach the job."""
+
+
+def default_arguments(job: Job) -> dict[str, str]:
+    """The arguments that a job is deployed with, besides those that name its files and its log."""
+    settings = {**SPARK_SETTINGS, **job.spark_settings}
+    # Glue takes an argument once: its value holds the other settings too, as its guide to auto scaling shows.
+    conf = f" {CONF} ".join(f"{name}={value}" for name, value in settings.items())
+    scaling = AUTO_SCALING if job.auto_scaling else {}
+    return {**GLUE_ARGUMENTS, CONF: conf, **scaling, **job.arguments}

@@ -54,6 +54,7 @@ class Access:
 class Job:
     """A Spark job: a script of `jobs/` with its default arguments.
 
+    `spark_settings` are settings that Spark must have when it starts (`spark.…`); a script can set all others itself.
     `timeout` is in minutes. A streaming job without one runs until it is stopped, and Glue starts it anew once a week,
     in its `maintenance_window` (`Sun:6`: between 6 and 9 o'clock, UTC).
     """
@@ -62,12 +63,15 @@ class Job:
     script: str
     access: Access
     arguments: Mapping[str, str] = field(default_factory=dict)
+    spark_settings: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     streaming: bool = False
     glue_version: str = "5.1"
     worker_type: str = "G.1X"
     number_of_workers: int = 2
     execution_class: str = "STANDARD"
+    job_run_queuing: bool = False
+    auto_scaling: bool = False
     timeout: int | None = 60
     maintenance_window: str | None = None
     max_retries: int = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -30,7 +30,12 @@ LOG_WIDTH = 160
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 all is well, 1 there are problems, 2 the account cannot be checked."""
-    options = _parser().parse_args(arguments)
+    options = parser("python -m deploy.verify", __doc__).parse_args(arguments)
+    return report(options, lambda account, deployed: all_checks(account, deployed, datetime.now(UTC), options.queries))
+
+
+def report(options: argparse.Namespace, checks: Callable[[Account, Deployment], Iterable[Check]]) -> int:
+    """Run checks of the environment that the options name, show one table of all findings, return the exit code."""
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
     try:
         deployed, checked = _deployment(options), account()
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{options.environment}: account {checked.id}, region {checked.region}, as {checked.caller}", flush=True)
     results: list[tuple[Check, Finding]] = []
     with console.status("") as status:
-        for check in all_checks(checked, deployed, datetime.now(UTC), options.queries):
+        for check in checks(checked, deployed):
             status.update(check.name)
             results += [(check, finding) for finding in check.run()]
     console.print(_table(results))
@@ -59,16 +64,17 @@ def all_checks(account: Account, deployment: Deployment, now: datetime, queries:
     ]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m deploy.verify", description=__doc__.partition("\n")[0])
-    parser.add_argument("environment", choices=deployed_names())
-    parser.add_argument(
+def parser(command: str, description: str) -> argparse.ArgumentParser:
+    """The options of a command that checks an environment; its help has the first line of the description."""
+    made = argparse.ArgumentParser(prog=command, description=description.partition("\n")[0])
+    made.add_argument("environment", choices=deployed_names())
+    made.add_argument(
         "--no-queries", dest="queries", action="store_false", help="ask Athena nothing: its queries cost what they scan"
     )
-    parser.add_argument(
+    made.add_argument(
         "-c", dest="context", action="append", metavar="name=value", help="an option that the deployment was given"
     )
-    return parser
+    return made
 
 
 def _deployment(options: argparse.Namespace) -> Deployment:

@@ -16,7 +16,7 @@ TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
 
 def conversations(env: Environment) -> Workflow:
-    """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet (ETL-2) → catalog table `data`."""
+    """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet of the catalog table `data` (ETL-2)."""
     normalize = _batch(
         env,
         env.resource("etl1-normalize"),
@@ -41,6 +41,7 @@ def conversations(env: Environment) -> Workflow:
         description="Brings the catalog table of the curated conversations up to date",
         tags=env.tags("ETL-2"),
     )
+    crawl = Trigger(name=env.resource("conversations-crawl"), after=(curate.name,), starts=(crawler.name,))
     return _workflow(
         env,
         env.resource("conversations"),
@@ -48,9 +49,9 @@ def conversations(env: Environment) -> Workflow:
         conversations.__doc__,
         Trigger(name=env.resource("conversations-start"), starts=(normalize.name,), schedule=env.schedule),
         Trigger(name=env.resource("conversations-curate"), after=(normalize.name,), starts=(curate.name,)),
-        Trigger(name=env.resource("conversations-crawl"), after=(curate.name,), starts=(crawler.name,)),
+        *((crawl,) if env.crawler else ()),
         jobs=(normalize, curate),
-        crawlers=(crawler,),
+        crawlers=(crawler,) if env.crawler else (),
     )
 
 
@@ -223,6 +224,8 @@ def _batch(
         worker_type=env.worker_type,
         number_of_workers=env.number_of_workers,
         execution_class=env.execution_class,
+        job_run_queuing=env.job_run_queuing,
+        auto_scaling=env.auto_scaling,
         timeout=env.timeout,
         tags=env.tags(component),
     )

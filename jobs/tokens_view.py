@@ -10,4 +10,4 @@ ARGUMENTS = (
 )
 
 if __name__ == "__main__":
-    run_job(create_view, ARGUMENTS)
+    run_job(create_view, ARGUMENTS, has_queries=False)

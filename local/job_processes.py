@@ -28,9 +28,11 @@ Command = Callable[[Job], Sequence[str]]
 
 def spark_submit(root: Path, python: Path, job: Job, arguments: Mapping[str, str]) -> list[str]:
     """The command of a job in the project at `root`, under the environment of the interpreter `python`."""
-    command = [python.parent / "spark-submit", "--py-files", root / "dist" / "catlake.zip", root / job.script]
+    settings = [text for name, value in job.spark_settings.items() for text in ("--conf", f"{name}={value}")]
+    library = ["--py-files", str(root / "dist" / "catlake.zip")]
     options = [text for option in arguments.items() for text in option]
-    return [*map(str, command), "--JOB_NAME", job.name, *options]
+    submit, script = str(python.parent / "spark-submit"), str(root / job.script)
+    return [submit, *settings, *library, script, "--JOB_NAME", job.name, *options]
 
 
 def spark_environment(python: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The Python packages that jobs need and Glue lacks, as Glue installs them without the internet: zips of wheels.
 
-`python -m tools.wheels` writes `dist/wheels/<packages>.gluewheels.zip` for each set of packages, from pip's own
-index, in the versions of the constraints and for the platform of Glue 5.1.
+`python -m tools.wheels` writes `dist/wheels/glue-<version>/<packages>.gluewheels.zip` for each Glue version and set of
+packages, from pip's own index, in the versions of the constraints and for that Glue's Python and platform.
 Form: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix A.
 """
 
@@ -12,7 +12,9 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "dist" / "wheels"
@@ -29,11 +31,23 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """By job module. Each set is whole: what its packages need is in it or on Glue."""
 
-PYTHON = "3.11"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-"""Amazon Linux 2023, on which Glue 5 runs, has glibc 2.34: all of these run there."""
+"""Amazon Linux 2023, on which Glue 5 and 6 run, has glibc 2.34: all of these run there."""
 
-CONSTRAINTS = ("constraints.txt", "constraints-dev.txt")
+
+class Runtime(NamedTuple):
+    """What a Glue version runs: its Python, and the files of constraints that hold for it."""
+
+    python: str
+    constraints: tuple[str, str]
+
+
+RUNTIMES: Mapping[str, Runtime] = {
+    "5.1": Runtime("3.11", ("constraints.txt", "constraints-dev.txt")),
+    "6.0": Runtime("3.13", ("constraints-glue6.txt", "constraints-dev.txt")),
+}
+"""By Glue version."""
+
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -41,19 +55,20 @@ class WheelsError(Exception):
     """The packages that pip did not bring, in one line."""
 
 
-def archive(packages: Iterable[str]) -> Path:
+def archive(packages: Iterable[str], glue_version: str) -> Path:
     """The path of the zip of a set of packages."""
-    return FOLDER / ("+".join(packages) + SUFFIX)
+    return FOLDER / f"glue-{glue_version}" / ("+".join(packages) + SUFFIX)
 
 
-def download(packages: Iterable[str], folder: Path) -> None:
+def download(packages: Iterable[str], glue_version: str, folder: Path) -> None:
     """Bring the wheels of exactly these packages into a folder. Raises WheelsError."""
+    runtime = RUNTIMES[glue_version]
     platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
-    constraints = [option for name in CONSTRAINTS for option in ("-c", str(ROOT / name))]
+    constraints = [option for name in runtime.constraints for option in ("-c", str(ROOT / name))]
     pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-    target = ["--only-binary=:all:", "--implementation=cp", "--python-version", PYTHON, *platforms]
+    target = ["--only-binary=:all:", "--implementation=cp", "--python-version", runtime.python, *platforms]
     if subprocess.run([*pip, *target, *constraints, "-d", str(folder), *packages]).returncode:
-        raise WheelsError(f"pip did not bring {', '.join(packages)} for Python {PYTHON} on {PLATFORMS[0]}")
+        raise WheelsError(f"pip did not bring {', '.join(packages)} for Python {runtime.python} on {PLATFORMS[0]}")
 
 
 def pack(folder: Path, target: Path) -> None:
@@ -73,15 +88,15 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def main() -> int:
-    """Write the zips of all sets."""
-    for packages in sorted(set(PACKAGES.values())):
+    """Write the zips of all sets for all Glue versions."""
+    for glue_version, packages in product(RUNTIMES, sorted(set(PACKAGES.values()))):
         with tempfile.TemporaryDirectory() as folder:
             try:
-                download(packages, Path(folder))
+                download(packages, glue_version, Path(folder))
             except WheelsError as error:
                 print(f"error: {error}", file=sys.stderr)
                 return 1
-            pack(Path(folder), archive(packages))
+            pack(Path(folder), archive(packages, glue_version))
     return 0
 
 

@@ -14,7 +14,7 @@ from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.checks.account import Account
 from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, ok, problem
 from deploy.deployment import CatalogTable, Deployment
-from deploy.glue_arguments import GLUE_ARGUMENTS, LIBRARY, OPTIONAL_GLUE_ARGUMENTS, PACKAGES
+from deploy.glue_arguments import LIBRARY, OPTIONAL_GLUE_ARGUMENTS, PACKAGES, default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 
 STORAGE, CATALOG, JOBS, WORKFLOWS = "Storage", "Catalog", "Jobs", "Workflows"
@@ -179,13 +179,14 @@ def _work_group(athena: Any, name: str) -> Iterator[Finding]:
 
 def _job(account: Account, job: Job) -> Iterator[Finding]:
     actual = account.glue.get_job(JobName=job.name)["Job"]
-    arguments = {name: account.filled(value) for name, value in {**GLUE_ARGUMENTS, **job.arguments}.items()}
+    arguments = {name: account.filled(value) for name, value in default_arguments(job).items()}
     expected = {
         "Command": {"Name": "gluestreaming" if job.streaming else "glueetl", "PythonVersion": "3"},
         "GlueVersion": job.glue_version,
         "WorkerType": job.worker_type,
         "NumberOfWorkers": job.number_of_workers,
         "MaxRetries": job.max_retries,
+        "JobRunQueuingEnabled": job.job_run_queuing,
         "ExecutionProperty": {"MaxConcurrentRuns": 1},
         "DefaultArguments": arguments,
     }

@@ -55,26 +55,27 @@ def _last_run(glue: Any, schedule: str | None, job: Job, now: datetime) -> Itera
     if run is None:
         created = due and glue.get_job(JobName=job.name)["Job"].get("CreatedOn")
         late = due and created and created < due
-        yield problem(f"has never run, but was due on {_minute(due)}") if due and late else note("has not run yet")
+        yield problem(f"has never run, but was due on {minute(due)}") if due and late else note("has not run yet")
         return
-    yield _state(run, job.endless)
+    yield state(run, job.endless)
     started = run["StartedOn"]
     if due and started < due:
-        yield problem(f"started last on {_minute(started)}, but was due on {_minute(due)}")
+        yield problem(f"started last on {minute(started)}, but was due on {minute(due)}")
     if schedule and due is None:
-        yield note(f"schedule {schedule} is not daily: see for yourself whether {_minute(started)} is late")
+        yield note(f"schedule {schedule} is not daily: see for yourself whether {minute(started)} is late")
 
 
-def _state(run: Mapping[str, Any], endless: bool) -> Finding:
-    state, started = run["JobRunState"], _minute(run["StartedOn"])
-    if state in UNFINISHED:
-        text = f"{state} since {started}"
+def state(run: Mapping[str, Any], endless: bool) -> Finding:
+    """The finding about the state of a job's run; `endless`: it should run without end."""
+    reached, started = run["JobRunState"], minute(run["StartedOn"])
+    if reached in UNFINISHED:
+        text = f"{reached} since {started}"
         return ok(text) if endless else note(text)
-    if state == "SUCCEEDED" and not endless:
-        return ok(f"{state}, started {started}")
+    if reached == "SUCCEEDED" and not endless:
+        return ok(f"{reached}, started {started}")
     reason = one_line(run.get("ErrorMessage") or "Glue gives no reason")
     remedy = "; the stream is not read: start its workflow" if endless else ""
-    return problem(f"{state}, started {started}: {reason}{remedy}")
+    return problem(f"{reached}, started {started}: {reason}{remedy}")
 
 
 def _balance(summaries: Summaries, job: Job, max_quarantined: int) -> Iterator[Finding]:
@@ -103,5 +104,6 @@ def _balance(summaries: Summaries, job: Job, max_quarantined: int) -> Iterator[F
         yield ok(str(balance))
 
 
-def _minute(time: datetime) -> str:
+def minute(time: datetime) -> str:
+    """A time for a person."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -15,6 +15,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 
 from catlake.runtime import metrics
 from catlake.runtime.environment import Environment
@@ -55,9 +56,11 @@ class Limit:
     due: bool = False
 
 
-def add_alarms(stack: Stack, deployment: Deployment, name: str, workflow: Workflow, topic: sns.ITopic) -> None:
-    """Adds the alarms of a workflow to its stack. `name` is the workflow's short name."""
-    _notify_of_failures(stack, workflow, topic)
+def add_alarms(
+    stack: Stack, deployment: Deployment, name: str, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue
+) -> None:
+    """Adds the alarms of a workflow to its stack. `name` is its short name; `lost` takes what the topic does not."""
+    _notify_of_failures(stack, workflow, topic, lost)
     for limit in _limits(stack, deployment, name, workflow):
         rises = limit.maximum is not None
         comparison = cloudwatch.ComparisonOperator
@@ -258,7 +261,7 @@ def _aws_metric(
     )
 
 
-def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic) -> None:
+def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue) -> None:
     """Sends Glue's own events to the topic, so that a job that could not even start is reported too."""
     field = events.EventField.from_path
     _notify(
@@ -270,6 +273,7 @@ def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic) -> 
         f"{field('$.detail.jobName')} {field('$.detail.state')}: {field('$.detail.message')} "
         f"(run {field('$.detail.jobRunId')}; see docs/operations.md, When a run fails)",
         topic,
+        lost,
     )
     if workflow.crawlers:
         _notify(
@@ -280,11 +284,19 @@ def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic) -> 
             {"crawlerName": [crawler.name for crawler in workflow.crawlers], "state": ["Failed"]},
             f"{field('$.detail.crawlerName')} failed: {field('$.detail.errorMessage')}",
             topic,
+            lost,
         )
 
 
 def _notify(
-    stack: Stack, id: str, description: str, event: str, detail: dict[str, list[str]], message: str, topic: sns.ITopic
+    stack: Stack,
+    id: str,
+    description: str,
+    event: str,
+    detail: dict[str, list[str]],
+    message: str,
+    topic: sns.ITopic,
+    lost: sqs.IQueue,
 ) -> None:
     rule = events.Rule(
         stack,
@@ -292,4 +304,5 @@ def _notify(
         description=description,
         event_pattern=events.EventPattern(source=["aws.glue"], detail_type=[event], detail=detail),
     )
-    rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(message)))
+    text = events.RuleTargetInput.from_text(message)
+    rule.add_target(targets.SnsTopic(topic, message=text, dead_letter_queue=lost))

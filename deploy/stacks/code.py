@@ -27,7 +27,7 @@ class Code:
         arns = [script_arn, library_arn]
         self.arguments = {LIBRARY: library}
         if packages := wheels.PACKAGES.get(job.module):
-            modules, modules_arn = _asset(stack, wheels.archive(packages))
+            modules, modules_arn = _asset(stack, wheels.archive(packages, job.glue_version))
             arns.append(modules_arn)
             self.arguments |= {PACKAGES: modules, "--python-modules-installer-option": "--no-index"}
         self.grant = Grant(

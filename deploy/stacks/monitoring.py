@@ -18,7 +18,10 @@ from catlake.runtime import metrics
 from catlake.runtime.environment import Environment
 from deploy.access import LOG_GROUPS
 from deploy.deployment import Deployment
+from deploy.stacks.budget import add_budget
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import arn, log_group, tag_stack
+from deploy.stacks.undelivered import Undelivered
 
 LOG_GROUP_ARN = "arn:{partition}:logs:{region}:{account}:log-group"
 HOUR, DAY = Duration.hours(1), Duration.days(1)
@@ -55,6 +58,12 @@ class MonitoringStack(Stack):
         self._jobs = [job.name for workflow in deployment.workflows.values() for job in workflow.jobs]
         self.key = self._key()
         self.topic = self._topic()
+        undelivered = Undelivered(self, deployment, self.topic)
+        if address := env.alarm_email:
+            person = subscriptions.EmailSubscription(address, dead_letter_queue=undelivered.queue)
+            self.topic.add_subscription(person)
+        add_budget(self, env, self.topic)
+        publish_names(self, env, {"alarms": self.topic.topic_arn})
         self._run_log()
         self._dashboard()
         CfnOutput(self, "TopicArn", value=self.topic.topic_arn)
@@ -83,7 +92,9 @@ class MonitoringStack(Stack):
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Alarms",
-                principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "events")],
+                principals=[
+                    iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("budgets", "cloudwatch", "events")
+                ],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 # No condition: EventBridge could not meet one, and its messages would be lost silently.
                 resources=["*"],
@@ -101,6 +112,7 @@ class MonitoringStack(Stack):
         )
         # EventBridge does not send the account of its rule.
         conditions: dict[str, Any] = {
+            "budgets": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             "cloudwatch": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             "events": None,
         }
@@ -114,8 +126,6 @@ class MonitoringStack(Stack):
                     conditions=condition,
                 )
             )
-        if address := self._deployment.env.alarm_email:
-            topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic
 
     def _run_log(self) -> None:

@@ -19,6 +19,7 @@ from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import KEPT, tag_stack
 
 ACCOUNT_REGIONAL = re.compile(r"-[0-9]{12}-[a-z]{2}(-[a-z]+)+-[0-9]-an")
@@ -44,15 +45,16 @@ class StorageStack(Stack):
         self._buckets()
         self._catalog()
         self._queries()
-        outputs = {
-            "BucketName": env.bucket,
-            "PurchasesBucketName": env.purchases_bucket,
-            "DatabaseName": env.database,
-            "PurchasesDatabaseName": env.purchases_database,
-            "WorkGroupName": env.work_group,
+        names = {
+            "bucket": env.bucket,
+            "purchases-bucket": env.purchases_bucket,
+            "database": env.database,
+            "purchases-database": env.purchases_database,
+            "work-group": env.work_group,
         }
-        for name, value in outputs.items():
-            CfnOutput(self, name, value=value)
+        for key, value in names.items():
+            CfnOutput(self, f"{key.title().replace('-', '')}Name", value=value)
+        publish_names(self, env, names)
 
     def _buckets(self) -> None:
         deployment, env = self._deployment, self._deployment.env
@@ -115,6 +117,9 @@ class StorageStack(Stack):
                 )
                 # CloudFormation and Glue's API name every part of a table alike.
                 created.add_property_override("TableInput", table)
+                if table["PartitionKeys"]:
+                    # Its job registers its partitions, and only once: a table that is made anew would have none.
+                    created.apply_removal_policy(KEPT)
                 if database in databases:
                     created.add_resource_dependency(databases[database])
 

@@ -19,16 +19,20 @@ from deploy.access import (
     export_grants,
     job_catalog_grants,
     job_grants,
+    undelivered_arn,
 )
 from deploy.deployment import Deployment, NightlyExport
-from deploy.glue_arguments import GLUE_ARGUMENTS
+from deploy.exports import export_request
+from deploy.glue_arguments import default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
 from deploy.stacks.lake_formation import add_catalog_grants
 from deploy.stacks.monitoring import MonitoringStack
+from deploy.stacks.names import publish_names
 from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
+from deploy.stacks.undelivered import undelivered
 
 START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
 
@@ -42,16 +46,16 @@ class WorkflowStack(Stack):
         workflow = deployment.workflows[name]
         tag_stack(self, workflow.tags)
         members = [self._workflow(workflow), *map(self._job, workflow.jobs), *map(self._crawler, workflow.crawlers)]
-        for trigger in workflow.triggers:
-            self._trigger(trigger, workflow, members)
+        self._triggers(workflow, members)
         for export in deployment.exports:
             if export.workflow == name:
                 self._export(export)
         if any(job.streaming for job in workflow.jobs):
-            TableStream(self, deployment.env)
+            TableStream(self, deployment)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
         topic = sns.Topic.from_topic_arn(self, "Alarms", monitoring.topic.topic_arn)
-        add_alarms(self, deployment, name, workflow, topic)
+        add_alarms(self, deployment, name, workflow, topic, undelivered(self, deployment))
+        publish_names(self, deployment.env, {f"workflows/{name}": workflow.name})
         CfnOutput(self, "WorkflowName", value=workflow.name)
 
     def _workflow(self, workflow: Workflow) -> CfnResource:
@@ -67,7 +71,7 @@ class WorkflowStack(Stack):
     def _job(self, job: Job) -> CfnResource:
         code = Code(self, job)
         log_prefix = self._log_groups(job)
-        arguments = {**GLUE_ARGUMENTS, **code.arguments, "--custom-logGroup-prefix": log_prefix, **job.arguments}
+        arguments = {**default_arguments(job), **code.arguments, "--custom-logGroup-prefix": log_prefix}
         created = CfnJob(
             self,
             f"Job-{job.name}",
@@ -92,6 +96,7 @@ class WorkflowStack(Stack):
             timeout=job.timeout,
             maintenance_window=job.maintenance_window,
             max_retries=job.max_retries,
+            job_run_queuing_enabled=job.job_run_queuing or None,
         )
         acknowledge(created, "AwsSolutions-GL3", "jobs keep no bookmarks: each run reads its whole input")
         return self._member(created, job)
@@ -125,10 +130,22 @@ class WorkflowStack(Stack):
         )
         return resource
 
-    def _trigger(self, trigger: Trigger, workflow: Workflow, members: Iterable[CfnResource]) -> None:
+    def _triggers(self, workflow: Workflow, members: list[CfnResource]) -> None:
+        """Adds the triggers, one after the other: Glue refuses a change of a workflow during another one.
+
+        Its answer is "Workflow … was modified while adding trigger …" (terraform-provider-aws, issue 34530).
+        """
+        before = members
+        for trigger in workflow.triggers:
+            created = self._trigger(trigger, workflow)
+            for resource in before:
+                created.add_resource_dependency(resource)
+            before = [*members, created]
+
+    def _trigger(self, trigger: Trigger, workflow: Workflow) -> CfnTrigger:
         crawlers = {crawler.name for crawler in workflow.crawlers}
         action = CfnTrigger.ActionProperty
-        created = CfnTrigger(
+        return CfnTrigger(
             self,
             f"Trigger-{trigger.name}",
             name=trigger.name,
@@ -147,8 +164,6 @@ class WorkflowStack(Stack):
             # Without it Glue creates these two inactive; the other types refuse the option.
             start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
         )
-        for member in members:
-            created.add_resource_dependency(member)
 
     def _log_groups(self, job: Job) -> str:
         """Adds the log groups of a job and returns the prefix of their names."""
@@ -164,16 +179,9 @@ class WorkflowStack(Stack):
         caller = role(
             self, f"Role-{export.prefix}", "scheduler", export_grants(deployment, export.table, export.prefix)
         )
-        key = deployment.env.bucket_key
-        request = {
-            "TableArn": arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}"),
-            "S3Bucket": deployment.env.bucket,
-            "S3Prefix": export.prefix,
-            **({"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": key} if key else {"S3SseAlgorithm": "AES256"}),
-            "ExportFormat": "DYNAMODB_JSON",
-            # The same for every retry of one night, so that a retry starts no second export.
-            "ClientToken": f"{export.job}-<aws.scheduler.scheduled-time>",
-        }
+        table = arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}")
+        # The same for every retry of one night.
+        token = f"{export.job}-<aws.scheduler.scheduled-time>"
         schedule = scheduler.CfnSchedule(
             self,
             f"Export-{export.job}",
@@ -187,7 +195,8 @@ class WorkflowStack(Stack):
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=arn(START_EXPORT),
                 role_arn=caller.role_arn,
-                input=self.to_json_string(request),
+                input=self.to_json_string(export_request(deployment, export, table, token)),
+                dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=arn(undelivered_arn(deployment))),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=3600, maximum_retry_attempts=5
                 ),

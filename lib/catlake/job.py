@@ -17,30 +17,45 @@ from datetime import UTC, datetime
 from typing import Any
 
 from py4j.java_gateway import JavaClass
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.runtime.arguments import Argument, parse_arguments
+from catlake.runtime.arguments import Argument, glue_run_id, parse_arguments
+from catlake.runtime.aws import region
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
+from catlake.runtime.warm_up import import_pandas, warm_up
 
+S3A_REGION = "fs.s3a.endpoint.region"
 _DROPS_OBSERVATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
 
 
-def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = ()) -> None:
+def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (), has_queries: bool = True) -> None:
     """Runs a job's `main` and ends the process with a non-zero code when it fails.
 
     Args:
         main: Reads, transforms, settles the balance, publishes.
         arguments: The job's own arguments, besides those that every job takes.
+        has_queries: Whether `main` works with DataFrames; then a new session is warmed up.
     """
     run: Run | None = None
     lake: Lake | None = None
+    warming: threading.Thread | None = None
     try:
-        run = _start(parse_arguments(arguments, sys.argv))
-        lake = Lake(run.spark, run.arguments["lake_uri"], run.job, run.id)
+        values = parse_arguments(arguments, sys.argv)
+        is_cold = has_queries and SparkContext._active_spark_context is None
+        if is_cold:
+            import_pandas()
+        run = _start(values)
+        if is_cold:
+            warming = warm_up(run.spark)
+        limit = run.environment.largest_file_mb
+        lake = Lake(
+            run.spark, run.arguments["lake_uri"], run.job, run.id, file_bytes=None if limit is None else limit * 10**6
+        )
         _quiet_py4j()
         _leave_ctrl_c_to_python(run.spark)
         with _glue_job(run), lake.staging():
@@ -60,6 +75,10 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             _silence_jvm(run.spark)
         # Python prints a text as exit code to stderr and ends with code 1; Glue's console shows it.
         raise SystemExit(message) from None
+    finally:
+        if warming:
+            # A query that is cut off would have the last word on the console; one that waits for workers may never end.
+            warming.join(timeout=5)
 
 
 def _start(arguments: Mapping[str, Any]) -> Run:
@@ -70,6 +89,7 @@ def _start(arguments: Mapping[str, Any]) -> Run:
         .getOrCreate()
     )
     spark.conf.set("spark.sql.session.timeZone", "UTC")
+    _stay_in_region(spark)
     # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
     spark.conf.set("spark.sql.adaptive.optimizer.excludedRules", _DROPS_OBSERVATIONS)
     # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
@@ -77,9 +97,19 @@ def _start(arguments: Mapping[str, Any]) -> Run:
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
 
+def _stay_in_region(spark: SparkSession) -> None:
+    """Gives S3A the region of the environment, unless a setting of Spark (`--conf`) names one.
+
+    Without a region, S3A of Glue 5.1 asks us-east-2 where a bucket is: a VPC or a policy of the organization refuses.
+    """
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    if not hadoop.getTrimmed(S3A_REGION) and (name := region()):
+        hadoop.set(S3A_REGION, name)
+
+
 def _run_id() -> str:
-    if "--JOB_RUN_ID" in sys.argv[:-1]:
-        return re.sub(r"[^A-Za-z0-9._-]", "_", sys.argv[sys.argv.index("--JOB_RUN_ID") + 1])
+    if given := glue_run_id(sys.argv):
+        return re.sub(r"[^A-Za-z0-9._-]", "_", given)
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
 
 

@@ -42,6 +42,8 @@ SPARK_DIST_CLASSPATH="@JARS@/*"
 # And the collector without threads of its own: a tenth less for a small job on two cores. For a large export give
 # --conf spark.driver.extraJavaOptions="-XX:TieredStopAtLevel=4".
 SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# A JVM whose memory is used up would wait for ever for a thread that has died of it.
+SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:+ExitOnOutOfMemoryError -XX:OnOutOfMemoryError=\"sh '@SPARK@/conf/out-of-memory.sh'\""
 # Spark's classes, parsed and verified once by `make setup`: half of what a session's start takes. Where Java finds that
 # the archive is not of these jars, it does without and says nothing.
 if [ -f "@ARCHIVE@" ]; then

@@ -5,18 +5,19 @@ from decimal import Decimal
 
 from pyspark.sql import SparkSession
 
-from catlake.bedrock.statistics import day_before, statistics
+from catlake.bedrock.statistics import began_day_before, metrics, statistics, summed
 
-COLUMNS = "source string, input_token bigint, output_token bigint, total_price decimal(10,6)"
+COLUMNS = "create_date timestamp, source string, input_token bigint, output_token bigint, total_price decimal(10,6)"
 
 
 def test_the_totals_are_those_of_all_sources_and_costs_are_exact_texts(spark: SparkSession) -> None:
+    day = datetime(2025, 12, 1)
     rows = [
-        ("old_table", 1, 10, Decimal("0.000001")),
-        ("new_table", 2, 20, Decimal("9999.999999")),
-        ("new_table", 3, 30, Decimal("9999.999999")),
+        (day, "old_table", 1, 10, Decimal("0.000001")),
+        (day, "new_table", 2, 20, Decimal("9999.999999")),
+        (day, "new_table", 3, 30, Decimal("9999.999999")),
     ]
-    assert statistics(spark.createDataFrame(rows, COLUMNS)) == {
+    assert statistics(summed(spark.createDataFrame(rows, COLUMNS), "input_token")) == {
         "total_records": 3,
         "total_input_tokens": 6,
         "total_output_tokens": 60,
@@ -39,27 +40,27 @@ def test_the_totals_are_those_of_all_sources_and_costs_are_exact_texts(spark: Sp
     }
 
 
-def test_no_rows_are_zeros_not_nulls(spark: SparkSession) -> None:
-    assert statistics(spark.createDataFrame([], COLUMNS)) == {
+def test_no_rows_are_zeros_not_nulls() -> None:
+    assert statistics([]) == {
         "total_records": 0,
         "total_input_tokens": 0,
         "total_output_tokens": 0,
         "total_cost": "0.000000",
         "by_source": {},
     }
+    assert metrics([]) == {"InputTokens": 0, "OutputTokens": 0, "CostUSD": 0}
 
 
 def test_the_metrics_are_those_of_the_conversations_that_began_on_the_day_before(spark: SparkSession) -> None:
     rows = [
-        (datetime(2025, 12, 1, 23, 59, 59), 10, 20, Decimal("0.000330")),
-        (datetime(2025, 12, 2), 10, 20, Decimal("0.000330")),
-        (datetime(2025, 12, 2, 23, 59, 59), 10, 20, Decimal("1.000000")),
-        (datetime(2025, 12, 3), 10, 20, Decimal("0.000330")),
+        (datetime(2025, 12, 1, 23, 59, 59), "new_table", 10, 20, Decimal("0.000330")),
+        (datetime(2025, 12, 2), "new_table", 10, 20, Decimal("0.000330")),
+        (datetime(2025, 12, 2, 23, 59, 59), "old_table", 10, 20, Decimal("1.000000")),
+        (datetime(2025, 12, 3), "new_table", 10, 20, Decimal("0.000330")),
     ]
-    both = spark.createDataFrame(rows, "create_date timestamp, " + COLUMNS.partition(", ")[2])
-    assert day_before(both, date(2025, 12, 3)) == {
+    sums = summed(spark.createDataFrame(rows, COLUMNS), began_day_before(date(2025, 12, 3)).alias("day_before"))
+    assert metrics([row for row in sums if row["day_before"]]) == {
         "InputTokens": 20,
         "OutputTokens": 40,
         "CostUSD": Decimal("1.000330"),
     }
-    assert day_before(both, date(2026, 1, 1)) == {"InputTokens": 0, "OutputTokens": 0, "CostUSD": 0}

@@ -1,10 +1,12 @@
 """Curate: which CSV is read, which rows are quarantined, what types and tokens come out (docs/spec.md 2.2)."""
 
+import csv
 import json
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
@@ -12,7 +14,8 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations import curate
 from catlake.lake import Lake
-from catlake.lake.csv_rows import read_checked
+from catlake.lake.csv_rows import read_csv
+from catlake.runtime.balance import Balance
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
@@ -54,9 +57,14 @@ def folder_with(lake: Path, *names: str) -> Path:
 
 
 def rows(spark: SparkSession, *differing: dict[str, str | None], corrupt: str | None = None) -> DataFrame:
-    """Rows as `read` gives them, checked."""
-    schema = contract("normalized_conversations").text_struct.add(curate.CORRUPT, T.StringType())
-    values = [tuple({**ROW, **row, curate.CORRUPT: corrupt}[name] for name in schema.names) for row in differing]
+    """Rows as they are read from the file, checked."""
+    texts = contract("normalized_conversations").text_struct.add(curate.CORRUPT, T.StringType())
+    schema = T.StructType([*texts, *curate.TOKENS])
+    values = []
+    for row in differing:
+        row = {**ROW, **row, curate.CORRUPT: corrupt}
+        tokens = curate.spoken_tokens(row["conversacion_completa"] or "") or (None, None)
+        values.append((*(row[name] for name in texts.names), *tokens))
     return spark.createDataFrame(values, schema).transform(curate.checked)
 
 
@@ -114,7 +122,7 @@ def test_another_header_is_refused_and_shown(spark: SparkSession, tmp_path: Path
     file.write_text(header + "\nana,Ana\n", encoding="utf-8", newline="")
     with pytest.raises(ContractError) as error:
         run, lake = a_run(spark, tmp_path)
-        read_checked(run, lake, str(file), contract("normalized_conversations"), curate.checked, curate.REMEDY)
+        read_csv(run, lake, str(file), contract("normalized_conversations"), curate.REMEDY)
     assert str(error.value).startswith(f"{file}: its header is ")
     assert str(error.value).endswith(f", not {HEADER}; normalize again")
 
@@ -172,7 +180,7 @@ def test_a_line_that_is_no_row_keeps_its_own_text(spark: SparkSession) -> None:
 
 def test_good_rows_get_the_types_of_the_curated_dataset(spark: SparkSession) -> None:
     given = rows(spark, {"feedback": "like", "numero_feedback": "2"}, {"usuario_id": "eva", "nombre": None})
-    typed = given.transform(curate.typed).drop("messages")
+    typed = given.transform(curate.typed).drop(*curate.TOKENS.names)
     assert_rows(
         typed,
         "usuario_id string, nombre string, gerencia string, ciudad string, fecha_primera_conversacion date, "
@@ -196,21 +204,97 @@ def test_respuesta_feedback_is_null_where_feedback_is(spark: SparkSession) -> No
     )
 
 
-# with_tokens
+# spoken_tokens
 
 
-def test_tokens_of_the_users_and_of_the_bots_messages_are_summed_each_on_its_own(spark: SparkSession) -> None:
-    messages = "array<struct<`from`:string,text:string>>"
-    given = [
+@pytest.mark.parametrize(
+    "messages, tokens",
+    [
         # "hola" is h|ola. Joined, "holahola" would be 3 tokens: h|olah|ola.
-        ("each alone", [("user", "hola"), ("bot", "Sí"), ("user", "hola")]),
-        ("others", [("system", "hola"), (None, "hola"), ("User", "hola")]),
-        ("nothing", []),
-        ("no text", [("user", None), ("user", ""), ("bot", "hola")]),
-    ]
-    counted = spark.createDataFrame(given, f"usuario_id string, messages {messages}").transform(curate.with_tokens)
-    assert_rows(
-        counted,
-        "usuario_id string, token_pregunta bigint, token_respuesta bigint",
-        [("each alone", 4, 2), ("others", 0, 0), ("nothing", 0, 0), ("no text", 0, 2)],
+        ([("user", "hola"), ("bot", "Sí"), ("user", "hola")], (4, 2)),
+        ([("system", "hola"), (None, "hola"), ("User", "hola")], (0, 0)),
+        ([], (0, 0)),
+        ([("user", None), ("user", ""), ("bot", "hola")], (0, 2)),
+        # 7 tokens as a text, one as a special token.
+        ([("user", "<|endoftext|>")], (7, 0)),
+    ],
+    ids=["each alone", "others", "nothing", "no text", "special"],
+)
+def test_tokens_of_the_users_and_of_the_bots_messages_are_summed_each_on_its_own(
+    messages: list[tuple[str | None, str | None]], tokens: tuple[int, int]
+) -> None:
+    text = json.dumps([{"from": speaker, "text": said} for speaker, said in messages])
+    assert curate.spoken_tokens(text) == tokens
+    assert curate.spoken_tokens(memoryview(text.encode())) == tokens
+
+
+def test_a_message_without_a_speaker_or_a_text_counts_nothing() -> None:
+    assert curate.spoken_tokens('[{"text": "hola"}, {"from": "user"}, {}]') == (0, 0)
+
+
+def test_a_lone_surrogate_is_counted_as_the_replacement_character() -> None:
+    assert curate.spoken_tokens(r'[{"from": "user", "text": "\ud83d"}]') == curate.spoken_tokens(
+        r'[{"from": "user", "text": "\ufffd"}]'
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hola",
+        "",
+        "null",
+        "5",
+        '[{"from": "user", ]',
+        "[1, 2]",
+        "[null]",
+        '[{"from": "user", "text": 5}]',
+        '[{"from": ["user"], "text": "hola"}]',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_messages_has_no_count(text: str) -> None:
+    assert curate.spoken_tokens(text) is None
+
+
+# curate
+
+
+def write_csv(lake: Path, *differing: dict[str, str | None], beside: tuple[str, ...] = ()) -> None:
+    """A file of these rows and lines, without a record."""
+    with (folder_with(lake) / "data_20251120.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, HEADER.split(","), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**ROW, **row} for row in differing)
+        file.writelines(f"{line}\n" for line in beside)
+
+
+def test_rows_that_are_rejected_are_counted_and_in_quarantine_and_the_others_are_published_in_order(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    broken = {"usuario_id": "eva", "conversacion_completa": "[1, 2]"}
+    write_csv(tmp_path, {"usuario_id": "zoe"}, broken, {"nombre": None}, {"usuario_id": "ben"}, beside=("a,b",))
+    run, lake = a_run(spark, tmp_path)
+    curate.curate(run, lake)
+    assert run.report.balance == Balance(read=5, written={"curated_conversations": 2}, quarantined=3)
+    published = pq.read_table(tmp_path / contract("curated_conversations").path(run.run_date))
+    assert published["usuario_id"].to_pylist() == ["ben", "zoe"]
+    assert published["token_pregunta"].to_pylist() == [2, 2]
+    assert run.report.quarantine is not None
+    entries = spark.read.json(run.report.quarantine).collect()
+    assert {entry["reason"]: entry["raw"] for entry in entries} == {
+        "no row of the contract: too few or too many fields": "a,b",
+        "breaks the contract: nombre.required": json.dumps(
+            {**ROW, "nombre": None}, ensure_ascii=False, separators=(",", ":")
+        ),
+        "conversacion_completa: text is not JSON": json.dumps(
+            {**ROW, **broken}, ensure_ascii=False, separators=(",", ":")
+        ),
+    }
+
+
+def test_when_all_rows_are_rejected_the_result_is_empty(spark: SparkSession, tmp_path: Path) -> None:
+    write_csv(tmp_path, {"nombre": None})
+    run, lake = a_run(spark, tmp_path)
+    curate.curate(run, lake)
+    assert run.report.balance == Balance(read=1, written={"curated_conversations": 0}, quarantined=1)

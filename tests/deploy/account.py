@@ -3,20 +3,26 @@
 import copy
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
 
 from catlake.bedrock.view import view_name
 from catlake.runtime.environment import environment
 from deploy.checks.account import SERVICES
 from deploy.deployment import Deployment
 from deploy.model import Job
-from tests.aws import empty
+from tests.aws import empty, moto_server
 from tests.deploy.assembly import ACCOUNT, REGION, Assembly
 from tests.deploy.service_requests import ServiceRequest, requests_of
+
+KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": REGION}
 
 CODE = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
 """The CDK's bucket for the files of a deployment."""
@@ -62,6 +68,53 @@ COUNTED: Mapping[str, tuple[int, ...]] = {
     "view": (11, 11),
 }
 """The rows that Athena counts in each table; in the view, those that it shows and those that it should."""
+
+
+DESTINATIONS: dict[str, dict[str, str]] = {}
+"""By DynamoDB table, the state of each stream that it writes into: the server lacks this call."""
+
+
+@contextmanager
+def account_server() -> Iterator[str]:
+    """The server; boto3 finds it and its credentials as it finds AWS."""
+    with moto_server() as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": url}.items():
+            patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", session())
+        yield url
+
+
+def session() -> boto3.session.Session:
+    created = boto3.session.Session()
+    created.events.register("after-call.glue.GetJob", _add_window)
+    created.events.register("before-send.dynamodb.DescribeKinesisStreamingDestination", _describe_destinations)
+    return created
+
+
+def _add_window(parsed: dict[str, Any], **_: Any) -> None:
+    # The server forgets it.
+    if parsed.get("Job", {}).get("Command", {}).get("Name") == "gluestreaming":
+        parsed["Job"]["MaintenanceWindow"] = environment("test").maintenance_window
+
+
+def _describe_destinations(request: Any, **_: Any) -> AWSResponse:
+    table = json.loads(request.body)["TableName"]
+    streams = [{"StreamArn": arn, "DestinationStatus": state} for arn, state in DESTINATIONS.get(table, {}).items()]
+    answer: dict[str, Any] = {"TableName": table, "KinesisDataStreamDestinations": streams}
+    if table not in DESTINATIONS:
+        answer = {"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "message": "no such table"}
+    body = json.dumps(answer).encode()
+    raw = SimpleNamespace(stream=lambda **_: iter([body]))
+    return AWSResponse(request.url, 200 if table in DESTINATIONS else 400, {}, raw)
+
+
+def connect_tables() -> None:
+    """Lets the purchases table of each stage write into its stream, and nothing else."""
+    DESTINATIONS.clear()
+    for stage in ("dev", "prod"):
+        stream = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stage}-compras-stream"
+        other = "arn:aws:kinesis:eu-west-1:0:stream/other"
+        DESTINATIONS[f"{stage}-t_MS3_compras"] = {other: "DISABLED", stream: "ACTIVE"}
 
 
 class Deployed:

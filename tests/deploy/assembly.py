@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from catlake.runtime.environment import environment
 from deploy.deployment import deployed_names
@@ -23,6 +23,10 @@ OPTIONS = {
     name: {"environment": name, **(SCHEDULED if environment(name).schedule else {})} for name in deployed_names()
 }
 """The options of each environment's deployment in these tests."""
+
+NEXT_GLUE = "6.0"
+"""Each environment is also synthesized for the Glue that an option may choose, with the other option besides."""
+MORE_OPTIONS = {"glue_version": NEXT_GLUE, "github_repository": "our-company/catlake"}
 
 ELSEWHERE = {
     "environment": "prod",
@@ -58,7 +62,7 @@ def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) 
 
 
 def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Synthesizes each environment of OPTIONS into a folder of its name, and ELSEWHERE."""
+    """Synthesizes each environment of OPTIONS into a folder of its name, with MORE_OPTIONS beside it; and ELSEWHERE."""
     return _run("tests.deploy.assembly", str(folder))
 
 
@@ -96,6 +100,11 @@ class Assembly:
 
     def __init__(self, environment: str, folder: Path) -> None:
         self.environment, self.folder = environment, folder
+
+    @classmethod
+    def on_next_glue(cls, environment: str, folder: Path) -> Self:
+        """The assembly with MORE_OPTIONS; `folder` is that of the environment's own."""
+        return cls(environment, folder.with_name(_beside(folder.name)))
 
     @cached_property
     def templates(self) -> dict[str, dict[str, Any]]:
@@ -159,8 +168,13 @@ class Assembly:
 
     def _reference(self, name: str, template: Mapping[str, Any]) -> str:
         properties = template["Resources"][name].get("Properties", {})
-        named = [value for key, value in properties.items() if key in ("Name", "BucketName", "TopicName", "StreamName")]
+        names = ("Name", "BucketName", "TopicName", "StreamName", "QueueName")
+        named = [value for key, value in properties.items() if key in names]
         return named[0] if named and isinstance(named[0], str) else name
+
+
+def _beside(name: str) -> str:
+    return f"{name}-glue-{NEXT_GLUE}"
 
 
 def _arn(service: str, name: str) -> str:
@@ -170,5 +184,6 @@ def _arn(service: str, name: str) -> str:
 if __name__ == "__main__":
     from deploy.app import app
 
-    for name, options in {**OPTIONS, "elsewhere": ELSEWHERE}.items():
+    next_glue = {_beside(name): {**options, **MORE_OPTIONS} for name, options in OPTIONS.items()}
+    for name, options in {**OPTIONS, **next_glue, "elsewhere": ELSEWHERE}.items():
         app({**cdk_context(), **options}, f"{sys.argv[1]}/{name}").synth()

@@ -37,6 +37,12 @@ def elsewhere(synthesized: Path) -> Assembly:
     return Assembly("prod", synthesized / "elsewhere")
 
 
+@pytest.fixture
+def on_next_glue(assembly: Assembly) -> Assembly:
+    """The same environment for the next Glue, and with its roles for GitHub."""
+    return Assembly.on_next_glue(assembly.environment, assembly.folder)
+
+
 @pytest.fixture(params=OPTIONS)
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
     """One assembly after the other."""

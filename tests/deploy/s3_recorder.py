@@ -23,11 +23,15 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """A running proxy: where it is, and what it was asked for so far; `requests` are methods with targets."""
+    """A running proxy: where it is, what it was asked for so far, and for which regions that was signed.
+
+    `requests` are methods with targets.
+    """
 
     endpoint: str
     requests: list[tuple[str, str]] = field(default_factory=list)
     asked: set[Asked] = field(default_factory=set)
+    regions: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -95,9 +99,10 @@ class _Proxy(BaseHTTPRequestHandler):
         content = answer.read()
         self.server.recorder.requests.append((self.command, self.path))  # type: ignore[attr-defined]
         plain = {name.lower(): value for name, value in self.headers.items()}
-        self.server.recorder.asked.update(  # type: ignore[attr-defined]
-            asked_by(self.command, self.path, plain, body, answer.status)
-        )
+        recorder: Recorder = self.server.recorder  # type: ignore[attr-defined]
+        recorder.asked.update(asked_by(self.command, self.path, plain, body, answer.status))
+        # `Credential=<key>/<day>/<region>/s3/aws4_request`
+        recorder.regions.add(plain["authorization"].split("/")[2])
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in (*HOP_BY_HOP, "content-length", "date", "server"):

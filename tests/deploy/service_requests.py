@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from tests.deploy.assembly import Resource
+from tests.deploy.assembly import ACCOUNT, Resource
 
 Properties = dict[str, Any]
 
@@ -106,6 +106,12 @@ def _log_group(given: Properties) -> Iterator[ServiceRequest]:
     )
 
 
+def _state_machine(given: Properties) -> Iterator[ServiceRequest]:
+    tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in given["Tags"]]
+    created = {"name": "generated", "definition": given["DefinitionString"], "roleArn": given["RoleArn"], "tags": tags}
+    yield ServiceRequest("stepfunctions", "CreateStateMachine", created)
+
+
 def _topic(given: Properties) -> Iterator[ServiceRequest]:
     name = given.pop("TopicName")
     tags = given.pop("Tags")
@@ -175,7 +181,41 @@ def _topic_policy(given: Properties) -> Iterator[ServiceRequest]:
         )
 
 
+def _budget(given: Properties) -> Iterator[ServiceRequest]:
+    # The API takes the amount as text, and the account beside the budget.
+    limit = given["Budget"]["BudgetLimit"]
+    budget = {**given["Budget"], "BudgetLimit": {**limit, "Amount": str(limit["Amount"])}}
+    yield ServiceRequest("budgets", "CreateBudget", {**given, "Budget": budget, "AccountId": ACCOUNT})
+
+
+def _queue(given: Properties) -> Iterator[ServiceRequest]:
+    tags = {tag["Key"]: tag["Value"] for tag in given.pop("Tags")}
+    name = given.pop("QueueName")
+    attributes = {key: str(value).lower() for key, value in given.items()}
+    yield ServiceRequest("sqs", "CreateQueue", {"QueueName": name, "Attributes": attributes, "tags": tags})
+
+
+def _queue_policy(given: Properties) -> Iterator[ServiceRequest]:
+    for queue in given["Queues"]:
+        policy = {"Policy": json.dumps(given["PolicyDocument"])}
+        yield ServiceRequest("sqs", "SetQueueAttributes", {"QueueUrl": queue, "Attributes": policy})
+
+
+def _parameter(given: Properties) -> Iterator[ServiceRequest]:
+    tags = [{"Key": key, "Value": value} for key, value in given.pop("Tags").items()]
+    yield ServiceRequest("ssm", "PutParameter", {**given, "Tags": tags})
+
+
+def _subscription(given: Properties) -> Iterator[ServiceRequest]:
+    attributes = {"RedrivePolicy": json.dumps(given.pop("RedrivePolicy"))}
+    yield ServiceRequest("sns", "Subscribe", {**given, "Attributes": attributes})
+
+
 _KINDS: dict[str, Callable[[Properties], Iterator[ServiceRequest]]] = {
+    "AWS::Budgets::Budget": _budget,
+    "AWS::SQS::Queue": _queue,
+    "AWS::SQS::QueuePolicy": _queue_policy,
+    "AWS::SSM::Parameter": _parameter,
     "AWS::Athena::NamedQuery": _same("athena", "CreateNamedQuery"),
     "AWS::Athena::WorkGroup": _work_group,
     "AWS::CloudWatch::Alarm": _same("cloudwatch", "PutMetricAlarm"),
@@ -197,9 +237,10 @@ _KINDS: dict[str, Callable[[Properties], Iterator[ServiceRequest]]] = {
     "AWS::Logs::ResourcePolicy": _resource_policy,
     "AWS::S3::Bucket": _bucket,
     "AWS::S3::BucketPolicy": _bucket_policy,
-    "AWS::SNS::Subscription": _same("sns", "Subscribe"),
+    "AWS::SNS::Subscription": _subscription,
     "AWS::SNS::Topic": _topic,
     "AWS::SNS::TopicPolicy": _topic_policy,
+    "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::Scheduler::Schedule": _same("scheduler", "CreateSchedule"),
     "AWS::Scheduler::ScheduleGroup": _same("scheduler", "CreateScheduleGroup"),
 }

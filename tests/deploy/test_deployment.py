@@ -23,7 +23,10 @@ PROD = {"environment": "prod", "bedrock_table": "Chat-Conversations"}
         ({"environment": "test", "existing_bucket": "a..b"}, r"must be a bucket's name"),
         ({"environment": "test", "existing_bucket": "s3://mine"}, r"must be a bucket's name"),
         ({"environment": "test", "catia_table": "a/b"}, r"-c catia_table=a/b: must be the name of a DynamoDB table"),
+        ({"environment": "test", "glue_version": "6"}, r"-c glue_version=6: must be one of 5\.1, 6\.0"),
         ({"environment": "test", "alarm_email": "nobody"}, r"-c alarm_email=nobody: must be one e-mail address"),
+        ({"environment": "test", "crawler": "yes"}, r"-c crawler=yes: must be true or false"),
+        ({"environment": "test", "existing_stream": "a/b"}, r"-c existing_stream=a/b: must be 1 to 128 letters"),
         ({"environment": "test", "bucket_key": "x"}, r"-c bucket_key=x: must be the ARN of a KMS key"),
         ({"environment": "test", "lake_formation": "yes"}, r"-c lake_formation=yes: must be true or false"),
         (
@@ -79,6 +82,14 @@ def test_an_option_goes_before_the_file_in_every_argument_that_is_made_of_it():
     assert at.tables["data"].bucket == "cat-prod-old"
 
 
+def test_a_stream_that_is_there_is_read_and_not_made():
+    at = deployment({"environment": "test", "existing_stream": "shop-changes"})
+    (ingest,) = at.workflows["purchases"].jobs
+    assert ingest.arguments["--source_uri"].endswith(":stream/shop-changes")
+    assert not at.makes(at.env.purchases_stream)
+    assert deployment({"environment": "test"}).makes(at.env.purchases_stream)
+
+
 def test_each_source_is_exported_before_its_workflow_where_that_has_a_schedule():
     assert deployment({"environment": "test"}).exports == ()
     exports = {export.table: (export.prefix, export.schedule) for export in deployment(PROD).exports}
@@ -86,3 +97,9 @@ def test_each_source_is_exported_before_its_workflow_where_that_has_a_schedule()
         "cat-prod-catia-conversations-table": ("exports/catia", "cron(30 2 * * ? *)"),
         "Chat-Conversations": ("exports/bedrock", "cron(30 2 * * ? *)"),
     }
+
+
+@pytest.mark.parametrize(("options", "version"), [({}, "5.1"), ({"glue_version": "6.0"}, "6.0")])
+def test_an_option_chooses_the_glue_of_all_jobs(options, version):
+    workflows = deployment({"environment": "test", **options}).workflows.values()
+    assert {job.glue_version for flow in workflows for job in flow.jobs} == {version}

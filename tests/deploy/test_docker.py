@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from catlake.runtime.environment import environment
 from tests.s3 import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -54,10 +55,16 @@ def test_the_compose_file_is_one_by_the_compose_specification() -> None:
 
 
 def test_all_services_are_one_image_that_one_of_them_builds() -> None:
-    assert {service["image"] for service in SERVICES.values()} == {"catlake-tests:${GLUE_TAG:-5}"}
+    assert {service["image"] for service in SERVICES.values()} == {"catlake-tests:${GLUE_TAG:-5.1.0}"}
     assert [name for name, service in SERVICES.items() if "build" in service] == ["tests"]
     # Beyond the network of the file nothing is served.
     assert not [name for name, service in SERVICES.items() if "ports" in service]
+
+
+def test_the_image_is_by_default_that_of_the_glue_that_is_deployed() -> None:
+    (default,) = re.findall(r"^ARG GLUE_TAG=(.*)$", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert SERVICES["tests"]["build"]["args"]["GLUE_TAG"] == f"${{GLUE_TAG:-{default}}}"
+    assert default.startswith(f"{environment('prod').glue_version}.")
 
 
 def test_every_command_of_the_image_is_a_make_target_too() -> None:
@@ -181,11 +188,13 @@ def test_the_steps_of_the_build_make_an_environment_beside_the_one_they_stand_on
     for file in (*ROOT.glob("*.txt"), *ROOT.glob("*.toml"), *(ROOT / name for name in ("setup.py", "Makefile"))):
         shutil.copy2(file, workspace)
     bin.mkdir()
-    (bin / "python3").symlink_to(Path(sys.executable).resolve())
+    # Named as Spark's Python of the image: `python3` may be another one.
+    (bin / "python-of-spark").symlink_to(Path(sys.executable).resolve())
     (bin / "spark-submit").write_text('#!/bin/sh\necho "$PYSPARK_PYTHON $*"\n', encoding="utf-8")
     (bin / "spark-submit").chmod(0o755)
     site = next(path for path in sys.path if path.endswith("site-packages"))
     image = {"PATH": f"{bin}:/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": site}
+    image["PYSPARK_PYTHON"] = "python-of-spark"
     _, _, *steps = run_steps()  # without those of the image's own make and home
     for step in steps:
         done = ran("bash", "-o", "pipefail", "-c", step, cwd=workspace, env={**os.environ, **image})

@@ -67,7 +67,7 @@ def test_no_action_is_a_wildcard_and_no_role_is_one_of_awss_own(assembly):
         for role in assembly.resources("AWS::IAM::Role")
         for policy in role.properties.get("ManagedPolicyArns", [])
     }
-    # The CDK's own function, which tells DynamoDB of the stream.
+    # The CDK's own functions, which call ours.
     assert managed == {"arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
 
 
@@ -118,12 +118,35 @@ def test_no_job_can_delete_a_result_or_write_an_export(name):
         assert not allows(grants, action, object_of("exports/catia/AWSDynamoDB/x/data/y.json.gz"))
 
 
+def test_the_job_of_the_view_has_the_rights_of_athenas_guide() -> None:
+    grants = job_grants(JOBS["cat-prod-tokens-view"], deployment(OPTIONS["prod"]))
+    glue = "arn:{partition}:glue:{region}:{account}:"
+    # https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html, and its CREATE TABLE.
+    view = "table/cat_prod_analytics_db/cat_prod_token_usage_analysis"
+    for resource, actions in {
+        "catalog": ("GetDatabase", "GetDatabases", "GetTables", "GetTable", "GetPartitions", "CreateTable"),
+        "database/default": ("GetDatabase", "GetDatabases", "CreateDatabase"),
+        "database/cat_prod_analytics_db": ("GetDatabase", "GetDatabases", "GetTables", "GetTable", "CreateTable"),
+        view: ("GetTables", "GetTable", "GetPartitions", "CreateTable", "UpdateTable"),
+    }.items():
+        for action in actions:
+            assert allows(grants, f"glue:{action}", glue + resource), (action, resource)
+    assert not allows(grants, "glue:CreateDatabase", f"{glue}database/cat_prod_analytics_db")
+
+
+def test_the_job_that_registers_partitions_may_update_them() -> None:
+    grants = job_grants(JOBS["prod-compras-ingest"], deployment(OPTIONS["prod"]))
+    table = "arn:{partition}:glue:{region}:{account}:table/prod-compras-datacatalog/compras_json"
+    for action in ("BatchCreatePartition", "BatchUpdatePartition", "GetPartitions", "GetTable"):
+        assert allows(grants, f"glue:{action}", table)
+
+
 def test_every_job_has_a_role_of_its_own(assembly):
     jobs = list(assembly.resources("AWS::Glue::Job"))
     assert len({job.properties["Role"] for job in jobs}) == len(jobs)
 
 
-def test_only_alarms_of_this_account_and_rules_write_to_the_topic(assembly):
+def test_only_alarms_and_budgets_of_this_account_and_rules_write_to_the_topic(assembly):
     (policy,) = assembly.resources("AWS::SNS::TopicPolicy")
     allowed = {
         statement["Principal"]["Service"]: statement.get("Condition")
@@ -131,6 +154,7 @@ def test_only_alarms_of_this_account_and_rules_write_to_the_topic(assembly):
         if statement["Effect"] == "Allow"
     }
     assert allowed == {
+        "budgets.amazonaws.com": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         "events.amazonaws.com": None,
     }

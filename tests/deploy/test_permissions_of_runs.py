@@ -27,6 +27,9 @@ BUCKETS = {
 }
 """What lies where, before the first job."""
 
+REGION = "eu-south-2"
+"""Where the jobs run: no client's own default."""
+
 INSTEAD: Mapping[str, Mapping[str, str]] = {
     # The stream's records as landed files; and a catalog that needs no Glue.
     "purchases_ingest": {
@@ -73,8 +76,11 @@ def run_recorded(s3: S3Server, job: Job) -> set[Asked]:
     arguments = {**job.arguments, **INSTEAD.get(job.module, {}), "--JOB_NAME": job.name, "--run_date": "2025-11-20"}
     with recorded(s3.endpoint) as recorder:
         variables = replace(s3, endpoint=recorder.endpoint).environment()
+        variables |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
         done = spark_submit(job.module, *(text for pair in arguments.items() for text in pair), **variables)
     assert done.code == 0, done.stderr[-2000:]
+    # Spark's client and boto3 alike.
+    assert recorder.regions == {REGION}
     assert len(recorder.asked) > 10
     return recorder.asked
 

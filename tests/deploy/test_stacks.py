@@ -3,8 +3,8 @@
 tests/deploy/test_verify.py compares jobs, triggers, crawlers and tables with their definitions.
 """
 
+import hashlib
 import json
-import re
 import runpy
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +17,24 @@ from catlake.runtime.environment import environment
 from deploy.app import app
 from deploy.catalog_views import CURRENT_PURCHASES
 from deploy.deployment import Deployment, deployment
-from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS
+from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS, default_arguments
 from deploy.model import EventBatching, Job
 from deploy.workflows import WORKFLOWS
-from tests.deploy.assembly import OPTIONS, ROOT, Assembly, cdk_context, synthesize
-from tools.wheels import SUFFIX
+from tests.deploy.assembly import (
+    ACCOUNT,
+    MORE_OPTIONS,
+    NEXT_GLUE,
+    OPTIONS,
+    REGION,
+    ROOT,
+    Assembly,
+    cdk_context,
+    synthesize,
+)
+from tests.deploy.test_templates import faults, requests
+from tools.wheels import PACKAGES, SUFFIX, archive
 
-TRIGGER = "AWS::Glue::Trigger"
+TRIGGER, DESTINATION = "AWS::Glue::Trigger", "Custom::KinesisStreamingDestination"
 
 
 def deployed(assembly: Assembly) -> Deployment:
@@ -51,6 +62,22 @@ def test_a_trigger_is_made_after_all_that_it_names(assembly):
             assert {ids[each] for each in named} <= set(trigger.depends_on)
 
 
+def test_triggers_of_a_workflow_are_made_and_deleted_one_after_the_other(assembly):
+    for stack, template in assembly.templates.items():
+        triggers = {name for name, resource in template["Resources"].items() if resource["Type"] == TRIGGER}
+        before = {name: triggers & set(template["Resources"][name].get("DependsOn", ())) for name in triggers}
+        # A chain: one begins it, and each other waits for one.
+        assert sorted(map(len, before.values())) == [0, *[1] * (len(triggers) - 1)][: len(triggers)], stack
+        assert len(set().union(*before.values())) == max(0, len(triggers) - 1), stack
+
+
+def test_every_job_keeps_s3a_in_its_region_and_may_have_settings_of_spark(assembly):
+    for job, properties in job_templates(assembly):
+        assert properties["DefaultArguments"]["--conf"] == f"spark.hadoop.fs.s3a.endpoint.region={REGION}"
+        more = replace(job, spark_settings={"spark.a": "1", "spark.b": "2"})
+        assert default_arguments(more)["--conf"].endswith("=${AWS::Region} --conf spark.a=1 --conf spark.b=2")
+
+
 def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:
     jobs = {job.name: job for workflow in deployed(assembly).workflows.values() for job in workflow.jobs}
     for resource in assembly.resources("AWS::Glue::Job"):
@@ -73,7 +100,7 @@ def test_every_job_takes_the_arguments_that_it_is_deployed_with_and_lacks_none(a
 def test_the_other_arguments_are_those_that_glue_reads_itself(assembly):
     for job, properties in job_templates(assembly):
         others = set(properties["DefaultArguments"]) - set(job.arguments)
-        assert others <= {*GLUE_ARGUMENTS, *OPTIONAL_GLUE_ARGUMENTS}
+        assert others <= {*GLUE_ARGUMENTS, "--conf", *OPTIONAL_GLUE_ARGUMENTS}
 
 
 def test_a_jobs_files_are_uploaded_with_the_deployment_and_are_those_of_the_checkout(assembly):
@@ -202,16 +229,31 @@ def test_the_purchases_table_writes_into_the_stream_that_the_ingest_reads(assemb
     (ingest,) = (each for job, each in job_templates(assembly) if job.module == "purchases_ingest")
     source = ingest["DefaultArguments"]["--source_uri"]
     assert source == f"arn:aws:kinesis:us-east-1:123456789012:stream/{env.purchases_stream}"
-    (destination,) = assembly.resources("Custom::AWS")
-    called = json.loads(destination.properties["Create"])
-    assert (called["service"], called["action"]) == ("DynamoDB", "enableKinesisStreamingDestination")
-    assert called["parameters"]["TableName"] == f"{env.stage}-t_MS3_compras"
-    # Another table is another resource, so that the old one is told to stop.
-    again = json.loads(destination.properties["Update"])
-    assert again == called and called["physicalResourceId"]["id"] == f"{env.stage}-t_MS3_compras-{env.purchases_stream}"
-    # Else a table that is not there would leave a first deployment stuck in its rollback.
-    undone = json.loads(destination.properties["Delete"])
-    assert re.fullmatch(undone["ignoreErrorCodesMatching"], "ResourceNotFoundException")
+    (destination,) = assembly.resources(DESTINATION)
+    assert (
+        destination.properties.items()
+        >= {
+            "TableName": f"{env.stage}-t_MS3_compras",
+            "StreamArn": f"arn:aws:kinesis:us-east-1:123456789012:{stream.id}",
+            "Precision": "MICROSECOND",
+            "ExistingStream": False,
+        }.items()
+    )
+    handlers = [each.properties for each in assembly.resources("AWS::Lambda::Function")]
+    for handler in ("on_event", "is_complete"):
+        (code,) = [each["Code"]["S3Key"] for each in handlers if each["Handler"] == f"stream_destination.{handler}"]
+        assert {file.name for file in assembly.assets[code].iterdir()} == {"__init__.py", "stream_destination.py"}
+
+
+def test_a_table_whose_partitions_its_job_registers_survives_the_stack(assembly):
+    kept = set()
+    for table in assembly.resources("AWS::Glue::Table"):
+        template = assembly.templates[table.stack]["Resources"][table.id]
+        policies = (template.get("DeletionPolicy"), template.get("UpdateReplacePolicy"))
+        assert policies in ((None, None), ("RetainExceptOnCreate", "Retain"))
+        kept |= {table.properties["TableInput"]["Name"]} if policies[0] else set()
+    partitioned = {name for name, table in deployed(assembly).tables.items() if table.contract.partitions}
+    assert kept == partitioned == {"compras_json"}
 
 
 def test_an_export_goes_where_its_job_looks(assemblies):
@@ -223,6 +265,119 @@ def test_an_export_goes_where_its_job_looks(assemblies):
         assert looked_at == f"s3://{target['S3Bucket']}/{target['S3Prefix']}"
 
 
+def test_what_is_not_delivered_goes_to_a_queue_and_an_alarm_tells_of_it(assembly):
+    env = environment(assembly.environment)
+    (queue,) = assembly.resources("AWS::SQS::Queue")
+    name = queue.properties["QueueName"]
+    arn = f"arn:aws:sqs:us-east-1:123456789012:{name}"
+    for rule in assembly.resources("AWS::Events::Rule"):
+        for target in rule.properties["Targets"]:
+            if ":sns:" in target["Arn"]:
+                assert target["DeadLetterConfig"]["Arn"] == arn
+    for schedule in assembly.resources("AWS::Scheduler::Schedule"):
+        assert schedule.properties["Target"]["DeadLetterConfig"]["Arn"] == arn
+        (role,) = (
+            each
+            for each in assembly.resources("AWS::IAM::Role")
+            if each.stack == schedule.stack and each.id in schedule.properties["Target"]["RoleArn"]
+        )
+        statements = role.properties["Policies"][0]["PolicyDocument"]["Statement"]
+        assert ("sqs:SendMessage", arn) in [(each["Action"], each["Resource"]) for each in statements]
+    subscriptions = list(assembly.resources("AWS::SNS::Subscription"))
+    assert len(subscriptions) == ("alarm_email" in OPTIONS[env.name])
+    (policy,) = assembly.resources("AWS::SQS::QueuePolicy")
+    senders = {
+        each["Principal"].get("Service")
+        for each in policy.properties["PolicyDocument"]["Statement"]
+        if each["Effect"] == "Allow"
+    }
+    assert senders == {"events.amazonaws.com", *("sns.amazonaws.com" for each in subscriptions)}
+    assert all("deadLetterTargetArn" in each.properties["RedrivePolicy"] for each in subscriptions)
+    (alarm,) = (each for each in assembly.resources("AWS::CloudWatch::Alarm") if each.properties["AlarmName"] == name)
+    assert (alarm.properties["Namespace"], alarm.properties["Threshold"]) == ("AWS/SQS", 0)
+
+
+def test_other_applications_read_the_names_from_parameters(assembly):
+    env = environment(assembly.environment)
+    parameters = {
+        each.properties["Name"]: each.properties["Value"] for each in assembly.resources("AWS::SSM::Parameter")
+    }
+    workflows = {f"workflows/{name}": workflow.name for name, workflow in deployed(assembly).workflows.items()}
+    storage = ("bucket", "purchases-bucket", "database", "purchases-database", "work-group")
+    names = {key: getattr(env, key.replace("-", "_")) for key in storage}
+    names |= {"alarms": env.resource("alarms"), **workflows}
+    assert parameters == {f"/catlake/{env.name}/{key}": value for key, value in names.items()}
+
+
+def test_the_budget_counts_all_that_is_deployed_and_the_topic_hears_of_it(assembly):
+    env = environment(assembly.environment)
+    (created,) = assembly.resources("AWS::Budgets::Budget")
+    budget = created.properties["Budget"]
+    assert budget["BudgetLimit"] == {"Amount": env.monthly_budget, "Unit": env.bill_currency}
+    counted = set(budget["CostFilters"]["TagKeyValue"])
+    tagged = [each.properties["Tags"] for each in assembly.resources() if "Tags" in each.properties]
+    found = [tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags} for tags in tagged]
+    assert {f"user:Project${tags['Project']}" for tags in found} == counted
+    for notification in created.properties["NotificationsWithSubscribers"]:
+        assert notification["Subscribers"] == [{"SubscriptionType": "SNS", "Address": env.resource("alarms")}]
+    (policy,) = assembly.resources("AWS::SNS::TopicPolicy")
+    (key,) = (each for each in assembly.resources("AWS::KMS::Key") if "monitoring" in each.stack)
+    for document in (policy.properties["PolicyDocument"], key.properties["KeyPolicy"]):
+        services = [each["Principal"]["Service"] for each in document["Statement"] if "Service" in each["Principal"]]
+        assert any("budgets.amazonaws.com" in each for each in services)
+
+
+def test_the_next_glue_changes_the_version_and_the_wheels_of_jobs_and_nothing_else(assembly, on_next_glue):
+    added = on_next_glue.templates.keys() - assembly.templates.keys()
+    assert added == {f"catlake-{assembly.environment}-pipeline-stack"}
+    names = {
+        hashlib.sha256(archive(packages, environment("prod").glue_version).read_bytes()).hexdigest(): hashlib.sha256(
+            archive(packages, NEXT_GLUE).read_bytes()
+        ).hexdigest()
+        for packages in PACKAGES.values()
+    }
+    for stack, template in assembly.templates.items():
+        text = json.dumps(template).replace('"GlueVersion": "5.1"', f'"GlueVersion": "{NEXT_GLUE}"')
+        for name, next_name in names.items():
+            text = text.replace(name, next_name)
+        assert json.loads(text) == on_next_glue.templates[stack]
+    for job, properties in job_templates(on_next_glue):
+        assert properties["GlueVersion"] == NEXT_GLUE
+        if packages := PACKAGES.get(job.module):
+            modules = properties["DefaultArguments"]["--additional-python-modules"].rpartition("/")[2]
+            assert on_next_glue.assets[modules].read_bytes() == archive(packages, NEXT_GLUE).read_bytes()
+
+
+def test_github_may_take_on_the_roles_of_cdk_bootstrap_for_the_repository_alone(on_next_glue):
+    env = environment(on_next_glue.environment)
+    roles = {
+        each.properties["RoleName"]: each.properties
+        for each in on_next_glue.resources("AWS::IAM::Role")
+        if each.stack.endswith("pipeline-stack")
+    }
+    for name, subject, takes_on in (
+        ("github-diff", "pull_request", ["lookup"]),
+        ("github-deploy", f"environment:{env.name}", ["deploy", "file-publishing", "lookup"]),
+    ):
+        role = roles.pop(env.resource(name))
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        issuer = "token.actions.githubusercontent.com"
+        assert trust["Principal"] == {"Federated": f"arn:aws:iam::123456789012:oidc-provider/{issuer}"}
+        assert trust["Condition"] == {
+            "StringEquals": {
+                f"{issuer}:aud": "sts.amazonaws.com",
+                f"{issuer}:sub": f"repo:{MORE_OPTIONS['github_repository']}:{subject}",
+            }
+        }
+        (statement,) = role["Policies"][0]["PolicyDocument"]["Statement"]
+        assert statement["Action"] == "sts:AssumeRole"
+        wanted = [
+            f"arn:aws:iam::123456789012:role/cdk-hnb659fds-{each}-role-123456789012-us-east-1" for each in takes_on
+        ]
+        assert statement["Resource"] in (wanted, *wanted)
+    assert not roles
+
+
 def test_no_account_and_no_address_of_a_region_is_in_a_template(assembly):
     for stack, template in assembly.templates.items():
         text = json.dumps(template).replace("cdk-hnb659fds", "")
@@ -231,13 +386,15 @@ def test_no_account_and_no_address_of_a_region_is_in_a_template(assembly):
 
 
 @pytest.mark.slow
-def test_a_deployment_creates_nothing_that_exists_already(tmp_path):
+def test_a_deployment_creates_nothing_that_exists_already_and_crawls_by_option(tmp_path):
     options = {
         "environment": "test",
         "existing_bucket": "cat-legacy-reports",
         # The name that we would give it.
         "existing_purchases_bucket": "dev-compras-backup-s3-bucket",
         "existing": "cat_test_analytics_db, wg-cat-test-analytics,data",
+        "existing_stream": "shop-changes",
+        "crawler": "true",
     }
     done = synthesize(options, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -248,6 +405,14 @@ def test_a_deployment_creates_nothing_that_exists_already(tmp_path):
     assert not list(beside.resources("AWS::Athena::WorkGroup"))
     tables = {each.properties["TableInput"]["Name"] for each in beside.resources("AWS::Glue::Table")}
     assert tables == {*deployment(OPTIONS["test"]).tables, CURRENT_PURCHASES} - {"data"}
+    assert not list(beside.resources("AWS::Kinesis::Stream"))
+    (destination,) = beside.resources(DESTINATION)
+    assert destination.properties["StreamArn"] == f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/shop-changes"
+    assert destination.properties["ExistingStream"] is True
+    (crawler,) = beside.resources("AWS::Glue::Crawler")
+    (crawl,) = [each for each in beside.resources(TRIGGER) if "crawl" in each.properties["Name"]]
+    assert crawl.properties["Actions"] == [{"CrawlerName": crawler.properties["Name"]}]
+    assert {request.operation: faults(request) for request in requests(beside)}["CreateCrawler"] == ""
     text = json.dumps(beside.templates)
     assert "cat-test-normalize-reports" not in text
     for job, properties in job_templates(beside):
@@ -256,20 +421,26 @@ def test_a_deployment_creates_nothing_that_exists_already(tmp_path):
 
 
 @pytest.mark.slow
-def test_events_can_start_a_workflow_and_several_jobs_can_precede_one(tmp_path, monkeypatch):
+def test_events_can_start_a_workflow_several_jobs_can_precede_one_and_a_job_can_wait_and_scale(tmp_path, monkeypatch):
     build = WORKFLOWS["tokens"]
 
     def changed(env):
         workflow = build(env)
         start, view = workflow.triggers
         triggers = (replace(start, event=EventBatching(batch_size=5)), replace(view, after=(*view.after, "other")))
-        other = replace(workflow.jobs[0], name="other")
+        other = replace(workflow.jobs[0], name="other", auto_scaling=True, job_run_queuing=True)
         first = replace(triggers[0], starts=(*start.starts, "other"))
         return replace(workflow, jobs=(*workflow.jobs, other), triggers=(first, triggers[1]))
 
     monkeypatch.setitem(WORKFLOWS, "tokens", changed)
     app({**cdk_context(), "environment": "test"}, str(tmp_path)).synth()
-    triggers = {each.properties["Name"]: each.properties for each in Assembly("test", tmp_path).resources(TRIGGER)}
+    assembly = Assembly("test", tmp_path)
+    jobs = {each.properties["Name"]: each.properties for each in assembly.resources("AWS::Glue::Job")}
+    assert jobs["other"]["JobRunQueuingEnabled"] is True
+    assert jobs["other"]["DefaultArguments"]["--enable-auto-scaling"] == "true"
+    assert "JobRunQueuingEnabled" not in jobs["cat-test-tokens-consolidated"]
+    assert "--enable-auto-scaling" not in jobs["cat-test-tokens-consolidated"]["DefaultArguments"]
+    triggers = {each.properties["Name"]: each.properties for each in assembly.resources(TRIGGER)}
     start, view = triggers["cat-test-tokens-start"], triggers["cat-test-tokens-create-view"]
     assert start["Type"] == "EVENT" and "StartOnCreation" not in start
     assert start["EventBatchingCondition"] == {"BatchSize": 5, "BatchWindow": 900}

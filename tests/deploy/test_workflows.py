@@ -5,7 +5,7 @@ from dataclasses import replace
 import botocore.session
 import pytest
 
-from catlake.runtime.environment import RULES, environment, environment_names
+from catlake.runtime.environment import RULES, environment, environment_names, environment_with
 from deploy.cron import check_cron, earlier
 from deploy.deployment import Deployment
 from deploy.model import Access, Crawler, EventBatching, Job, Trigger, Workflow, WorkflowError
@@ -171,19 +171,21 @@ def test_the_values_that_an_environment_may_have_are_among_those_that_glue_knows
 
 
 @every_environment
-def test_conversations_normalizes_then_curates_then_crawls(env):
+def test_conversations_normalizes_then_curates_and_crawls_by_option_alone(env):
     flow = conversations(env)
     normalize, curate, crawler = (env.resource(name) for name in ("etl1-normalize", "etl2-parquet", "curated-crawler"))
-    assert graph(flow) == [
+    ways = [
         ("SCHEDULED" if env.schedule else "ON_DEMAND", (), (normalize,)),
         ("CONDITIONAL", (normalize,), (curate,)),
-        ("CONDITIONAL", (curate,), (crawler,)),
     ]
+    assert (graph(flow), flow.crawlers) == (ways, ())
     assert [member.script for member in flow.jobs] == [
         "jobs/conversations_normalize.py",
         "jobs/conversations_curate.py",
     ]
-    (crawled,) = flow.crawlers
+    crawling = conversations(environment_with(env.name, {"crawler": True}))
+    assert graph(crawling) == [*ways, ("CONDITIONAL", (curate,), (crawler,))]
+    (crawled,) = crawling.crawlers
     assert (crawled.database, crawled.table, crawled.path) == (
         env.database,
         "data",

@@ -1,6 +1,7 @@
 """The frame of a job: log, balance, summary, publishing, and the end of the process."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catlake.conversations.cl100k_tokens import EncodingError
-from catlake.job import run_job
+from catlake.job import S3A_REGION, run_job
 from catlake.lake import Lake
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.arguments import Argument, count
@@ -330,6 +331,33 @@ def test_a_wrong_argument_ends_the_run_before_it_starts_and_writes_nothing(job: 
 def test_glues_own_run_id_names_the_run(job: Runner, tmp_path: Path) -> None:
     assert job(write_one, "--JOB_RUN_ID", "jr_0/1").last["run"] == "jr_0_1"
     assert (tmp_path / "runs/a-job/jr_0_1.json").exists()
+    assert job(write_one, "--JOB_RUN_ID=jr_1", "--JOB_RUN_ID=jr_2").last["run"] == "jr_2"
+    # Without a value: an id of our own.
+    assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{6}", job(write_one, "--JOB_RUN_ID", "--enable-metrics").last["run"])
+
+
+def test_s3a_has_the_region_of_the_environment_unless_spark_has_one(
+    job: Runner, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def region_of_s3a(**variables: str) -> Any:
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert job(write_one).code == 0
+        return hadoop.get(S3A_REGION)
+
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    before = hadoop.get(S3A_REGION)
+    try:
+        hadoop.unset(S3A_REGION)
+        assert region_of_s3a() is None
+        assert region_of_s3a(AWS_REGION="eu-south-2", AWS_DEFAULT_REGION="us-west-1") == "eu-south-2"
+        assert region_of_s3a(AWS_REGION="us-west-1") == "eu-south-2"
+        hadoop.unset(S3A_REGION)
+        assert region_of_s3a(AWS_DEFAULT_REGION="sa-east-1") == "sa-east-1"
+    finally:
+        hadoop.set(S3A_REGION, before) if before else hadoop.unset(S3A_REGION)
 
 
 def test_times_are_utc_whatever_the_session_was_set_to(job: Runner, spark: SparkSession) -> None:

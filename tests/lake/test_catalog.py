@@ -113,6 +113,30 @@ def test_memory_is_bounded_and_what_is_forgotten_is_registered_again(glue: Any) 
     assert made == ["BatchCreatePartition"]
 
 
+def test_partitions_get_the_columns_that_their_table_got_later(glue: Any) -> None:
+    partitions(glue).register(days(150))
+    assert partitions(glue).follow_table() == 0
+    moved = {**registered(glue)[days(1)[0]], "Location": "s3://elsewhere/day/"}
+    glue.update_partition(
+        DatabaseName=DATABASE,
+        TableName=TABLE,
+        PartitionValueList=list(days(1)[0]),
+        PartitionInput={"Values": list(days(1)[0]), "StorageDescriptor": moved, "Parameters": {"by": "hand"}},
+    )
+    changed = table_input(DOCUMENTS, LAKE)
+    changed["StorageDescriptor"]["Columns"] = [*DOCUMENTS.catalog_columns, {"Name": "canal", "Type": "string"}]
+    glue.update_table(DatabaseName=DATABASE, TableInput=changed)
+    partitions(glue).register([DAY])
+    made = calls(glue)
+    assert partitions(glue).follow_table() == 150
+    assert made == ["GetTable", *["GetPartitions"] * made.count("GetPartitions"), *["BatchUpdatePartition"] * 2]
+    found = registered(glue)
+    assert {tuple(column["Name"] for column in each["Columns"])[-1] for each in found.values()} == {"canal"}
+    assert (len(found), found[days(1)[0]]["Location"]) == (151, "s3://elsewhere/day/")
+    assert found[days(2)[1]]["Location"] == f"{LAKE}/compras/t1/2024/01/02/"
+    assert partitions(glue).follow_table() == 0
+
+
 def test_hadoops_name_of_a_bucket_becomes_the_catalogs(glue: Any) -> None:
     GluePartitions(glue, DATABASE, DOCUMENTS, "s3a://dev-compras-backup-s3-bucket").register([DAY])
     assert registered(glue)[DAY]["Location"].startswith(f"{LAKE}/")

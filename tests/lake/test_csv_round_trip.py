@@ -1,4 +1,4 @@
-"""Any text comes back whole from the CSV: from Python's csv, pandas, DuckDB and Spark."""
+"""Any text comes back whole from the CSV: from Python's csv, pandas, DuckDB, Spark and catlake's own reader."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -15,6 +15,8 @@ from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
 from catlake.lake.csv import READ_OPTIONS
+from catlake.lake.csv_parts import CsvParts, parse_rows, read_part
+from catlake.runtime.files import LocalFiles
 from tests.contracts.songs import SONGS_CSV, song_rows
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +95,24 @@ def by_spark(spark: SparkSession, path: Path) -> list[list[str]]:
     return [[value or "" for value in row] for row in rows.select(*COLUMNS).collect()]
 
 
-READERS: dict[str, Reader] = {"python": by_python, "pandas": by_pandas, "duckdb": by_duckdb, "spark": by_spark}
+def by_catlake(spark: SparkSession, path: Path) -> list[list[str]]:
+    """The reader of the jobs, with parts that begin anywhere."""
+    content = path.read_bytes()
+    parts = CsvParts(part_bytes=100)
+    for start in range(0, len(content), 50):
+        parts.add(content[start : start + 50])
+    contents = [read_part(LocalFiles(), str(path), part, "again") for part in parts.all()]
+    rows = [row for each in contents for row in parse_rows(each, SONGS_CSV.struct.names)[0].to_pylist()]
+    return [[row[name] or "" for name in COLUMNS] for row in rows]
+
+
+READERS: dict[str, Reader] = {
+    "python": by_python,
+    "pandas": by_pandas,
+    "duckdb": by_duckdb,
+    "spark": by_spark,
+    "catlake": by_catlake,
+}
 
 
 def published(spark: SparkSession, folder: Path, texts: Sequence[str]) -> tuple[Path, list[list[str]]]:

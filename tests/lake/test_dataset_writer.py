@@ -14,7 +14,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import Contract
-from catlake.lake.dataset_writer import DatasetFile, DigestingStream, ParquetFile, UniqueValues, write_dataset
+from catlake.lake.dataset_writer import (
+    AscendingRows,
+    DigestingStream,
+    ParquetFile,
+    UniqueValues,
+    WrittenDataset,
+    write_dataset,
+)
 from catlake.runtime.errors import ContractError
 from catlake.runtime.files import LocalFiles
 from tests.contracts.songs import CSV_ROW, SONGS, SONGS_CSV, song_rows
@@ -23,8 +30,8 @@ from tests.contracts.test_contract import DATASETS, Broken
 BOTH = pytest.mark.parametrize("contract", [SONGS_CSV, SONGS], ids=["csv", "parquet"])
 
 
-def written(spark: SparkSession, rows: DataFrame, contract: Contract, folder: Path) -> DatasetFile:
-    return write_dataset(spark, rows, contract, LocalFiles(), str(folder))
+def written(spark: SparkSession, rows: DataFrame, contract: Contract, folder: Path, **options: Any) -> WrittenDataset:
+    return write_dataset(spark, rows, contract, LocalFiles(), str(folder), **options)
 
 
 @DATASETS
@@ -55,18 +62,56 @@ def test_rows_size_digest_and_totals_are_those_of_the_file(
     for partitions in (1, 3):
         spread = rows.repartition(partitions).mapInArrow(counted, rows.schema)
         found.append(written(spark, spread, contract, tmp_path / str(partitions)))
-    content = Path(found[0].uri).read_bytes()
-    assert Path(found[1].uri).read_bytes() == content
-    for file in found:
+    contents = []
+    for dataset in found:
+        (file,) = dataset.files
+        contents.append(content := Path(file.uri).read_bytes())
         assert (file.rows, file.size, file.md5) == (700, len(content), hashlib.md5(content).hexdigest())
-        assert file.totals["plays"] == 700 * 701 // 2
+        assert dataset.totals["plays"] == 700 * 701 // 2
+    assert contents[0] == contents[1]
     # Nothing is left beside the file, and the rows are computed once a file.
     assert len(list(tmp_path.rglob("*.*"))) == 2
     assert read.value == 1400
     if contract is SONGS:
-        assert pq.read_table(found[0].uri)["song_id"].to_pylist() == [change["song_id"] for change in changes]
+        assert pq.read_table(found[0].files[0].uri)["song_id"].to_pylist() == [change["song_id"] for change in changes]
     else:
         assert content.decode().splitlines()[1].startswith("ñ 0000,")
+
+
+@BOTH
+def test_a_large_dataset_is_several_files_where_files_have_a_largest_size(
+    spark: SparkSession, tmp_path: Path, contract: Contract
+) -> None:
+    ids = [f"{number:04}" for number in range(1_000)]
+    rows = song_rows(spark, contract, *({"song_id": song_id} for song_id in ids))
+    found = written(spark, rows, contract, tmp_path, file_bytes=5_000)
+    assert len(found.files) > 1 and sum(file.rows for file in found.files) == 1_000
+    assert [Path(file.uri).stat().st_size for file in found.files] == [file.size for file in found.files]
+    assert min(file.size for file in found.files[:-1]) >= 5_000
+    assert found.totals["plays"] == 1_000 * int(CSV_ROW["plays"])
+    if contract is SONGS:
+        read = [pq.read_table(file.uri)["song_id"].to_pylist() for file in found.files]
+    else:
+        texts = [Path(file.uri).read_text().splitlines() for file in found.files]
+        # Each file has its header.
+        assert {lines[0] for lines in texts} == {",".join(contract.struct.names)}
+        read = [[line.partition(",")[0] for line in lines[1:]] for lines in texts]
+    assert [song_id for part in read for song_id in part] == ids
+
+
+def test_rows_that_are_not_in_their_order_break_the_contract(spark: SparkSession, tmp_path: Path) -> None:
+    rows = song_rows(spark, SONGS_CSV, {"song_id": "b"}, {"song_id": "a"}, {"song_id": "c"}).coalesce(1)
+    with pytest.raises(ContractError, match=r"\(order: 1 rows\)"):
+        written(spark, rows, SONGS_CSV, tmp_path, in_order=True)
+    ordered = rows.sortWithinPartitions("song_id")
+    assert written(spark, ordered, SONGS_CSV, tmp_path, in_order=True).files[0].rows == 3
+
+
+def test_misplaced_rows_are_counted_across_batches() -> None:
+    rows = AscendingRows(("a", "b"))
+    batches = [[("a", "1"), ("a", "2"), ("b", "1")], [("a", "9"), ("z", "0")], [("ñ", "0"), ("z", "0")]]
+    found = [rows.misplaced(pa.RecordBatch.from_pylist([{"a": a, "b": b} for a, b in batch])) for batch in batches]
+    assert found == [0, 1, 1]
 
 
 def test_an_integer_that_does_not_fit_is_no_other_number(spark: SparkSession, tmp_path: Path) -> None:
@@ -104,6 +149,6 @@ def test_a_row_group_holds_so_many_bytes_however_many_rows_there_are() -> None:
 def test_a_row_of_many_megabytes_is_written(spark: SparkSession, tmp_path: Path, contract: Contract) -> None:
     large = '["' + "ñ" * (20 << 20) + '"]'
     rows = song_rows(spark, contract, {"song_id": "1", "notes": large}, {"song_id": "2"})
-    found = written(spark, rows, contract, tmp_path)
-    assert found.rows == 2
-    assert found.size > (40 << 20 if contract is SONGS_CSV else 1 << 20)
+    (file,) = written(spark, rows, contract, tmp_path).files
+    assert file.rows == 2
+    assert file.size > (40 << 20 if contract is SONGS_CSV else 1 << 20)

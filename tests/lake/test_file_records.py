@@ -78,9 +78,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_good(tmp_path: Path) -> Non
     published(tmp_path, b"a\n1\n")
 
     class ReplacedOnOpening(LocalFiles):
-        def open(self, uri: str) -> BinaryIO:
+        def open(self, uri: str, start: int = 0) -> BinaryIO:
             published(tmp_path, b"a\n2\n")
-            return super().open(uri)
+            return super().open(uri, start)
 
     found = Records(ReplacedOnOpening(), str(tmp_path)).verified(str(tmp_path / "d/data.csv"), REMEDY)
     assert found is not None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from datetime import date, timedelta
@@ -15,6 +16,7 @@ from pyspark.sql import functions as F
 
 from catlake.contracts.contract import Contract
 from catlake.lake import Lake, Record
+from catlake.lake.file_records import RECORDS
 from catlake.lake.lake import ABANDONED_AFTER
 from catlake.runtime.errors import ContractError, StoreError
 from tests.contracts.songs import CSV_FILE, SONGS, SONGS_CSV, song_rows
@@ -36,15 +38,16 @@ def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, t
     lake = lake_at(spark, tmp_path)
     with lake.staging():
         staged = lake.draft(song_rows(spark, SONGS_CSV, {"song_id": "b"}, {"song_id": "a"}), SONGS_CSV, DAY)
-        assert staged.uri.startswith(f"{tmp_path}/_staging/job/run-1/songs/part-")
+        (file,) = staged.files
+        assert file.uri.startswith(f"{tmp_path}/_staging/job/run-1/songs/part-")
         assert (staged.target, staged.rows) == (str(tmp_path / LIVE), 2)
-        assert staged.size == Path(staged.uri).stat().st_size
+        assert staged.size == Path(file.uri).stat().st_size
         assert not (tmp_path / LIVE).exists()
         lake.publish(staged)
     # Nothing but the file and its record: no marker, no checksum of Spark's, no staging.
-    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{staged.md5}.run-1.json", LIVE]
+    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{file.md5}.run-1.json", LIVE]
     record = lake.verified(str(tmp_path / LIVE), "")
-    assert record == Record(rows=2, bytes=staged.size, md5=staged.md5, job="job", run="run-1")
+    assert record == Record(rows=2, bytes=staged.size, md5=file.md5, job="job", run="run-1")
     assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["song_id", "a", "b"]
 
 
@@ -68,9 +71,12 @@ def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contrac
     lake = lake_at(spark, tmp_path / "my [lake] {1,2}*?")
     rows = spark.createDataFrame([], contract.struct)
     with lake.staging():
-        staged = lake.draft(rows, contract, DAY)
-        lake.publish(staged)
-    assert lake.read(staged.target, contract).count() == 0
+        lake.publish(lake.draft(rows, contract, DAY))
+    live = lake.newest(contract, DAY)
+    assert live is not None
+    # Without a record, the rows are counted.
+    shutil.rmtree(Path(lake.uri) / RECORDS)
+    assert lake.rows_of(live, contract) == 0
 
 
 def test_no_rows_give_a_file_with_a_header(spark: SparkSession, tmp_path: Path) -> None:
@@ -177,7 +183,40 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
         contents.append(lake.files.read(lake.path(LIVE)))
         assert lake.verified(lake.path(LIVE), "") is not None
     assert contents[0] == contents[1]
-    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.md5}.run-1.json", f"lake/{LIVE}"]
+    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.files[0].md5}.run-1.json", f"lake/{LIVE}"]
+
+
+def test_several_files_of_a_dataset_are_published_verified_and_replaced_together(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    def publish(run: str, count: int) -> Lake:
+        lake = Lake(spark, str(tmp_path), "job", run, file_bytes=20_000)
+        with lake.staging():
+            rows = song_rows(spark, SONGS_CSV, *({"song_id": f"{number:04}"} for number in range(count)))
+            lake.publish(lake.draft(rows, SONGS_CSV, DAY))
+        return lake
+
+    live = str(tmp_path / LIVE)
+    lake = publish("run-1", 1_500)
+    record = lake.verified(live, "")
+    assert record is not None and record.rows == 1_500
+    parts = lake.parts(live, record)
+    stem = live.removesuffix(".csv")
+    assert parts == [live, *(f"{stem}.{number}.csv" for number in range(2, len(parts) + 1))] and len(parts) > 2
+    assert lake.parts(live, None) == parts
+    songs = [line for part in parts for line in Path(part).read_text().splitlines()[1:]]
+    assert len(set(songs)) == len(songs) == 1_500
+    newest = lake.newest(SONGS_CSV, DAY)
+    assert newest is not None and newest.uri == live
+
+    # A reader notices a file that is of another run.
+    old = Path(parts[-1]).read_bytes()
+    Path(parts[-1]).write_bytes(old[:-1])
+    with pytest.raises(StoreError, match=f"{re.escape(parts[-1])}: it is not the file that was published with {live}"):
+        lake.verified(live, "run the job again")
+
+    # Fewer files: what is left of the old ones goes.
+    assert publish("run-2", 10).parts(live, None) == [live]
 
 
 def test_the_record_is_there_before_the_file(
@@ -199,7 +238,7 @@ def test_the_record_is_there_before_the_file(
         monkeypatch.setattr(again.files, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             again.publish(staged)
-    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.md5}.run-2.json").exists()
+    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.files[0].md5}.run-2.json").exists()
     # The old file still has its own.
     record = lake.verified(str(tmp_path / LIVE), "")
     assert record is not None and record.rows == 1

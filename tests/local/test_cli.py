@@ -32,7 +32,7 @@ DRIVER = """
 import signal
 import sys
 from pathlib import Path
-from catlake.runtime.environment import environment
+from catlake.runtime.environment import environment_with
 from deploy.workflows import WORKFLOWS
 from local.cli import run_workflow
 from local.job_processes import ProcessRunner
@@ -41,13 +41,14 @@ from local.job_processes import ProcessRunner
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-LOCAL, lake, script = environment("local"), Path(sys.argv[1]), sys.argv[2]
+lake, script, workflow, crawler = Path(sys.argv[1]), *sys.argv[2:]
+LOCAL = environment_with("local", {"crawler": crawler == "True"})
 
 def command(job):
     return [sys.executable, "-u", script, job.name, str(lake / job.arguments["--lake_uri"].removeprefix("s3://"))]
 
 runner = ProcessRunner(command, lake / "_logs" / "run", grace=2)
-sys.exit(run_workflow(WORKFLOWS[sys.argv[3]](LOCAL), LOCAL, lake, runner))
+sys.exit(run_workflow(WORKFLOWS[workflow](LOCAL), LOCAL, lake, runner))
 """
 
 SUMMARY = """
@@ -55,7 +56,8 @@ import json, pathlib, sys
 job, lake = sys.argv[1], pathlib.Path(sys.argv[2])
 runs = lake / "runs" / job
 runs.mkdir(parents=True)
-outputs = [{"dataset": "compras_json", "rows": 1, "bytes": 9, "uri": "compras"}] if "compras" in job else []
+dataset = {"local-compras-ingest": "compras_json", "cat-local-etl2-parquet": "curated_conversations"}.get(job)
+outputs = [{"dataset": dataset, "rows": 1, "bytes": 9, "uri": "compras"}] if dataset else []
 balance = {"read": 3, "written": {"users": 2}, "filtered": {"register": 1}, "quarantined": 0}
 (runs / "r1.json").write_text(json.dumps({"job": job, "run": "r1", "outputs": outputs, "balance": balance}))
 print(json.dumps({"event": "run_finished", "job": job, "run": "r1"}))
@@ -71,11 +73,11 @@ ENDLESS = 'print(\'{"event": "run_started", "run": "r1"}\'); import time; time.s
 
 def published_lake(root):
     """A lake whose second job has published a table that satisfies its contract."""
-    (crawler,) = conversations(LOCAL).crawlers
+    (curated,) = conversations(LOCAL).jobs[-1].access.writes
     types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
-    columns = contract(crawler.contract).columns
+    columns = contract(curated).columns
     schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
-    folder = root / "lake" / LOCAL.bucket / crawler.path
+    folder = root / "lake" / LOCAL.bucket / str(contract(curated).table_folder)
     folder.mkdir(parents=True)
     pq.write_table(schema.empty_table(), folder / "data.parquet")
     return root / "lake"
@@ -94,13 +96,13 @@ def lake_after_a_run(tmp_path_factory):
     return lake
 
 
-def start(lake, source, workflow="conversations", **options):
+def start(lake, source, workflow="conversations", crawler=False, **options):
     """The driver as a process, with every job running `source`."""
     script = lake / "job.py"
     script.write_text(textwrap.dedent(source), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(lake), str(script), workflow],
+        [sys.executable, "-c", DRIVER, str(lake), str(script), workflow, str(crawler)],
         env=environment,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options},
     )
@@ -118,7 +120,7 @@ def test_a_run_shows_progress_then_each_jobs_balance_and_the_table(lake):
     assert "cat-local-etl1-normalize RUNNING" in progress
     assert "cat-local-etl2-parquet | run_finished" in progress
     assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 2
-    assert re.search(r"cat-local-curated-crawler: SUCCEEDED .*\n    cat_local_analytics_db.data: 0 rows, in ", end)
+    assert re.search(r"cat-local-etl2-parquet: SUCCEEDED (.*\n)+?    cat_local_analytics_db.data: 0 rows, in ", end)
     assert (lake / CATALOG).is_file()
     assert (lake / "_logs" / "run" / "cat-local-etl1-normalize.log").is_file()
 
@@ -130,14 +132,16 @@ def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
         "    the export is unfinished",
         "cat-local-etl2-parquet: NOT STARTED",
         "    needs cat-local-etl1-normalize",
-        "cat-local-curated-crawler: NOT STARTED",
-        "    needs cat-local-etl2-parquet",
     ]
 
 
-def test_a_table_that_was_not_published_fails_its_crawl(lake):
+def test_a_crawler_registers_its_table_and_fails_where_that_was_not_published(lake):
+    code, out = finish(start(lake, SUMMARY, crawler=True))
+    assert code == 0, out
+    assert re.search(r"cat-local-curated-crawler: SUCCEEDED .*\n    cat_local_analytics_db.data: 0 rows, in ", out)
+    shutil.rmtree(lake / LOCAL.bucket / "runs")
     (lake / LOCAL.bucket / "reports/etl-process2/data.parquet/data.parquet").unlink()
-    code, out = finish(start(lake, SUMMARY))
+    code, out = finish(start(lake, SUMMARY, crawler=True))
     assert code == 1
     assert "cat-local-curated-crawler: no Parquet file in" in out
 

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,12 @@ def test_the_command_is_the_one_that_the_project_promises():
         *("/project/.venv/bin/spark-submit", "--py-files", "/project/dist/catlake.zip", "/project/jobs/a.py"),
         *("--JOB_NAME", "cat-local-a", "--lake_uri", "/lake"),
     ]
+
+
+def test_spark_has_a_jobs_settings_when_it_starts():
+    job = replace(JOB, spark_settings={"spark.a": "1", "spark.b": "x=y"})
+    command = spark_submit(Path("/project"), Path("/project/.venv/bin/python"), job, {})
+    assert command[1 : command.index("--py-files")] == ["--conf", "spark.a=1", "--conf", "spark.b=x=y"]
 
 
 def test_a_job_runs_under_our_python_and_not_under_a_spark_of_the_shell(monkeypatch):

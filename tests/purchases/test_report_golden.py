@@ -12,7 +12,7 @@ import simplejson
 from pyspark.sql import SparkSession
 
 from catlake.contracts.contract import contract
-from catlake.purchases.figures import Figures, as_json, figures
+from catlake.purchases.figures import Figures, as_json, best_sellers, figures, sums_of
 from catlake.purchases.page import page
 from catlake.purchases.product_sales import PRODUCTS
 from catlake.purchases.report import DAILY
@@ -142,7 +142,8 @@ def figures_of(spark: SparkSession, days: Sequence[Row], products: Sequence[Row]
         spark.createDataFrame([tuple(row[name] for name in struct.names) for row in rows], struct)
         for rows, struct in ((days, contract(DAILY).struct), (products, contract(PRODUCTS).struct))
     )
-    return figures(daily, sold, None, date(2025, 11, 20), "USD", Balance(0, {}))
+    best = best_sellers(sold, len(products))
+    return figures(sums_of(daily), best, None, date(2025, 11, 20), "USD", Balance(0, {}))
 
 
 def test_the_best_sellers_are_twenty_and_the_others_counted(spark: SparkSession) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +150,40 @@ def test_what_glue_adds_by_itself_is_let_through() -> None:
     # Repeated, and without a value.
     glue += ["--conf", "spark.a=1", "--conf", "spark.b=2", "--enable-observability-metrics", "--enable-auto-scaling"]
     assert parse_arguments(DECLARED, argv(*glue))["JOB_NAME"] == "x"
+
+
+def glue_flags() -> list[str]:
+    """Glue's own arguments, as its developer guide lists them."""
+    lines = (Path(__file__).parents[1] / "data/glue/job-arguments.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("--")]
+
+
+@pytest.mark.parametrize("given", glue_flags())
+def test_glues_own_arguments_never_stop_a_job(given: str) -> None:
+    for written in ([given], [given, ""], [given, "x"], [f"{given}=x"], [given, "x y"], [given, given, "x", given]):
+        before, after = ["script.py", *written, *argv()[1:]], argv(*written)
+        for whole in (before, after):
+            assert parse_arguments(DECLARED, whole)["lake_uri"] == "lake"
+
+
+@pytest.mark.parametrize("value", ["--upgrade", "--no-index --upgrade", "-r", "--lake"])
+def test_the_options_for_pip_may_begin_with_dashes(value: str) -> None:
+    assert parse_arguments(DECLARED, argv("--python-modules-installer-option", value))["JOB_NAME"] == "x"
+
+
+def test_several_settings_of_spark_are_let_through_as_glue_wants_them_written() -> None:
+    settings = ["--conf", "spark.a=1 --conf spark.b=2", "--conf", "spark.c=3", "--conf=spark.d=4"]
+    assert parse_arguments(DECLARED, argv(*settings))["JOB_NAME"] == "x"
+
+
+def test_of_a_name_that_glue_gives_again_the_last_counts() -> None:
+    assert parse_arguments(DECLARED, argv("--JOB_NAME", "y"))["JOB_NAME"] == "y"
+    assert parse_arguments(DECLARED, argv("--JOB_NAME"))["JOB_NAME"] == "x"
+    assert error_of(argv("--JOB_NAME", without="--JOB_NAME")) == "--JOB_NAME has no value; write --JOB_NAME <value>"
+
+
+def test_a_misspelt_argument_after_one_of_glue_is_still_seen() -> None:
+    assert error_of(argv("--enable-metrics", "--first_dat", "2025-01-01")).startswith("--first_dat is no argument")
 
 
 @pytest.mark.parametrize("text", ["2025-11-20\n", " 2025-11-20", "2025-1-2", "２０２５-11-20", "0000-01-01"])

@@ -150,6 +150,8 @@ def test_a_file_is_read_whole_or_as_a_stream(place: Place) -> None:
         assert b"".join(iter(lambda: stream.read(100_000), b"")) == content
     finally:
         stream.close()
+    with place.files.open(place.uri("x.bin"), 1_000_001) as stream:
+        assert stream.read() == content[1_000_001:]
 
 
 def test_a_missing_file_is_told_as_such(place: Place) -> None:

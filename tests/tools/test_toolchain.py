@@ -155,7 +155,7 @@ def test_settings_name_what_was_found(tmp_path: Path) -> None:
 
 def test_every_placeholder_of_the_settings_has_a_value() -> None:
     names = {file.name for file in (toolchain.ROOT / "local" / "spark").iterdir()}
-    assert names == {"spark-defaults.conf", "spark-env.sh", "log4j2.properties"}
+    assert names == {"spark-defaults.conf", "spark-env.sh", "log4j2.properties", "out-of-memory.sh"}
     for name in names:
         written = SPARK / "conf" / name
         assert "@" not in written.read_text(), name
@@ -170,6 +170,29 @@ def test_spark_submit_needs_nothing_of_the_shell(tmp_path: Path) -> None:
     ran = subprocess.run(submit, env=BARE, cwd=tmp_path, capture_output=True, text=True)
     assert ran.stdout == f"17 {sys.executable} UTC 3\n", ran.stderr
     assert ran.stderr == "", "Spark is not quiet"
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_job_whose_java_has_used_up_its_memory_ends_with_one_line(tmp_path: Path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(
+        "from pyspark.sql import SparkSession\n"
+        "jvm = SparkSession.builder.getOrCreate()._jvm\n"
+        "jvm.java.nio.file.Files.readAllBytes(jvm.java.io.File('large').toPath())\n"
+    )
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(1 << 30)
+    ran = subprocess.run(
+        [str(BIN / "spark-submit"), str(script)],
+        env=BARE | {"SPARK_DRIVER_MEMORY": "512m"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode != 0
+    assert ran.stderr.splitlines()[-1].startswith("spark: Java has used up its memory (SPARK_DRIVER_MEMORY=512m)")
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
-"""The packages that jobs bring to Glue: pinned, whole, for its platform, and all that their code imports."""
+"""The packages that jobs bring to each Glue: pinned, whole, for its platform, and all that their code imports."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from catlake.runtime.environment import environment
+from catlake.runtime.environment import RULES, environment
 from deploy.workflows import WORKFLOWS
 from tools import wheels
 
@@ -21,55 +22,68 @@ PROD = environment("prod")
 ROOT = Path(__file__).parents[2]
 SETS = sorted(set(wheels.PACKAGES.values()))
 GLIBC = 34
-"""Amazon Linux 2023, on which Glue 5 runs, has glibc 2.34."""
+"""Amazon Linux 2023, on which Glue 5 and 6 run, has glibc 2.34."""
+
+of_every_glue = pytest.mark.parametrize("glue", wheels.RUNTIMES)
+of_every_set = pytest.mark.parametrize("packages", SETS, ids="+".join)
 
 IMPORTED_AS = {"bpe-openai": "bpe_openai"}
 ONLY_WHEN_ASKED = {"amazon"}
 """Of Ion exports alone: docs/reading-exports.md says what such a job needs besides."""
 
 
-def pins() -> dict[str, str]:
-    lines = [line for name in wheels.CONSTRAINTS for line in (ROOT / name).read_text("utf-8").splitlines()]
-    return {name.lower(): version for name, _, version in (line.partition("==") for line in lines if "==" in line)}
+def pins(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    return {
+        canonicalize_name(name): version for name, is_pin, version in (line.partition("==") for line in lines) if is_pin
+    }
 
 
-def on_glue() -> set[str]:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    return {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+def members(packages: tuple[str, ...], glue: str) -> list[str]:
+    return zipfile.ZipFile(wheels.archive(packages, glue)).namelist()
 
 
-def members(packages: tuple[str, ...]) -> list[str]:
-    return zipfile.ZipFile(wheels.archive(packages)).namelist()
+def glue_tags(glue: str) -> set:
+    major, minor = map(int, wheels.RUNTIMES[glue].python.split("."))
+    platforms = [f"manylinux_2_{number}_x86_64" for number in range(GLIBC, 16, -1)] + ["manylinux2014_x86_64"]
+    python = (major, minor)
+    return {*cpython_tags(python, platforms=platforms), *compatible_tags(python, f"cp{major}{minor}", platforms)}
 
 
-def glue_tags() -> set:
-    platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC, 16, -1)] + ["manylinux2014_x86_64"]
-    return {*cpython_tags((3, 11), platforms=platforms), *compatible_tags((3, 11), "cp311", platforms)}
+def test_there_are_wheels_for_each_glue_that_an_environment_may_choose():
+    assert {glue for glue in ("4.0", "5.1", "6.0", "7.0") if RULES["glue_version"].accepts(glue)} == set(
+        wheels.RUNTIMES
+    )
 
 
-@pytest.mark.parametrize("packages", SETS, ids="+".join)
-def test_a_zip_holds_the_pinned_wheels_of_its_packages_for_glues_platform_and_their_list(packages):
-    names = [name for name in members(packages) if name.endswith(".whl")]
+@of_every_glue
+@of_every_set
+def test_a_zip_holds_the_pinned_wheels_of_its_packages_for_glues_platform_and_their_list(packages, glue):
+    names = [name for name in members(packages, glue) if name.endswith(".whl")]
     found = {str(parse_wheel_filename(Path(name).name)[0]): parse_wheel_filename(Path(name).name) for name in names}
     assert set(found) == set(packages)
     for name, (_, version, _, tags) in found.items():
-        assert str(version) == pins()[name]
-        assert tags & glue_tags(), name
-    with zipfile.ZipFile(wheels.archive(packages)) as archive:
+        assert str(version) == pins("constraints-dev.txt")[name]
+        assert tags & glue_tags(glue), name
+    with zipfile.ZipFile(wheels.archive(packages, glue)) as archive:
         listed = [Requirement(line) for line in archive.read("wheels/requirements.txt").decode().splitlines()]
     assert {(each.name.replace("_", "-"), str(each.specifier)) for each in listed} == {
         (name, f"=={version}") for name, (_, version, _, _) in found.items()
     }
-    assert all(name.startswith("wheels/") for name in members(packages))
+    assert all(name.startswith("wheels/") for name in members(packages, glue))
 
 
-@pytest.mark.parametrize("packages", SETS, ids="+".join)
-def test_pip_installs_a_zip_without_an_index_as_glue_does(packages, tmp_path):
-    with zipfile.ZipFile(wheels.archive(packages)) as archive:
+@of_every_glue
+@of_every_set
+def test_pip_installs_a_zip_without_an_index_as_glue_does(packages, glue, tmp_path):
+    with zipfile.ZipFile(wheels.archive(packages, glue)) as archive:
         archive.extractall(tmp_path)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", "--dry-run"]
+    # As that Glue's Python would: this one may be another.
+    worker = ["--python-version", wheels.RUNTIMES[glue].python, "--only-binary=:all:", "--target", "there"]
+    platforms = [option for platform in wheels.PLATFORMS for option in ("--platform", platform)]
     done = subprocess.run(
-        [*pip, "--ignore-installed", "--no-deps", "--find-links", "wheels", "-r", "wheels/requirements.txt"],
+        [*pip, *worker, *platforms, "--no-deps", "--find-links", "wheels", "-r", "wheels/requirements.txt"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -77,12 +91,15 @@ def test_pip_installs_a_zip_without_an_index_as_glue_does(packages, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("packages", SETS, ids="+".join)
-def test_a_set_is_whole_what_its_packages_need_is_in_it_or_on_glue(packages):
-    for name in members(packages):
+@of_every_glue
+@of_every_set
+def test_a_set_is_whole_what_its_packages_need_is_in_it_or_on_glue(packages, glue):
+    carried = pins(wheels.RUNTIMES[glue].constraints[0])
+    marks = {"extra": "", "python_version": wheels.RUNTIMES[glue].python}
+    for name in members(packages, glue):
         if not name.endswith(".whl"):
             continue
-        with zipfile.ZipFile(wheels.archive(packages)) as archive, archive.open(name) as wheel:
+        with zipfile.ZipFile(wheels.archive(packages, glue)) as archive, archive.open(name) as wheel:
             inner = zipfile.ZipFile(wheel)
             (metadata,) = (each for each in inner.namelist() if each.endswith(".dist-info/METADATA"))
             lines = inner.read(metadata).decode().splitlines()
@@ -90,8 +107,8 @@ def test_a_set_is_whole_what_its_packages_need_is_in_it_or_on_glue(packages):
             Requirement(line.removeprefix("Requires-Dist: ")) for line in lines if line.startswith("Requires-Dist")
         ]
         for each in needed:
-            if each.marker is None or each.marker.evaluate({"extra": ""}):
-                assert canonicalize_name(each.name) in {*packages, *on_glue()}, f"{name} needs {each}"
+            if each.marker is None or each.marker.evaluate(marks):
+                assert canonicalize_name(each.name) in {*packages, *carried}, f"{name} needs {each}"
 
 
 def test_a_job_brings_every_package_that_its_code_imports_and_glue_lacks():
@@ -135,6 +152,8 @@ def test_the_same_wheels_give_the_same_zip(tmp_path):
         assert archive.read("wheels/requirements.txt").decode() == "a==1.0\nb_x==2.0\n"
 
 
-def test_packages_that_pip_does_not_find_are_one_clear_error(tmp_path, capfd):
-    with pytest.raises(wheels.WheelsError, match=r"pip did not bring no-such-package-of-catlake for Python 3\.11"):
-        wheels.download(["no-such-package-of-catlake"], tmp_path)
+@of_every_glue
+def test_packages_that_pip_does_not_find_are_one_clear_error(glue, tmp_path, capfd):
+    python = re.escape(wheels.RUNTIMES[glue].python)
+    with pytest.raises(wheels.WheelsError, match=rf"pip did not bring no-such-package-of-catlake for Python {python}"):
+        wheels.download(["no-such-package-of-catlake"], glue, tmp_path)

@@ -3,7 +3,7 @@
 from catlake.bedrock.conversation_items import ConversationCounter
 from catlake.bedrock.counted_conversations import large_messages, read_counted
 from catlake.bedrock.length4_tokens import count_v1
-from catlake.bedrock.statistics import statistics, write_statistics
+from catlake.bedrock.statistics import statistics, summed, write_statistics
 from catlake.bedrock.token_datasets import as_text, at_flat_price
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
@@ -29,7 +29,7 @@ def archive(run: Run, lake: Lake) -> None:
             "create_date", as_text("create_date")
         )
         draft = lake.draft(rows, contract(DATASET), run.run_date)
-        totals = statistics(lake.read(draft.uri, contract(DATASET)))
+        totals = statistics(summed(rows))
     run.report.settle(
         Balance(counted.read, {DATASET: draft.rows}, counted.outcomes.filtered, counted.outcomes.quarantined)
     )

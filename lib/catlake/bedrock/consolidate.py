@@ -7,7 +7,14 @@ from catlake.bedrock.conversation_items import ConversationCounter
 from catlake.bedrock.counted_conversations import CountedConversations, large_messages, read_counted
 from catlake.bedrock.historical_file import HistoricalFile, read_historical
 from catlake.bedrock.length4_tokens import count_v2
-from catlake.bedrock.statistics import day_before, highlights, statistics, write_statistics
+from catlake.bedrock.statistics import (
+    began_day_before,
+    highlights,
+    metrics,
+    statistics,
+    summed,
+    write_statistics,
+)
 from catlake.bedrock.token_datasets import PLACE, as_text, at_flat_price, by_conversation, by_model, with_historical
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
@@ -37,10 +44,14 @@ def consolidate(run: Run, lake: Lake) -> None:
     if counted.outcomes.quarantined or historical.quarantined:
         quarantine(run, lake, _rejected(counted, historical), PIPELINE)
     with run.step("transform"):
-        new = at_flat_price(counted.kept, run.environment, "new_table").persist()
+        new = at_flat_price(counted.kept, run.environment, "new_table")
         placed = with_historical(new, historical.rows).persist()
-        duplicates = placed.where(F.col(PLACE) > 1).count()
-        both = placed.where(F.col(PLACE) == 1).drop(PLACE)
+        stays = F.col(PLACE) == 1
+        # One query for all that is counted and added up.
+        sums = summed(placed, stays.alias("stays"), began_day_before(run.run_date).alias("day_before"))
+        duplicates = sum(row["records"] for row in sums if not row["stays"])
+        kept = [row for row in sums if row["stays"]]
+        both = placed.where(stays).drop(PLACE)
         daily = by_conversation(new, run.environment)
         datasets = {
             CONSOLIDATED_CSV: both.withColumn("create_date", as_text("create_date")),
@@ -51,7 +62,6 @@ def consolidate(run: Run, lake: Lake) -> None:
         }
     with run.step("write"):
         drafts = {name: lake.draft(rows, contract(name), run.run_date) for name, rows in datasets.items()}
-        totals = statistics(lake.read(drafts[CONSOLIDATED_CSV].uri, contract(CONSOLIDATED_CSV)))
     run.report.settle(
         Balance(
             counted.read + historical.read,
@@ -60,10 +70,11 @@ def consolidate(run: Run, lake: Lake) -> None:
             counted.outcomes.quarantined + historical.quarantined,
         )
     )
+    totals = statistics(kept)
     run.report.highlights += highlights(totals, both, run.environment.currency)
     if run.run_date == run.report.started.date():
         # A metric has the time of its run, so that of a back-fill would count for the wrong day.
-        run.report.metrics |= day_before(both, run.run_date)
+        run.report.metrics |= metrics([row for row in kept if row["day_before"]])
     publish(run, lake, *drafts.values())
     write_statistics(run, lake, contract(CONSOLIDATED_CSV), totals)
 

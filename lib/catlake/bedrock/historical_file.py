@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.csv_rows import REASON, read_checked, reason, rejected_rows, typed_rows
+from catlake.lake.csv_rows import REASON, read_csv, reason, rejected_rows, typed_rows
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 
@@ -49,12 +50,16 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         run.log("historical_missing", uri=uri)
         return HistoricalFile(run.spark.createDataFrame([], contract("tokens_table_consolidated").struct))
     run.report.read_from("historical_csv", uri)
-    checked = read_checked(run, lake, uri, dataset, _checked, REMEDY)
+    file = read_csv(run, lake, uri, dataset, REMEDY)
+    # On the disk, so that the memory that a run takes does not grow with its input.
+    rows = file.rows.transform(_checked).persist(StorageLevel.DISK_ONLY)
+    read, rejected = rows.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
+    file.refuse_other_rows(read)
     return HistoricalFile(
-        typed_rows(checked.rows, dataset).withColumn("create_date", _create_date()),
-        checked.read,
-        checked.rejected,
-        rejected_rows(checked.rows, uri, dataset) if checked.rejected else None,
+        typed_rows(rows, dataset).withColumn("create_date", _create_date()),
+        read,
+        rejected,
+        rejected_rows(rows, uri, dataset) if rejected else None,
     )
 
 

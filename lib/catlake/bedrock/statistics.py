@@ -1,11 +1,11 @@
 """What a run of the token jobs reports: totals, the day before, the most expensive conversations (docs/spec.md 3.3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from catlake.bedrock.token_datasets import as_text
@@ -17,11 +17,27 @@ from catlake.runtime.run import Run
 MOST_EXPENSIVE = 10
 
 
-def statistics(rows: DataFrame) -> dict[str, Any]:
-    """Totals of a consolidated dataset, and the same by source; costs are decimal texts."""
-    by_source = rows.groupBy("source").agg(*_sums()).orderBy("source").collect()
-    total = rows.agg(*_sums()).collect()[0]
-    return {**_totals(total.asDict()), "by_source": {row["source"]: _totals(row.asDict()) for row in by_source}}
+def summed(rows: DataFrame, *by: Column | str) -> list[Row]:
+    """Rows of a consolidated dataset, counted and added up by source and by the columns of `by`."""
+    sums = rows.groupBy("source", *by).agg(
+        F.count(F.lit(1)).alias("records"),
+        F.sum("input_token").alias("input_tokens"),
+        F.sum("output_token").alias("output_tokens"),
+        F.sum("total_price").alias("cost"),
+    )
+    return sums.collect()
+
+
+def began_day_before(run_date: date) -> Column:
+    """Whether a conversation began on the day before a run."""
+    return F.to_date("create_date") == F.lit(run_date - timedelta(days=1))
+
+
+def statistics(sums: Sequence[Row]) -> dict[str, Any]:
+    """Totals of a consolidated dataset, and the same by source, from its `summed` rows; costs are decimal texts."""
+    sources = sorted({row["source"] for row in sums})
+    by_source = {source: _totals([row for row in sums if row["source"] == source]) for source in sources}
+    return {**_totals(sums), "by_source": by_source}
 
 
 def statistics_path(path: str) -> str:
@@ -35,14 +51,14 @@ def write_statistics(run: Run, lake: Lake, contract: Contract, values: Mapping[s
     run.log("statistics", uri=uri, **values)
 
 
-def day_before(rows: DataFrame, run_date: date) -> dict[str, int | Decimal]:
-    """What the conversations that began on the day before a run used and cost, as metrics."""
-    sums = (
-        rows.where(F.to_date("create_date") == F.lit(run_date - timedelta(days=1)))
-        .agg(F.sum("input_token"), F.sum("output_token"), F.sum("total_price"))
-        .collect()[0]
-    )
-    return {name: value or 0 for name, value in zip((INPUT_TOKENS, OUTPUT_TOKENS, COST_USD), sums, strict=True)}
+def metrics(sums: Sequence[Row]) -> dict[str, int | Decimal]:
+    """What conversations used and cost, as metrics, from their `summed` rows."""
+    totals = _totals(sums)
+    return {
+        INPUT_TOKENS: totals["total_input_tokens"],
+        OUTPUT_TOKENS: totals["total_output_tokens"],
+        COST_USD: Decimal(totals["total_cost"]),
+    }
 
 
 def highlights(values: Mapping[str, Any], rows: DataFrame, currency: str) -> list[str]:
@@ -67,15 +83,11 @@ def highlights(values: Mapping[str, Any], rows: DataFrame, currency: str) -> lis
     return lines
 
 
-def _sums() -> list[Column]:
-    return [
-        F.count(F.lit(1)).alias("total_records"),
-        F.coalesce(F.sum("input_token"), F.lit(0)).alias("total_input_tokens"),
-        F.coalesce(F.sum("output_token"), F.lit(0)).alias("total_output_tokens"),
-        F.coalesce(F.sum("total_price"), F.lit(0).cast("decimal(10,6)")).alias("total_cost"),
-    ]
-
-
-def _totals(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("total_records", "total_input_tokens", "total_output_tokens")
-    return {**{name: row[name] for name in names}, "total_cost": str(row["total_cost"])}
+def _totals(sums: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "total_records": sum(row["records"] for row in sums),
+        "total_input_tokens": sum(row["input_tokens"] for row in sums),
+        "total_output_tokens": sum(row["output_tokens"] for row in sums),
+        # In Spark's steps of six decimals, also where there is nothing to add up.
+        "total_cost": str(sum((row["cost"] for row in sums), Decimal("0.000000"))),
+    }

@@ -8,14 +8,9 @@ import base64
 import functools
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
-
-import pandas as pd
-from pyspark.sql import Column
-from pyspark.sql import types as T
-from pyspark.sql.pandas.functions import pandas_udf
 
 from catlake.runtime.errors import CatlakeError
 
@@ -43,7 +38,7 @@ def cl100k_base() -> Any:
     try:
         import tiktoken
 
-        packed = resources.files("bpe_openai.data").joinpath("cl100k_base.tiktoken.gz").read_bytes()
+        packed = _packed_vocabulary()
     except (ImportError, OSError) as error:
         raise EncodingError(
             f"the cl100k_base encoder cannot be loaded ({error}); install tiktoken and bpe-openai "
@@ -60,17 +55,14 @@ def cl100k_base() -> Any:
     return tiktoken.Encoding("cl100k_base", pat_str=SPLIT, mergeable_ranks=ranks, special_tokens={})
 
 
-def token_count(texts: Column) -> Column:
-    """The tokens of an array of texts, each counted on its own, summed (bigint); 0 for null and for no texts."""
-    udf: Callable[[Column], Column] = pandas_udf(_token_counts, T.LongType())  # type: ignore[call-overload]
-    return udf(texts)
+def _packed_vocabulary() -> bytes:
+    # The package is found, not imported: that would build all of its encodings, which takes a second.
+    spec = find_spec("bpe_openai")
+    if spec is None or spec.origin is None:
+        raise ImportError("No module named 'bpe_openai'")
+    return (Path(spec.origin).parent / "data/cl100k_base.tiktoken.gz").read_bytes()
 
 
-def _token_counts(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-    # encode_ordinary: a text may hold "<|endoftext|>", which is then but text.
-    encode = cl100k_base().encode_ordinary
-    for batch in batches:
-        yield pd.Series(
-            [0 if texts is None else sum(len(encode(text)) for text in texts if text is not None) for texts in batch],
-            dtype="int64",
-        )
+def token_count(text: str) -> int:
+    """The tokens of a text; what looks like a special token ("<|endoftext|>") is but text."""
+    return len(cl100k_base().encode_ordinary(text))

@@ -1,16 +1,19 @@
 """ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (docs/spec.md 2.2)."""
 
-from pyspark.sql import Column, DataFrame
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
 from catlake.lake import Lake
-from catlake.lake.csv_rows import CORRUPT, REASON, read_checked, reason, rejected_rows
+from catlake.lake.csv_rows import CORRUPT, REASON, read_csv, reason, rejected_rows
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
+from catlake.text.json_text import parse
 
 __all__ = ["CORRUPT", "REASON", "curate"]
 
@@ -19,8 +22,9 @@ SOURCE = "normalized_conversations"
 DATASET = "curated_conversations"
 
 REMEDY = "normalize again"
-PARTITIONS_A_CORE = 2
-_MESSAGES = "array<struct<`from`:string,text:string>>"
+
+TOKENS = T.StructType([T.StructField(name, T.LongType()) for name in ("token_pregunta", "token_respuesta")])
+"""The tokens of a row; null where its messages cannot be read."""
 
 
 def newest_normalized(run: Run, lake: Lake) -> str:
@@ -39,13 +43,36 @@ def newest_normalized(run: Run, lake: Lake) -> str:
     return newest.uri
 
 
+def count_tokens(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """TOKENS of rows of the CSV."""
+    texts = rows.column("conversacion_completa")
+    counts = [spoken_tokens(memoryview(text.as_buffer())) if text.is_valid else None for text in texts]
+    return pa.RecordBatch.from_arrays(
+        [pa.array([None if count is None else count[speaker] for count in counts], pa.int64()) for speaker in (0, 1)],
+        names=TOKENS.names,
+    )
+
+
+def spoken_tokens(text: str | bytes | memoryview) -> tuple[int, int] | None:
+    """The tokens of the user's and of the bot's messages, each counted on its own; None for what is no messages."""
+    try:
+        messages = parse(text)
+        spoken = {"user": 0, "bot": 0}
+        for message in messages:
+            if (speaker := message.get("from")) in spoken and (said := message.get("text")) is not None:
+                spoken[speaker] += token_count(said)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return spoken["user"], spoken["bot"]
+
+
 def checked(rows: DataFrame) -> DataFrame:
-    """Rows with their `messages`; `_reason` says why a row is rejected, and is null for a good row."""
-    return rows.withColumn("messages", F.from_json("conversacion_completa", _MESSAGES)).withColumn(
+    """Rows of the CSV with their `_reason`, which is null for a good row."""
+    return rows.withColumn(
         REASON,
         F.coalesce(
             reason(contract(SOURCE)),
-            F.when(F.col("messages").isNull(), "conversacion_completa: text is not JSON"),
+            F.when(F.col("token_pregunta").isNull(), "conversacion_completa: text is not JSON"),
             F.when(_day_is_missing(), "fecha_primera_conversacion: no date of the calendar"),
         ),
     )
@@ -57,7 +84,7 @@ def rejected(rows: DataFrame, uri: str) -> DataFrame:
 
 
 def typed(rows: DataFrame) -> DataFrame:
-    """Good rows with the types of the curated dataset; an empty text is null."""
+    """Good rows with the types of the curated dataset."""
     feedback = F.col("feedback")
     return rows.where(F.col(REASON).isNull()).select(
         "usuario_id",
@@ -72,36 +99,29 @@ def typed(rows: DataFrame) -> DataFrame:
         "pregunta_conversacion",
         feedback.alias("feedback"),
         F.when(feedback.isNotNull(), F.col("respuesta_feedback")).alias("respuesta_feedback"),
-        "messages",
+        *TOKENS.names,
     )
 
 
-def with_tokens(rows: DataFrame) -> DataFrame:
-    """Rows with `token_pregunta` and `token_respuesta` instead of `messages`."""
-
-    def tokens_of(speaker: str) -> Column:
-        messages = F.filter("messages", lambda message: message["from"] == speaker)
-        return token_count(F.transform(messages, lambda message: message["text"]))
-
-    return rows.withColumns({"token_pregunta": tokens_of("user"), "token_respuesta": tokens_of("bot")}).drop("messages")
-
-
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: read, check, count tokens, write, balance, publish."""
+    """The whole job: verify, read, count tokens, check, write, balance, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
-    with run.step("read"):
+    with run.step("verify"):
         uri = newest_normalized(run, lake)
-        # One task reads a CSV whose rows may have many lines; all cores check them.
-        partitions = PARTITIONS_A_CORE * run.spark.sparkContext.defaultParallelism
-        source = read_checked(
-            run, lake, uri, contract(SOURCE), lambda rows: rows.repartition(partitions).transform(checked), REMEDY
-        )
-    if source.rejected:
-        quarantine(run, lake, source.rows.transform(rejected, uri), PIPELINE)
+        source = read_csv(run, lake, uri, contract(SOURCE), REMEDY, count_tokens, TOKENS.fields)
     with run.step("write"):
-        curated = source.rows.transform(typed).transform(with_tokens)
-        draft = lake.draft(curated, contract(DATASET), run.run_date)
-    run.report.settle(Balance(read=source.read, written={DATASET: draft.rows}, quarantined=source.rejected))
+        # One task: the result is one file in this order. There each row is counted once, whatever Spark reads again.
+        rows = source.rows.transform(checked).repartition(1).sortWithinPartitions(*contract(DATASET).sort_columns)
+        observed = Observation("rows")
+        counts = (F.count(F.lit(1)).alias("read"), F.count(REASON).alias("rejected"))
+        rows = rows.observe(observed, *counts).transform(typed)
+        draft = lake.draft(rows, contract(DATASET), run.run_date, in_order=True)
+    counted = observed.get
+    source.refuse_other_rows(counted["read"])
+    if counted["rejected"]:
+        # Read once more: that costs nothing where there are none.
+        quarantine(run, lake, source.rows.transform(checked).transform(rejected, uri), PIPELINE)
+    run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
     publish(run, lake, draft)
 
 

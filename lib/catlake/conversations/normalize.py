@@ -8,7 +8,7 @@ from catlake.conversations import items, users
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_selection import refuse_foreign, select_exports
 from catlake.lake import Lake, Outcomes
-from catlake.lake.outcomes import KEPT
+from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.files import Files
@@ -29,8 +29,10 @@ def normalize(run: Run, lake: Lake) -> None:
         classified = _read(run, files, chain.full)
     with run.step("write"):
         by_outcome, by_fate = Observation("items by outcome"), Observation("items by fate")
-        observed = classified.observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
-        by_user = observed.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
+        # Behind the sort there is one task: each item is counted once, whatever Spark reads again.
+        ordered = classified.transform(users.in_order).observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
+        kept = ordered.where(F.col(OUTCOME) == KEPT)
+        by_user = kept.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
         dataset = contract(DATASET)
         rows = by_user.observe(by_fate, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
         draft = lake.draft(rows, dataset, run.run_date, in_order=True)

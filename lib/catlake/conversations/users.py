@@ -15,7 +15,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, Content, unpacked
-from catlake.lake.outcomes import KEPT, OUTCOME
+from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import ArgumentError
 from catlake.runtime.python_workers import lean_worker
@@ -38,11 +38,23 @@ _DAY_MICROSECONDS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-def by_user(classified_items: DataFrame, environment: Environment) -> DataFrame:
-    """One row of USER for each user that has kept items, in the order of the ids.
+def in_order(items: DataFrame) -> DataFrame:
+    """FLAT items in one partition, by user and date, undated last, ties by `SK`.
 
-    A user's items are in the order of `CreatedAt`, undated last, ties by `SK`. Items belong together by the id that
-    the dataset shows, so that it never shows one twice.
+    One, because the result is one file in this order. With `content` in it, the same items give the same order.
+    """
+    order = ("usuario_id", F.asc_nulls_last("created"), "sk", "content")
+    return items.repartition(1).sortWithinPartitions(*order)
+
+
+def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
+    """One row of USER for each user, in the order of the ids.
+
+    Items belong together by the id that the dataset shows, so that it never shows one twice.
+
+    Args:
+        kept: The kept items, from `in_order`.
+        environment: Its labels stand where a name or a place is unknown.
     """
 
     def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -54,14 +66,7 @@ def by_user(classified_items: DataFrame, environment: Environment) -> DataFrame:
                 for user, rows in users
             )
 
-    return (
-        classified_items.where(F.col(OUTCOME) == KEPT)
-        # One task: the result is one file in this order. With `content`, the same items give the same order.
-        .repartition(1)
-        .sortWithinPartitions("usuario_id", F.asc_nulls_last("created"), "sk", "content")
-        .select("usuario_id", "created", "content")
-        .mapInArrow(describe_users, USER)
-    )
+    return kept.select("usuario_id", "created", "content").mapInArrow(describe_users, USER)
 
 
 def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment: Environment) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from catlake.contracts.contract import Contract
@@ -20,11 +20,13 @@ from catlake.runtime.files import S3_SCHEMES, joined
 Partition = tuple[str, ...]
 """The values of a table's partition columns."""
 
+T = TypeVar("T")
+
 Log = Callable[..., None]
 """Takes the name of an event and its fields."""
 
 MAX_PARTITIONS_PER_CALL = 100
-"""Glue's limit for BatchCreatePartition."""
+"""Glue's limit for BatchCreatePartition and BatchUpdatePartition."""
 
 REMEMBERED = 100_000
 """Partitions that are not registered again: those of 270 tenants for a year, some 40 MB."""
@@ -48,6 +50,10 @@ class Partitions(Protocol):
 
     def register(self, partitions: Iterable[Partition]) -> int:
         """Makes partitions known to queries; returns how many this object did not know yet."""
+        ...
+
+    def follow_table(self) -> int:
+        """Gives all partitions the columns that the table has now; returns how many had others."""
         ...
 
 
@@ -102,6 +108,10 @@ class NoPartitions:
         """Does nothing."""
         return 0
 
+    def follow_table(self) -> int:
+        """Does nothing."""
+        return 0
+
 
 class GluePartitions:
     """Registers partitions of a table in Glue's catalog. Not for several threads at once.
@@ -139,14 +149,29 @@ class GluePartitions:
             CatalogError: The table does not exist, has other partition columns, or Glue refuses.
         """
         new = sorted(partition for partition in set(partitions) if not self._seen(partition))
-        for start in range(0, len(new), MAX_PARTITIONS_PER_CALL):
-            chunk = new[start : start + MAX_PARTITIONS_PER_CALL]
+        for chunk in _chunks(new):
             self._create(chunk)
             # Only now: what failed is tried again with the next batch.
             self._known.update(dict.fromkeys(chunk))
         while len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return len(new)
+
+    def follow_table(self) -> int:
+        """Gives all partitions the columns that the table has now; returns how many had others.
+
+        A partition keeps the columns that the table had when it was registered, and Athena reads its files by them: a
+        column that the contract got later would be null there.
+
+        Raises:
+            CatalogError: The table does not exist, has other partition columns, or Glue refuses.
+        """
+        descriptor = self._table_descriptor()
+        columns = _names_and_types(descriptor)
+        old = [found for found in self._registered() if _names_and_types(found["StorageDescriptor"]) != columns]
+        for chunk in _chunks(old):
+            self._update(chunk, descriptor)
+        return len(old)
 
     def _seen(self, partition: Partition) -> bool:
         if partition not in self._known:
@@ -167,12 +192,40 @@ class GluePartitions:
             answer = self._glue.batch_create_partition(
                 DatabaseName=self._database, TableName=self._table, PartitionInputList=inputs
             )
-        refused = [error for error in answer.get("Errors", ()) if error["ErrorDetail"]["ErrorCode"] != ALREADY_THERE]
-        if refused:
-            detail = refused[0]["ErrorDetail"]
+        errors = [error for error in answer.get("Errors", ()) if error["ErrorDetail"]["ErrorCode"] != ALREADY_THERE]
+        self._refuse(errors, "PartitionValues", len(partitions))
+
+    def _registered(self) -> Iterator[dict[str, Any]]:
+        with aws_errors(self._subject, self._remedy):
+            pages = self._glue.get_paginator("get_partitions")
+            for page in pages.paginate(DatabaseName=self._database, TableName=self._table):
+                yield from page["Partitions"]
+
+    def _update(self, partitions: Sequence[Mapping[str, Any]], descriptor: Mapping[str, Any]) -> None:
+        entries = [
+            {
+                "PartitionValueList": found["Values"],
+                "PartitionInput": {
+                    "Values": found["Values"],
+                    "Parameters": found.get("Parameters", {}),
+                    # With its own location.
+                    "StorageDescriptor": {**found["StorageDescriptor"], **descriptor},
+                },
+            }
+            for found in partitions
+        ]
+        with aws_errors(self._subject, self._remedy):
+            answer = self._glue.batch_update_partition(
+                DatabaseName=self._database, TableName=self._table, Entries=entries
+            )
+        self._refuse(answer.get("Errors", ()), "PartitionValueList", len(partitions))
+
+    def _refuse(self, errors: Sequence[Mapping[str, Any]], values: str, asked: int) -> None:
+        if errors:
+            detail = errors[0]["ErrorDetail"]
             raise self._error(
-                f"{len(refused)} of {len(partitions)} partitions are refused, the first, "
-                f"{'/'.join(refused[0].get('PartitionValues', ()))}, because {detail['ErrorCode']}: "
+                f"{len(errors)} of {asked} partitions are refused, the first, "
+                f"{'/'.join(errors[0].get(values, ()))}, because {detail['ErrorCode']}: "
                 f"{one_line(detail.get('ErrorMessage', ''))}"
             )
 
@@ -192,7 +245,16 @@ class GluePartitions:
     def _subject(self) -> str:
         return f"table {self._database}.{self._table}"
 
-    _remedy = "check that the table is deployed and that the job may read it and create its partitions"
+    _remedy = "check that the table is deployed and that the job may read it, create its partitions and update them"
 
     def _error(self, reason: str) -> CatalogError:
         return CatalogError(f"{self._subject}: {reason}; {self._remedy}")
+
+
+def _chunks(partitions: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(partitions), MAX_PARTITIONS_PER_CALL):
+        yield partitions[start : start + MAX_PARTITIONS_PER_CALL]
+
+
+def _names_and_types(descriptor: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(column["Name"], column["Type"]) for column in descriptor["Columns"]]

@@ -1,20 +1,27 @@
-"""Reads a CSV file that another job wrote: each row as text, with the reason why it is rejected, if it is."""
+"""Reads a CSV file that another job wrote: each row as text, with the reason why it is rejected, if it is.
 
-from collections.abc import Callable
-from contextlib import closing
+Tasks read the file in parts and parse them with Arrow: Spark's own reader gives a file whose rows may have many lines
+to one task. The pass that verifies the file finds its parts.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.storagelevel import StorageLevel
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import Contract
-from catlake.lake import csv
+from catlake.lake.csv_parts import CsvPart, CsvParts, parse_rows, read_part, refuse_stray_quotes
+from catlake.lake.file_records import Record
 from catlake.lake.lake import Lake
 from catlake.lake.publish import verify
-from catlake.runtime.errors import ContractError
-from catlake.runtime.files import literal
+from catlake.runtime.errors import ContractError, StoreError
+from catlake.runtime.files import Files
+from catlake.runtime.python_workers import lean_worker
 from catlake.runtime.run import Run
 
 REASON = "_reason"
@@ -22,19 +29,41 @@ REASON = "_reason"
 
 CORRUPT = "_corrupt_record"
 
+EachBatch = Callable[[pa.RecordBatch], pa.RecordBatch]
+
 
 @dataclass(frozen=True)
-class CheckedRows:
-    """The rows of a CSV with their `_reason`, parsed once; how many there are, and how many are rejected."""
+class CsvFile:
+    """A published CSV.
 
+    Attributes:
+        uri: Its first file.
+        rows: The rows of all its files, all values as text, null where empty; a line that is no row is in
+            `_corrupt_record`.
+        record: What was published; None for a file without a record.
+        remedy: The remedy in the messages about another file.
+    """
+
+    uri: str
     rows: DataFrame
-    read: int
-    rejected: int
+    record: Record | None
+    remedy: str
+
+    def refuse_other_rows(self, read: int) -> None:
+        """Raises StoreError when other rows were read than were published."""
+        if self.record:
+            self.record.refuse_other_rows(self.uri, read, self.remedy)
 
 
-def read_checked(
-    run: Run, lake: Lake, uri: str, contract: Contract, check: Callable[[DataFrame], DataFrame], remedy: str
-) -> CheckedRows:
+def read_csv(
+    run: Run,
+    lake: Lake,
+    uri: str,
+    contract: Contract,
+    remedy: str,
+    each_batch: EachBatch | None = None,
+    added: Sequence[T.StructField] = (),
+) -> CsvFile:
     """Reads a CSV that another job published, whole and as its record describes it.
 
     Args:
@@ -42,46 +71,73 @@ def read_checked(
         lake: The lake of the file.
         uri: The file.
         contract: The contract of its rows.
-        check: Adds `_reason` to the rows of `read_rows`.
         remedy: The remedy in the messages about another file.
+        each_batch: A function that the reading task applies to the rows before they go to Spark: for work on large
+            texts that need not leave Python. It returns the columns `added`.
+        added: The columns of `each_batch`; null for a line that is no row.
 
     Raises:
-        StoreError: The file is not what was published.
+        StoreError: The file is not what was published; also when the rows are used, and it has changed.
         ContractError: The header is not the contract's.
     """
-    record = verify(run, lake, uri, remedy)
-    # On the disk, so that the memory that a run takes does not grow with its input.
-    rows = read_rows(run.spark, lake, uri, contract, remedy).transform(check).persist(StorageLevel.DISK_ONLY)
-    read, rejected = rows.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
-    if record:
-        record.refuse_other_rows(uri, read, remedy)
-    return CheckedRows(rows, read, rejected)
+    divided: defaultdict[str, CsvParts] = defaultdict(CsvParts)
+    record = verify(run, lake, uri, remedy, lambda file, block: divided[file].add(block))
+    names = contract.text_struct.names
+    parts = [(file, part) for file in lake.parts(uri, record) for part in _parts_of(file, divided[file], names, remedy)]
+    struct = T.StructType([*contract.text_struct.fields, T.StructField(CORRUPT, T.StringType()), *added])
+    # What catlake published has its quotes in their places.
+    reader = _PartReader(lake.files, parts, struct, names, each_batch, record is None, remedy)
+    rows = run.spark.range(0, len(parts), 1, numPartitions=len(parts)).mapInArrow(reader, struct)
+    return CsvFile(uri, rows, record, remedy)
 
 
-def read_rows(spark: SparkSession, lake: Lake, uri: str, contract: Contract, remedy: str) -> DataFrame:
-    """The rows of a CSV, all values as text; a line that is no row is in `_corrupt_record`.
+def _parts_of(uri: str, divided: CsvParts, names: Sequence[str], remedy: str) -> list[CsvPart]:
+    parts = divided.all()
+    if divided.header != names:
+        raise ContractError(f"{uri}: its header is {','.join(divided.header)}, not {','.join(names)}; {remedy}")
+    if divided.field_is_open:
+        raise StoreError(f"{uri}: it ends within a quoted field; {remedy}")
+    return parts
 
-    Args:
-        spark: The session.
-        lake: The lake of the file.
-        uri: The file.
-        contract: The contract of its rows.
-        remedy: The remedy in the message about a wrong header.
 
-    Raises:
-        ContractError: The header is not the contract's.
-    """
-    columns = contract.text_struct
-    with closing(lake.files.open(uri)) as stream:
-        header = stream.read(4096).partition(b"\n")[0].decode("utf-8", "replace").split(",")
-    if header != columns.names:
-        raise ContractError(f"{uri}: its header is {','.join(header)}, not {','.join(columns.names)}; {remedy}")
-    options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    return spark.read.options(**options).schema(columns.add(CORRUPT, T.StringType())).csv(literal(uri))
+@dataclass(frozen=True)
+class _PartReader:
+    """What a task does with the numbers of its parts."""
+
+    files: Files
+    parts: Sequence[tuple[str, CsvPart]]
+    struct: T.StructType
+    names: Sequence[str]
+    each_batch: EachBatch | None
+    is_unverified: bool
+    remedy: str
+
+    def __call__(self, numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        schema = to_arrow_schema(self.struct)
+        with lean_worker():
+            for batch in numbers:
+                for number in batch.column(0).to_pylist():
+                    uri, part = self.parts[number]
+                    yield from self._batches(uri, part, schema)
+
+    def _batches(self, uri: str, part: CsvPart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        content = read_part(self.files, uri, part, self.remedy)
+        if self.is_unverified:
+            refuse_stray_quotes(content, uri, self.remedy)
+        try:
+            rows, broken = parse_rows(content, self.names)
+        except pa.ArrowInvalid as error:
+            raise StoreError(f"{uri}: it is not readable as CSV ({error}); {self.remedy}") from None
+        del content
+        added = self.each_batch(rows).columns if self.each_batch else []
+        no_text = pa.nulls(rows.num_rows, pa.string())
+        yield pa.RecordBatch.from_arrays([*rows.columns, no_text, *added], schema=schema)
+        if broken:
+            yield pa.RecordBatch.from_pylist([{CORRUPT: text} for text in broken], schema)
 
 
 def reason(contract: Contract) -> Column:
-    """What is wrong with a row of `read_rows`; null for a good one."""
+    """What is wrong with a row of `read_csv`; null for a good one."""
     broken = F.array_join(contract.violations(), ", ")
     return F.when(F.col(CORRUPT).isNotNull(), "no row of the contract: too few or too many fields").when(
         broken != "", F.concat(F.lit("breaks the contract: "), broken)

@@ -1,4 +1,4 @@
-"""Writes a dataset as one file, in one task, and checks its contract as the rows are written.
+"""Writes a dataset in one task, as one file or a few, and checks its contract as the rows are written.
 
 Spark sorts the rows and streams them in small batches to a Python worker. The worker writes them once and takes the
 file's size, MD5 and number of rows on the way, so nobody reads the file again. Memory depends on the batches, not on
@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -59,35 +59,47 @@ _WRITTEN = T.StructType(
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """A file that is written and keeps its contract.
-
-    Attributes:
-        uri: The file.
-        rows: Its rows.
-        size: Its bytes.
-        md5: Their MD5 (hex).
-        totals: The sums of its columns of integers.
-    """
+    """A file of a dataset: where it is, its rows, its bytes, and their MD5 (hex)."""
 
     uri: str
     rows: int
     size: int
     md5: str
+
+
+@dataclass(frozen=True)
+class WrittenDataset:
+    """A dataset that is written and keeps its contract.
+
+    Attributes:
+        files: Its files in the order of its rows: one, or several where a file has a largest size.
+        totals: The sums of its columns of integers.
+    """
+
+    files: tuple[DatasetFile, ...]
     totals: dict[str, int]
 
 
 def write_dataset(
-    spark: SparkSession, rows: DataFrame, contract: Contract, files: Files, folder: str, in_order: bool = False
-) -> DatasetFile:
-    """Writes a dataset as one file in the order of its contract.
+    spark: SparkSession,
+    rows: DataFrame,
+    contract: Contract,
+    files: Files,
+    folder: str,
+    *,
+    in_order: bool = False,
+    file_bytes: int | None = None,
+) -> WrittenDataset:
+    """Writes a dataset in the order of its contract.
 
     Args:
         spark: The session.
         rows: The dataset.
         contract: What it must satisfy; its format is `csv` or `parquet`.
-        files: Where the file goes.
-        folder: The folder of the file, whose name is its own for each attempt of the task.
+        files: Where the files go.
+        folder: The folder of the files, whose names are their own for each attempt of the task.
         in_order: Whether the rows are in one partition, in the order of the contract: they are not sorted again.
+        file_bytes: The size at which a file ends and the next one begins; None for one file of any size.
 
     Raises:
         ContractError: The rows are not the contract's, or break one of its rules.
@@ -99,18 +111,21 @@ def write_dataset(
     checked = ordered.withColumn(_VIOLATIONS, contract.violations())
     if contract.format == "csv":
         checked = checked.withColumns({name: F.col(name).cast("string") for name in contract.struct.names})
-    task = _WriteTask(contract, files, folder, in_order)
+    task = _WriteTask(contract, files, folder, in_order, file_bytes)
     with _small_batches(spark):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
     # Where Spark knows that there are no rows, it runs no task.
-    (written,) = found or [row for batch in task(()) for row in batch.to_pylist()]
-    if violations := dict(written.pop("violations")):
+    found = found or [row for batch in task(()) for row in batch.to_pylist()]
+    if violations := dict(found[-1]["violations"]):
         broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
         raise ContractError(
             f"{contract.name} would break its contract ({broken}); nothing is published; "
             "this is a defect of catlake or of the contract: report it with this line"
         )
-    return DatasetFile(**{**written, "totals": dict(written["totals"])})
+    names = [field.name for field in fields(DatasetFile)]
+    return WrittenDataset(
+        tuple(DatasetFile(**{name: row[name] for name in names}) for row in found), dict(found[-1]["totals"])
+    )
 
 
 @contextmanager
@@ -140,41 +155,73 @@ class _WriteTask:
     files: Files
     folder: str
     in_order: bool
+    file_bytes: int | None
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        check = _RowCheck(self.contract, self.in_order)
+        written: list[dict[str, Any]] = []
+        remaining = iter(batches)
+        batch = next(remaining, None)
         with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
             path = Path(temporary, "file")
-            uri = f"{self.folder}/part-{_attempt()}.{self.contract.format}"
-            with path.open("wb") as file:
-                stream = DigestingStream(file)
-                found = self._written(batches, stream)
-            self.files.upload(path, uri)
-        written = {"uri": uri, "size": stream.size, "md5": stream.md5, **found}
-        yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
+            while batch is not None or not written:
+                rows = check.rows
+                with path.open("wb") as target:
+                    stream = DigestingStream(target)
+                    file = self._opened(stream)
+                    while batch is not None and (self.file_bytes is None or stream.size < self.file_bytes):
+                        # A file that breaks its contract is never published: the rest of the rows is only checked.
+                        if check.keeps_contract(batch):
+                            file.write(batch.select(self.contract.struct.names))
+                        batch = next(remaining, None)
+                    file.close()
+                uri = f"{self.folder}/part-{_attempt()}-{len(written) + 1}.{self.contract.format}"
+                self.files.upload(path, uri)
+                written.append({"uri": uri, "rows": check.rows - rows, "size": stream.size, "md5": stream.md5})
+        written[-1] |= {"totals": list(check.totals.items()), "violations": list(check.violations().items())}
+        yield pa.RecordBatch.from_pylist(written, to_arrow_schema(_WRITTEN))
 
-    def _written(self, batches: Iterable[pa.RecordBatch], stream: "DigestingStream") -> dict[str, Any]:
-        """Writes the rows, and returns what is counted on the way."""
+    def _opened(self, stream: "DigestingStream") -> "_Format":
         struct = self.contract.struct
-        integers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
-        rows, totals, violations = 0, Counter(dict.fromkeys(integers, 0)), Counter[str]()
-        unique = [UniqueValues(names) for names in self.contract.unique_columns]
-        order = AscendingRows(self.contract.key) if self.in_order else None
-        file: _Format = _CsvFile(stream, struct.names) if self.contract.format == "csv" else ParquetFile(stream, struct)
-        for batch in batches:
-            rows += batch.num_rows
-            violations.update(rule for rules in batch.column(_VIOLATIONS).to_pylist() for rule in rules)
-            for values in unique:
-                values.add(batch)
-            if order and (misplaced := order.misplaced(batch)):
-                violations["order"] += misplaced
-            for name in integers:
-                totals[name] += pc.sum(batch.column(name).cast(pa.int64(), safe=True)).as_py() or 0
-            # A file that breaks its contract is never published: the rest of the rows is only checked.
-            if not violations:
-                file.write(batch.select(struct.names))
-        file.close()
-        violations |= {values.rule: repeated for values in unique if (repeated := values.repeated())}
-        return {"rows": rows, "totals": list(totals.items()), "violations": list(violations.items())}
+        if self.contract.format == "csv":
+            return _CsvFile(stream, struct.names)
+        # A row group reaches the file as a whole.
+        return ParquetFile(stream, struct, min(GROUP_BYTES, self.file_bytes or GROUP_BYTES))
+
+
+class _RowCheck:
+    """Checks the rows of a dataset as they pass, and counts them.
+
+    Attributes:
+        rows: The rows so far.
+        totals: The sums of the columns of integers so far.
+    """
+
+    def __init__(self, contract: Contract, in_order: bool) -> None:
+        integers = [field.name for field in contract.struct if isinstance(field.dataType, T.IntegralType)]
+        self.rows = 0
+        self.totals = Counter(dict.fromkeys(integers, 0))
+        self._violations = Counter[str]()
+        self._unique = [UniqueValues(names) for names in contract.unique_columns]
+        self._order = AscendingRows(contract.key) if in_order else None
+
+    def keeps_contract(self, batch: pa.RecordBatch) -> bool:
+        """Takes a batch; whether no row so far breaks a rule that a row alone can break."""
+        self.rows += batch.num_rows
+        self._violations.update(rule for rules in batch.column(_VIOLATIONS).to_pylist() for rule in rules)
+        for values in self._unique:
+            values.add(batch)
+        if self._order and (misplaced := self._order.misplaced(batch)):
+            self._violations["order"] += misplaced
+        for name in self.totals:
+            self.totals[name] += pc.sum(batch.column(name).cast(pa.int64(), safe=True)).as_py() or 0
+        return not self._violations
+
+    def violations(self) -> Counter[str]:
+        """The rules that rows break, and how many rows."""
+        return self._violations | Counter(
+            {values.rule: repeated for values in self._unique if (repeated := values.repeated())}
+        )
 
 
 def _attempt() -> int:

@@ -7,8 +7,9 @@ worst there is a record of a file that was not published, which does no harm.
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from catlake.runtime.errors import StoreError
@@ -17,19 +18,27 @@ from catlake.runtime.files import FileInfo, Files, joined
 RECORDS = "_checksums"
 """Outside the datasets' folders, where no table and no crawler finds it."""
 
+EachBlock = Callable[[str, bytes], object]
+"""What else is done with the blocks of a file, which is read but once: it gets the URI and the bytes."""
+
 KEPT_FOR = timedelta(days=1)
 """A younger record may belong to a run that is about to publish."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was published as a file, and by whom."""
+    """What was published as a dataset, and by whom.
+
+    `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
+    files in their order.
+    """
 
     rows: int
     bytes: int
     md5: str
     job: str
     run: str
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,12 +51,14 @@ class Record:
             raise StoreError(f"{uri}: {rows} rows were read, but {self.rows} were published; {remedy}")
 
 
-def md5_of(files: Files, uri: str) -> str:
-    """The MD5 (hex) of a file."""
+def md5_of(files: Files, uri: str, each_block: EachBlock | None = None) -> str:
+    """The MD5 (hex) of a file; `each_block` gets its bytes on the way."""
     digest = hashlib.md5(usedforsecurity=False)
     with closing(files.open(uri)) as stream:
         while block := stream.read(8 << 20):
             digest.update(block)
+            if each_block:
+                each_block(uri, block)
     return digest.hexdigest()
 
 
@@ -77,12 +88,13 @@ class Records:
             if not info.uri.endswith(f"/{current.name}") and datetime.now(UTC) - info.modified > KEPT_FOR:
                 self._files.delete(info.uri)
 
-    def verified(self, uri: str, remedy: str) -> Record | None:
+    def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
         """Compares a file with its records.
 
         Args:
             uri: The file.
             remedy: For the message: what to do when the file is not what was published.
+            each_block: Gets the file's bytes on the way.
 
         Returns:
             Its record; None for a file without records, which an older catlake or a person wrote.
@@ -91,7 +103,7 @@ class Records:
             StoreError: The file has records, and none of them fits.
         """
         before = self.records_for(uri)
-        md5 = md5_of(self._files, uri)
+        md5 = md5_of(self._files, uri, each_block)
         # Once more, for what was published meanwhile.
         records = before + self.records_for(uri)
         for record in records:
@@ -111,6 +123,7 @@ class Records:
 
     def _read(self, uri: str) -> Record:
         try:
-            return Record(**json.loads(self._files.read(uri)))
+            record = Record(**json.loads(self._files.read(uri)))
+            return replace(record, others=tuple(record.others))
         except (ValueError, TypeError):
             raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None

@@ -2,7 +2,8 @@
 
 A dataset is one file. It is written to a staging folder, checked against its contract while it is written, and only
 then moved over the old file in one step. So a reader sees the old result or the new one, whole, at every moment and
-after any crash.
+after any crash. Only where an environment limits the size of files (`largest_file_mb`), a larger dataset is several
+files, which are replaced one after the other.
 """
 
 import json
@@ -19,8 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import Contract
 from catlake.lake import csv
-from catlake.lake.dataset_writer import write_dataset
-from catlake.lake.file_records import Record, Records
+from catlake.lake.dataset_writer import DatasetFile, write_dataset
+from catlake.lake.file_records import EachBlock, Record, Records, md5_of
+from catlake.runtime.errors import StoreError
 from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
 
 STAGING = "_staging"
@@ -35,30 +37,41 @@ class Draft:
 
     Attributes:
         contract: What it satisfies.
-        uri: The file that is written.
-        target: Where it will be published.
-        rows: Its rows, counted as they were written.
-        size: Its bytes.
-        md5: Their MD5 (hex).
+        files: The files that are written: one, or several where the lake has a largest size of files.
+        target: Where the first of them will be published; for the others see `part_uri`.
         replaces: What it replaces: the newest file of the dataset up to the run's date.
         totals: The sums of its columns of integers.
     """
 
     contract: Contract
-    uri: str
+    files: tuple[DatasetFile, ...]
     target: str
-    rows: int
-    size: int
-    md5: str
     replaces: FileInfo | None
     totals: Mapping[str, int]
+
+    @property
+    def uris(self) -> list[str]:
+        """Where its files are."""
+        return [file.uri for file in self.files]
+
+    @property
+    def rows(self) -> int:
+        """Its rows, counted as they were written."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return sum(file.size for file in self.files)
 
 
 class Lake:
     """The files of a run below `--lake_uri`."""
 
-    def __init__(self, spark: SparkSession, uri: str, job: str, run_id: str) -> None:
+    def __init__(self, spark: SparkSession, uri: str, job: str, run_id: str, *, file_bytes: int | None = None) -> None:
+        """`file_bytes` is the size at which a dataset begins another file."""
         self._spark = spark
+        self._file_bytes = file_bytes
         self.uri = normalized(uri)
         self.files: Files = files_for(spark, uri)
         self._staging = joined(self.uri, STAGING, job, run_id)
@@ -72,7 +85,7 @@ class Lake:
     def draft(
         self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "", *, in_order: bool = False
     ) -> Draft:
-        """Writes a dataset beside the lake's live files, as one file in the contract's order, and checks it.
+        """Writes a dataset beside the lake's live files, in the contract's order, and checks it.
 
         Args:
             rows: The dataset.
@@ -85,19 +98,44 @@ class Lake:
             ContractError: The columns are not those of the contract, or a row breaks one of its rules.
         """
         folder = joined(self._staging, contract.name)
-        written = write_dataset(self._spark, rows, contract, self.files, folder, in_order)
-        target = self.path(contract.path(run_date, scope))
-        replaces = self.newest(contract, run_date, scope)
-        return Draft(
-            contract, written.uri, target, written.rows, written.size, written.md5, replaces, totals=written.totals
+        written = write_dataset(
+            self._spark, rows, contract, self.files, folder, in_order=in_order, file_bytes=self._file_bytes
         )
+        target = self.path(contract.path(run_date, scope))
+        return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
 
     def publish(self, draft: Draft) -> None:
-        """Records a draft, and moves it over the live file in one step."""
-        record = Record(draft.rows, draft.size, draft.md5, self._job, self._run_id)
+        """Records a draft, and moves it over the live file in one step.
+
+        Of several files the first goes last: the record of the first has the MD5 of the others, so that a reader knows
+        a dataset that is only half replaced.
+        """
+        first, *others = draft.files
+        record = Record(draft.rows, first.size, first.md5, self._job, self._run_id, tuple(file.md5 for file in others))
         self._records.write(draft.target, record)
-        self.files.replace(draft.uri, draft.target)
+        for number, file in enumerate(others, start=2):
+            self.files.replace(file.uri, part_uri(draft.target, number))
+        self.files.replace(first.uri, draft.target)
+        for info in self._parts(draft.target)[len(others) :]:
+            self.files.delete(info.uri)
         self._records.remove_old(draft.target, current=record)
+
+    def parts(self, uri: str, record: Record | None) -> list[str]:
+        """All files of a dataset whose first is `uri`: those of its record, or without one those that are there."""
+        if record:
+            return [uri, *(part_uri(uri, number) for number, _ in enumerate(record.others, start=2))]
+        return [uri, *(info.uri for info in self._parts(uri))]
+
+    def _parts(self, uri: str) -> list[FileInfo]:
+        """The files after the first, in their order."""
+        stem, _, suffix = uri.rpartition(".")
+        name = re.compile(rf"{re.escape(stem)}\.(\d+)\.{suffix}")
+        numbered = {
+            int(match[1]): info
+            for info in self.files.list(uri.rpartition("/")[0])
+            if (match := name.fullmatch(info.uri))
+        }
+        return [numbered[number] for number in sorted(numbered)]
 
     def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
         """The newest file of a dataset up to a date; the only file of a dataset without dates."""
@@ -112,29 +150,30 @@ class Lake:
         }
         return dated[max(dated)] if dated else None
 
-    def verified(self, uri: str, remedy: str) -> Record | None:
-        """See `Records.verified`."""
-        return self._records.verified(uri, remedy)
+    def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
+        """See `Records.verified`; a further file of the dataset must be what its record says, too."""
+        record = self._records.verified(uri, remedy, each_block)
+        parts = self.parts(uri, record)[1:]
+        for part, md5 in zip(parts, record.others if record else [None] * len(parts), strict=True):
+            found = md5_of(self.files, part, each_block) if self.files.exists(part) else None
+            if record and found != md5:
+                raise StoreError(f"{part}: it is not the file that was published with {uri}; {remedy}")
+        return record
 
     def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
         """The number of rows of a published dataset: as recorded, else counted; None when it cannot be read."""
         recorded = {record.rows for record in self._records.records_for(file.uri) if record.bytes == file.size}
         if len(recorded) == 1:
             return recorded.pop()
+        uris = [literal(uri) for uri in self.parts(file.uri, None)]
         try:
             if contract.format == "csv":
                 # As text, because an older contract may have had other columns.
                 options = {**csv.READ_OPTIONS, "mode": "PERMISSIVE", "enforceSchema": True}
-                return self._spark.read.options(**options).schema(contract.text_struct).csv(literal(file.uri)).count()
-            return self._spark.read.parquet(literal(file.uri)).count()
+                return self._spark.read.options(**options).schema(contract.text_struct).csv(uris).count()
+            return self._spark.read.parquet(*uris).count()
         except (PySparkException, Py4JJavaError):
             return None
-
-    def read(self, uri: str, contract: Contract) -> DataFrame:
-        """A dataset's file with the schema of its contract."""
-        if contract.format == "csv":
-            return self._spark.read.options(**csv.READ_OPTIONS).schema(contract.struct).csv(literal(uri))
-        return self._spark.read.schema(contract.struct).parquet(literal(uri))
 
     def quarantine(self, rejected: DataFrame, pipeline: str) -> str:
         """Writes the rejected records of a run (columns file, line, reason, raw) as JSON lines.
@@ -173,6 +212,12 @@ class Lake:
             # A younger draft may belong to a run that is still going.
             if datetime.now(UTC) - modified > ABANDONED_AFTER:
                 self.files.remove(run)
+
+
+def part_uri(uri: str, number: int) -> str:
+    """The URI of the second, third … file of a dataset whose first file is `uri`: `data.2.parquet`."""
+    stem, _, suffix = uri.rpartition(".")
+    return f"{stem}.{number}.{suffix}"
 
 
 def _day(digits: str) -> date:

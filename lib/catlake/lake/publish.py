@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.lake.file_records import Record
+from catlake.lake.file_records import EachBlock, Record
 from catlake.lake.lake import Draft, Lake
 from catlake.runtime.errors import ShrinkError
 from catlake.runtime.run import Run
@@ -39,9 +39,9 @@ def quarantine(run: Run, lake: Lake, rejected: DataFrame, pipeline: str) -> None
     run.report.quarantined(folder, {row["reason"]: row["count"] for row in counts})
 
 
-def verify(run: Run, lake: Lake, uri: str, remedy: str) -> Record | None:
-    """Compares a file that another job published with its record, and logs the answer; see `Lake.verified`."""
-    record = lake.verified(uri, remedy)
+def verify(run: Run, lake: Lake, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
+    """Compares a file that another job published with its record, and logs the answer; see `Records.verified`."""
+    record = lake.verified(uri, remedy, each_block)
     if record:
         run.log("input_verified", uri=uri, rows=record.rows, md5=record.md5, published_by=record.run)
     else:

@@ -59,8 +59,8 @@ def months(files: Files, root: str, tenant: str | None) -> list[str]:
 def read_tree(spark: SparkSession, files: Files, root: str, folders: Sequence[str], currency: str) -> DataFrame:
     """The files below some `months`, each checked: rows of STORED, in no order."""
     cores = spark.sparkContext.defaultParallelism
-    named = spark.createDataFrame([(folder,) for folder in folders], "folder string")
-    listed = named.coalesce(cores).mapInArrow(_lister(files), "file string, size bigint")
+    numbers = spark.range(0, len(folders), 1, numPartitions=max(1, min(cores, len(folders))))
+    listed = numbers.mapInArrow(_lister(files, folders), "file string, size bigint")
     return listed.repartition(cores * TASKS_PER_CORE, "file").mapInArrow(_reader(files, root, currency), STORED)
 
 
@@ -68,13 +68,14 @@ def _below(files: Files, folder: str) -> list[str]:
     return [joined(folder, name) for name in files.folders(folder)]
 
 
-def _lister(files: Files) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _lister(files: Files, folders: Sequence[str]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     schema = pa.schema([("file", pa.string()), ("size", pa.int64())])
 
     def lists(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker():
-            for folder in (name for batch in batches for name in batch.column(0).to_pylist()):
-                rows = ({"file": info.uri, "size": info.size} for info in files.list(folder) if _is_file(info.uri))
+            for number in (number for batch in batches for number in batch.column(0).to_pylist()):
+                found = files.list(folders[number])
+                rows = ({"file": info.uri, "size": info.size} for info in found if _is_file(info.uri))
                 while portion := list(islice(rows, PORTION_FILES)):
                     yield pa.RecordBatch.from_pylist(portion, schema)
 

@@ -46,6 +46,11 @@ class DocumentWriter:
         too_much: bool = self.total.quarantined > arguments["max_quarantined"]
         return too_much and arguments["trigger"] == CONTINUOUS
 
+    def follow_table(self) -> None:
+        """Gives the days in the catalog the columns that their table has now: its contract may have changed."""
+        if changed := self._partitions.follow_table():
+            self._run.log("partitions_updated", dataset=DATASET, partitions=changed)
+
     def write(self, batch: DataFrame, read: BatchFunction, stream: str, number: int) -> None:
         """Writes a batch.
 

@@ -18,19 +18,57 @@ TOP = 20
 Figures = Mapping[str, Any]
 
 
-def figures(
-    daily: DataFrame, products: DataFrame, tenant: str | None, run_date: date, currency: str, balance: Balance
-) -> Figures:
-    """The figures of a report, from its datasets `purchases_daily` and `purchases_products`.
-
-    Returns:
-        Plain values; money and quantities as `Decimal`, money with two decimals.
+def sums_of(daily: DataFrame) -> list[Row]:
+    """The rows of `purchases_daily` added up by tenant, then by day, each in order; in one query.
 
     Raises:
         StoreError: A sum has more digits than its column holds.
     """
-    tenants = _summed(daily, "tenant_id")
-    days = _summed(daily, "day")
+    # A sum that overflowed is null, and so must be what it goes into: to Spark a null is nothing to add.
+    rows = daily.sparkSession.sql(
+        """
+        SELECT tenant_id, day, sum(purchases) AS purchases,
+               if(count(quantity) = count(*), try_sum(quantity), NULL) AS quantity,
+               if(count(revenue) = count(*), try_sum(revenue), NULL) AS revenue
+        FROM {daily} GROUP BY GROUPING SETS ((tenant_id), (day))
+        """,
+        daily=daily,
+    ).collect()
+    rows.sort(key=lambda row: (row["tenant_id"] is None, row["tenant_id"] or row["day"]))
+    for row in rows:
+        for name in ("quantity", "revenue"):
+            if row[name] is None:
+                by = "day" if row["tenant_id"] is None else "tenant_id"
+                raise StoreError(
+                    f"{by} {row[by]}: the sum of {name} is more than the report can hold, decimal(38,…); correct the "
+                    "purchases in question, then run the report again"
+                )
+    return rows
+
+
+def figures(
+    sums: Sequence[Row],
+    best: Mapping[str, Any],
+    tenant: str | None,
+    run_date: date,
+    currency: str,
+    balance: Balance,
+) -> Figures:
+    """The figures of a report.
+
+    Args:
+        sums: See `sums_of`.
+        best: See `best_sellers`.
+        tenant: The report's tenant; None for all.
+        run_date: The day of the report.
+        currency: The currency of its money.
+        balance: What became of the documents.
+
+    Returns:
+        Plain values; money and quantities as `Decimal`, money with two decimals.
+    """
+    tenants = _with_averages(sums, "tenant_id")
+    days = _with_averages(sums, "day")
     purchases = sum(row["purchases"] for row in tenants)
     revenue = cents(total(row["revenue"] for row in tenants))
     return {
@@ -46,7 +84,7 @@ def figures(
         },
         "period": {"first_day": days[0]["day"], "last_day": days[-1]["day"]} if days else None,
         "best_day": min(days, key=lambda row: (row["revenue"].copy_negate(), row["day"])) if days else None,
-        "best_sellers": _best_sellers(products),
+        "best_sellers": best,
         "daily": days,
         "tenants": sorted(tenants, key=lambda row: (row["revenue"].copy_negate(), row["tenant_id"])),
         "balance": balance.as_dict(),
@@ -59,25 +97,20 @@ def as_json(figures: Figures) -> bytes:
     return f"{text}\n".encode()
 
 
-def refuse_overflow(sums: Sequence[Row], by: str) -> None:
-    """Raises StoreError when a sum is null: it has more digits than its column holds."""
-    for row in sums:
-        for name in ("quantity", "revenue"):
-            if row[name] is None:
-                raise StoreError(
-                    f"{by} {row[by]}: the sum of {name} is more than the report can hold, decimal(38,…); correct the "
-                    "purchases in question, then run the report again"
-                )
+def best_sellers(products: DataFrame, count: int) -> dict[str, Any]:
+    """The products that sold most, the best first, and how many more there are: of `count` rows of the dataset."""
+    best_first = (F.desc("quantity"), F.desc("revenue"), F.asc_nulls_last("codigo"), F.asc("tenant_id"), "nombre")
+    best = products.orderBy(*best_first).limit(TOP).collect()
+    return {
+        "products": [
+            {"rank": rank, **row.asDict(), "quantity": plain(row["quantity"])} for rank, row in enumerate(best, 1)
+        ],
+        "more": count - len(best),
+    }
 
 
-def _summed(daily: DataFrame, by: str) -> list[dict[str, Any]]:
-    sums = daily.groupBy(by).agg(
-        F.sum("purchases").alias("purchases"),
-        F.try_sum("quantity").alias("quantity"),
-        F.try_sum("revenue").alias("revenue"),
-    )
-    rows = sums.orderBy(by).collect()
-    refuse_overflow(rows, by)
+def _with_averages(sums: Sequence[Row], by: str) -> list[dict[str, Any]]:
+    """The sums by tenant, or those by day."""
     return [
         {
             by: row[by].isoformat() if by == "day" else row[by],
@@ -86,16 +119,6 @@ def _summed(daily: DataFrame, by: str) -> list[dict[str, Any]]:
             "revenue": row["revenue"],
             "average_ticket": average(row["revenue"], row["purchases"]),
         }
-        for row in rows
+        for row in sums
+        if row[by] is not None
     ]
-
-
-def _best_sellers(products: DataFrame) -> dict[str, Any]:
-    best_first = (F.desc("quantity"), F.desc("revenue"), F.asc_nulls_last("codigo"), F.asc("tenant_id"), "nombre")
-    best = products.orderBy(*best_first).limit(TOP).collect()
-    return {
-        "products": [
-            {"rank": rank, **row.asDict(), "quantity": plain(row["quantity"])} for rank, row in enumerate(best, 1)
-        ],
-        "more": products.count() - len(best),
-    }

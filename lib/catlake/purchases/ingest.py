@@ -19,6 +19,7 @@ def ingest(run: Run, lake: Lake) -> None:
     source = run.arguments["source_uri"]
     run.report.read_from("change events", source)
     documents = DocumentWriter(run, lake)
+    documents.follow_table()
     with run.step("stream"):
         if is_kinesis(source):
             read_kinesis(run, documents)

@@ -9,7 +9,7 @@ from catlake.lake.publish import publish, quarantine
 from catlake.purchases.current_purchases import CURRENT, current_purchases, daily, rejected, with_outcome
 from catlake.purchases.document_tree import months, read_tree
 from catlake.purchases.event_document import DATASET
-from catlake.purchases.figures import Figures, as_json, figures, refuse_overflow
+from catlake.purchases.figures import Figures, as_json, best_sellers, figures, sums_of
 from catlake.purchases.page import page
 from catlake.purchases.product_sales import PRODUCTS, products
 from catlake.runtime.balance import Balance
@@ -33,21 +33,16 @@ def report(run: Run, lake: Lake) -> None:
         quarantine(run, lake, documents.transform(rejected), PIPELINE)
     with run.step("write"):
         purchases = documents.transform(current_purchases)
-        by_day = purchases.transform(daily).persist()
-        refuse_overflow(by_day.where("quantity IS NULL OR revenue IS NULL").limit(1).collect(), "tenant_id")
-        datasets = {
-            PURCHASES: purchases.drop("lines"),
-            PRODUCTS: purchases.transform(products),
-            DAILY: by_day,
-        }
+        by_day, by_product = purchases.transform(daily).persist(), purchases.transform(products).persist()
+        sums = sums_of(by_day)
+        datasets = {PURCHASES: purchases.drop("lines"), PRODUCTS: by_product, DAILY: by_day}
         drafts = {name: lake.draft(rows, contract(name), run.run_date, scope) for name, rows in datasets.items()}
     written = {PURCHASES: drafts[PURCHASES].rows}
     balance = Balance(outcomes.total, written, outcomes.filtered, outcomes.quarantined)
     run.report.settle(balance)
     with run.step("figures"):
-        # From what is written: the page, the files and the datasets cannot differ.
-        by_day, by_product = (lake.read(drafts[name].uri, contract(name)) for name in (DAILY, PRODUCTS))
-        sales = figures(by_day, by_product, tenant, run.run_date, run.environment.currency, balance)
+        best = best_sellers(by_product, drafts[PRODUCTS].rows)
+        sales = figures(sums, best, tenant, run.run_date, run.environment.currency, balance)
         files = {"report.json": as_json(sales), "report.html": page(sales, run.environment.language)}
     run.report.highlights += _highlights(sales)
     publish(run, lake, *drafts.values())

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -130,8 +130,17 @@ COMMON = (
 """What every job takes."""
 
 
-GLUE_WORDS = {"class", "conf", "debug", "mode"}
-"""Arguments of Glue itself that are written like ours; all its others have a hyphen or a capital letter."""
+GLUE_WORDS = {"class", "conf", "debug", "endpoint", "mode"}
+"""Arguments of Glue itself that are written like ours; all its others have a hyphen or a capital letter.
+
+Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
+"""
+
+GLUE_GIVES = ("JOB_NAME", "JOB_RUN_ID")
+"""Arguments that Glue sets and a job reads: given several times, the last value counts."""
+
+PIP_OPTIONS = "--python-modules-installer-option"
+"""The only argument of Glue whose value begins with dashes, such as `--upgrade`."""
 
 
 def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mapping[str, Any]:
@@ -145,16 +154,30 @@ def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mappin
         ArgumentError: An argument is missing, unknown, repeated or malformed; with its rule and what was given.
     """
     known = {argument.name: argument for argument in (*COMMON, *declared)}
+    given, others = _given(known, argv)
+    for before, text in zip(["", *others], others, strict=False):
+        if before != PIP_OPTIONS:
+            _refuse_misspelt(text, known)
+    texts = {name: _only_text(argument, given[name]) for name, argument in known.items()}
+    defaults = environment(texts["environment"] or "local")
+    return {name: _value(argument, texts[name], defaults) for name, argument in known.items()}
+
+
+def glue_run_id(argv: Sequence[str]) -> str | None:
+    """The run's id as Glue gives it, in `sys.argv`; None elsewhere."""
+    given, _ = _given(GLUE_GIVES, argv)
+    ids = [text for text in given["JOB_RUN_ID"] if text]
+    return ids[-1] if ids else None
+
+
+def _given(names: Iterable[str], argv: Sequence[str]) -> tuple[Mapping[str, list[str | None]], list[str]]:
+    """By name, the texts that are given for it, None for an argument without a value; and all other texts."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in known:
+    for name in names:
         # Lists, so that the messages about a repeated or an empty argument are ours.
         parser.add_argument(f"--{name}", action="append", nargs="?", default=[])
     given, others = parser.parse_known_args(argv[1:])
-    for text in others:
-        _refuse_misspelt(text, known)
-    texts = {name: _only_text(argument, getattr(given, name)) for name, argument in known.items()}
-    defaults = environment(texts["environment"] or "local")
-    return {name: _value(argument, texts[name], defaults) for name, argument in known.items()}
+    return vars(given), others
 
 
 def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
@@ -170,6 +193,8 @@ def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
 
 def _only_text(argument: Argument, texts: Sequence[str | None]) -> str | None:
     name = argument.name
+    if name in GLUE_GIVES:
+        texts = [text for text in texts if text is not None][-1:] or texts[-1:]
     if len(texts) > 1:
         raise ArgumentError(f"--{name} is given {len(texts)} times; give it once")
     if None in texts:

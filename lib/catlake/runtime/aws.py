@@ -1,5 +1,6 @@
 """Clients of AWS, and its errors in one line."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,11 @@ def aws_errors(subject: str, remedy: str, kind: type[CatlakeError] = CatalogErro
         yield
     except (BotoCoreError, ClientError) as error:
         raise kind(f"{subject}: {one_line(str(error))}; {remedy}") from error
+
+
+def region() -> str | None:
+    """The region that the environment names, None where it names none."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 def client(service: str) -> Any:

@@ -67,6 +67,7 @@ Day = Annotated[date | None, Rule("a date such as 2025-08-04", lambda value: typ
 Count = Annotated[int, _whole(0)]
 Days = Annotated[int, _whole(1)]
 Flag = Annotated[bool, Rule("true or false", lambda value: isinstance(value, bool))]
+Currency = Annotated[str, _like("a currency's three letters, such as EUR", r"[A-Z]{3}")]
 Price = Annotated[Decimal, _number("1000", "a number from 0 to 1000")]
 
 
@@ -99,6 +100,7 @@ class Environment:
     bedrock_table: Annotated[str | None, Table]
     purchases_table: Annotated[str, Table]
     alarm_email: Annotated[str | None, _like("one e-mail address", r"[^@\s,]+@[^@\s,]+")]
+    github_repository: Annotated[str | None, _like("owner/name", r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")]
     existing: Annotated[
         tuple[str, ...],
         Rule("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),
@@ -111,6 +113,8 @@ class Environment:
     worker_type: Annotated[str, _one_of("G.1X", "G.2X", "G.4X", "G.8X")]
     number_of_workers: Annotated[int, _whole(2)]
     execution_class: Annotated[str, _one_of("STANDARD", "FLEX")]
+    job_run_queuing: Flag
+    auto_scaling: Flag
     timeout: Annotated[int, _whole(1, 7 * 24 * 60)]
     stream_worker_type: Annotated[str, _one_of("G.025X", "G.1X", "G.2X", "G.4X", "G.8X")]
     stream_batch_seconds: Annotated[int, _whole(1, 300)]
@@ -118,6 +122,7 @@ class Environment:
     maintenance_window: Annotated[
         str, _like("a day and an hour, such as Sun:8", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])")
     ]
+    crawler: Flag
     stream_hours: Annotated[int, _whole(24, 8760)]
     # What CloudWatch takes.
     log_days: Annotated[int, _one_of(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)]
@@ -128,13 +133,16 @@ class Environment:
     max_quarantined: Count
     max_shrink: Annotated[Decimal | None, _number("1", "a number from 0 to 1, like 0.5")]
     scan_limit_gb: Annotated[int, _whole(1)]
+    largest_file_mb: Annotated[int | None, _whole(1)]
+    monthly_budget: Annotated[int | None, _whole(1)]
+    bill_currency: Currency
     first_conversation_date: Day
     excluded_cities: Annotated[str | None, Rule("a regular expression", _is_pattern)]
     archive_first_date: Day
     archive_last_date: Day
     tokens_first_date: Day
     language: Annotated[str, _like("a language, such as es or es_CO", r"[a-z]{2}(_[A-Z]{2})?")]
-    currency: Annotated[str, _like("a currency's three letters, such as EUR", r"[A-Z]{3}")]
+    currency: Currency
     unnamed_user: Text
     unknown_place: Text
     token_model: Text

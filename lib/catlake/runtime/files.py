@@ -57,8 +57,8 @@ class Files(Protocol):
     def exists(self, uri: str) -> bool:
         """Whether there is a file (not a folder) of this URI."""
 
-    def open(self, uri: str) -> BinaryIO:
-        """A stream of a file's bytes. Raises FileNotFoundError."""
+    def open(self, uri: str, start: int = 0) -> BinaryIO:
+        """A stream of a file's bytes, from a byte within the file on. Raises FileNotFoundError."""
 
     def read(self, uri: str) -> bytes:
         """The whole of a small file. Raises FileNotFoundError."""
@@ -157,8 +157,10 @@ class LocalFiles(Files):
     def exists(self, uri: str) -> bool:
         return os.path.isfile(uri)
 
-    def open(self, uri: str) -> BinaryIO:
-        return open(uri, "rb")
+    def open(self, uri: str, start: int = 0) -> BinaryIO:
+        stream = open(uri, "rb")  # noqa: SIM115 - the caller closes it
+        stream.seek(start)
+        return stream
 
     def write(self, uri: str, content: bytes) -> None:
         with _hidden_file(uri, content) as temporary:
@@ -325,10 +327,12 @@ class S3Files(Files):
             return False
         return True
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, start: int = 0) -> BinaryIO:
         bucket, key = _bucket_and_key(uri)
+        # Not for the whole object: S3 refuses a range of an empty one.
+        byte_range = {"Range": f"bytes={start}-"} if start else {}
         with _explained(uri):
-            return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key)["Body"])
+            return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key, **byte_range)["Body"])
 
     def write(self, uri: str, content: bytes) -> None:
         bucket, key = _bucket_and_key(uri)

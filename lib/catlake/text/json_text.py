@@ -17,7 +17,7 @@ class Number(str):
     __slots__ = ()
 
 
-def parse(text: bytes | str) -> Any:
+def parse(text: bytes | memoryview | str) -> Any:
     """Python value of a JSON text; lone surrogates become U+FFFD.
 
     Raises ValueError, with the reason, when the text is not JSON or not UTF-8.
@@ -37,7 +37,7 @@ def parse_exact(text: bytes | str) -> Any:
     return _without_lone_surrogates(value)
 
 
-def _decoded(text: bytes | str) -> str:
+def _decoded(text: bytes | memoryview | str) -> str:
     return text if isinstance(text, str) else bytes(text).decode("utf-8")
 
 

@@ -1,0 +1,136 @@
+"""Connects a DynamoDB table to a Kinesis stream and keeps the connection: the handlers of a custom resource.
+
+The CDK's provider framework calls `on_event` once and then `is_complete` until it is true or the time is up:
+https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#provider-framework
+
+A destination is ENABLING, ACTIVE, UPDATING, DISABLING, DISABLED or ENABLE_FAILED. DynamoDB enables only what is off,
+and updates or disables only what is ACTIVE. So `on_event` asks for what can be asked for, and `is_complete` for the
+rest, once the time for it has come.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+OFF = (None, "DISABLED", "ENABLE_FAILED")
+ON = ("ACTIVE", "UPDATING")
+TAKEN = ":taken"
+"""Ends the id of a destination that was there before its stack, which therefore neither changes nor disables it."""
+
+Event = Mapping[str, Any]
+
+
+def on_event(event: Event, _: object = None) -> dict[str, Any]:
+    """Asks DynamoDB for the change that CloudFormation wants. Raises RuntimeError where that cannot be done now."""
+    wanted = event["ResourceProperties"]
+    found = _destination(wanted)
+    status = found.get("DestinationStatus")
+    if event["RequestType"] == "Delete":
+        return {"Stays": _stays(event["PhysicalResourceId"], wanted, status)}
+    if event["RequestType"] == "Update" and _pair(wanted) == _pair(event["OldResourceProperties"]):
+        identity = event["PhysicalResourceId"]
+    else:
+        # With another table or stream it is another resource: CloudFormation then deletes the old one.
+        identity = ":".join(_pair(wanted)) + (TAKEN if _is_existing(wanted) and status in ON else "")
+    if status in OFF:
+        _enable(wanted)
+    elif status == "DISABLING":
+        raise RuntimeError(f"{_name(wanted)} is being disabled; deploy again once it is DISABLED")
+    elif status == "ACTIVE" and not identity.endswith(TAKEN):
+        _update(wanted, found)
+    return {
+        "PhysicalResourceId": identity,
+        "Waits": event["RequestType"] == "Update" and status in ("ENABLING", "UPDATING"),
+    }
+
+
+def is_complete(event: Event, _: object = None) -> dict[str, bool]:
+    """Whether the destination is as wanted. Raises RuntimeError for a destination that DynamoDB cannot enable."""
+    wanted, identity = event["ResourceProperties"], event["PhysicalResourceId"]
+    found = _destination(wanted)
+    status = found.get("DestinationStatus")
+    if event["RequestType"] == "Delete":
+        return {"IsComplete": event["Stays"] or _disabled(wanted, status)}
+    if status == "ENABLE_FAILED":
+        raise RuntimeError(
+            f"{_name(wanted)}: {found.get('DestinationStatusDescription') or 'DynamoDB gives no reason'}"
+        )
+    # An update that had to wait. All others are asked for once: the requests of a deployment and of its rollback may
+    # run side by side, and must not undo each other's work again and again.
+    updates = event.get("Waits") and not identity.endswith(TAKEN) and status == "ACTIVE" and _update(wanted, found)
+    return {"IsComplete": status == "ACTIVE" and not updates}
+
+
+def _stays(identity: str, wanted: Event, status: str | None) -> bool:
+    """Whether a destination stays, because it was there before its stack.
+
+    CloudFormation gives an id of its own to what it cancels before it knows ours. A destination that is ACTIVE by then,
+    on a stream that was there, was there too: one that we had just asked for would be ENABLING.
+    """
+    return identity.endswith(TAKEN) or (
+        identity != ":".join(_pair(wanted)) and _is_existing(wanted) and status == "ACTIVE"
+    )
+
+
+def _disabled(wanted: Event, status: str | None) -> bool:
+    if status == "ACTIVE":
+        _dynamodb().disable_kinesis_streaming_destination(**_table_and_stream(wanted))
+    return status in OFF
+
+
+def _enable(wanted: Event) -> None:
+    precision = {"ApproximateCreationDateTimePrecision": wanted["Precision"]}
+    try:
+        _dynamodb().enable_kinesis_streaming_destination(
+            **_table_and_stream(wanted), EnableKinesisStreamingConfiguration=precision
+        )
+    except ClientError:
+        # The answer to a first request was lost, and this is the answer to its repetition.
+        if _destination(wanted).get("DestinationStatus") not in ("ENABLING", "ACTIVE"):
+            raise
+
+
+def _update(wanted: Event, found: Event) -> bool:
+    """Updates a destination that has another precision; returns whether it had."""
+    precision = {"ApproximateCreationDateTimePrecision": wanted["Precision"]}
+    if precision.items() <= found.items():
+        return False
+    _dynamodb().update_kinesis_streaming_destination(
+        **_table_and_stream(wanted), UpdateKinesisStreamingConfiguration=precision
+    )
+    return True
+
+
+def _destination(wanted: Event) -> Event:
+    """The destination as DynamoDB has it; empty where there is none, or no such table."""
+    client = _dynamodb()
+    try:
+        answer = client.describe_kinesis_streaming_destination(TableName=wanted["TableName"])
+    except client.exceptions.ResourceNotFoundException:
+        return {}
+    found: list[Event] = answer.get("KinesisDataStreamDestinations", [])
+    return next((each for each in found if each["StreamArn"] == wanted["StreamArn"]), {})
+
+
+def _dynamodb() -> Any:
+    return boto3.client("dynamodb")
+
+
+def _pair(wanted: Event) -> tuple[str, str]:
+    return wanted["TableName"], wanted["StreamArn"].rpartition("/")[2]
+
+
+def _name(wanted: Event) -> str:
+    table, stream = _pair(wanted)
+    return f"the Kinesis destination {stream} of table {table}"
+
+
+def _table_and_stream(wanted: Event) -> dict[str, str]:
+    return {name: wanted[name] for name in ("TableName", "StreamArn")}
+
+
+def _is_existing(wanted: Event) -> bool:
+    # CloudFormation makes texts of all values.
+    return str(wanted["ExistingStream"]).lower() == "true"

@@ -1,0 +1,36 @@
+"""Does beside a run's first steps what its first query would wait for.
+
+The first query of a session takes seconds, however small it is: the JVM loads some thousands of classes, Python workers
+start and import their libraries, all one after the other. Meanwhile the driver's other cores do nothing.
+"""
+
+import importlib
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+
+def import_pandas() -> None:
+    """Imports pandas beside what the caller does: `mapInArrow` needs it, and it takes half a second."""
+    threading.Thread(target=importlib.import_module, args=("pandas",), daemon=True).start()
+
+
+def warm_up(spark: SparkSession) -> threading.Thread:
+    """Starts a query of two rows that uses what all jobs use: Python workers, a shuffle, an aggregation."""
+    thread = threading.Thread(target=_query, args=(spark,), daemon=True)
+    thread.start()
+    return thread
+
+
+def _query(spark: SparkSession) -> None:
+    with suppress(Exception):  # the run's own queries report what is wrong
+        spark.range(0, 2, 1, 2).mapInArrow(_copied, "id bigint").groupBy("id").count().collect()
+
+
+def _copied(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches as they come, made anew: to make an array, pyarrow imports pandas."""
+    for batch in batches:
+        yield pa.RecordBatch.from_arrays([pa.array(batch.column(0).to_pylist())], schema=batch.schema)

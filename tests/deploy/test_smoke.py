@@ -1,0 +1,175 @@
+"""The smoke test of a deployment, rehearsed on a server of AWS's APIs (moto) and on this machine's Spark."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from deploy import smoke
+from deploy.model import Job
+from local.job_processes import spark_submit
+from tests.deploy.account import Deployed, account_server, connect_tables, session
+from tests.deploy.assembly import Assembly
+from tests.deploy.glue_here import GlueHere
+from tests.jobs.running import ROOT, SAMPLE, environment, packaged
+
+BEDROCK = ("-c", "bedrock_table=Chat-Conversations")
+IN_ORDER = [
+    *("cat-test-conversations", "cat-test-tokens-archival", "cat-test-tokens"),
+    *("dev-compras-ingest", "dev-compras-report"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with account_server() as url:
+        yield url
+
+
+@pytest.fixture
+def deployed(server: str, assemblies: dict[str, Assembly], monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """Environment `test`, deployed; nothing waits."""
+    connect_tables()
+    monkeypatch.setattr(smoke, "sleep", lambda seconds: None)
+    return Deployed(server, assemblies["test"])
+
+
+Smoke = Callable[..., tuple[int, dict[str, str]]]
+
+
+@pytest.fixture
+def smoke_test(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smoke:
+    """Runs the smoke test where `glue` runs jobs; its exit code, and the line of each thing in its table."""
+
+    def run(glue: GlueHere, *arguments: str) -> tuple[int, dict[str, str]]:
+        here = session()
+        glue.answer(here)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", here)
+        deployed.athena_counts()
+        code = smoke.main(["test", *arguments])
+        lines: dict[str, str] = {}
+        name = ""
+        for line in capsys.readouterr().out.splitlines():
+            start = re.search(r"([✓✗·])  (.*?)(?:  +|$)(.*)", line)
+            if start:
+                sign, name, text = start.groups()
+                lines[name] = f"{lines.get(name, '')} {sign} {text}".strip()
+            elif name and line.startswith(" "):
+                # The rest of a text that is too long for a line.
+                lines[name] += f" {line.strip()}"
+        return code, lines
+
+    return run
+
+
+def exported(request: Mapping[str, Any]) -> int:
+    return 3
+
+
+def simulated(deployed: Deployed, errors: Mapping[str, str] | None = None) -> GlueHere:
+    """A Glue whose jobs end at once, with a summary or with an error."""
+
+    def run_job(job: Job) -> str | None:
+        if error := (errors or {}).get(job.module):
+            return error
+        deployed.run(job)
+        return None
+
+    return GlueHere(deployed.deployment, run_job, exported)
+
+
+def test_all_tables_are_exported_and_all_workflows_run_in_order_before_everything_is_verified(
+    deployed: Deployed, smoke_test: Smoke
+) -> None:
+    glue = simulated(deployed)
+    code, lines = smoke_test(glue, *BEDROCK)
+    assert code == 0, lines
+    assert glue.started == IN_ORDER
+    tables = ("cat-test-catia-conversations-table", "Chat-Conversations")
+    for name, folder in zip(tables, ("exports/catia", "exports/bedrock"), strict=True):
+        assert lines[f"export of {name}"] == f"✓ 3 items below s3://cat-test-normalize-reports/{folder}"
+    assert lines["run of cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
+    assert lines["run of dev-compras-ingest"].startswith("✓ RUNNING since")
+    # What `make verify` finds is in the same table.
+    assert lines["last run of cat-test-etl1-normalize"].startswith("✓ SUCCEEDED")
+    assert "✓" in lines["bucket cat-test-normalize-reports: versions"]
+
+
+def test_a_failure_is_a_line_of_its_own_and_stops_no_other_workflow(deployed: Deployed, smoke_test: Smoke) -> None:
+    glue = simulated(deployed, {"conversations_curate": "no CSV", "purchases_ingest": "no rights on the stream"})
+    code, lines = smoke_test(glue, *BEDROCK)
+    assert code == 1
+    assert glue.started == IN_ORDER
+    assert lines["run of cat-test-conversations"].startswith("✗ run run-cat-test-conversations is COMPLETED")
+    assert "1 failed" in lines["run of cat-test-conversations"]
+    assert "no CSV" in lines["last run of cat-test-etl2-parquet"]
+    assert lines["run of dev-compras-ingest"].startswith("✗ FAILED")
+    assert "no rights on the stream" in lines["run of dev-compras-ingest"]
+    assert lines["run of dev-compras-report"].startswith("✓")
+
+
+def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_test: Smoke) -> None:
+    def refused(request: Mapping[str, Any]) -> int:
+        raise LookupError(f"Point in time recovery is not enabled for {request['TableArn']}")
+
+    glue = GlueHere(deployed.deployment, lambda job: deployed.run(job), refused)
+    code, lines = smoke_test(glue, "--workflow", "conversations", "--workflow", "tokens")
+    assert code == 1
+    assert glue.started == []
+    assert "Point in time recovery is not enabled" in lines["export of cat-test-catia-conversations-table"]
+    assert lines["run of cat-test-conversations"] == "✗ not started: the export of its table did not succeed"
+    assert lines["run of cat-test-tokens"].startswith(
+        "✗ not started: bedrock_table is not named; give -c bedrock_table="
+    )
+
+
+def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test: Smoke) -> None:
+    glue = simulated(deployed)
+    assert smoke_test(glue, "--workflow", "purchases")[0] == 0
+    code, lines = smoke_test(glue, "--workflow", "purchases")
+    assert code == 0
+    assert glue.started == ["dev-compras-ingest"]
+    assert "not started again" in lines["run of dev-compras-ingest"]
+
+
+def test_what_does_not_end_in_time_is_a_problem(
+    deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever is asked for is going on when it is asked for the first time.
+    code, lines = smoke_test(simulated(deployed), "--workflow", "purchases-report", "--minutes", "0")
+    assert code == 1
+    assert "is not finished" in lines["run of dev-compras-report"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, smoke_test: Smoke, server: str) -> None:
+    """From an export of the chatbot's table to verified results; by spark-submit, with the deployed arguments."""
+    packaged()
+
+    def export(request: Mapping[str, Any]) -> int:
+        files = [path for path in SAMPLE.rglob("*") if path.is_file() and path.name != "README.md"]
+        for path in files:
+            key = f"{request['S3Prefix']}/{path.relative_to(SAMPLE)}"
+            deployed.s3.put_object(Bucket=request["S3Bucket"], Key=key, Body=path.read_bytes())
+        (manifest,) = (path for path in files if path.name == "manifest-summary.json")
+        return int(json.loads(manifest.read_text("utf-8"))["itemCount"])
+
+    def run_job(job: Job) -> str | None:
+        arguments = {name: value.replace("s3://", "s3a://") for name, value in job.arguments.items()}
+        command = spark_submit(ROOT, Path(sys.executable), job, arguments)
+        done = subprocess.run(command, env=environment(), cwd="/", capture_output=True, text=True, timeout=200)
+        return None if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:]
+
+    glue = GlueHere(deployed.deployment, run_job, export)
+    code, lines = smoke_test(glue, "--workflow", "conversations", "--no-queries")
+    assert code == 0, {name: text for name, text in lines.items() if "✗" in text}
+    (exported,) = re.findall(r"✓ (\d+) items", lines["export of cat-test-catia-conversations-table"])
+    # The jobs read what was exported, and their summaries are the newest.
+    assert lines["balance of cat-test-etl1-normalize"].startswith(f"✓ {exported} read")
