@@ -1,50 +1,111 @@
-"""What a command took: its output, its peak memory and its CPU time, its child processes included (Linux)."""
+"""What a command took: its time, its CPU time and its peak memory, with all processes that it started (Linux).
+
+CPU time is the kernel's own account of all that have ended (`RUSAGE_CHILDREN`), so that no short-lived process is
+missed: this process adopts what a command leaves behind, such as Spark's Python workers, and waits for it.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
+import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.1
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+SHARE_OF_SAMPLING = 0.05
+"""Of the time at most: to add up the pages of some gigabytes takes the kernel many milliseconds."""
+
+GRACE_SECONDS = 30.0
+"""How long the processes that a command leaves behind may go on."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class BenchError(Exception):
+    """A measurement that is not valid; one line says why."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that has ended."""
+    """A command that has ended, and what it took."""
 
-    code: int
     output: str
-    errors: str
-    peak_bytes: int
+    seconds: float
     cpu_seconds: float
+    peak_bytes: int
 
 
-def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Finished:
-    """Run a command to its end, looking at its process tree ten times a second."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    peak_bytes = 0
-    cpu_ticks: dict[int, int] = {}
-    while True:
-        tree = list(_tree(process.pid))
-        peak_bytes = max(peak_bytes, sum(_memory_bytes(pid) for pid in tree))
-        cpu_ticks |= {pid: ticks for pid in tree if (ticks := _cpu_ticks(pid))}
+def run_measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Finished:
+    """Run a command to its end.
+
+    Raises:
+        BenchError: It failed; with the last line that it wrote.
+    """
+    # Orphans of the command become children of this process.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    cpu_before, start, peak_bytes = _children_cpu_seconds(), time.perf_counter(), 0
+    # Files, not pipes: who has to look at memory cannot empty a pipe in time.
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         try:
-            output, errors = process.communicate(timeout=SAMPLE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-        cpu_seconds = sum(cpu_ticks.values()) / TICKS_A_SECOND
-        return Finished(process.returncode, output, errors, peak_bytes, cpu_seconds)
+            while process.poll() is None:
+                looked = time.perf_counter()
+                peak_bytes = max(peak_bytes, sum(map(_memory_bytes, _tree(process.pid))))
+                took = time.perf_counter() - looked
+                time.sleep(max(SAMPLE_SECONDS, took / SHARE_OF_SAMPLING))
+            seconds = time.perf_counter() - start
+        finally:
+            # Also at Ctrl-C: nothing goes on in the background.
+            _end_children(process)
+        cpu_seconds = _children_cpu_seconds() - cpu_before
+        output.seek(0)
+        errors.seek(0)
+        text, complaint = output.read(), errors.read()
+    if process.returncode:
+        last = (complaint.strip() or text.strip()).rpartition("\n")[2]
+        raise BenchError(f"{' '.join(command[:8])} …: code {process.returncode}: {last}")
+    return Finished(text, seconds, cpu_seconds, peak_bytes)
+
+
+def _children_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _end_children(process: subprocess.Popen[bytes]) -> None:
+    """Waits for all children; after the grace, or at once where the command itself goes on, kills them."""
+    deadline = time.monotonic() + (GRACE_SECONDS if process.poll() is not None else 0.0)
+    while True:
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        children = list(_children(os.getpid()))
+        if not children:
+            break
+        if time.monotonic() > deadline:
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
+    process.poll()
 
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
+    for child in _children(pid):
+        yield from _tree(child)
+
+
+def _children(pid: int) -> Iterator[int]:
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _text(children).split():
-            yield from _tree(int(child))
+        yield from map(int, _text(children).split())
 
 
 def _memory_bytes(pid: int) -> int:
@@ -53,12 +114,6 @@ def _memory_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def _cpu_ticks(pid: int) -> int:
-    # The name, in parentheses, may hold blanks; user and system time are the 12th and 13th field after it.
-    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12]) if fields else 0
 
 
 def _text(path: Path) -> str:

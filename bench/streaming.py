@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -19,15 +18,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-from boto3.dynamodb.types import TypeDeserializer
-from rich.console import Console
-
-from bench.run import BenchError, cpu_model, markdown, memory_gb, show
+from bench.process import BenchError
+from bench.programs import plain_purchases
+from bench.programs.parts import Parts
+from bench.results import Conditions, markdown
 from tests.samples.purchase_events import Stream, encode, ordinary
 
 HERE = Path(__file__).resolve().parent
@@ -113,8 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=int, default=30, help="how long each rate lasts")
     parser.add_argument("--rates", type=int, nargs="+", default=RATES)
     options = parser.parse_args(arguments)
-    console = Console()
-    load = os.getloadavg()[0]
+    conditions = Conditions(("pyspark",))
     events = map(encode, ordinary(Stream(1), 10**9))
     measured: list[Latencies] = []
     with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
@@ -123,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _warm(job, events)
             for rate in options.rates:
                 measured.append(measure(job, events, rate, options.seconds))
-                console.print(f"[dim]{' | '.join(measured[-1].row())}[/]")
+                print(" | ".join(measured[-1].row()), flush=True)
                 if not measured[-1].held:
                     break
         except BenchError as error:
@@ -131,10 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             job.stop()
     lambda_rate = in_the_lambdas_manner(list(islice(events, 20_000)))
-    rows = [each.row() for each in measured]
-    show(console, "From landing to file", HEAD, rows)
-    RESULTS.write_text(report(rows, options.seconds, lambda_rate, load), encoding="utf-8")
-    console.print(f"written: {RESULTS.relative_to(ROOT)}")
+    RESULTS.write_text(
+        report([each.row() for each in measured], options.seconds, lambda_rate, conditions), encoding="utf-8"
+    )
+    print(f"written: {RESULTS.relative_to(ROOT)}")
 
 
 def measure(job: Job, events: Iterator[str], rate: int, seconds: int) -> Latencies:
@@ -181,26 +177,17 @@ def _wait(job: Job, landed: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def in_the_lambdas_manner(events: Sequence[str]) -> float:
-    """Events a second of one thread that decodes, totals and writes one event after the other, and checks nothing."""
-    typed = TypeDeserializer()
+    """Events a second of one thread that writes one document after the other, and checks nothing."""
+    parts = Parts()
     with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
-        start = time.perf_counter()
-        for text in events:
-            record = json.loads(text)
-            image = record["dynamodb"].get("NewImage") or record["dynamodb"]["OldImage"]
-            item = {name: typed.deserialize(value) for name, value in image.items()}
-            total = sum(each["precio_unitario"] * each["cantidad"] for each in item["productos"])
-            item["resumen"] = {"total_productos": len(item["productos"]), "total_precio": float(total)}
-            item["metadata"] = {"event_name": record["eventName"], "event_id": record["eventID"]}
-            day = item["fecha"][:10].replace("-", "/")
-            target = Path(folder, item["tenant_id"], day)
-            target.mkdir(parents=True, exist_ok=True)
-            name = f"{record['eventName'].lower()}_{item['compra_id']}_{record['dynamodb']['SequenceNumber']}.json"
-            (target / name).write_text(json.dumps(item, default=float))
-        return len(events) / (time.perf_counter() - start)
+        landing = Path(folder, "landing")
+        landing.mkdir()
+        (landing / "events.jsonl").write_text("".join(f"{event}\n" for event in events), encoding="utf-8")
+        plain_purchases.ingest(landing, Path(folder, "documents"), parts)
+    return len(events) / parts.seconds["stream"]
 
 
-def report(rows: Sequence[Sequence[str]], seconds: int, lambda_rate: float, load: float) -> str:
+def report(rows: Sequence[Sequence[str]], seconds: int, lambda_rate: float, conditions: Conditions) -> str:
     """The text of `STREAMING.md`."""
     parts = [
         "# Measured: events as they come",
@@ -211,10 +198,7 @@ def report(rows: Sequence[Sequence[str]], seconds: int, lambda_rate: float, load
         markdown(HEAD, rows),
         f"A single thread in the manner of the old Lambda (json, boto3's TypeDeserializer, floats; nothing checked, "
         f"nothing counted, a killed one leaves half a file) writes {lambda_rate:,.0f} events a second.",
-        "## Machine",
-        f"{cpu_model()}, {os.cpu_count()} cores (the events are made and landed on them too), {memory_gb():.0f} GB; "
-        f"{platform.system()} {platform.release()}; Python {platform.python_version()}, pyspark {version('pyspark')}; "
-        f"{datetime.now(UTC):%Y-%m-%d}; load average at the start {load:.1f}.",
+        f"{conditions} The events are made and landed on the same cores.",
     ]
     return "\n\n".join(parts) + "\n"
 

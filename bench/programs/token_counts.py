@@ -1,23 +1,28 @@
-"""The same count by catlake and by its peers: items, input and output tokens (docs/spec.md 3.1, v1) of an export.
+"""Counts the tokens of an export of Bedrock conversations (docs/spec.md 3.1, v1), by catlake and by its peers.
 
-`python -m bench.peers <name> <export> <tiny export>` counts once and prints one JSON line. Each peer starts its
-engine first and counts the tiny export with it (a JVM, Python workers, query plans: what a first use costs); starting
-and counting are timed apart.
+Each starts its engine first and counts a tiny export with it (a JVM, Python workers, query plans: what a first use
+costs). The result is the totals as JSON.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-CORES = 2
+from bench import CORES
+from bench.cached_data import bedrock_export
+from bench.programs.parts import Parts
+
+TINY = 200
+"""Conversations that an engine counts before it is measured."""
+
 INPUT_ROLES = ("user", "system")
 OUTPUT_ROLES = ("assistant", "bot")
 READ_BYTES = 4 << 20
@@ -35,11 +40,26 @@ Count = Callable[[Path], Totals | None]
 """Counts an export; None from one that reads and does not count."""
 
 
+def program(start: Callable[[], Count]) -> Callable[[Path, Path, Parts], None]:
+    """The program of an engine: starts it, counts a tiny export, then counts the export."""
+
+    @functools.wraps(start)
+    def run(export: Path, result: Path, parts: Parts) -> None:
+        count = start()
+        count(bedrock_export(TINY).folder)
+        with parts.part("count"):
+            totals = count(export)
+        result.write_text(json.dumps(totals))
+
+    return run
+
+
+@program
 def catlake() -> Count:
     """Spark with catlake, on as many cores as DuckDB has threads."""
     from pyspark.sql import SparkSession
 
-    from bench.catlake_count import count
+    from bench.programs.catlake_count import count
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     # With the settings of `make setup`, as every run on a laptop.
@@ -85,11 +105,13 @@ FROM counted
 """
 
 
+@program
 def duckdb() -> Count:
     """DuckDB by its manual, with as many threads as catlake has cores."""
     return _duckdb(DUCKDB_COLUMNS)
 
 
+@program
 def duckdb_tuned() -> Count:
     """DuckDB by the fastest SQL that was found."""
     return _duckdb(DUCKDB_TUNED)
@@ -111,7 +133,8 @@ def _duckdb(texts: str) -> Count:
     return count
 
 
-def pandas() -> Count:
+@program
+def plain() -> Count:
     """The manner of a Lambda: one thread, line by line, dictionaries and loops, a DataFrame at the end."""
     import pandas as library
 
@@ -144,6 +167,7 @@ def _body_tokens(content: dict[str, Any]) -> int:
     return len(body) // 4 if isinstance(body, str) else 0
 
 
+@program
 def inflate() -> Count:
     """The limit: isal inflates the files, a process a core, and throws the bytes away."""
     pool = ProcessPoolExecutor(CORES)
@@ -159,37 +183,12 @@ def _inflated_bytes(file: Path) -> int:
     from isal import igzip
 
     total = 0
-    with igzip.open(file) as stream:
+    with igzip.open(file) as stream:  # type: ignore[no-untyped-call]
         while chunk := stream.read(READ_BYTES):
             total += len(chunk)
     return total
 
 
-PEERS: dict[str, Callable[[], Count]] = {
-    "catlake": catlake,
-    "duckdb": duckdb,
-    "duckdb_tuned": duckdb_tuned,
-    "pandas": pandas,
-    "inflate": inflate,
-}
-
-
 def data_files(export: Path) -> list[Path]:
     """The data files of an export's folder."""
     return sorted(export.glob("data/*.json.gz"))
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Count once and print what it gave and what it took."""
-    name, export, tiny = arguments
-    start = time.perf_counter()
-    count = PEERS[name]()
-    count(Path(tiny))
-    ready = time.perf_counter()
-    totals = count(Path(export))
-    done = time.perf_counter()
-    print(json.dumps({"totals": totals, "start_seconds": ready - start, "count_seconds": done - ready}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

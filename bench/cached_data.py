@@ -1,0 +1,104 @@
+"""The data that is measured, made once and kept in `bench/.cache`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench import CORES
+from tests.samples import catia_export
+from tests.samples.bedrock_export import write_bedrock_export
+from tests.samples.export_files import Line, write_export
+from tests.samples.purchase_event_files import write_purchase_events
+
+CACHE = Path(__file__).resolve().parent / ".cache"
+CONVERSATIONS_A_FILE = 5_000
+EVENT_FILES = 8
+
+
+@dataclass(frozen=True)
+class CachedExport:
+    """An export in the cache."""
+
+    root: Path
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of its manifests."""
+        (folder,) = self.root.glob("AWSDynamoDB/*")
+        return folder
+
+    @property
+    def items(self) -> int:
+        """Its items."""
+        return int(self._summary["itemCount"])
+
+    def __str__(self) -> str:
+        sizes = [file.stat().st_size for file in self.folder.glob("data/*.json.gz")]
+        return (
+            f"{len(sizes)} files, {sum(sizes) / 1e6:,.0f} MB gzipped, "
+            f"{self._summary['billedSizeBytes'] / 1e6:,.0f} MB of JSON"
+        )
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads((self.folder / "manifest-summary.json").read_text())
+        return summary
+
+
+def bedrock_export(conversations: int) -> CachedExport:
+    """So many Bedrock conversations, in files of one size."""
+    files = max(conversations // CONVERSATIONS_A_FILE, 1)
+    return CachedExport(
+        _cached(
+            f"bedrock-{conversations}",
+            lambda folder: write_bedrock_export(folder, conversations=conversations, files=files, processes=CORES),
+        )
+    )
+
+
+def catia_export_of(users: int) -> CachedExport:
+    """The chatbot's table with so many users, about six items each; without its odd items, which peers cannot read."""
+    return CachedExport(
+        _cached(
+            f"catia-{users}",
+            lambda folder: write_export(
+                folder,
+                ordinary_items(users),
+                export_time=catia_export.EXPORT_TIME,
+                table_arn=catia_export.TABLE_ARN,
+            ),
+        )
+    )
+
+
+def purchase_events(events: int) -> Path:
+    """A folder of so many change events of purchases, none odd."""
+    return _cached(
+        f"purchases-{events}", lambda folder: write_purchase_events(folder, events=events, files=EVENT_FILES)
+    )
+
+
+def ordinary_items(users: int) -> Iterator[Line]:
+    """The lines of the chatbot's table with so many users, without its odd items."""
+    for line in catia_export.lines(seed=1, users=users):
+        if "USER#odd-" not in (line if isinstance(line, str) else line["PK"]["S"]):
+            yield line
+
+
+def _cached(name: str, make: Callable[[Path], object]) -> Path:
+    folder = CACHE / name
+    if not folder.is_dir():
+        CACHE.mkdir(exist_ok=True)
+        # A folder of its own until it is whole: an interrupted run leaves nothing that looks like data.
+        unfinished = CACHE / f"unfinished-{os.getpid()}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished)
+        unfinished.rename(folder)
+    return folder

@@ -1,0 +1,107 @@
+"""The ingest of waiting purchase events and the report of their documents, beside plain Python and DuckDB."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bench.cached_data import CACHE, purchase_events
+from bench.measured import Measured, fastest, run_job, run_program
+from bench.results import markdown, megabytes
+from bench.tables.agreement import agree, sums_and_hash
+from catlake.contracts.contract import contract
+
+RUN_DATE = "2025-07-20"
+INGEST, PLAIN_INGEST = "catlake, ingest", "plain Python, ingest (1 thread; checks nothing)"
+REPORT, DOCUMENTS, EVENTS = (
+    "catlake, report",
+    "DuckDB, the same report from the same documents",
+    "DuckDB, the same report from the event files",
+)
+HEAD = ("", "events", "work, s", "steps, s", "start, s", "CPU, s (all)", "events a second", "peak memory, MB")
+
+# A product's and a day's quantity and revenue have other precisions in DuckDB.
+_EXACT = "quantity::DECIMAL(38, 2) AS quantity, revenue::DECIMAL(38, 2) AS revenue"
+_COMPARED = {
+    "current": f"tenant_id, compra_id, day, event_name, epoch_us(processed_at), {_EXACT}",
+    "daily": f"tenant_id, day, purchases, {_EXACT}",
+    "products": f"tenant_id, codigo, nombre, purchases, {_EXACT}",
+}
+
+
+def compared(events: Sequence[int]) -> str:
+    """The section of purchases."""
+    measured = {number: _measured(number) for number in sorted(events)}
+    return "\n\n".join(
+        [
+            "Change events wait in the 8 files of a landing folder. The ingest writes a JSON document for each; the "
+            "report reads all documents, keeps the latest state of each purchase, and adds up days and products. "
+            "DuckDB makes the same three Parquet files with `read_json` from the same documents, and once more from "
+            "the 8 files, without the documents. All rows agree (sums, and the MD5 of each); else the run fails.",
+            markdown(HEAD, [row for number, results in measured.items() for row in _rows(number, results)]),
+            "\n".join(f"- {_bottleneck(number, results)}" for number, results in measured.items()),
+            "Measured once. *Work* begins when the session, or the program with its libraries, is there. *CPU* is of "
+            "all processes, start included.",
+        ]
+    )
+
+
+def _measured(events: int) -> Mapping[str, Measured]:
+    landing = purchase_events(events)
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=CACHE) as name:
+        folder = Path(name)
+        lake = folder / "lake"
+        arguments = {"source_uri": landing, "checkpoint_uri": folder / "checkpoint"}
+        documents = lake / contract("compras_json").root
+        programs: dict[str, Callable[[], Measured]] = {
+            INGEST: lambda: run_job("purchases_ingest", lake, arguments),
+            REPORT: lambda: run_job("purchases_report", lake, {"run_date": RUN_DATE}),
+            DOCUMENTS: lambda: run_program("duckdb_purchases.from_documents", documents, folder / "documents"),
+            EVENTS: lambda: run_program("duckdb_purchases.from_events", landing, folder / "events"),
+            PLAIN_INGEST: lambda: run_program("plain_purchases.ingest", landing, folder / "plain"),
+        }
+        measured = fastest(f"purchases, {events:,} events", programs, 1)
+        for result, values in _COMPARED.items():
+            job = lake / contract(f"purchases_{result}").root / f"purchases_{result}.parquet/data.parquet"
+            files = {
+                REPORT: job,
+                DOCUMENTS: folder / f"documents/{result}.parquet",
+                EVENTS: folder / f"events/{result}.parquet",
+            }
+            sums = ("quantity", "revenue")
+            agree(f"purchases by {result}", {who: sums_and_hash(file, sums, values) for who, file in files.items()})
+        written = {INGEST: documents, PLAIN_INGEST: folder / "plain"}
+        agree("documents", {who: sum(1 for _ in root.rglob("*.json")) for who, root in written.items()})
+        shutil.rmtree(folder / "plain")
+    return measured
+
+
+def _rows(events: int, results: Mapping[str, Measured]) -> list[list[str]]:
+    order = (INGEST, PLAIN_INGEST, REPORT, DOCUMENTS, EVENTS)
+    return [
+        [
+            name,
+            f"{events:,}",
+            f"{took.seconds:.1f}",
+            ", ".join(f"{part} {seconds:.1f}" for part, seconds in took.parts.items()),
+            f"{took.start_seconds:.1f}",
+            f"{took.cpu_seconds:.1f}",
+            f"{events / took.seconds:,.0f}",
+            megabytes(took.peak_bytes),
+        ]
+        for name, took in ((name, results[name]) for name in order)
+    ]
+
+
+def _bottleneck(events: int, results: Mapping[str, Measured]) -> str:
+    """Where the time goes, from the steps and from what the same figures cost without the documents."""
+    report, documents, straight = results[REPORT], results[DOCUMENTS], results[EVENTS]
+    step, seconds = max(report.parts.items(), key=lambda part: part[1])
+    return (
+        f"{events:,} events: of the report's {report.seconds:.1f} s, the step `{step}` takes {seconds:.1f} s, which is "
+        f"{seconds / events * 1e6:.0f} µs a document. From the documents DuckDB needs {documents.seconds:.1f} s, from "
+        f"the event files {straight.seconds:.1f} s: a file for each event costs "
+        f"{documents.seconds / straight.seconds:.0f} times what the figures themselves cost."
+    )

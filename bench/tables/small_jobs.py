@@ -1,0 +1,83 @@
+"""The jobs on the bundled samples, as multiples of a Spark session that counts once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from bench.measured import PYTHON, ROOT, Measured, run_job, run_session
+from bench.results import markdown
+from catlake.runtime.environment import environment
+
+SESSION = "a session and one count"
+JOBS = (
+    "conversations_normalize",
+    "conversations_curate",
+    "tokens_archive",
+    "tokens_consolidate",
+    "tokens_view",
+    "purchases_ingest",
+    "purchases_report",
+)
+"""Each reads what those before it wrote."""
+
+TURNS = 3
+WITH, WITHOUT = "with the archive", "without"
+HEAD = ("", *(f"{archive}: {what}" for archive in (WITH, WITHOUT) for what in ("s", "times the session", "CPU, s")))
+
+
+def compared() -> str:
+    """The section of the small jobs."""
+    turns = [_turn(number) for number in range(1, TURNS + 1)]
+
+    def medians(name: str, archive: str) -> tuple[float, float]:
+        took = [turn[name, archive] for turn in turns]
+        return median(each.whole_seconds for each in took), median(each.cpu_seconds for each in took)
+
+    rows = []
+    for name in (SESSION, *JOBS):
+        row = [name]
+        for archive in (WITH, WITHOUT):
+            (seconds, cpu_seconds), (session_seconds, _) = medians(name, archive), medians(SESSION, archive)
+            row += [f"{seconds:.1f}", f"{seconds / session_seconds:.2f}", f"{cpu_seconds:.1f}"]
+        rows.append(row)
+    return "\n\n".join(
+        [
+            f"Each job of the suite on the bundled samples, from the command to its end. *{SESSION}* is the least that "
+            f"a Spark job can be. *The archive* holds the parsed classes of Spark: `make setup` makes it for a laptop, "
+            f"Glue has none. Medians of {TURNS}, in turns.",
+            markdown(HEAD, rows),
+        ]
+    )
+
+
+def _turn(number: int) -> Mapping[tuple[str, str], Measured]:
+    """All jobs once with the archive and once without, each time in a lake of its own."""
+    took: dict[tuple[str, str], Measured] = {}
+    for archive, settings in ((WITH, {}), (WITHOUT, _without_archive())):
+        with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
+            measurements: dict[str, Callable[[], Measured]] = {SESSION: partial(run_session, settings)}
+            for job in JOBS:
+                measurements[job] = partial(run_job, job, Path(folder, "lake"), _arguments(job, folder), settings)
+            for name, measure in measurements.items():
+                took[name, archive] = measure()
+                print(f"small jobs: {name}, {archive}, {number} of {TURNS}: {took[name, archive]}", flush=True)
+    return took
+
+
+def _without_archive() -> Mapping[str, str]:
+    """The archive that every Java has, of its own classes alone, instead of the one of `make setup`."""
+    java = (PYTHON.parents[1] / ".configured").read_text(encoding="utf-8").strip()
+    return {"spark.driver.extraJavaOptions": f"-XX:SharedArchiveFile={java}/lib/server/classes.jsa"}
+
+
+def _arguments(job: str, folder: str) -> dict[str, str]:
+    """The job's arguments on the samples, as the workflows of a laptop have them."""
+    given = {name.removeprefix("--"): value for name, value in environment("local").arguments(job).items()}
+    places = {name: str(ROOT / value) for name, value in given.items() if name.endswith("_uri") and "://" not in value}
+    given = given | places | {"checkpoint_uri": f"{folder}/checkpoint"}
+    taken = ("lake_uri", *(() if job == "purchases_ingest" else ("checkpoint_uri",)))
+    return {name: value for name, value in given.items() if name not in taken}

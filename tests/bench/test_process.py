@@ -1,0 +1,42 @@
+"""What a command took: all of its processes count, also those that it leaves behind."""
+
+import sys
+
+import pytest
+
+from bench.process import BenchError, run_measured
+
+BUSY = "import time; end = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_processes_too_short_to_be_seen_count() -> None:
+    child = BUSY.format(seconds=0.02)
+    finished = run_measured(
+        python(f"import subprocess, sys\nfor _ in range(8): subprocess.run([sys.executable, '-c', {child!r}])")
+    )
+    assert finished.cpu_seconds > 8 * 0.02
+
+
+def test_a_process_that_is_left_behind_counts_and_is_waited_for() -> None:
+    orphan = BUSY.format(seconds=0.4)
+    finished = run_measured(python(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {orphan!r}])"))
+    assert finished.cpu_seconds > 0.4
+
+
+def test_the_memory_of_a_child_is_part_of_the_peak() -> None:
+    child = "import time; held = bytearray(80_000_000); time.sleep(0.5)"
+    finished = run_measured(python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"))
+    assert 80e6 < finished.peak_bytes < 160e6
+
+
+def test_what_it_printed_comes_back_whole() -> None:
+    assert run_measured(python("print('x' * 300_000)")).output == "x" * 300_000 + "\n"
+
+
+def test_a_command_that_fails_is_an_error_with_its_last_line() -> None:
+    with pytest.raises(BenchError, match=r"code 3: the reason$"):
+        run_measured(python("import sys; print('first\\nthe reason', file=sys.stderr); sys.exit(3)"))
