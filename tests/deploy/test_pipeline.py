@@ -59,7 +59,7 @@ def test_only_the_jobs_that_need_an_account_get_a_token_and_each_takes_the_role_
         else:
             assert job["environment"] == name.removeprefix("deploy-")
             made, wanted = {role}, {environment(job["environment"]).resource("github-deploy")}
-        assert {each.rpartition("/")[2] for each in made} == wanted
+        assert {each.rpartition("/")[2] for each in made} == {f"{each}-${{{{ vars.AWS_REGION }}}}" for each in wanted}
 
 
 def test_prod_follows_test_and_test_follows_the_checks_on_main() -> None:
