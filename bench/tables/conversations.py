@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from bench.cached_data import CACHE, CachedExport, catia_export_of
@@ -16,7 +17,7 @@ from bench.results import markdown, megabytes
 from bench.tables.agreement import agree, sums_and_hash
 from catlake.contracts.contract import contract
 
-RUN_DATE = "2025-11-20"
+RUN_DATE = date(2025, 11, 20)
 CATLAKE, PLAIN, DUCKDB, TIKTOKEN = "catlake", "plain Python", "DuckDB", "tiktoken alone"
 TOKENS = ("token_pregunta", "token_respuesta")
 HEAD = (
@@ -30,12 +31,12 @@ Results = Mapping[str, Measured]
 
 def normalize(users: Sequence[int], repeat: int) -> str:
     """The section of normalize."""
-    measured = {export: _normalize(export, size, n) for size, n, export in _sizes(users, repeat)}
+    measured = {export: _normalize(export, size, turns) for size, turns, export in _sizes(users, repeat)}
     return "\n\n".join(
         [
             "From a full export of the chatbot's table to one CSV of one row a user (docs/spec.md 2.1). At each size "
-            "all programs wrote the same bytes (MD5); one that does not fails the run. catlake verifies the export's "
-            "checksums and number of items, keeps what it cannot read, and checks the contract; the others check "
+            "all programs wrote the same bytes (MD5); otherwise the run fails. catlake verifies the checksums and the "
+            "number of items of the export, keeps what it cannot read, and checks the contract; the others check "
             "nothing.",
             _table(measured),
             _sentences(measured, PLAIN),
@@ -46,11 +47,11 @@ def normalize(users: Sequence[int], repeat: int) -> str:
 
 def curate(users: Sequence[int], repeat: int) -> str:
     """The section of curate."""
-    measured = {export: _curate(export, size, n) for size, n, export in _sizes(users, repeat)}
+    measured = {export: _curate(export, size, turns) for size, turns, export in _sizes(users, repeat)}
     return "\n\n".join(
         [
             "From that CSV to one Parquet file with types and token counts (docs/spec.md 2.2). At each size all "
-            "programs wrote the same rows (MD5) and counted the same tokens; else the run fails. "
+            "programs wrote the same rows (MD5) and counted the same tokens; otherwise the run fails. "
             f"*{TIKTOKEN}* counts the same texts on one thread, and only its counting is shown: the limit.",
             _table(measured),
             _sentences(measured, TIKTOKEN),
@@ -97,7 +98,7 @@ def _run_normalize(lake: Path, export: CachedExport) -> Measured:
 
 def _curate(export: CachedExport, users: int, repeat: int) -> Results:
     lake = _lake(users)
-    if not lake.is_dir():
+    if not _normalized_csv(lake).is_file():
         _run_normalize(lake, export)
     source = _normalized_csv(lake)
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=CACHE) as folder:
@@ -110,7 +111,7 @@ def _curate(export: CachedExport, users: int, repeat: int) -> Results:
         }
         measured = fastest(f"curate, {export.items:,} items", programs, repeat)
         measured[TIKTOKEN] = _counting_alone(measured[TIKTOKEN])
-        (job,) = (lake / contract("curated_conversations").root).rglob("*.parquet")
+        job = lake / contract("curated_conversations").path(RUN_DATE)
         rows = {name: sums_and_hash(file, TOKENS) for name, file in ((CATLAKE, job), (PLAIN, plain), (DUCKDB, peer))}
         agree("curate", rows)
         counted = json.loads(totals.read_text())
@@ -123,8 +124,7 @@ def _program(name: str, source: Path, result: Path) -> Callable[[], Measured]:
 
 
 def _normalized_csv(lake: Path) -> Path:
-    (file,) = (lake / contract("normalized_conversations").root).rglob("*.csv")
-    return file
+    return lake / contract("normalized_conversations").path(RUN_DATE)
 
 
 def _md5(file: Path) -> str:

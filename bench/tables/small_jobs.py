@@ -35,7 +35,7 @@ def compared() -> str:
 
     def medians(name: str, archive: str) -> tuple[float, float]:
         took = [turn[name, archive] for turn in turns]
-        return median(each.whole_seconds for each in took), median(each.cpu_seconds for each in took)
+        return median(run.whole_seconds for run in took), median(run.cpu_seconds for run in took)
 
     rows = []
     for name in (SESSION, *JOBS):
@@ -46,9 +46,9 @@ def compared() -> str:
         rows.append(row)
     return "\n\n".join(
         [
-            f"Each job of the suite on the bundled samples, from the command to its end. *{SESSION}* is the least that "
-            f"a Spark job can be. *The archive* holds the parsed classes of Spark: `make setup` makes it for a laptop, "
-            f"Glue has none. Medians of {TURNS}, in turns.",
+            "Each job of the suite on the bundled samples, from the command to its end. The least that a Spark job "
+            f"can be is *{SESSION}*. *The archive* holds the parsed classes of Spark: `make setup` makes it for a "
+            f"laptop, Glue has none. Medians of {TURNS}, in turns.",
             markdown(HEAD, rows),
         ]
     )

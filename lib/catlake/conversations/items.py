@@ -5,10 +5,11 @@ those texts in the task that parses the item, and Spark moves, sorts and keeps f
 """
 
 import functools
+import marshal
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -93,6 +94,10 @@ _ISO_8601 = re.compile(
     r"(?:[T ](\d\d)(:)?(\d\d)(?:(?(8):?)(\d\d)(?:[.,](\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
+# Half the time of all forms.
+_USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_SECOND = (23, 59, 59)
 _LARGEST_OFFSET = (18, 0)
@@ -159,25 +164,25 @@ def flat(
 
 
 def packed(content: Content) -> bytes:
-    """A content as bytes, which `unpacked` reads."""
-    return orjson.dumps(tuple(content))
+    """A content as bytes, which `unpacked` reads: the same for the same content, and only within a run."""
+    # Version 2 has no references between equal texts, which may or may not be one object.
+    return marshal.dumps(tuple(content), 2)
 
 
 def unpacked(content: bytes) -> Content:
     """The content that `packed` wrote."""
-    return Content(*orjson.loads(content))
+    return Content(*marshal.loads(content))
 
 
 def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[str, list[str]]:
     """The messages as elements of a JSON array, and the user's texts."""
-    said: list[dict[str, str | None]] = []
-    questions: list[str] = []
-    for message in messages:
-        if message is not None:
-            text, sender = message["text"], speaker(message["from"])
-            said.append({"conversacion": sk, "from": sender, "text": text, "timestamp": message["timestamp"]})
-            if sender == "user" and text and not text.isspace():
-                questions.append(text)
+    # The columns of MESSAGE follow in their order.
+    said = [{"conversacion": sk, **message} for message in messages if message is not None]
+    questions = []
+    for message in said:
+        message["from"] = sender = speaker(message["from"])
+        if sender == "user" and (text := message["text"]) and not text.isspace():
+            questions.append(text)
     return json_elements(said), questions
 
 
@@ -194,7 +199,10 @@ def _opinions(feedback: Iterable[Mapping[str, str | None] | None]) -> tuple[int,
 def kind(sort_key: str | None) -> str:
     """What an item is, by its sort key: the first of the three words that it contains, in any case."""
     key = (sort_key or "").upper()
-    return next((name for word, name in _KINDS.items() if word in key), OTHER)
+    for word, name in _KINDS.items():
+        if word in key:
+            return name
+    return OTHER
 
 
 def _outcome(item_kind: str, sort_key: str | None, is_early: bool, has_feedback: bool) -> str:
@@ -259,6 +267,11 @@ def moment(text: str | None) -> int | None:
     Without an offset it is UTC, a date alone is its midnight; the basic form (`20250804T103000Z`) is accepted too. Any
     other text, and a date that the calendar lacks, is None.
     """
+    if text is not None and _USUAL_MOMENT.fullmatch(text):
+        try:
+            return (datetime.fromisoformat(text[:19]).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+        except ValueError:
+            return None
     match = _ISO_8601.fullmatch((trimmed(text) or "").upper())
     if match is None:
         return None

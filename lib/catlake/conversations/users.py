@@ -34,6 +34,7 @@ USER = T.StructType(
 )
 """The columns of the dataset, and how many items a user has of each kind."""
 
+_LARGE_TEXTS = [USER.names.index(name) for name in ("conversacion_completa", "feedback_total", "pregunta_conversacion")]
 _DAY_MICROSECONDS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -165,7 +166,7 @@ def _user_batches(users: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
     held = 0
     for row in users:
         rows.append(row)
-        held += sum(len(value) for value in row if isinstance(value, str))
+        held += sum(len(row[place] or "") for place in _LARGE_TEXTS)
         if held >= BATCH_BYTES:
             yield _batch(rows, schema)
             rows, held = [], 0

