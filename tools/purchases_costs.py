@@ -36,8 +36,12 @@ LEAST_BILLED_SECONDS = 60
 EVENTS_A_DAY = 100 * 60 * 24
 """The expected load: 100 purchases a minute. Each is under 1 KB: one change unit, one payload unit, one document."""
 
-PUTS_A_BATCH, GETS_A_BATCH = 0, 0
-"""For checkpoint and summary, as tests/jobs/test_stream_requests.py counts them."""
+PUTS_A_FILE, GETS_A_FILE = 6, 6
+"""What Spark asks of S3 for a file of a checkpoint, as tests/jobs/test_stream_requests.py counts it: most are looks."""
+FILES_A_BATCH = 3
+"""Spark's `offsets` and `commits`, and the connector's own for the one shard, which is written as those are."""
+PUTS_A_BATCH, GETS_A_BATCH = FILES_A_BATCH * PUTS_A_FILE + 1, FILES_A_BATCH * GETS_A_FILE
+"""With the PUT of the stream's summary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,9 @@ def table() -> str:
         paid = costs(mode)
         hours = mode.workers * DPUS[mode.worker_type] * mode.billed_seconds / 3600
         figures = [_money(paid[kind]) for kind in kinds]
-        rows.append([mode.name, f"{hours:g}", f"{mode.batches:,}", *figures, f"**{_money(sum(paid.values()))}**"])
+        rows.append(
+            [mode.name, f"{float(hours):g}", f"{mode.batches:,}", *figures, f"**{_money(sum(paid.values()))}**"]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

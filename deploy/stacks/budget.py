@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aws_cdk import Aws
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -21,7 +22,8 @@ def add_budget(scope: Construct, env: Environment, topic: sns.ITopic) -> None:
         scope,
         "Budget",
         budget=budgets.CfnBudget.BudgetDataProperty(
-            budget_name=env.resource("catlake"),
+            # As with dashboards: the names are those of the account.
+            budget_name=f"{env.resource('catlake')}-{Aws.REGION}",
             budget_type="COST",
             time_unit="MONTHLY",
             budget_limit=budgets.CfnBudget.SpendProperty(amount=env.monthly_budget, unit=env.bill_currency),

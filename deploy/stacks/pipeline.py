@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -54,7 +54,8 @@ class PipelineStack(Stack):
         role = iam.Role(
             self,
             id,
-            role_name=name,
+            # The names of roles are those of the account, whatever the region.
+            role_name=f"{name}-{Aws.REGION}",
             assumed_by=iam.WebIdentityPrincipal(arn(PROVIDER), conditions),
             max_session_duration=Duration.hours(1),
             inline_policies={"access": iam.PolicyDocument(statements=[statement(grant)])},

@@ -37,8 +37,9 @@ ELSEWHERE = {
     "large_messages_key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-00000000000c",
     "lake_formation": "true",
     "purchases_every_minutes": "15",
+    "crawler": "true",
 }
-"""The options of a deployment to another account and region, with keys of its own, Lake Formation and a clock."""
+"""The options of a deployment to another account and region: with keys, Lake Formation, a clock and a crawler."""
 
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,

@@ -59,7 +59,7 @@ def test_only_the_jobs_that_need_an_account_get_a_token_and_each_takes_the_role_
         else:
             assert job["environment"] == name.removeprefix("deploy-")
             made, wanted = {role}, {environment(job["environment"]).resource("github-deploy")}
-        assert {each.rpartition("/")[2] for each in made} == wanted
+        assert {each.rpartition("/")[2] for each in made} == {f"{each}-${{{{ vars.AWS_REGION }}}}" for each in wanted}
 
 
 def test_prod_follows_test_and_test_follows_the_checks_on_main() -> None:
@@ -75,12 +75,16 @@ def test_prod_follows_test_and_test_follows_the_checks_on_main() -> None:
 def test_each_command_is_a_target_of_make() -> None:
     steps = [step for job in JOBS.values() for step in job["steps"]]
     steps += yaml.safe_load(ACTION.read_text("utf-8"))["runs"]["steps"]
+    commands = [step.get("run", "") for step in steps]
     targets = {
-        target
-        for step in steps
-        if step.get("run", "").startswith("make ")
-        for target in re.findall(r"(?<= )[a-z-]+(?= |$)", step["run"].partition(" ENV=")[0])
+        target for command in commands for made in re.findall(r"make ([a-z -]+)", command) for target in made.split()
     }
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert targets == {"setup", "wheels", "diff", "deploy"}
     assert all(f"\n{target}: " in makefile for target in targets)
+
+
+def test_a_command_that_fails_before_a_pipe_fails_its_step() -> None:
+    piped = [step for job in JOBS.values() for step in job["steps"] if "|" in step.get("run", "")]
+    # Only a shell that is named gets pipefail from GitHub.
+    assert piped and all(step["shell"] == "bash" for step in piped)

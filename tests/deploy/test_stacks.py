@@ -359,7 +359,7 @@ def test_github_may_take_on_the_roles_of_cdk_bootstrap_for_the_repository_alone(
         ("github-diff", "pull_request", ["lookup"]),
         ("github-deploy", f"environment:{env.name}", ["deploy", "file-publishing", "lookup"]),
     ):
-        role = roles.pop(env.resource(name))
+        role = roles.pop(env.resource(f"{name}-us-east-1"))
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         issuer = "token.actions.githubusercontent.com"
         assert trust["Principal"] == {"Federated": f"arn:aws:iam::123456789012:oidc-provider/{issuer}"}

@@ -227,7 +227,7 @@ def damage_triggers(deployed: Deployed) -> Damage:
     deployed.recreate("Trigger", "cat-prod-tokens-create-view", either)
     deployed.recreate("Trigger", "cat-prod-conversations-curate", other)
     deployed.glue.stop_trigger(Name="cat-prod-conversations-start")
-    deployed.glue.delete_trigger(Name="cat-prod-conversations-crawl")
+    deployed.glue.delete_trigger(Name="cat-prod-tokens-archival-start")
     beside = [{"JobName": "cat-prod-tokens-archival"}]
     deployed.glue.create_trigger(Name="by-hand", Type="ON_DEMAND", Actions=beside)
     return {
@@ -236,7 +236,7 @@ def damage_triggers(deployed: Deployed) -> Damage:
         "trigger cat-prod-tokens-create-view": ["ANY", "STOPPED"],
         "trigger cat-prod-conversations-start": ["DEACTIVATED"],
         "trigger cat-prod-conversations-curate": ["--x", "cat-prod-etl1-normalize FAILED"],
-        "trigger cat-prod-conversations-crawl": ["does not exist"],
+        "trigger cat-prod-tokens-archival-start": ["does not exist"],
         "other triggers of cat-prod-tokens-archival": ["by-hand"],
     }
 

@@ -1,18 +1,21 @@
 """What a batch of the stream asks of S3, and so costs, besides its documents (docs/costs.md)."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
 
 from tests.deploy.s3_recorder import recorded
 from tests.jobs.running import ROOT, packaged, spark_submit
 from tests.s3 import S3Server
+from tools.purchases_costs import GETS_A_FILE, PUTS_A_FILE
 
 STREAM = f"""
 from runpy import run_path
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from catlake.purchases import kinesis
 
@@ -21,24 +24,23 @@ def records(spark, arn, reading):
     return rows.select(F.lit("no event").cast("binary").alias("data"))
 
 kinesis.kinesis_records = records
+# Spark removes the files of old batches; here it begins early.
+SparkSession.builder.config("spark.sql.streaming.minBatchesToRetain", "2").getOrCreate()
 run_path({str(ROOT / "jobs/purchases_ingest.py")!r}, run_name="__main__")
 """
 """The job on a stream of Spark's own, whose records all go to quarantine: too many of them end it."""
 
 
-def billed(method: str, target: str) -> tuple[str, str]:
-    """S3's price class of a request, and the folder that it is about."""
-    parts = urlsplit(target)
-    query = parse_qs(parts.query, keep_blank_values=True)
-    key = unquote(parts.path).lstrip("/").partition("/")[2] or query.get("prefix", [""])[0]
-    free = method == "DELETE" or "delete" in query
-    listing = method == "GET" and "list-type" in query
-    return "free" if free else "PUT" if listing or method in ("PUT", "POST") else "GET", key.partition("/")[0]
+def price_class(method: str, target: str) -> str:
+    """S3's price of a request: LIST costs as much as PUT, and DELETE nothing."""
+    if method == "DELETE" or (method == "POST" and target.endswith("?delete")):
+        return "free"
+    return "PUT" if method in ("PUT", "POST") or "list-type" in target else "GET"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_what_a_batch_costs(s3: S3Server, tmp_path: Path) -> None:
+def test_a_batch_asks_for_as_much_as_the_costs_say(s3: S3Server, tmp_path: Path) -> None:
     packaged()
     script, lake = tmp_path / "stream.py", f"s3://{s3.bucket()}"
     script.write_text(STREAM, encoding="utf-8")
@@ -49,17 +51,19 @@ def test_what_a_batch_costs(s3: S3Server, tmp_path: Path) -> None:
         "checkpoint_uri": f"{lake}/checkpoints",
         "trigger": "continuous",
         "batch_seconds": "1",
-        "max_quarantined": "100",
+        "max_quarantined": "60",
     }
     with recorded(s3.endpoint) as recorder:
         variables = replace(s3, endpoint=recorder.endpoint).environment()
-        done = spark_submit(
-            script, *(text for name, value in pairs.items() for text in (f"--{name}", value)), **variables
-        )
-    batches = sum(event["event"] == "batch_written" for event in done.events)
-    counts = Counter(billed(*request) for request in recorder.requests)
-    print(batches, counts)
-    for name in ("checkpoints", "runs"):
-        print(name, counts["PUT", name] / batches, counts["GET", name] / batches)
-    print([r for r in recorder.requests if "checkpoints" in r[1]][-40:])
-    assert 0
+        arguments = [text for name, value in pairs.items() for text in (f"--{name}", value)]
+        done = spark_submit(script, *arguments, **variables)
+    batches = [event["batch"] for event in done.events if event["event"] == "batch_written"]
+    assert len(batches) >= 6, done.stderr[-2000:]
+    # One in the middle, from its files' creation until they are removed.
+    for log in ("offsets", "commits"):
+        file = re.compile(rf"checkpoints/{log}/\.?{batches[len(batches) // 2]}(\.[0-9a-f-]+\.tmp)?([/?&]|$)")
+        requests = [request for request in recorder.requests if file.search(unquote(request[1]))]
+        counts = Counter(price_class(*request) for request in requests)
+        assert (counts["PUT"], counts["GET"]) == (PUTS_A_FILE, GETS_A_FILE), requests
+    summaries = [request for request in recorder.requests if "/runs/ingest/streams/" in request[1]]
+    assert sum(method == "PUT" for method, _ in summaries) == len(batches)

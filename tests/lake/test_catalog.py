@@ -193,7 +193,7 @@ def test_a_refused_partition_is_told_and_tried_again(service: tuple[Any, Stubber
     assert str(caught.value) == (
         f"table {DATABASE}.{TABLE}: 1 of 2 partitions are refused, the first, t2/2025/07/13, because "
         "ResourceNumberLimitExceededException: It is so.; check that the table is deployed and that the job may read "
-        "it and create its partitions"
+        "it, create its partitions and update them"
     )
     assert registry.register([DAY, other]) == 2
 

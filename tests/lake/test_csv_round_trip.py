@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
 from catlake.lake.csv import READ_OPTIONS
-from catlake.lake.csv_parts import CsvParts, parse_rows, read_part
+from catlake.lake.csv_parts import CsvDivider, parse_rows, read_part
 from catlake.runtime.files import LocalFiles
 from tests.contracts.songs import SONGS_CSV, song_rows
 
@@ -98,10 +98,10 @@ def by_spark(spark: SparkSession, path: Path) -> list[list[str]]:
 def by_catlake(spark: SparkSession, path: Path) -> list[list[str]]:
     """The reader of the jobs, with parts that begin anywhere."""
     content = path.read_bytes()
-    parts = CsvParts(part_bytes=100)
+    parts = CsvDivider(part_bytes=100)
     for start in range(0, len(content), 50):
         parts.add(content[start : start + 50])
-    contents = [read_part(LocalFiles(), str(path), part, "again") for part in parts.all()]
+    contents = [read_part(LocalFiles(), str(path), part, "again") for part in parts.finish()]
     rows = [row for each in contents for row in parse_rows(each, SONGS_CSV.struct.names)[0].to_pylist()]
     return [[row[name] or "" for name in COLUMNS] for row in rows]
 

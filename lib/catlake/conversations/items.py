@@ -176,14 +176,13 @@ def unpacked(content: bytes) -> Content:
 
 def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[str, list[str]]:
     """The messages as elements of a JSON array, and the user's texts."""
-    said: list[dict[str, str | None]] = []
-    questions: list[str] = []
-    for message in messages:
-        if message is not None:
-            text, sender = message["text"], speaker(message["from"])
-            said.append({"conversacion": sk, "from": sender, "text": text, "timestamp": message["timestamp"]})
-            if sender == "user" and text and not text.isspace():
-                questions.append(text)
+    # The columns of MESSAGE follow in their order.
+    said = [{"conversacion": sk, **message} for message in messages if message is not None]
+    questions = []
+    for message in said:
+        message["from"] = sender = speaker(message["from"])
+        if sender == "user" and (text := message["text"]) and not text.isspace():
+            questions.append(text)
     return json_elements(said), questions
 
 
@@ -200,7 +199,10 @@ def _opinions(feedback: Iterable[Mapping[str, str | None] | None]) -> tuple[int,
 def kind(sort_key: str | None) -> str:
     """What an item is, by its sort key: the first of the three words that it contains, in any case."""
     key = (sort_key or "").upper()
-    return next((name for word, name in _KINDS.items() if word in key), OTHER)
+    for word, name in _KINDS.items():
+        if word in key:
+            return name
+    return OTHER
 
 
 def _outcome(item_kind: str, sort_key: str | None, is_early: bool, has_feedback: bool) -> str:

@@ -8,6 +8,7 @@ with orjson and gives Arrow batches to Spark, so its memory does not depend on t
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -237,12 +238,12 @@ class _Column:
 
     def values(self, items: Sequence[Item | None], reasons: list[str | None]) -> list[Any]:
         """The column's values, one an item; `reasons` gets why an item is rejected."""
-        if self.is_string and not self.required:
-            try:
+        if self.is_string:
+            with suppress(KeyError, TypeError):
                 # The hot path: nearly always every value is an S (or missing).
-                return _texts(items, self.source)
-            except (KeyError, TypeError):
-                pass
+                texts = _texts(items, self.source)
+                if not self.required or None not in texts:
+                    return texts
         values: list[Any] = [None] * len(items)
         for row, item in enumerate(items):
             if item is not None and ((value := item.get(self.source)) is not None or self.required):

@@ -44,7 +44,7 @@ class CsvPart:
     checksum: int
 
 
-class CsvParts:
+class CsvDivider:
     """Divides a file, whose blocks come one after the other."""
 
     def __init__(self, part_bytes: int = PART_BYTES) -> None:
@@ -73,7 +73,7 @@ class CsvParts:
         """The names in the first line."""
         return self._head.partition(b"\n")[0].decode("utf-8", "replace").split(",")
 
-    def all(self) -> list[CsvPart]:
+    def finish(self) -> list[CsvPart]:
         """The parts, after the last block; none of an empty file."""
         if self._end > self._start:
             self._finish_part()
@@ -85,14 +85,14 @@ class CsvParts:
         return self._in_quotes
 
 
-def read_part(files: Files, uri: str, part: CsvPart, again: str) -> bytes:
+def read_part(files: Files, uri: str, part: CsvPart, remedy: str) -> bytes:
     """The rows of a part, whole: from the first that begins in it to the end of the last.
 
     Args:
         files: The files of its place.
         uri: The file.
         part: The part.
-        again: For the message: what to do when the file is no longer what it was.
+        remedy: For the messages: what to do about another file.
 
     Raises:
         StoreError: The file is changed since it was divided, or a row is too long.
@@ -100,7 +100,7 @@ def read_part(files: Files, uri: str, part: CsvPart, again: str) -> bytes:
     with closing(files.open(uri, part.start)) as stream:
         content = _exactly(stream, part.end - part.start)
         if zlib.crc32(content) != part.checksum:
-            raise StoreError(f"{uri}: it was changed while it was read; {again}")
+            raise StoreError(f"{uri}: it was changed while it was read; {remedy}")
         begin = _row_end(content, part.in_quotes)
         if begin < 0:
             return b""
@@ -117,7 +117,10 @@ def read_part(files: Files, uri: str, part: CsvPart, again: str) -> bytes:
             in_quotes ^= block.count(b'"') % 2 == 1
             size, block_size = size + len(block), min(2 * block_size, PART_BYTES)
             if size > MAX_ROW_BYTES:
-                raise StoreError(f"{uri}: the row before byte {part.end} is longer than {MAX_ROW_BYTES >> 20} MiB")
+                raise StoreError(
+                    f"{uri}: the row before byte {part.end} is longer than {MAX_ROW_BYTES >> 20} MiB; look for a quote "
+                    f"that is missing, or {remedy}"
+                )
     return b"".join(pieces)
 
 
@@ -174,7 +177,7 @@ def parse_rows(content: bytes, names: Sequence[str]) -> tuple[pa.RecordBatch, li
     return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], names=names), broken
 
 
-def refuse_stray_quotes(content: bytes, uri: str, again: str) -> None:
+def refuse_stray_quotes(content: bytes, uri: str, remedy: str) -> None:
     r"""Raises StoreError when rows have a quote or a `\r` where RFC 4180 has none: nobody knows where they end."""
     # Without the doubled quotes, each second piece is outside quotes; commas and newlines are around each field.
     outside = (b"\n" + content + b"\n").replace(b'""', b"").split(b'"')[::2]
@@ -185,5 +188,5 @@ def refuse_stray_quotes(content: bytes, uri: str, again: str) -> None:
     ):
         raise StoreError(
             f"{uri}: a quote or a carriage return is in a field that is not quoted, so nobody can tell where its rows "
-            f"end; {again}"
+            f"end; {remedy}"
         )

@@ -15,7 +15,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import Contract
-from catlake.lake.csv_parts import CsvPart, CsvParts, parse_rows, read_part, refuse_stray_quotes
+from catlake.lake.csv_parts import CsvDivider, CsvPart, parse_rows, read_part, refuse_stray_quotes
 from catlake.lake.file_records import Record
 from catlake.lake.lake import Lake
 from catlake.lake.publish import verify
@@ -29,11 +29,9 @@ REASON = "_reason"
 
 CORRUPT = "_corrupt_record"
 
-EachBatch = Callable[[pa.RecordBatch], pa.RecordBatch]
-
 
 @dataclass(frozen=True)
-class CsvFile:
+class PublishedCsv:
     """A published CSV.
 
     Attributes:
@@ -61,9 +59,9 @@ def read_csv(
     uri: str,
     contract: Contract,
     remedy: str,
-    each_batch: EachBatch | None = None,
+    each_batch: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None,
     added: Sequence[T.StructField] = (),
-) -> CsvFile:
+) -> PublishedCsv:
     """Reads a CSV that another job published, whole and as its record describes it.
 
     Args:
@@ -80,7 +78,7 @@ def read_csv(
         StoreError: The file is not what was published; also when the rows are used, and it has changed.
         ContractError: The header is not the contract's.
     """
-    divided: defaultdict[str, CsvParts] = defaultdict(CsvParts)
+    divided: defaultdict[str, CsvDivider] = defaultdict(CsvDivider)
     record = verify(run, lake, uri, remedy, lambda file, block: divided[file].add(block))
     names = contract.text_struct.names
     parts = [(file, part) for file in lake.parts(uri, record) for part in _parts_of(file, divided[file], names, remedy)]
@@ -88,11 +86,11 @@ def read_csv(
     # What catlake published has its quotes in their places.
     reader = _PartReader(lake.files, parts, struct, names, each_batch, record is None, remedy)
     rows = run.spark.range(0, len(parts), 1, numPartitions=len(parts)).mapInArrow(reader, struct)
-    return CsvFile(uri, rows, record, remedy)
+    return PublishedCsv(uri, rows, record, remedy)
 
 
-def _parts_of(uri: str, divided: CsvParts, names: Sequence[str], remedy: str) -> list[CsvPart]:
-    parts = divided.all()
+def _parts_of(uri: str, divided: CsvDivider, names: Sequence[str], remedy: str) -> list[CsvPart]:
+    parts = divided.finish()
     if divided.header != names:
         raise ContractError(f"{uri}: its header is {','.join(divided.header)}, not {','.join(names)}; {remedy}")
     if divided.field_is_open:
@@ -108,7 +106,7 @@ class _PartReader:
     parts: Sequence[tuple[str, CsvPart]]
     struct: T.StructType
     names: Sequence[str]
-    each_batch: EachBatch | None
+    each_batch: Callable[[pa.RecordBatch], pa.RecordBatch] | None
     is_unverified: bool
     remedy: str
 

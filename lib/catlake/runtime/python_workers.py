@@ -13,10 +13,8 @@ def lean_worker() -> Iterator[None]:
 
     Parsed JSON has no cycles, yet Python's collector walks all of it, again and again, and all modules after each
     task. And before each task Spark makes Python read the directories of all archives on its path anew, a jar of
-    thousands of entries among them; of those that it has forgotten, it reads none. Arrow imports pandas to ask of each
-    list whether it is a series, which takes half a second; without pandas it does not ask.
+    thousands of entries among them; of those that it has forgotten, it reads none.
     """
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     collecting = gc.isenabled()
     gc.disable()
     gc.freeze()
