@@ -12,14 +12,14 @@ NO_FEEDBACK = {"numero_feedback": 0, "feedback": None, "respuesta_feedback": Non
 BOTH = ("conversacion_completa", "feedback_total")
 BROKEN: dict[str, list[tuple[dict[str, Any], str]]] = {
     "curated_conversations": [
-        *(({column: "{}"}, f"{column}.pattern") for column in BOTH),
+        *(({column: "{}"}, f"{column}_array") for column in BOTH),
         ({"feedback": "Like"}, "feedback.allowed"),
         (NO_FEEDBACK | {"respuesta_feedback": "clara"}, "answer_without_feedback"),
         (NO_FEEDBACK | {"numero_feedback": 2}, "feedback_without_count"),
         ({"feedback": "like", "numero_feedback": 0}, "feedback_without_count"),
     ],
     "normalized_conversations": [
-        *(({column: "hola"}, f"{column}.pattern") for column in BOTH),
+        *(({column: "hola"}, f"{column}_array") for column in BOTH),
         ({"fecha_primera_conversacion": "2025-08-04"}, "fecha_primera_conversacion.pattern"),
         ({"fecha_primera_conversacion": "04/13/2025"}, "fecha_primera_conversacion.pattern"),
         ({"feedback": "love"}, "feedback.allowed"),
