@@ -1,13 +1,15 @@
 """What a command took: its time, its CPU time and its peak memory, with all processes that it started (Linux).
 
-CPU time is the kernel's own account of all that have ended (`RUSAGE_CHILDREN`), so that no short-lived process is
-missed: this process adopts what a command leaves behind, such as Spark's Python workers, and waits for it.
+CPU time is the kernel's own account of all processes that were waited for (`RUSAGE_CHILDREN`), so that no short-lived
+one is missed; this process adopts what a command leaves behind, and waits for it. The kernel has no account of those
+whose parent ignores that they end, as Spark's daemon does with its Python workers: of them the last look counts.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -51,20 +53,27 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str] | None =
     # Orphans of the command become children of this process.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     cpu_before, start, peak_bytes = _children_cpu_seconds(), time.perf_counter(), 0
+    unaccounted: dict[int, float] = {}
     # Files, not pipes: who has to look at memory cannot empty a pipe in time.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         try:
             while process.poll() is None:
                 looked = time.perf_counter()
-                peak_bytes = max(peak_bytes, sum(map(_memory_bytes, _tree(process.pid))))
+                tree = dict(_tree(process.pid))
+                peak_bytes = max(peak_bytes, sum(map(_memory_bytes, tree)))
+                for pid, parent in tree.items():
+                    # A process that has just ended shows no time any more.
+                    if _ignores_children(parent) and (cpu_seconds := _cpu_seconds(pid)):
+                        unaccounted[pid] = cpu_seconds
                 took = time.perf_counter() - looked
                 time.sleep(max(SAMPLE_SECONDS, took / SHARE_OF_SAMPLING))
             seconds = time.perf_counter() - start
         finally:
             # Also at Ctrl-C: nothing goes on in the background.
-            _end_children(process)
-        cpu_seconds = _children_cpu_seconds() - cpu_before
+            for pid in _end_children(process):
+                unaccounted.pop(pid, None)
+        cpu_seconds = _children_cpu_seconds() - cpu_before + sum(unaccounted.values())
         output.seek(0)
         errors.seek(0)
         text, complaint = output.read(), errors.read()
@@ -79,13 +88,14 @@ def _children_cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _end_children(process: subprocess.Popen[bytes]) -> None:
-    """Waits for all children; after the grace, or at once where the command itself goes on, kills them."""
+def _end_children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Waits for all children and returns them; after the grace, or at once while the command goes on, kills them."""
+    ended = []
     deadline = time.monotonic() + (GRACE_SECONDS if process.poll() is not None else 0.0)
     while True:
         with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                ended.append(pid)
         children = list(_children(os.getpid()))
         if not children:
             break
@@ -95,12 +105,14 @@ def _end_children(process: subprocess.Popen[bytes]) -> None:
                     os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
     process.poll()
+    return ended
 
 
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
+def _tree(pid: int, parent: int = 0) -> Iterator[tuple[int, int]]:
+    """A process and all below it, each with its parent."""
+    yield pid, parent
     for child in _children(pid):
-        yield from _tree(child)
+        yield from _tree(child, pid)
 
 
 def _children(pid: int) -> Iterator[int]:
@@ -114,6 +126,17 @@ def _memory_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def _ignores_children(pid: int) -> bool:
+    ignored = re.search(r"^SigIgn:\s*([0-9a-f]+)$", _text(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    return bool(ignored and int(ignored[1], 16) >> (signal.SIGCHLD - 1) & 1)
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The name, in parentheses, may hold blanks; the 12th to 15th field after it are times, also of its children.
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _text(path: Path) -> str:

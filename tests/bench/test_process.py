@@ -27,6 +27,20 @@ def test_a_process_that_is_left_behind_counts_and_is_waited_for() -> None:
     assert finished.cpu_seconds > 0.4
 
 
+def test_a_process_whose_parent_ignores_its_end_counts() -> None:
+    # As the workers of Spark's daemon: the kernel adds them to no account.
+    child = BUSY.format(seconds=0.8)
+    finished = run_measured(
+        python(
+            "import signal, subprocess, sys, time\n"
+            "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+            f"subprocess.Popen([sys.executable, '-c', {child!r}]).wait()\n"
+            "time.sleep(0.3)"
+        )
+    )
+    assert 0.5 < finished.cpu_seconds < 1.6
+
+
 def test_the_memory_of_a_child_is_part_of_the_peak() -> None:
     child = "import time; held = bytearray(80_000_000); time.sleep(0.5)"
     finished = run_measured(python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"))
