@@ -5,9 +5,7 @@ to JSON in `catlake/_contracts`, because a Glue worker has no YAML parser, and s
 deploy/sql/ and the environments.
 """
 
-import compileall
 import json
-import py_compile
 import re
 import sys
 import tempfile
@@ -24,7 +22,7 @@ ZIP = ROOT / "dist" / "catlake.zip"
 VERSION = re.findall(r'__version__ = "(.+)"', (ROOT / "lib/catlake/__init__.py").read_text(encoding="utf-8"))[0]
 # The earliest time that a zip can hold: with it, the same sources always give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-KINDS = {".py", ".pyc", ".json", ".sql", ".toml", ".jinja", ".css", ".js", ".sha256"}
+KINDS = {".py", ".json", ".sql", ".toml", ".jinja", ".css", ".js", ".sha256"}
 """What the zip holds: modules, and the data and templates that they read."""
 
 
@@ -55,16 +53,6 @@ def copy_environments(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for source in sorted(ROOT.glob("deploy/environments/*.toml")):
         (target / source.name).write_bytes(source.read_bytes())
-
-
-def compile_modules(folder: str) -> None:
-    """Compile each module beside its source: a fifth of a second for each Python process that imports the zip.
-
-    Another version of Python takes the source.
-    """
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    if not compileall.compile_dir(folder, quiet=1, legacy=True, stripdir=folder, invalidation_mode=mode):
-        raise SystemExit("the library does not compile")
 
 
 def write_zip(folder: Path, target: Path) -> None:
@@ -121,7 +109,6 @@ class LibraryZip(Command):
             build = self.reinitialize_command("build_py", build_lib=folder)
             build.ensure_finalized()
             build.run()
-            compile_modules(folder)
             write_zip(Path(folder), ZIP)
 
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pyspark.sql import SparkSession
 
+from catlake.job import SESSION_SETTINGS
 from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
 from tests.jobs.running import RunScript, script_runner
@@ -32,13 +33,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.shuffle.partitions", "1")
         .config("spark.default.parallelism", "2")
         .config("spark.ui.enabled", "false")
-        # Glue runs in UTC.
-        .config("spark.sql.session.timeZone", "UTC")
         .config("spark.driver.memory", "1g")
         # Nothing is left in the checkout.
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         .getOrCreate()
     )
+    for name, value in SESSION_SETTINGS.items():
+        session.conf.set(name, value)
     yield session
     session.stop()
 

@@ -30,7 +30,16 @@ from catlake.runtime.run import Run
 from catlake.runtime.warm_up import import_pandas, warm_up
 
 S3A_REGION = "fs.s3a.endpoint.region"
-_DROPS_OBSERVATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+
+SESSION_SETTINGS = {
+    # Dates and times in results are UTC, wherever the job runs.
+    "spark.sql.session.timeZone": "UTC",
+    # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
+    "spark.sql.adaptive.optimizer.excludedRules": ("org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"),
+    # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+}
+"""What every session of a job has."""
 
 
 def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (), has_queries: bool = True) -> None:
@@ -82,18 +91,10 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
 
 
 def _start(arguments: Mapping[str, Any]) -> Run:
-    spark = (
-        SparkSession.builder.appName(arguments["JOB_NAME"])
-        # Dates and times in results are UTC, wherever the job runs.
-        .config("spark.sql.session.timeZone", "UTC")
-        .getOrCreate()
-    )
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark = SparkSession.builder.appName(arguments["JOB_NAME"]).getOrCreate()
+    for name, value in SESSION_SETTINGS.items():
+        spark.conf.set(name, value)
     _stay_in_region(spark)
-    # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
-    spark.conf.set("spark.sql.adaptive.optimizer.excludedRules", _DROPS_OBSERVATIONS)
-    # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
-    spark.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
 

@@ -165,6 +165,9 @@ def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
     registered: list[tuple[Partition, ...]] = []
 
     class Refusing:
+        def follow_table(self) -> int:
+            return 0
+
         def register(self, partitions: Iterable[Partition]) -> int:
             registered.append(tuple(sorted(partitions)))
             if len(registered) == 1:

@@ -43,11 +43,8 @@ def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else
     names = {path.name.removesuffix(".odcs.yaml") for path in (ROOT / "schemas").glob("*.odcs.yaml")}
     contracts = {f"catlake/_contracts/{name}.json" for name in names}
     views = {f"catlake/_sql/{path.name}" for path in (ROOT / "deploy/sql").glob("*.view.sql")}
-    compiled = {name.removesuffix(".py") + ".pyc" for name in modules if name.endswith(".py")}
     assert views
-    assert set(zipfile.ZipFile(library).namelist()) == modules | compiled | contracts | views | {
-        "catlake/_sources.sha256"
-    }
+    assert set(zipfile.ZipFile(library).namelist()) == modules | contracts | views | {"catlake/_sources.sha256"}
 
 
 def test_the_contracts_in_the_zip_say_what_the_sources_say(library: Path) -> None:
