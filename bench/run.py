@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--users", type=int, nargs="+", default=[3_200, 32_000, 160_000], help="of the chatbot, 6 items each"
     )
-    parser.add_argument("--events", type=int, nargs="+", default=[100_000], help="of purchases")
+    parser.add_argument("--events", type=int, nargs="+", default=[100_000, 500_000], help="of purchases")
     return parser
 
 

@@ -166,7 +166,7 @@ def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ..
     if job.access.partitions:
         for name, table in deployed.tables.items():
             if table.job == job.name:
-                grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT"))
+                grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT", "SELECT"))
     if job.access.athena:
         database = deployed.env.database
         grants.append(_catalog_grant(database, None, "CREATE_TABLE", "DESCRIBE"))
@@ -193,6 +193,12 @@ def dataset_keys(name: str) -> str:
     return re.sub(r"\{\w+\}", "*", contract(name).path_template.replace("{scope}/", "*"))
 
 
+def further_keys(name: str) -> str:
+    """The keys of the further files of a dataset that is several files (`largest_file_mb`)."""
+    stem, _, suffix = dataset_keys(name).rpartition(".")
+    return f"{stem}.*.{suffix}"
+
+
 def _lake_grants(job: Job) -> Iterator[Grant]:
     access, bucket = job.access, _bucket_and_key(job.arguments["--lake_uri"])[0]
     for name in access.reads:
@@ -211,6 +217,9 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
     )
     # Events are files of their own, which have no records.
     datasets = [name for name in access.writes if contract(name).format != "json"]
+    if further := [further_keys(name) for name in datasets]:
+        why = "a dataset may be several files, which are numbered"
+        yield from _s3("FurtherFiles", bucket, OWN, further, [f"{key.rpartition('/')[0]}/*" for key in further], why)
     if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
         why = "the name of a record is the checksum of what the job publishes"
         yield from _s3("Records", bucket, OWN, recorded, recorded, why)

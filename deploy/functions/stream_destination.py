@@ -4,8 +4,8 @@ The CDK's provider framework calls `on_event` once and then `is_complete` until 
 https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#provider-framework
 
 A destination is ENABLING, ACTIVE, UPDATING, DISABLING, DISABLED or ENABLE_FAILED. DynamoDB enables only what is off,
-and updates or disables only what is ACTIVE. So `on_event` asks for what can be asked for, and `is_complete` for the
-rest, once the time for it has come.
+and updates or disables only what is ACTIVE; a table has one destination that is not off. So `on_event` sends what
+DynamoDB accepts now, and `is_complete` sends the rest later.
 """
 
 from collections.abc import Mapping
@@ -29,12 +29,15 @@ def on_event(event: Event, _: object = None) -> dict[str, Any]:
     status = found.get("DestinationStatus")
     if event["RequestType"] == "Delete":
         return {"Stays": _stays(event["PhysicalResourceId"], wanted, status)}
-    if event["RequestType"] == "Update" and _pair(wanted) == _pair(event["OldResourceProperties"]):
+    identity = ":".join(_pair(wanted))
+    # The rollback of a failed update is an update back to what this id names.
+    if event["RequestType"] == "Update" and event["PhysicalResourceId"].removesuffix(TAKEN) == identity:
         identity = event["PhysicalResourceId"]
-    else:
-        # With another table or stream it is another resource: CloudFormation then deletes the old one.
-        identity = ":".join(_pair(wanted)) + (TAKEN if _is_existing(wanted) and status in ON else "")
+    elif _is_existing(wanted) and status in ON:
+        # With another table it is another resource: CloudFormation then deletes the old one.
+        identity += TAKEN
     if status in OFF:
+        _refuse_second_stream(wanted)
         _enable(wanted)
     elif status == "DISABLING":
         raise RuntimeError(f"{_name(wanted)} is being disabled; deploy again once it is DISABLED")
@@ -80,6 +83,16 @@ def _disabled(wanted: Event, status: str | None) -> bool:
     return status in OFF
 
 
+def _refuse_second_stream(wanted: Event) -> None:
+    for destination in _destinations(wanted):
+        if destination["DestinationStatus"] not in OFF and destination["StreamArn"] != wanted["StreamArn"]:
+            stream = destination["StreamArn"].rpartition("/")[2]
+            raise RuntimeError(
+                f"table {wanted['TableName']} writes into stream {stream} already, and DynamoDB lets a table write "
+                f"into one only; deploy with -c existing_stream={stream}, or disable that destination first"
+            )
+
+
 def _enable(wanted: Event) -> None:
     precision = {"ApproximateCreationDateTimePrecision": wanted["Precision"]}
     try:
@@ -95,7 +108,8 @@ def _enable(wanted: Event) -> None:
 def _update(wanted: Event, found: Event) -> bool:
     """Updates a destination that has another precision; returns whether it had."""
     precision = {"ApproximateCreationDateTimePrecision": wanted["Precision"]}
-    if precision.items() <= found.items():
+    # DynamoDB's own precision is not in its answer, and it refuses to set what is set.
+    if precision.items() <= {"ApproximateCreationDateTimePrecision": "MILLISECOND", **found}.items():
         return False
     _dynamodb().update_kinesis_streaming_destination(
         **_table_and_stream(wanted), UpdateKinesisStreamingConfiguration=precision
@@ -105,13 +119,18 @@ def _update(wanted: Event, found: Event) -> bool:
 
 def _destination(wanted: Event) -> Event:
     """The destination as DynamoDB has it; empty where there is none, or no such table."""
+    return next((found for found in _destinations(wanted) if found["StreamArn"] == wanted["StreamArn"]), {})
+
+
+def _destinations(wanted: Event) -> list[Event]:
+    """All destinations that the table has or had."""
     client = _dynamodb()
     try:
         answer = client.describe_kinesis_streaming_destination(TableName=wanted["TableName"])
     except client.exceptions.ResourceNotFoundException:
-        return {}
+        return []
     found: list[Event] = answer.get("KinesisDataStreamDestinations", [])
-    return next((each for each in found if each["StreamArn"] == wanted["StreamArn"]), {})
+    return found
 
 
 def _dynamodb() -> Any:

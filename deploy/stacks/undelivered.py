@@ -1,4 +1,4 @@
-"""The queue of what did not arrive: exports that did not start, alarms that did not reach the topic or a person."""
+"""The queue of what did not arrive: exports that did not start, messages about failed jobs, e-mails of alarms."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ SESSION_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # Where no row is left, this rule drops the rest of the plan with its observations, and their results never come.
     "spark.sql.adaptive.optimizer.excludedRules": ("org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"),
-    # To look for a compression of each persisted column takes longer than it saves: the blocks are compressed anyway.
+    # To look for a compression of each persisted column takes longer than it saves; blocks on the disk are compressed.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
 }
 """What every session of a job has."""
@@ -86,8 +86,9 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
         raise SystemExit(message) from None
     finally:
         if warming:
-            # A query that is cut off would have the last word on the console; one that waits for workers may never end.
-            warming.join(timeout=5)
+            # A query that is cut off would print after the message; one that waits for workers may never end.
+            with suppress(KeyboardInterrupt):
+                warming.join(timeout=5)
 
 
 def _start(arguments: Mapping[str, Any]) -> Run:
@@ -129,8 +130,9 @@ def _leave_ctrl_c_to_python(spark: SparkSession) -> None:
     if threading.current_thread() is threading.main_thread():
         # PySpark's own handler asks the JVM first.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        jvm: Any = spark.sparkContext._jvm
-        jvm.sun.misc.Signal.handle(jvm.sun.misc.Signal("INT"), jvm.sun.misc.SignalHandler.SIG_IGN)
+        with suppress(Exception):  # a JVM that was started with -Xrs handles no signals
+            jvm: Any = spark.sparkContext._jvm
+            jvm.sun.misc.Signal.handle(jvm.sun.misc.Signal("INT"), jvm.sun.misc.SignalHandler.SIG_IGN)
 
 
 def _silence_jvm(spark: SparkSession) -> None:

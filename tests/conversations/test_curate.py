@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations import curate
 from catlake.lake import Lake
-from catlake.lake.csv_rows import read_csv
+from catlake.lake.csv_rows import CORRUPT, FILE, REASON, read_csv
 from catlake.runtime.balance import Balance
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
@@ -58,11 +58,11 @@ def folder_with(lake: Path, *names: str) -> Path:
 
 def rows(spark: SparkSession, *differing: dict[str, str | None], corrupt: str | None = None) -> DataFrame:
     """Rows as they are read from the file, checked."""
-    texts = contract("normalized_conversations").text_struct.add(curate.CORRUPT, T.StringType())
+    texts = contract("normalized_conversations").text_struct.add(CORRUPT, T.StringType()).add(FILE, T.StringType())
     schema = T.StructType([*texts, *curate.TOKENS])
     values = []
     for row in differing:
-        row = {**ROW, **row, curate.CORRUPT: corrupt}
+        row = {**ROW, **row, CORRUPT: corrupt, FILE: "the.csv"}
         tokens = curate.spoken_tokens(row["conversacion_completa"] or "") or (None, None)
         values.append((*(row[name] for name in texts.names), *tokens))
     return spark.createDataFrame(values, schema).transform(curate.checked)
@@ -145,7 +145,7 @@ def test_rows_that_break_the_contract_are_told_which_rule(spark: SparkSession) -
         "other json": {"conversacion_completa": "[1, 2]"},
     }
     checked = rows(spark, *({**row, "usuario_id": name} for name, row in broken.items()))
-    reasons = {row["usuario_id"]: row[curate.REASON] for row in checked.collect()}
+    reasons = {row["usuario_id"]: row[REASON] for row in checked.collect()}
     assert reasons == {
         "good": None,
         "undated": None,
@@ -156,13 +156,13 @@ def test_rows_that_break_the_contract_are_told_which_rule(spark: SparkSession) -
         "american": "breaks the contract: fecha_primera_conversacion.pattern",
         "february": "fecha_primera_conversacion: no date of the calendar",
         "no array": "breaks the contract: conversacion_completa_array",
-        "broken json": "conversacion_completa: text is not JSON",
-        "other json": "conversacion_completa: text is not JSON",
+        "broken json": "conversacion_completa: no JSON array of messages",
+        "other json": "conversacion_completa: no JSON array of messages",
     }
 
 
 def test_quarantined_rows_keep_their_file_reason_and_raw_text(spark: SparkSession) -> None:
-    rejected = rows(spark, {"usuario_id": "eva", "nombre": None}, {}).transform(curate.rejected, "the.csv").collect()
+    rejected = rows(spark, {"usuario_id": "eva", "nombre": None}, {}).transform(curate.rejected).collect()
     assert [(row["file"], row["line"], row["reason"]) for row in rejected] == [
         ("the.csv", None, "breaks the contract: nombre.required")
     ]
@@ -170,7 +170,7 @@ def test_quarantined_rows_keep_their_file_reason_and_raw_text(spark: SparkSessio
 
 
 def test_a_line_that_is_no_row_keeps_its_own_text(spark: SparkSession) -> None:
-    (row,) = rows(spark, {}, corrupt="a,b,c").transform(curate.rejected, "the.csv").collect()
+    (row,) = rows(spark, {}, corrupt="a,b,c").transform(curate.rejected).collect()
     assert row["raw"] == "a,b,c"
     assert row["reason"] == "no row of the contract: too few or too many fields"
 
@@ -287,7 +287,7 @@ def test_rows_that_are_rejected_are_counted_and_in_quarantine_and_the_others_are
         "breaks the contract: nombre.required": json.dumps(
             {**ROW, "nombre": None}, ensure_ascii=False, separators=(",", ":")
         ),
-        "conversacion_completa: text is not JSON": json.dumps(
+        "conversacion_completa: no JSON array of messages": json.dumps(
             {**ROW, **broken}, ensure_ascii=False, separators=(",", ":")
         ),
     }

@@ -70,6 +70,11 @@ MOMENTS: Mapping[str, datetime | None] = {
     "20250804": datetime(2025, 8, 4, tzinfo=UTC),
     "2024-02-29": datetime(2024, 2, 29, tzinfo=UTC),
     "2025-02-29": None,
+    # Beyond the calendar, in UTC.
+    "9999-12-31T23:59:59-01:00": None,
+    "0001-01-01T00:00:00+01:00": None,
+    "9999-12-31T23:59:59Z": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+    "2025-08-04T24:00:00Z": None,
     "2025-02-30": None,
     "2025-02-30T10:00:00Z": None,
     "2025-13-01": None,

@@ -44,6 +44,14 @@ def object_of(key: str, bucket: str = "cat-prod-normalize-reports") -> str:
     return f"arn:{{partition}}:s3:::{bucket}/{key}"
 
 
+def test_a_job_may_write_and_remove_the_further_files_of_its_datasets_and_no_others():
+    grants = job_grants(JOBS["cat-prod-etl2-parquet"], deployment(OPTIONS["prod"]))
+    second = object_of("reports/etl-process2/data.parquet/data.2.parquet")
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert allows(grants, action, second)
+    assert not allows(grants, "s3:DeleteObject", object_of("reports/etl-process2/data.parquet/data.parquet"))
+
+
 def test_no_statement_has_every_resource_but_where_aws_knows_none(assembly):
     everywhere = {
         action

@@ -59,8 +59,10 @@ class Destinations:
             return self._described(asked)
         verb = operation.removesuffix("KinesisStreamingDestination")
         found = self.tables[asked["TableName"]].get(asked["StreamArn"], {})
-        status, allowed = found.get("DestinationStatus"), (None, "DISABLED", "ENABLE_FAILED")
-        if status not in (allowed if verb == "Enable" else ("ACTIVE",)):
+        status, off = found.get("DestinationStatus"), (None, "DISABLED", "ENABLE_FAILED")
+        # A table has one destination that is not off.
+        others = [other["DestinationStatus"] for other in self.tables[asked["TableName"]].values()]
+        if not all(other in off for other in others) if verb == "Enable" else status != "ACTIVE":
             state = "DISABLED or ENABLE_FAILED" if verb == "Enable" else "ACTIVE"
             message = f"Table is not in a valid state: KinesisStreamingDestination must be {state} to perform {verb}"
             raise LookupError("ValidationException", message)
@@ -232,6 +234,26 @@ def test_another_table_is_another_resource_and_the_old_one_is_disabled_last(dyna
     # CloudFormation sends the old properties with it.
     Request("Delete", old, identity=identity).wait()
     assert (dynamodb.status(), dynamodb.status("other")) == ("DISABLED", "ACTIVE")
+
+
+def test_a_second_stream_of_a_table_is_refused_with_the_remedy(dynamodb: Destinations) -> None:
+    dynamodb.put("ACTIVE", stream="old")
+    with pytest.raises(RuntimeError, match=r"compras writes into stream old already.*-c existing_stream=old"):
+        Request("Create", properties())
+    assert (dynamodb.status(stream="old"), dynamodb.changes) == ("ACTIVE", [])
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_the_rollback_of_an_update_to_another_stream_keeps_the_destination(
+    dynamodb: Destinations, existing: bool
+) -> None:
+    own, other = properties(existing=existing), properties(stream="t")
+    identity = Request("Create", own).wait()
+    with pytest.raises(RuntimeError, match="lets a table write into one"):
+        Request("Update", other, own, identity)
+    # Another id would be another resource, and CloudFormation would delete this one.
+    assert Request("Update", own, other, identity).wait() == identity
+    assert (dynamodb.status(), dynamodb.changes) == ("ACTIVE", ["Enable"])
 
 
 def test_an_answer_that_was_lost_is_not_an_error(dynamodb: Destinations) -> None:

@@ -195,6 +195,19 @@ def test_a_json_text_may_stand_for_a_value() -> None:
     assert convert(T.ArrayType(CREDITS), {"S": text}, json_text=True, one_as_list=True)[0]["year"] == 1993
 
 
+def test_a_json_text_may_hold_a_number_that_is_too_long_for_python() -> None:
+    texts = attribute("texts", T.ArrayType(T.StringType()), json_text=True)
+    digits = "1" * 5_000
+    assert converter(texts)({"S": f'["a", {digits}]'}) == ["a", digits]
+
+
+def test_a_field_of_json_text_is_parsed_whatever_is_beside_it() -> None:
+    inner = attribute("inner", T.StringType(), json_text=True)
+    for fields in ([inner], [inner, attribute("number", T.LongType())]):
+        value = converter(attribute("outer", T.StructType(fields)))({"M": {"inner": {"S": "[1, 2]"}}})
+        assert value["inner"] == "[1,2]"
+
+
 def test_numbers_of_a_json_text_keep_all_their_digits() -> None:
     text = f'{{"price": {DIGITS}.5, "tiny": 1E-130}}'
     assert convert(T.MapType(STRING, STRING), {"S": text}, json_text=True) == [

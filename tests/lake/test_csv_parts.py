@@ -16,7 +16,7 @@ from catlake.runtime.files import LocalFiles
 NAMES = ["song", "note"]
 REMEDY = "run the job again"
 DANGEROUS = st.lists(
-    st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", " ", "a", "ñ", "🙂", "\x00"]), min_size=1, max_size=6
+    st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", " ", "a", "ñ", "🙂", "\x00", "\ufeff"]), min_size=1, max_size=6
 ).map("".join)
 
 

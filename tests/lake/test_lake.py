@@ -200,10 +200,10 @@ def test_several_files_of_a_dataset_are_published_verified_and_replaced_together
     lake = publish("run-1", 1_500)
     record = lake.verified(live, "")
     assert record is not None and record.rows == 1_500
-    parts = lake.parts(live, record)
+    parts = lake.files_of(live, record)
     stem = live.removesuffix(".csv")
     assert parts == [live, *(f"{stem}.{number}.csv" for number in range(2, len(parts) + 1))] and len(parts) > 2
-    assert lake.parts(live, None) == parts
+    assert lake.files_of(live, None) == parts
     songs = [line for part in parts for line in Path(part).read_text().splitlines()[1:]]
     assert len(set(songs)) == len(songs) == 1_500
     newest = lake.newest(SONGS_CSV, DAY)
@@ -212,11 +212,19 @@ def test_several_files_of_a_dataset_are_published_verified_and_replaced_together
     # A reader notices a file that is of another run.
     old = Path(parts[-1]).read_bytes()
     Path(parts[-1]).write_bytes(old[:-1])
-    with pytest.raises(StoreError, match=f"{re.escape(parts[-1])}: it is not the file that was published with {live}"):
+    with pytest.raises(StoreError, match=f"{re.escape(live)}: its further files are not those .* run the job again"):
         lake.verified(live, "run the job again")
 
+    # Two runs whose first files are the same: the record is that of the files that are there.
+    again = publish("run-2", 1_501).verified(live, "")
+    assert again is not None and (again.rows, again.run) == (1_501, "run-2")
+    # A file of a person's is not of the dataset, and stays.
+    strange = Path(f"{stem}.1.csv")
+    strange.write_text("mine")
+
     # Fewer files: what is left of the old ones goes.
-    assert publish("run-2", 10).parts(live, None) == [live]
+    assert publish("run-3", 10).files_of(live, None) == [live]
+    assert strange.read_text() == "mine"
 
 
 def test_the_record_is_there_before_the_file(

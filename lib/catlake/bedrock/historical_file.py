@@ -59,7 +59,7 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         typed_rows(rows, dataset).withColumn("create_date", _create_date()),
         read,
         rejected,
-        rejected_rows(rows, uri, dataset) if rejected else None,
+        rejected_rows(rows, dataset) if rejected else None,
     )
 
 

@@ -8,14 +8,12 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
 from catlake.lake import Lake
-from catlake.lake.csv_rows import CORRUPT, REASON, read_csv, reason, rejected_rows
+from catlake.lake.csv_rows import REASON, read_csv, reason, rejected_rows
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 from catlake.text.json_text import parse
-
-__all__ = ["CORRUPT", "REASON", "curate"]
 
 PIPELINE = "conversations"
 SOURCE = "normalized_conversations"
@@ -54,16 +52,17 @@ def count_tokens(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def spoken_tokens(text: str | bytes | memoryview) -> tuple[int, int] | None:
-    """The tokens of the user's and of the bot's messages, each counted on its own; None for what is no messages."""
+    """The tokens of the user's and of the bot's messages, each counted on its own; None for no array of messages."""
+    spoken: dict[str, list[str]] = {"user": [], "bot": []}
     try:
-        messages = parse(text)
-        spoken = {"user": 0, "bot": 0}
-        for message in messages:
+        for message in parse(text):
             if (speaker := message.get("from")) in spoken and (said := message.get("text")) is not None:
-                spoken[speaker] += token_count(said)
+                if not isinstance(said, str):
+                    return None
+                spoken[speaker].append(said)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return spoken["user"], spoken["bot"]
+    return sum(map(token_count, spoken["user"])), sum(map(token_count, spoken["bot"]))
 
 
 def checked(rows: DataFrame) -> DataFrame:
@@ -72,15 +71,15 @@ def checked(rows: DataFrame) -> DataFrame:
         REASON,
         F.coalesce(
             reason(contract(SOURCE)),
-            F.when(F.col("token_pregunta").isNull(), "conversacion_completa: text is not JSON"),
+            F.when(F.col("token_pregunta").isNull(), "conversacion_completa: no JSON array of messages"),
             F.when(_day_is_missing(), "fecha_primera_conversacion: no date of the calendar"),
         ),
     )
 
 
-def rejected(rows: DataFrame, uri: str) -> DataFrame:
+def rejected(rows: DataFrame) -> DataFrame:
     """The rejected rows, as file, line (unknown), reason and raw text."""
-    return rejected_rows(rows, uri, contract(SOURCE))
+    return rejected_rows(rows, contract(SOURCE))
 
 
 def typed(rows: DataFrame) -> DataFrame:
@@ -120,7 +119,7 @@ def curate(run: Run, lake: Lake) -> None:
     source.refuse_other_rows(counted["read"])
     if counted["rejected"]:
         # Read once more: that costs nothing where there are none.
-        quarantine(run, lake, source.rows.transform(checked).transform(rejected, uri), PIPELINE)
+        quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
     publish(run, lake, draft)
 

@@ -95,10 +95,13 @@ _ISO_8601 = re.compile(
     re.ASCII,
 )
 # Half the time of all forms.
-_USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ?", re.ASCII)
+_USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\dZ?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+# Of the calendar, in UTC.
+_FIRST_SECOND = (1 - _EPOCH_DAY) * 86_400
+_END_SECOND = (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400
 _LAST_SECOND = (23, 59, 59)
 _LARGEST_OFFSET = (18, 0)
 
@@ -286,7 +289,10 @@ def moment(text: str | None) -> int | None:
     except ValueError:
         return None
     minutes = clock[0] * 60 + clock[1] - (offset[0] * 60 + offset[1]) * (-1 if sign == "-" else 1)
-    return (days_since_1970 * 86_400 + minutes * 60 + clock[2]) * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
+    seconds = days_since_1970 * 86_400 + minutes * 60 + clock[2]
+    if not _FIRST_SECOND <= seconds < _END_SECOND:
+        return None
+    return seconds * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
 
 
 def json_elements(values: Sequence[Mapping[str, str | None]]) -> str:

@@ -139,17 +139,18 @@ def _usual(data_type: T.DataType) -> Convert | None:
             return _usual_text
         case T.ArrayType() if data_type.containsNull and (element := _usual(data_type.elementType)):
             return lambda value: [element(entry) for entry in _usual_body(value, "L", list)]
-        case T.StructType() if all(isinstance(field.dataType, T.StringType) and field.nullable for field in data_type):
+        case T.StructType() if all(map(_is_plain_text, data_type)):
             return _usual_struct([(field.name, source_of(field)) for field in data_type])
         case _:
             return None
 
 
-def _usual_text(value: AttributeValue) -> str:
-    text: str = value["S"]
-    if type(text) is not str or len(value) != 1:
-        raise TypeError
-    return text
+def _is_plain_text(field: T.StructField) -> bool:
+    return isinstance(field.dataType, T.StringType) and field.nullable and not field.metadata.get("json_text")
+
+
+def _usual_text(value: AttributeValue) -> Any:
+    return _usual_body(value, "S", str)
 
 
 def _usual_body(value: AttributeValue, tag: str, kind: type) -> Any:
@@ -386,7 +387,7 @@ def _typed_text(text: str) -> AttributeValue:
     try:
         # The quick parser changes numbers, which `typed` refuses.
         return typed(parse(text))
-    except TypeError:
+    except (TypeError, ValueError):
         return typed(parse_exact(text))
 
 

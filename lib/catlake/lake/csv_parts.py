@@ -97,7 +97,11 @@ def read_part(files: Files, uri: str, part: CsvPart, remedy: str) -> bytes:
     Raises:
         StoreError: The file is changed since it was divided, or a row is too long.
     """
-    with closing(files.open(uri, part.start)) as stream:
+    try:
+        opened = files.open(uri, part.start)
+    except FileNotFoundError:
+        raise StoreError(f"{uri}: it was removed while it was read; {remedy}") from None
+    with closing(opened) as stream:
         content = _exactly(stream, part.end - part.start)
         if zlib.crc32(content) != part.checksum:
             raise StoreError(f"{uri}: it was changed while it was read; {remedy}")
@@ -153,7 +157,7 @@ def parse_rows(content: bytes, names: Sequence[str]) -> tuple[pa.RecordBatch, li
     """Whole rows as columns of text, null where a field is empty; and the lines that have too few or too many fields.
 
     Raises:
-        pyarrow.ArrowInvalid: The text is not UTF-8.
+        pyarrow.ArrowInvalid: The text is not UTF-8, also that of a line with too few or too many fields.
     """
     broken: list[str] = []
 
@@ -163,6 +167,8 @@ def parse_rows(content: bytes, names: Sequence[str]) -> tuple[pa.RecordBatch, li
 
     if not content.strip(b"\n"):
         return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in names])), broken
+    # A blank line first: Arrow would take a U+FEFF at the very beginning for a byte order mark, and drop it.
+    content = b"\n" + content
     table = csv.read_csv(
         pa.BufferReader(content),
         # One block: a row must not be larger than a block.

@@ -29,6 +29,9 @@ REASON = "_reason"
 
 CORRUPT = "_corrupt_record"
 
+FILE = "_file"
+"""The column with the file that a row is in."""
+
 
 @dataclass(frozen=True)
 class PublishedCsv:
@@ -37,7 +40,7 @@ class PublishedCsv:
     Attributes:
         uri: Its first file.
         rows: The rows of all its files, all values as text, null where empty; a line that is no row is in
-            `_corrupt_record`.
+            `_corrupt_record`; `_file` is the file that the row is in.
         record: What was published; None for a file without a record.
         remedy: The remedy in the messages about another file.
     """
@@ -81,8 +84,17 @@ def read_csv(
     divided: defaultdict[str, CsvDivider] = defaultdict(CsvDivider)
     record = verify(run, lake, uri, remedy, lambda file, block: divided[file].add(block))
     names = contract.text_struct.names
-    parts = [(file, part) for file in lake.parts(uri, record) for part in _parts_of(file, divided[file], names, remedy)]
-    struct = T.StructType([*contract.text_struct.fields, T.StructField(CORRUPT, T.StringType()), *added])
+    parts = [
+        (file, part) for file in lake.files_of(uri, record) for part in _parts_of(file, divided[file], names, remedy)
+    ]
+    struct = T.StructType(
+        [
+            *contract.text_struct.fields,
+            T.StructField(CORRUPT, T.StringType()),
+            T.StructField(FILE, T.StringType()),
+            *added,
+        ]
+    )
     # What catlake published has its quotes in their places.
     reader = _PartReader(lake.files, parts, struct, names, each_batch, record is None, remedy)
     rows = run.spark.range(0, len(parts), 1, numPartitions=len(parts)).mapInArrow(reader, struct)
@@ -129,9 +141,10 @@ class _PartReader:
         del content
         added = self.each_batch(rows).columns if self.each_batch else []
         no_text = pa.nulls(rows.num_rows, pa.string())
-        yield pa.RecordBatch.from_arrays([*rows.columns, no_text, *added], schema=schema)
+        files = pa.repeat(uri, rows.num_rows)
+        yield pa.RecordBatch.from_arrays([*rows.columns, no_text, files, *added], schema=schema)
         if broken:
-            yield pa.RecordBatch.from_pylist([{CORRUPT: text} for text in broken], schema)
+            yield pa.RecordBatch.from_pylist([{CORRUPT: text, FILE: uri} for text in broken], schema)
 
 
 def reason(contract: Contract) -> Column:
@@ -142,11 +155,11 @@ def reason(contract: Contract) -> Column:
     )
 
 
-def rejected_rows(rows: DataFrame, uri: str, contract: Contract) -> DataFrame:
+def rejected_rows(rows: DataFrame, contract: Contract) -> DataFrame:
     """The rejected rows, as file, line (unknown), reason and raw text."""
     values = F.to_json(F.struct(*contract.text_struct.names), {"ignoreNullFields": "false"})
     return rows.where(F.col(REASON).isNotNull()).select(
-        F.lit(uri).alias("file"),
+        F.col(FILE).alias("file"),
         F.lit(None).cast("bigint").alias("line"),
         F.col(REASON).alias("reason"),
         F.coalesce(CORRUPT, values).alias("raw"),

@@ -1,8 +1,8 @@
 """Writes a dataset in one task, as one file or a few, and checks its contract as the rows are written.
 
-Spark sorts the rows and streams them in small batches to a Python worker. The worker writes them once and takes the
-file's size, MD5 and number of rows on the way, so nobody reads the file again. Memory depends on the batches, not on
-the number of rows.
+Spark sorts the rows and streams them in small batches to a Python worker. The worker writes them once and takes size,
+MD5 and number of rows of each file on the way, so nobody reads a file again. Memory depends on the batches, not on the
+number of rows.
 
 A file's bytes depend on its rows alone, so Spark's own writers do not fit: its Parquet writer lists the encodings of a
 column in the order of a hash set, which differs in each JVM.
@@ -255,7 +255,8 @@ class AscendingRows:
 
     def misplaced(self, batch: pa.RecordBatch) -> int:
         """The misplaced rows up to the end of the next batch."""
-        keys = [self._last, *zip(*(batch.column(name).to_pylist() for name in self._names), strict=True)]
+        columns = ([value or "" for value in batch.column(name).to_pylist()] for name in self._names)
+        keys = [self._last, *zip(*columns, strict=True)]
         self._last = keys[-1]
         return sum(first > second for first, second in itertools.pairwise(keys))
 

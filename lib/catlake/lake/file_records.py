@@ -88,7 +88,7 @@ class Records:
             if not info.uri.endswith(f"/{current.name}") and datetime.now(UTC) - info.modified > KEPT_FOR:
                 self._files.delete(info.uri)
 
-    def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
+    def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> list[Record]:
         """Compares a file with its records.
 
         Args:
@@ -97,7 +97,8 @@ class Records:
             each_block: Gets the file's bytes on the way.
 
         Returns:
-            Its record; None for a file without records, which an older catlake or a person wrote.
+            The records that fit, the newest first; none for a file without records, which an older catlake or a person
+            wrote.
 
         Raises:
             StoreError: The file has records, and none of them fits.
@@ -106,11 +107,9 @@ class Records:
         md5 = md5_of(self._files, uri, each_block)
         # Once more, for what was published meanwhile.
         records = before + self.records_for(uri)
-        for record in records:
-            if record.md5 == md5:
-                return record
-        if not records:
-            return None
+        fitting = [record for record in reversed(records) if record.md5 == md5]
+        if fitting or not records:
+            return fitting
         last = records[-1]
         raise StoreError(
             f"{uri}: it was cut off or changed after it was published (MD5 {md5}; published were {last.rows} rows, "

@@ -38,7 +38,7 @@ class Draft:
     Attributes:
         contract: What it satisfies.
         files: The files that are written: one, or several where the lake has a largest size of files.
-        target: Where the first of them will be published; for the others see `part_uri`.
+        target: Where the first of them will be published; for the others see `numbered_uri`.
         replaces: What it replaces: the newest file of the dataset up to the run's date.
         totals: The sums of its columns of integers.
     """
@@ -48,11 +48,6 @@ class Draft:
     target: str
     replaces: FileInfo | None
     totals: Mapping[str, int]
-
-    @property
-    def uris(self) -> list[str]:
-        """Where its files are."""
-        return [file.uri for file in self.files]
 
     @property
     def rows(self) -> int:
@@ -114,28 +109,28 @@ class Lake:
         record = Record(draft.rows, first.size, first.md5, self._job, self._run_id, tuple(file.md5 for file in others))
         self._records.write(draft.target, record)
         for number, file in enumerate(others, start=2):
-            self.files.replace(file.uri, part_uri(draft.target, number))
+            self.files.replace(file.uri, numbered_uri(draft.target, number))
         self.files.replace(first.uri, draft.target)
-        for info in self._parts(draft.target)[len(others) :]:
-            self.files.delete(info.uri)
+        for number, info in self._further_files(draft.target).items():
+            if number > len(draft.files):
+                self.files.delete(info.uri)
         self._records.remove_old(draft.target, current=record)
 
-    def parts(self, uri: str, record: Record | None) -> list[str]:
+    def files_of(self, uri: str, record: Record | None) -> list[str]:
         """All files of a dataset whose first is `uri`: those of its record, or without one those that are there."""
-        if record:
-            return [uri, *(part_uri(uri, number) for number, _ in enumerate(record.others, start=2))]
-        return [uri, *(info.uri for info in self._parts(uri))]
+        further = self._further_files(uri) if record is None else range(2, len(record.others) + 2)
+        return [uri, *(numbered_uri(uri, number) for number in further)]
 
-    def _parts(self, uri: str) -> list[FileInfo]:
-        """The files after the first, in their order."""
+    def _further_files(self, uri: str) -> dict[int, FileInfo]:
+        """The second file, the third … of a dataset, as far as they are there, in their order."""
         stem, _, suffix = uri.rpartition(".")
-        name = re.compile(rf"{re.escape(stem)}\.(\d+)\.{suffix}")
+        name = re.compile(rf"{re.escape(stem)}\.([2-9]|[1-9]\d+)\.{suffix}")
         numbered = {
             int(match[1]): info
             for info in self.files.list(uri.rpartition("/")[0])
             if (match := name.fullmatch(info.uri))
         }
-        return [numbered[number] for number in sorted(numbered)]
+        return dict(sorted(numbered.items()))
 
     def newest(self, contract: Contract, run_date: date, scope: str = "") -> FileInfo | None:
         """The newest file of a dataset up to a date; the only file of a dataset without dates."""
@@ -151,21 +146,25 @@ class Lake:
         return dated[max(dated)] if dated else None
 
     def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
-        """See `Records.verified`; a further file of the dataset must be what its record says, too."""
-        record = self._records.verified(uri, remedy, each_block)
-        parts = self.parts(uri, record)[1:]
-        for part, md5 in zip(parts, record.others if record else [None] * len(parts), strict=True):
-            found = md5_of(self.files, part, each_block) if self.files.exists(part) else None
-            if record and found != md5:
-                raise StoreError(f"{part}: it is not the file that was published with {uri}; {remedy}")
-        return record
+        """The record of a published dataset that all its files fit; see `Records.verified`."""
+        fitting = self._records.verified(uri, remedy, each_block)
+        # Two runs may have written the same first file, and others after it.
+        most = max((len(record.others) for record in fitting), default=None)
+        further = [info.uri for number, info in self._further_files(uri).items() if most is None or number < most + 2]
+        md5s = tuple(md5_of(self.files, file, each_block) for file in further)
+        if not fitting:
+            return None
+        for record in fitting:
+            if record.others == md5s[: len(record.others)]:
+                return record
+        raise StoreError(f"{uri}: its further files are not those that were published with it; {remedy}")
 
     def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
         """The number of rows of a published dataset: as recorded, else counted; None when it cannot be read."""
         recorded = {record.rows for record in self._records.records_for(file.uri) if record.bytes == file.size}
         if len(recorded) == 1:
             return recorded.pop()
-        uris = [literal(uri) for uri in self.parts(file.uri, None)]
+        uris = [literal(uri) for uri in self.files_of(file.uri, None)]
         try:
             if contract.format == "csv":
                 # As text, because an older contract may have had other columns.
@@ -214,7 +213,7 @@ class Lake:
                 self.files.remove(run)
 
 
-def part_uri(uri: str, number: int) -> str:
+def numbered_uri(uri: str, number: int) -> str:
     """The URI of the second, third … file of a dataset whose first file is `uri`: `data.2.parquet`."""
     stem, _, suffix = uri.rpartition(".")
     return f"{stem}.{number}.{suffix}"

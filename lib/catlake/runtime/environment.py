@@ -100,7 +100,9 @@ class Environment:
     bedrock_table: Annotated[str | None, Table]
     purchases_table: Annotated[str, Table]
     alarm_email: Annotated[str | None, _like("one e-mail address", r"[^@\s,]+@[^@\s,]+")]
-    github_repository: Annotated[str | None, _like("owner/name", r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")]
+    github_repository: Annotated[
+        str | None, _like("owner/name, or owner@1/name@2", r"[A-Za-z0-9-]+(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?")
+    ]
     existing: Annotated[
         tuple[str, ...],
         Rule("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),

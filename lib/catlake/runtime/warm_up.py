@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 def import_pandas() -> None:
     """Imports pandas beside what the caller does: `mapInArrow` needs it, and it takes half a second."""
-    threading.Thread(target=importlib.import_module, args=("pandas",), daemon=True).start()
+    threading.Thread(target=_pandas, daemon=True).start()
 
 
 def warm_up(spark: SparkSession) -> threading.Thread:
@@ -23,6 +23,11 @@ def warm_up(spark: SparkSession) -> threading.Thread:
     thread = threading.Thread(target=_query, args=(spark,), daemon=True)
     thread.start()
     return thread
+
+
+def _pandas() -> None:
+    with suppress(Exception):  # whoever needs it reports that it is missing
+        importlib.import_module("pandas")
 
 
 def _query(spark: SparkSession) -> None:
