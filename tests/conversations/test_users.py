@@ -287,7 +287,7 @@ def test_feedback_is_joined_to_its_own_user_only() -> None:
     assert values("feedback", *given) == {"ana": None, "eva": "like"}
 
 
-# fate
+# user_outcome
 
 
 CITIES = {
@@ -307,7 +307,7 @@ CITIES = {
 def test_cities_are_searched_without_regard_to_case_accents_too(spark: SparkSession) -> None:
     cities = [(city, 1) for city in CITIES] + [("Bogotá", 0)]
     rows = spark.createDataFrame(cities, "ciudad string, conversation_items int")
-    found = rows.select("ciudad", users.fate(PROD.excluded_cities), users.fate(None)).collect()
+    found = rows.select("ciudad", users.user_outcome(PROD.excluded_cities), users.user_outcome(None)).collect()
     assert {row[0]: row[1] for row in found[:-1]} == CITIES
     assert {row[2] for row in found[:-1]} == {"kept"}
     assert tuple(found[-1]) == ("Bogotá", "feedback_without_conversation", "feedback_without_conversation")

@@ -64,5 +64,5 @@ def _packed_vocabulary() -> bytes:
 
 
 def token_count(text: str) -> int:
-    """The tokens of a text; what looks like a special token ("<|endoftext|>") is but text."""
+    """The tokens of a text; what looks like a special token ("<|endoftext|>") counts as plain text."""
     return len(cl100k_base().encode_ordinary(text))

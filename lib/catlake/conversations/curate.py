@@ -109,7 +109,7 @@ def curate(run: Run, lake: Lake) -> None:
         uri = newest_normalized(run, lake)
         source = read_csv(run, lake, uri, contract(SOURCE), REMEDY, count_tokens, TOKENS.fields)
     with run.step("write"):
-        # One task: the result is one file in this order. There each row is counted once, whatever Spark reads again.
+        # One task: the result is one file in this order. There each row is counted once, even if Spark repeats a read.
         rows = source.rows.transform(checked).repartition(1).sortWithinPartitions(*contract(DATASET).sort_columns)
         observed = Observation("rows")
         counts = (F.count(F.lit(1)).alias("read"), F.count(REASON).alias("rejected"))

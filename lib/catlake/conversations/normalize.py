@@ -28,15 +28,21 @@ def normalize(run: Run, lake: Lake) -> None:
         files, chain = select_exports(run, incremental=False)
         classified = _read(run, files, chain.full)
     with run.step("write"):
-        by_outcome, by_fate = Observation("items by outcome"), Observation("items by fate")
-        # Behind the sort there is one task: each item is counted once, whatever Spark reads again.
+        by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
+        # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
         ordered = classified.transform(users.in_order).observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
         kept = ordered.where(F.col(OUTCOME) == KEPT)
-        by_user = kept.transform(users.by_user, run.environment).withColumn("fate", users.fate(excluded_cities))
+        by_user = kept.transform(users.by_user, run.environment).withColumn(
+            "user_outcome", users.user_outcome(excluded_cities)
+        )
         dataset = contract(DATASET)
-        rows = by_user.observe(by_fate, *_items_by_fate()).where(F.col("fate") == KEPT).select(*dataset.struct.names)
+        rows = (
+            by_user.observe(by_user_outcome, *_items_by_user_outcome())
+            .where(F.col("user_outcome") == KEPT)
+            .select(*dataset.struct.names)
+        )
         draft = lake.draft(rows, dataset, run.run_date, in_order=True)
-    outcomes, fates = Outcomes(by_outcome.get), by_fate.get
+    outcomes, user_outcomes = Outcomes(by_outcome.get), by_user_outcome.get
     refuse_foreign(chain.full, outcomes.known(), outcomes.unknown)
     if outcomes.quarantined:
         quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
@@ -44,8 +50,8 @@ def normalize(run: Run, lake: Lake) -> None:
         Balance(
             read=chain.item_count,
             # The conversations that the file counts, and the feedback that went into its rows.
-            written={DATASET: draft.totals["numero_conversaciones"] + fates["kept_feedback"]},
-            filtered=outcomes.filtered | {rule: fates[rule] for rule in users.FILTERS if fates[rule]},
+            written={DATASET: draft.totals["numero_conversaciones"] + user_outcomes["kept_feedback"]},
+            filtered=outcomes.filtered | {rule: user_outcomes[rule] for rule in users.FILTERS if user_outcomes[rule]},
             quarantined=outcomes.quarantined,
         )
     )
@@ -59,11 +65,11 @@ def _read(run: Run, files: Files, export: Export) -> DataFrame:
     return rows.transform(items.classified)
 
 
-def _items_by_fate() -> list[Column]:
+def _items_by_user_outcome() -> list[Column]:
     """The numbers of items of users, by what becomes of the users."""
 
-    def total(count: Column, fate: str) -> Column:
-        return F.coalesce(F.sum(F.when(F.col("fate") == fate, count)), F.lit(0))
+    def total(count: Column, outcome: str) -> Column:
+        return F.coalesce(F.sum(F.when(F.col("user_outcome") == outcome, count)), F.lit(0))
 
     both = F.col("conversation_items") + F.col("feedback_items")
     return [

@@ -135,7 +135,7 @@ def checked_pattern(spark: SparkSession, pattern: str | None) -> str | None:
     return pattern
 
 
-def fate(excluded_cities: str | None) -> Column:
+def user_outcome(excluded_cities: str | None) -> Column:
     """What becomes of a user's items: `kept`, or the rule that filters them all."""
     excluded = F.lit(False)
     if excluded_cities is not None:

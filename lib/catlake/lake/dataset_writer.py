@@ -37,6 +37,9 @@ from catlake.runtime.python_workers import lean_worker
 BATCH_ROWS = 256
 """Rows that go to the worker at once: few, because a row may be large."""
 
+LARGE_BATCH_BYTES = 16 << 20
+"""A batch of more than that is written row by row."""
+
 GROUP_BYTES = 64 << 20
 """Size of a row group of Parquet in memory."""
 
@@ -292,10 +295,17 @@ class _CsvFile:
         stream.write(f"{','.join(names)}\n".encode())
 
     def write(self, batch: pa.RecordBatch) -> None:
+        # While it is written, each text is there several times.
+        step = 1 if batch.nbytes > LARGE_BATCH_BYTES else max(batch.num_rows, 1)
+        for first in range(0, batch.num_rows, step):
+            self._write(batch.slice(first, step))
+
+    def _write(self, batch: pa.RecordBatch) -> None:
         lines = pc.binary_join_element_wise(*map(_fields, batch.columns), _large(","))
         ended = pc.binary_join_element_wise(lines, _large("\n"), _large(""))
         # The texts of an array follow each other in its buffer.
-        self._stream.write(memoryview(ended.buffers()[2] or b""))
+        size = pc.sum(pc.binary_length(ended)).as_py()
+        self._stream.write(memoryview(ended.buffers()[2])[:size])
 
     def close(self) -> None: ...
 
