@@ -115,7 +115,7 @@ def test_lake_formation_lets_each_role_do_what_it_does_in_the_catalog(elsewhere:
         ("cat-prod-curated-crawler", "cat_prod_analytics_db.data", "ALTER DESCRIBE INSERT"),
         ("cat-prod-tokens-view", "cat_prod_analytics_db", "CREATE_TABLE DESCRIBE"),
         ("cat-prod-tokens-view", "cat_prod_analytics_db.*", "DESCRIBE SELECT"),
-        ("prod-compras-ingest", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT"),
+        ("prod-compras-ingest", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT SELECT"),
     }
 
 

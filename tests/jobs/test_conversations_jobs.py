@@ -219,7 +219,7 @@ def test_curate_quarantines_what_is_no_row_and_publishes_the_rest(run: RunScript
     assert done.event("quarantined")["reasons"] == {
         "no row of the contract: too few or too many fields": 1,
         "breaks the contract: numero_conversaciones.minimum": 1,
-        "conversacion_completa: text is not JSON": 1,
+        "conversacion_completa: no JSON array of messages": 1,
     }
     assert done.event("balance")["written"] == {"curated_conversations": 4}
     parts = (tmp_path / "quarantine/conversations" / done.last["run"]).glob("part-*")
