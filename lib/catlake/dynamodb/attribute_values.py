@@ -208,13 +208,11 @@ def tag_and_body(value: Any) -> tuple[str, Any]:
     if not isinstance(value, dict) or len(value) != 1:
         raise Mismatch(f"no attribute value: {_excerpt(value)}")
     ((tag, body),) = value.items()
-    # The types of nearly all values need no function to check them.
-    if type(body) is not _PLAIN_BODIES.get(tag):
-        check = _BODIES.get(tag)
-        if check is None:
-            raise Mismatch(f"unknown type {tag!r} (DynamoDB has {', '.join(_BODIES)})")
-        if not check(body):
-            raise Mismatch(f"broken {tag}: {_excerpt(body)}")
+    check = _BODIES.get(tag)
+    if check is None:
+        raise Mismatch(f"unknown type {tag!r} (DynamoDB has {', '.join(_BODIES)})")
+    if not (isinstance(body, check) if isinstance(check, type) else check(body)):
+        raise Mismatch(f"broken {tag}: {_excerpt(body)}")
     return tag, body
 
 
@@ -236,20 +234,16 @@ def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda body: isinstance(body, list) and all(map(check, body))
 
 
-def _is(kind: type) -> Callable[[Any], bool]:
-    return lambda body: isinstance(body, kind)
-
-
-_PLAIN_BODIES: dict[str, type] = {"S": str, "M": dict, "L": list, "BOOL": bool}
-_BODIES: dict[str, Callable[[Any], bool]] = {
-    "S": _is(str),
+# By tag: the type of a body, or what checks it.
+_BODIES: dict[str, type | Callable[[Any], bool]] = {
+    "S": str,
     "N": _is_number,
     "B": _is_base64,
-    "BOOL": _is(bool),
+    "BOOL": bool,
     "NULL": lambda body: body is True,
-    "M": _is(dict),
-    "L": _is(list),
-    "SS": _list_of(_is(str)),
+    "M": dict,
+    "L": list,
+    "SS": _list_of(lambda body: isinstance(body, str)),
     "NS": _list_of(_is_number),
     "BS": _list_of(_is_base64),
 }

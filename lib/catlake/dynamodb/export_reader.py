@@ -8,7 +8,6 @@ with orjson and gives Arrow batches to Spark, so its memory does not depend on t
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -234,16 +233,9 @@ class _Column:
     required: bool
     convert: Convert
     arrow_type: pa.DataType
-    is_string: bool
 
     def values(self, items: Sequence[Item | None], reasons: list[str | None]) -> list[Any]:
         """The column's values, one an item; `reasons` gets why an item is rejected."""
-        if self.is_string:
-            with suppress(KeyError, TypeError):
-                # The hot path: nearly always every value is an S (or missing).
-                texts = _texts(items, self.source)
-                if not self.required or None not in texts:
-                    return texts
         values: list[Any] = [None] * len(items)
         for row, item in enumerate(items):
             if item is not None and ((value := item.get(self.source)) is not None or self.required):
@@ -264,20 +256,6 @@ class _Column:
         return converted
 
 
-def _texts(items: Sequence[Item | None], source: str) -> list[str | None]:
-    """The texts of an attribute that is always an S or missing; KeyError or TypeError when it is not."""
-    texts: list[str | None] = []
-    for item in items:
-        if item is None or (value := item.get(source)) is None:
-            texts.append(None)
-            continue
-        text = value["S"]
-        if type(text) is not str or len(value) != 1:
-            raise TypeError
-        texts.append(text)
-    return texts
-
-
 class Decoder:
     """Makes Arrow batches of a declared schema from lines. Travels to the executors."""
 
@@ -291,7 +269,6 @@ class Decoder:
                 bool(field.metadata.get("required")),
                 converter(field),
                 to_arrow_type(field.dataType),
-                isinstance(field.dataType, T.StringType) and not field.metadata.get("json_text"),
             )
             for field in schema
         ]
