@@ -120,11 +120,11 @@ class Contract:
         """The same columns, all text: for reading a CSV without losing a value to a cast."""
         return T.StructType([T.StructField(c.name, T.StringType()) for c in self.columns])
 
-    @property
-    def sort_columns(self) -> list[SparkColumn]:
-        """The order of the dataset's rows: the contract's `orderBy`, else its key."""
+    def in_order(self, df: DataFrame) -> DataFrame:
+        """Rows in one partition, in the order of the dataset: the contract's `orderBy`, else its key."""
         words = [text.split() for text in self.order or self.key]
-        return [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
+        order = [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
+        return df.repartition(1).sortWithinPartitions(*order)
 
     @property
     def catalog_columns(self) -> list[dict[str, str]]:

@@ -110,7 +110,7 @@ def curate(run: Run, lake: Lake) -> None:
         source = read_csv(run, lake, uri, contract(SOURCE), REMEDY, count_tokens, TOKENS.fields)
     with run.step("write"):
         # One task: the result is one file in this order. There each row is counted once, even if Spark repeats a read.
-        rows = source.rows.transform(checked).repartition(1).sortWithinPartitions(*contract(DATASET).sort_columns)
+        rows = source.rows.transform(checked).transform(contract(DATASET).in_order)
         observed = Observation("rows")
         counts = (F.count(F.lit(1)).alias("read"), F.count(REASON).alias("rejected"))
         rows = rows.observe(observed, *counts).transform(typed)
