@@ -145,6 +145,10 @@ class Deployment:
             if (schedule := starts[export.workflow].schedule)
         )
 
+    def export_group(self, workflow: str) -> str:
+        """The name of the group of schedules that start the exports of a workflow (by its short name)."""
+        return self.env.resource(f"{workflow}-exports")
+
     @property
     def export_folders(self) -> tuple[str, ...]:
         """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""

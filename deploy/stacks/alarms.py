@@ -1,7 +1,7 @@
 """Alarms of a workflow: runs that fail or do not come, streams that die or are behind, quarantine, exports.
 
-Where silence means death, the alarm is on an expression that fills it: CloudWatch looks back for an older value before
-it takes missing data as breaching, and may find one.
+Where no data means that a job is dead, the alarm is on an expression that fills the gap: CloudWatch looks back for an
+older value before it takes missing data as breaching, and may find one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from catlake.runtime.environment import Environment
 from deploy.cron import SHORTEST_INTERVAL
 from deploy.deployment import Deployment
 from deploy.model import Job, Workflow
-from deploy.stacks.monitoring import LOG_GROUP_ARN, metric, run_log_group
+from deploy.stacks.monitoring import HOUR, LOG_GROUP_ARN, metric, run_log_group
 from deploy.stacks.resources import arn
 
-HOUR = Duration.hours(1)
 JOB_ENDED = "Glue Job State Change"
 LATE_AFTER_HOURS = 26
 """A nightly run succeeds again within a day, give or take its length."""
@@ -104,7 +103,7 @@ def _limits(stack: Stack, deployment: Deployment, name: str, workflow: Workflow)
                 maximum=env.max_export_age_hours,
             )
     if exporting:
-        group = {"ScheduleGroup": env.resource(f"{name}-exports")}
+        group = {"ScheduleGroup": deployment.export_group(name)}
         yield Limit(
             name=env.resource(f"{name}-export-not-started"),
             description="DynamoDB refused to start the night's export: "

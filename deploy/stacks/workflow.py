@@ -175,7 +175,7 @@ class WorkflowStack(Stack):
     def _export(self, export: NightlyExport) -> None:
         """Adds a schedule that starts an export: EventBridge calls DynamoDB directly, and nothing waits for it."""
         deployment = self._deployment
-        group = scheduler.CfnScheduleGroup(self, "Exports", name=deployment.env.resource(f"{export.workflow}-exports"))
+        group = scheduler.CfnScheduleGroup(self, "Exports", name=deployment.export_group(export.workflow))
         caller = role(
             self, f"Role-{export.prefix}", "scheduler", export_grants(deployment, export.table, export.prefix)
         )
