@@ -54,7 +54,7 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str] | None =
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     cpu_before, start, peak_bytes = _children_cpu_seconds(), time.perf_counter(), 0
     unaccounted: dict[int, float] = {}
-    # Files, not pipes: who has to look at memory cannot empty a pipe in time.
+    # Files, not pipes: this loop measures memory, and would empty a pipe too late.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         try:

@@ -10,7 +10,7 @@ from constructs import Construct
 from catlake.runtime.environment import Environment
 
 ALARMS = (("ACTUAL", 80), ("FORECASTED", 100))
-"""By kind of cost, the percentage of the budget above which the topic hears of it."""
+"""By kind of cost, the percentage of the budget above which the topic gets a message."""
 
 
 def add_budget(scope: Construct, env: Environment, topic: sns.ITopic) -> None:
@@ -27,7 +27,7 @@ def add_budget(scope: Construct, env: Environment, topic: sns.ITopic) -> None:
             budget_type="COST",
             time_unit="MONTHLY",
             budget_limit=budgets.CfnBudget.SpendProperty(amount=env.monthly_budget, unit=env.bill_currency),
-            # Each resource has one of these; together they are the environment, and no other's.
+            # Each resource has one of these; together they cover this environment and no other.
             cost_filters={"TagKeyValue": [f"user:Project${project}" for project in projects]},
         ),
         notifications_with_subscribers=[

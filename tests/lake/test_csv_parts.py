@@ -99,6 +99,12 @@ def test_lines_with_too_few_or_too_many_fields_are_given_apart_as_they_are() -> 
     assert broken == ["only", "c,d,e", '"h\n""",i,j']
 
 
+def test_a_text_keeps_a_byte_order_mark_at_its_beginning() -> None:
+    # Arrow drops it where its input begins, and each part is an input.
+    rows, _ = parse_rows("\ufeffana,x\n\ufeffbob,y\n".encode(), NAMES)
+    assert rows.column(0).to_pylist() == ["\ufeffana", "\ufeffbob"]
+
+
 def test_a_text_that_is_not_utf_8_is_an_error() -> None:
     with pytest.raises(pa.ArrowInvalid, match="invalid UTF8"):
         parse_rows(b"a,\xff\n", NAMES)

@@ -1,7 +1,7 @@
 r"""Parts of a CSV file that tasks read side by side: RFC 4180, UTF-8, `\n` between rows, as `dataset_writer` writes it.
 
-A newline ends a row unless a quoted field is open there. So who reads the file once and counts its quotes can say for
-each part whether a field is open where the part begins; a task then finds the rows of its part alone.
+A newline ends a row unless a quoted field is open there. One pass that counts the quotes shows, for each
+part, whether a field is open where the part begins; a task then finds the rows of its part alone.
 """
 
 import zlib
