@@ -5,11 +5,13 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+import pytest
 from pyspark.sql import SparkSession
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.runtime.environment import environment
+from catlake.runtime.errors import StoreError
 from tests.conversations.table import conversation, feedback, flat_rows, from_items, said
 from tests.samples.catia_oddities import Exact, message
 from tests.samples.export_files import Item
@@ -284,6 +286,15 @@ def test_a_feedback_on_a_conversation_counts_at_the_conversations_own_time() -> 
 def test_feedback_is_joined_to_its_own_user_only() -> None:
     given = [conversation("ana"), conversation("eva"), feedback("eva")]
     assert values("feedback", *given) == {"ana": None, "eva": "like"}
+
+
+def test_a_user_whose_texts_no_row_can_hold_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [conversation("ana", f"CONVERSATION#{number}", Conversation=said("x" * 100)) for number in range(3)]
+    monkeypatch.setattr(users, "MOST_CHARACTERS", 2_000)
+    assert only("numero_conversaciones", *given) == 3
+    monkeypatch.setattr(users, "MOST_CHARACTERS", 200)
+    with pytest.raises(StoreError, match=r"^the user 'ana' has conversations of more than 200 characters"):
+        described(*given)
 
 
 # user_outcome

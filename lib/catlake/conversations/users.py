@@ -91,8 +91,14 @@ def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment
     questions: dict[str, None] = {}
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
-    likes = dislikes = conversation_items = feedback_items = 0
+    likes = dislikes = conversation_items = feedback_items = characters = 0
     for created, item in items:
+        characters += len(item.messages) + len(item.raw_feedback)
+        if characters > MOST_CHARACTERS:
+            raise StoreError(
+                f"the user {user!r:.140} has conversations of more than {MOST_CHARACTERS:,} characters, which no row "
+                "of the dataset can hold; look who writes under this id, and remove it from the source"
+            )
         if item.kind == CONVERSATION:
             conversation_items += 1
             first = created if first is None else first
@@ -156,14 +162,8 @@ def _user_batches(users: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[Any, ...]] = []
     held = 0
     for row in users:
-        size = sum(len(row[place] or "") for place in _LARGE_TEXTS)
-        if size > MOST_CHARACTERS:
-            raise StoreError(
-                f"the user {row[0]!r:.140} has conversations of {size:,} characters, and a row of the dataset holds "
-                f"{MOST_CHARACTERS:,} at most; look who writes under that id, and remove it from the source"
-            )
         rows.append(row)
-        held += size
+        held += sum(len(row[place] or "") for place in _LARGE_TEXTS)
         if held >= BATCH_BYTES:
             yield _batch(rows, schema)
             rows, held = [], 0

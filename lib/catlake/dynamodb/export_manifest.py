@@ -31,6 +31,9 @@ DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
 MOST_SUMMARY_BYTES, MOST_FILE_LIST_BYTES = 1 << 20, 64 << 20
 """A summary has some 1,500 bytes; a list has some 230 for each data file."""
 
+MOST_ITEMS = 10**15
+"""More than any table has; Python writes no number of 4,300 digits."""
+
 FIRST_YEAR, LAST_YEAR = 2000, 2999
 """The years in which an export may be; near the year 9999 no offset and no window could be added."""
 
@@ -256,6 +259,6 @@ def _nested(uri: str) -> ExportError:
 
 def _item_count(uri: str, fields: dict[str, Any]) -> int:
     count = fields.get("itemCount")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise ExportError(f"{uri}: itemCount is {count!r}, not a count; take a new export")
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < MOST_ITEMS:
+        raise ExportError(f"{uri}: itemCount is {count!r:.60}, not a count; take a new export")
     return count
