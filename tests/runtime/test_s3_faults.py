@@ -59,7 +59,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shaky(s3: S3Server, quick: None) -> Iterator[Shaky]:
-    with fault_proxy(s3.endpoint) as proxy:
+    with fault_proxy(s3.endpoint, stall_seconds=0.3) as proxy:
         settings = S3Settings(endpoint=proxy.endpoint, access_key=s3.key, secret_key=s3.secret, path_style=True)
         yield Shaky(proxy, S3Files(settings), s3.bucket(), s3)
 
@@ -176,7 +176,7 @@ def test_a_creation_whose_answer_was_lost_is_known_from_another_ones(shaky: Shak
 
 
 def test_a_server_that_stalls_is_given_up(shaky: Shaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_module, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(files_module, "ANSWER_SECONDS", 0.1)
     uri = shaky.put("old.txt", b"old")
     shaky.proxy.fail(2, STALL)
     assert shaky.files.read(uri) == b"old"
