@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from catlake.runtime.errors import CatalogError, CatlakeError, one_line
+from catlake.runtime.faults import AGAIN_LATER
 
 RETRIES: Mapping[str, Any] = {"mode": "standard", "total_max_attempts": 8}
 """boto3 repeats what fails in passing, with growing pauses that add up to about 35 seconds."""
-
-AGAIN_LATER = "run the job again; if it goes on, look at the service's state and at the network"
 
 _THROTTLED = ("SlowDown", "RequestTimeout", "TooManyRequestsException", "ConditionalRequestConflict")
 

@@ -22,9 +22,9 @@ from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
-from catlake.runtime.aws import AGAIN_LATER, RETRIES, aws_errors
-from catlake.runtime.disk_faults import disk_errors
+from catlake.runtime.aws import RETRIES, aws_errors
 from catlake.runtime.errors import StoreError, one_line
+from catlake.runtime.faults import AGAIN_LATER, disk_fault_at
 from catlake.runtime.repeat import repeated
 
 S3_SCHEMES = ("s3", "s3a")
@@ -135,6 +135,17 @@ def normalized(uri: str) -> str:
 def is_safe_name(text: str) -> bool:
     """Whether a text from outside, as a whole, may be one name in a path: `[A-Za-z0-9._-]{1,128}`, not `.` or `..`."""
     return re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) is not None and text not in (".", "..")
+
+
+@contextlib.contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Raises a StoreError of one line for a disk that is full, read-only or broken. Other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if message := disk_fault_at(place, error):
+            raise StoreError(message) from error
+        raise
 
 
 def joined(folder: str, *names: str) -> str:
@@ -351,19 +362,22 @@ class S3Files(Files):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def create(self, uri: str, content: bytes) -> bool:
+        return self._put_if(uri, content, IfNoneMatch="*")
+
+    def _put_if(self, uri: str, content: bytes, **condition: str) -> bool:
+        """Writes an object if a condition of S3 (`IfNoneMatch`, `IfMatch`) holds; whether it did."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(uri)
+        # A repeated request may find what the first wrote, whose answer was lost: each writing has an id.
         writer = uuid.uuid4().hex
-        # Each creation has an id: a repeated request may find the object of the first, whose answer was lost.
-        request = {"Bucket": bucket, "Key": key, "Body": content, "IfNoneMatch": "*", "Metadata": {"writer": writer}}
         attempts = 0
 
         def put() -> bool:
             nonlocal attempts
             attempts += 1
             try:
-                self.client.put_object(**request)
+                self.client.put_object(Bucket=bucket, Key=key, Body=content, Metadata={"writer": writer}, **condition)
                 return True
             except ClientError as error:
                 if _code(error) not in ("PreconditionFailed", "412"):
