@@ -25,8 +25,8 @@ _REMEDIES: Mapping[int, str] = {
 }
 _REMEDIES_BY_TEXT = {os.strerror(number): remedy for number, remedy in _REMEDIES.items()}
 
-# A path ends before what Java and Python write after it.
-_PATH = r"(?:file:)?(?P<path>/[^\n'\"]*?)"
+# A path ends before what Java and Python write after it; of a copy, the second path is the one that fails.
+_PATH = r"(?:/[^\n]* -> )?(?:file:)?(?P<path>/[^\n'\"]*?)"
 _PROBLEM = rf"(?P<problem>{'|'.join(map(re.escape, _REMEDIES_BY_TEXT))})"
 _DISK = (
     re.compile(rf"{_PATH}(?: \(|: ){_PROBLEM}"),
