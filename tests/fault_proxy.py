@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(answer)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle  # noqa: N815
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = HTTPConnection(self.proxy.upstream, timeout=60)

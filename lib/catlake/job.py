@@ -100,6 +100,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             # A query that is cut off would print after the message; one that waits for workers may never end.
             with suppress(KeyboardInterrupt):
                 warming.join(timeout=5)
+            if run and warming.is_alive():
+                _silence_jvm(run.spark)
 
 
 def _start(arguments: Mapping[str, Any]) -> Run:

@@ -1,18 +1,17 @@
 """Every job gives byte for byte what it gives on a folder, though one in some requests to S3 fails (docs/spec.md 5).
 
-`CATLAKE_FAULTS=10` makes so many rounds, each with a seed of its own; the counts are in the test's properties.
+`CATLAKE_FAULTS=10` makes so many rounds, each with a seed of its own. The counts are printed, and are properties of the test.
 """
 
 import json
 import os
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from pyspark.sql import SparkSession
 
 from tests.bedrock.genuine import BEDROCK
-from tests.bedrock.lakes import ARCHIVED
 from tests.fault_proxy import KINDS, FaultProxy, fault_proxy
 from tests.jobs.running import CURATE, NORMALIZE, SAMPLE, RunScript
 from tests.places import Bucket, Folder, Place, copy
@@ -83,7 +82,7 @@ def test_all_jobs_give_the_same_bytes_though_requests_fail(
     run: RunScript,
     undisturbed: Folder,
     number: int,
-    record_property: "pytest.RecordProperty",
+    record_property: Callable[[str, object], None],
 ) -> None:
     if not undisturbed.names():
         land(undisturbed)
@@ -104,7 +103,7 @@ def test_all_jobs_give_the_same_bytes_though_requests_fail(
     assert len(proxy.faults) == len(KINDS) and sum(proxy.faults.values()) > 30
 
 
-def report(proxy: FaultProxy, record_property: "pytest.RecordProperty") -> None:
+def report(proxy: FaultProxy, record_property: Callable[[str, object], None]) -> None:
     record_property("requests", proxy.requests)
     record_property("faults", dict(proxy.faults))
     print(json.dumps({"requests": proxy.requests, "faults": proxy.faults}))

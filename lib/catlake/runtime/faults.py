@@ -10,6 +10,8 @@ import re
 import tempfile
 from collections.abc import Mapping
 
+from py4j.protocol import Py4JNetworkError
+
 AGAIN = "run the job again"
 AGAIN_LATER = f"{AGAIN}; if it goes on, look at the service's state and at the network"
 
@@ -26,17 +28,17 @@ _REMEDIES: Mapping[int, str] = {
 _REMEDIES_BY_TEXT = {os.strerror(number): remedy for number, remedy in _REMEDIES.items()}
 
 # A path ends before what Java and Python write after it; of a copy, the second path is the one that fails.
-_PATH = r"(?:/[^\n]* -> )?(?:file:)?(?P<path>/[^\n'\"]*?)"
+_PATH = r"(?:/[^\n]* -> )?(?:file:)?(?P<path>/[^\n]*?)"
 _PROBLEM = rf"(?P<problem>{'|'.join(map(re.escape, _REMEDIES_BY_TEXT))})"
 _DISK = (
     re.compile(rf"{_PATH}(?: \(|: ){_PROBLEM}"),
-    re.compile(rf"{_PROBLEM}: '{_PATH}'"),
+    re.compile(rf"{_PROBLEM}: (?P<quote>['\"]){_PATH}(?P=quote)"),
     re.compile(rf"AccessDeniedException: {_PATH}(?P<problem>)$", re.MULTILINE),
     re.compile(rf"(?:Exception|Error): (?:\[Errno \d+\] )?{_PROBLEM}(?P<path>)"),
 )
 _GONE = (
     re.compile(rf"(?:FileNotFound|NoSuchFile)Exception: (?:File )?{_PATH}(?: \(No such file| does not exist|$)", re.M),
-    re.compile(rf"No such file or directory: '{_PATH}'"),
+    re.compile(rf"No such file or directory: (?P<quote>['\"]){_PATH}(?P=quote)"),
     re.compile(rf"Failed to create local dir in {_PATH}\.?$", re.MULTILINE),
     re.compile(rf"Mkdirs failed to create {_PATH}(?: \(|$)", re.MULTILINE),
 )
@@ -46,18 +48,27 @@ _S3 = re.compile(
 _REFUSED = re.compile(r"Status Code: 4(?!09|29)\d\d")
 
 
-def fault(error: BaseException) -> str | None:
-    """What an error says about a disk, a folder or S3, in one line; None where it is about something else.
+def fault(error: BaseException, writing: str | None = None) -> str | None:
+    """What an error says about a disk, a folder, S3 or Java, in one line; None where it is about something else.
 
-    Where the system does not name a file, it is one of Spark's: rows that it shuffles, sorts or keeps.
+    Args:
+        error: The error.
+        writing: The folder that Spark was asked to write to.
     """
+    if isinstance(error, Py4JNetworkError):
+        return (
+            f"Spark: its Java has ended, killed or out of memory; nothing more is published; give it more, and {AGAIN}"
+        )
     if isinstance(error, OSError):
         place = str(error.filename or temporary_folder())
         return _gone(place) if error.errno == errno.ENOENT else disk_fault_at(place, error)
     text = str(error)
+    # Where the system names no file, it is one of Spark's: rows that it shuffles, sorts or keeps. Only what it was
+    # asked to write goes through Hadoop's file systems.
+    unnamed = writing if writing and "org.apache.hadoop.fs.FSError" in text else temporary_folder()
     for pattern in _DISK:
         if match := pattern.search(text):
-            return _message(match["path"] or temporary_folder(), match["problem"] or os.strerror(errno.EACCES))
+            return _message(match["path"] or unnamed, match["problem"] or os.strerror(errno.EACCES))
     for pattern in _GONE:
         if match := pattern.search(text):
             return _gone(match["path"])

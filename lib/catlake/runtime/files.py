@@ -197,8 +197,15 @@ class LocalFiles(Files):
 
     def upload(self, source: Path, target: str) -> None:
         with disk_errors(target):
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.move(source, target)
+            folder, name = os.path.split(target)
+            os.makedirs(folder, exist_ok=True)
+            # From another disk it is copied.
+            whole = os.path.join(folder, f".{name}.tmp")
+            try:
+                shutil.move(source, whole)
+                os.replace(whole, target)
+            finally:
+                Path(whole).unlink(missing_ok=True)
 
     def replace(self, source: str, target: str) -> None:
         with disk_errors(target):
