@@ -1,6 +1,7 @@
 """Every job gives byte for byte what it gives on a folder, though one in some requests to S3 fails (docs/spec.md 5).
 
-`CATLAKE_FAULTS=10` makes so many rounds, each with a seed of its own. The counts are printed, and are properties of the test.
+`CATLAKE_FAULTS=10` makes so many rounds, each with a seed of its own; the counts are printed, and are properties of
+the test.
 """
 
 import json

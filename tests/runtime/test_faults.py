@@ -57,7 +57,8 @@ def of_spark(text: str) -> RuntimeError:
         ),
         (
             "org.apache.hadoop.fs.s3a.AWSStatus500Exception: PUT 0-byte object  on q/_temporary/0: "
-            "com.amazonaws.services.s3.model.AmazonS3Exception: We failed (Service: Amazon S3; Status Code: 500; Error Code: InternalError)",
+            "com.amazonaws.services.s3.model.AmazonS3Exception: "
+            "We failed (Service: Amazon S3; Status Code: 500; Error Code: InternalError)",
             "S3: PUT 0-byte object  on q/_temporary/0: ",
         ),
     ],

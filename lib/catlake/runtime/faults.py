@@ -80,7 +80,7 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
 
 def disk_fault_at(place: str, error: OSError) -> str | None:
     """The line for an error of a disk that has a place; None for errors of another kind, such as a missing file."""
-    return _message(place, os.strerror(error.errno)) if error.errno in _REMEDIES else None
+    return _message(place, os.strerror(error.errno)) if error.errno is not None and error.errno in _REMEDIES else None
 
 
 def temporary_folder() -> str:
