@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
+from catlake.runtime.faults import fault
+
 WORKER_ERROR = re.compile(
     r"^(?:(?P<module>[\w.]+)\.)?(?P<name>\w+): "
     # Looked ahead, not consumed: Java's own line before it has the same form.
@@ -33,7 +35,10 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing more is published; run the job again"
     in_worker = [match for match in WORKER_ERROR.finditer(str(error)) if _is_ours(match["module"], match["name"])]
-    return one_line(in_worker[-1]["message"]) if in_worker else None
+    if in_worker:
+        return one_line(in_worker[-1]["message"])
+    line = fault(error)
+    return line and one_line(line)
 
 
 def _is_ours(module: str | None, name: str) -> bool:
