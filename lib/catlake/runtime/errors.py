@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
+from catlake.runtime.faults import fault
 from catlake.runtime.redaction import redacted
 
 WORKER_ERROR = re.compile(
@@ -47,7 +48,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing more is published; run the job again"
     in_worker = [match for match in WORKER_ERROR.finditer(str(error)) if _is_ours(match["module"], match["name"])]
-    return _message(in_worker[-1]["message"]) if in_worker else None
+    line = in_worker[-1]["message"] if in_worker else fault(error)
+    return line and _message(line)
 
 
 def _message(text: str) -> str:

@@ -6,12 +6,14 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 
 import contextlib
 import errno
+import io
 import os
 import re
 import shutil
 import stat
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +24,21 @@ from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
-from catlake.runtime.aws import aws_errors
-from catlake.runtime.errors import StoreError, TooLargeError
+from catlake.runtime.aws import RETRIES, aws_errors
+from catlake.runtime.errors import StoreError, TooLargeError, one_line
+from catlake.runtime.faults import AGAIN_LATER, disk_fault_at
+from catlake.runtime.repeat import repeated
 
 S3_SCHEMES = ("s3", "s3a")
 
 MAX_CONNECTIONS = 32
 """More than the requests that a task has under way at once; boto3's own limit of 10 would make them wait."""
+
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
+"""How long a request waits for a connection, and then for the next byte of its answer, before it is repeated."""
+
+READ_BYTES = 8 << 20
+"""What is read at once of an object that is read whole."""
 
 MAX_KEYS_PER_DELETE = 1000
 """S3's limit for one DeleteObjects request."""
@@ -63,7 +73,7 @@ class Files(Protocol):
         """Whether there is a file (not a folder) of this URI."""
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        """A stream of a file's bytes, from a byte within the file on.
+        """A stream of a file's bytes, from a byte on; none where the file ends before.
 
         Raises:
             FileNotFoundError: There is no file of this URI: nothing at all, or something that is no file (a folder, a
@@ -78,8 +88,13 @@ class Files(Protocol):
             TooLargeError: It has more than `most` bytes; a negative number is no limit.
         """
         with contextlib.closing(self.open(uri)) as stream:
-            content = stream.read() if most < 0 else stream.read(most + 1)
-        if 0 <= most < len(content):
+            if most < 0:
+                return stream.read()
+            content = b""
+            # A read may return less than it is asked for.
+            while len(content) <= most and (block := stream.read(most + 1 - len(content))):
+                content += block
+        if len(content) > most:
             raise TooLargeError(f"{uri}: it has more than {most:,} bytes, which no such file needs; look who wrote it")
         return content
 
@@ -145,6 +160,17 @@ def is_safe_name(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) is not None and text not in (".", "..")
 
 
+@contextlib.contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Raises a StoreError of one line for a disk that is full, read-only or broken. Other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if message := disk_fault_at(place, error):
+            raise StoreError(message) from error
+        raise
+
+
 def joined(folder: str, *names: str) -> str:
     """The URI of a name below a folder."""
     return "/".join([folder.rstrip("/"), *names])
@@ -177,13 +203,14 @@ class LocalFiles(Files):
         return os.path.isfile(uri)
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        try:
-            # Without waiting: to open a pipe would last until somebody writes into it.
-            handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            if error.errno in _NO_FILE:
-                raise FileNotFoundError(errno.ENOENT, error.strerror, uri) from None
-            raise StoreError(f"{uri}: it cannot be read ({error.strerror}); check the rights") from error
+        with disk_errors(uri):
+            try:
+                # Without waiting: to open a pipe would last until somebody writes into it.
+                handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno in _NO_FILE:
+                    raise FileNotFoundError(errno.ENOENT, error.strerror, uri) from None
+                raise
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise FileNotFoundError(errno.ENOENT, "Not a file", uri)
@@ -192,11 +219,11 @@ class LocalFiles(Files):
         return stream
 
     def write(self, uri: str, content: bytes) -> None:
-        with _hidden_file(uri, content) as temporary:
+        with disk_errors(uri), _hidden_file(uri, content) as temporary:
             self.replace(temporary, uri)
 
     def create(self, uri: str, content: bytes) -> bool:
-        with _hidden_file(uri, content) as temporary:
+        with disk_errors(uri), _hidden_file(uri, content) as temporary:
             try:
                 os.link(temporary, uri)
             except FileExistsError:
@@ -204,22 +231,32 @@ class LocalFiles(Files):
         return True
 
     def upload(self, source: Path, target: str) -> None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.move(source, target)
+        with disk_errors(target):
+            folder, name = os.path.split(target)
+            os.makedirs(folder, exist_ok=True)
+            # From another disk it is copied.
+            whole = os.path.join(folder, f".{name}.tmp")
+            try:
+                shutil.move(source, whole)
+                os.replace(whole, target)
+            finally:
+                Path(whole).unlink(missing_ok=True)
 
     def replace(self, source: str, target: str) -> None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        # Without the fsync a power cut could leave the new name on an empty file.
-        with open(source, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(source, target)
+        with disk_errors(target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            # Without the fsync a power cut could leave the new name on an empty file.
+            with open(source, "rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with disk_errors(folder), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
 
     def delete(self, uri: str) -> None:
-        Path(uri).unlink(missing_ok=True)
+        with disk_errors(uri):
+            Path(uri).unlink(missing_ok=True)
 
     def refuse_unwritable(self, folder: str) -> None:
         existing = Path(folder)
@@ -350,7 +387,9 @@ class S3Settings:
             aws_session_token=self.session_token,
             config=Config(
                 s3={"addressing_style": "path" if self.path_style else "auto"},
-                retries={"max_attempts": 5, "mode": "standard"},
+                retries=dict(RETRIES),
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=ANSWER_SECONDS,
                 max_pool_connections=MAX_CONNECTIONS,
                 signature_version=UNSIGNED if self.anonymous else None,
             ),
@@ -405,11 +444,7 @@ class S3Files(Files):
         return True
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        bucket, key = _bucket_and_key(uri)
-        # Not for the whole object: S3 refuses a range of an empty one.
-        byte_range = {"Range": f"bytes={start}-"} if start else {}
-        with _explained(uri):
-            return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key, **byte_range)["Body"])
+        return cast(BinaryIO, _ObjectStream(self.client, uri, start))
 
     def write(self, uri: str, content: bytes) -> None:
         bucket, key = _bucket_and_key(uri)
@@ -417,33 +452,54 @@ class S3Files(Files):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def create(self, uri: str, content: bytes) -> bool:
+        return self._put_if(uri, content, IfNoneMatch="*")
+
+    def _put_if(self, uri: str, content: bytes, **condition: str) -> bool:
+        """Writes an object if a condition of S3 (`IfNoneMatch`, `IfMatch`) holds; whether it did."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(uri)
+        # A repeated request may find what the first wrote, whose answer was lost: each writing has an id.
+        writer = uuid.uuid4().hex
+        attempts = 0
+
+        def put() -> bool:
+            nonlocal attempts
+            attempts += 1
+            try:
+                self.client.put_object(Bucket=bucket, Key=key, Body=content, Metadata={"writer": writer}, **condition)
+                return True
+            except ClientError as error:
+                if _code(error) not in ("PreconditionFailed", "412"):
+                    raise
+                attempts += error.response["ResponseMetadata"].get("RetryAttempts", 0)
+                return attempts > 1 and self._metadata(bucket, key).get("writer") == writer
+
         with _explained(uri):
-            while True:
-                try:
-                    self.client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
-                    return True
-                except ClientError as error:
-                    code = error.response["Error"]["Code"]
-                    if code in ("PreconditionFailed", "412"):
-                        return False
-                    # Another writer has begun, and may still fail.
-                    if code != "ConditionalRequestConflict":
-                        raise
+            # Another writer has begun, and may still fail.
+            return repeated(put, lambda error: _code(error) == "ConditionalRequestConflict")
+
+    def _metadata(self, bucket: str, key: str) -> dict[str, str]:
+        metadata: dict[str, str] = self.client.head_object(Bucket=bucket, Key=key)["Metadata"]
+        return metadata
 
     def upload(self, source: Path, target: str) -> None:
         bucket, key = _bucket_and_key(target)
-        with _explained(target), source.open("rb") as stream:
-            self.client.upload_fileobj(stream, bucket, key)
+
+        def put() -> None:
+            with source.open("rb") as stream:
+                self.client.upload_fileobj(stream, bucket, key)
+
+        with _explained(target):
+            repeated(put, _is_completed_upload)
 
     def replace(self, source: str, target: str) -> None:
         # A copy within S3, in parts when it is large, appears in one step.
         bucket, key = _bucket_and_key(source)
         target_bucket, target_key = _bucket_and_key(target)
+        original = {"Bucket": bucket, "Key": key}
         with _explained(source):
-            self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
+            repeated(lambda: self.client.copy(original, target_bucket, target_key), _is_completed_upload)
             self.client.delete_object(Bucket=bucket, Key=key)
 
     def delete(self, uri: str) -> None:
@@ -464,6 +520,92 @@ class S3Files(Files):
                 )
 
 
+class _ObjectStream(io.RawIOBase):
+    """The bytes of an object, from a byte on. A body that breaks off is asked for again, from there on.
+
+    All bytes are of one version of the object: the one that was there when the stream was opened.
+    """
+
+    def __init__(self, client: Any, uri: str, start: int) -> None:
+        """Raises FileNotFoundError."""
+        self._client, self._uri, self._position = client, uri, start
+        self._same_version: dict[str, str] = {}
+        self._body: Any = None
+        self.read(0)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads some bytes, at most `size`; all that are left without a size. None are left where it returns none."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(READ_BYTES), b""))
+        try:
+            block = repeated(lambda: self._read(size), lambda error: isinstance(error, _BrokenOff))
+        except _BrokenOff as fault:
+            raise StoreError(
+                f"{self._uri}: its body breaks off after byte {self._position}, however often it is asked for "
+                f"({fault}); {AGAIN_LATER}"
+            ) from fault
+        self._position += len(block)
+        return block
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into a buffer."""
+        block = self.read(len(memoryview(buffer)))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        """Gives up the connection."""
+        if self._body is not None:
+            self._body.close()
+        self._body = None
+        super().close()
+
+    def _read(self, size: int) -> bytes:
+        from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
+
+        if self._body is None:
+            self._body = self._asked()
+        try:
+            block: bytes = self._body.read(size)
+        except (BotoCoreError, HTTPError) as error:
+            self._body.close()
+            self._body = None
+            raise _BrokenOff(one_line(str(error))) from error
+        return block
+
+    def _asked(self) -> Any:
+        from botocore.exceptions import ClientError
+        from urllib3.exceptions import HTTPError
+
+        bucket, key = _bucket_and_key(self._uri)
+        # Not for the whole object: S3 refuses a range of an empty one.
+        byte_range = {"Range": f"bytes={self._position}-"} if self._position else {}
+        with _explained(self._uri):
+            try:
+                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **self._same_version)
+            except HTTPError as error:  # boto3 does not repeat what breaks off within an error's answer
+                raise _BrokenOff(one_line(str(error))) from error
+            except ClientError as error:
+                if _code(error) == "InvalidRange":
+                    return io.BytesIO()
+                if _code(error) in ("PreconditionFailed", "412") or (self._same_version and _is_missing(error)):
+                    raise StoreError(
+                        f"{self._uri}: it was replaced or removed while it was read; run the job again"
+                    ) from error
+                raise
+        self._same_version = {"IfMatch": answer["ETag"]}
+        return answer["Body"]
+
+
+class _BrokenOff(Exception):
+    """The body of an answer broke off."""
+
+
 def _bucket_and_key(uri: str) -> tuple[str, str]:
     # Not urlsplit: a key may hold '?' and '#'.
     bucket, _, key = uri.partition("://")[2].partition("/")
@@ -479,6 +621,21 @@ def _explained(uri: str) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound", "KeyTooLongError"):
+            if _is_missing(error):
                 raise FileNotFoundError(uri) from error
             raise
+
+
+def _is_missing(error: Any) -> bool:
+    return _code(error) in ("404", "NoSuchKey", "NotFound", "KeyTooLongError")
+
+
+def _is_completed_upload(error: Exception) -> bool:
+    """Whether S3 refuses to complete an upload in parts: it did so before, and the answer was lost, or it is gone."""
+    return _code(error) == "NoSuchUpload"
+
+
+def _code(error: Any) -> str | None:
+    """S3's code of an error; None of an error of another kind."""
+    response = getattr(error, "response", None)
+    return str(response["Error"]["Code"]) if response else None
