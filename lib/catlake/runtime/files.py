@@ -5,17 +5,20 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 """
 
 import contextlib
+import fcntl
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
@@ -30,6 +33,12 @@ MAX_CONNECTIONS = 32
 
 MAX_KEYS_PER_DELETE = 1000
 """S3's limit for one DeleteObjects request."""
+
+SWAP_SECONDS = 60.0
+"""How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
+
+_WRITER = "catlake-writer"
+"""What an object's metadata calls the request that wrote it."""
 
 _CLIENT_LOCK = threading.Lock()
 """Only one thread may make a client of boto3; all may use it."""
@@ -72,6 +81,12 @@ class Files(Protocol):
         """Writes a small file in one step, unless it exists: then nothing changes, and it returns False.
 
         It does not wait for the disk: a power cut may lose the newest files, a killed process loses none.
+        """
+
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        """Writes a small file in one step if its content is still `old`; else nothing changes, and it returns False.
+
+        Of several writers at once that swap the same content, one succeeds.
         """
 
     def upload(self, source: Path, target: str) -> None:
@@ -174,6 +189,19 @@ class LocalFiles(Files):
                 return False
         return True
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with open(uri, "r+b") as stream:
+                if not locked(stream, SWAP_SECONDS):
+                    raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
+                # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
+                if not os.path.samestat(os.fstat(stream.fileno()), os.stat(uri)) or stream.read() != old:
+                    return False
+                self.write(uri, new)
+        except FileNotFoundError:
+            return False
+        return True
+
     def upload(self, source: Path, target: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.move(source, target)
@@ -200,6 +228,22 @@ class LocalFiles(Files):
             raise StoreError(f"{folder}: {existing} is a file; give a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise StoreError(f"{folder}: {existing} may not be written to; give a folder that you may write to")
+
+
+def locked(stream: IO[bytes], seconds: float) -> bool:
+    """Locks an open file for this process alone, waiting for others; whether that was possible in time.
+
+    The lock ends when the file is closed, or with the process, however it ends.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(0.005)
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -340,13 +384,35 @@ class S3Files(Files):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def create(self, uri: str, content: bytes) -> bool:
+        return self._put_if(uri, content, IfNoneMatch="*")
+
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        bucket, key = _bucket_and_key(uri)
+        writer = secrets.token_hex(8)
+        try:
+            with _explained(uri):
+                found = self.client.get_object(Bucket=bucket, Key=key)
+                with contextlib.closing(found["Body"]) as body:
+                    if body.read() != old:
+                        return False
+            if self._put_if(uri, new, IfMatch=found["ETag"], Metadata={_WRITER: writer}):
+                return True
+            # The client repeats a request whose answer it did not get: the first one may have written the object.
+            with _explained(uri):
+                metadata: Mapping[str, str] = self.client.head_object(Bucket=bucket, Key=key)["Metadata"]
+            return metadata.get(_WRITER) == writer
+        except FileNotFoundError:
+            return False
+
+    def _put_if(self, uri: str, content: bytes, **condition: Any) -> bool:
+        """Writes an object if a condition holds; whether it did."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(uri)
         with _explained(uri):
             while True:
                 try:
-                    self.client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+                    self.client.put_object(Bucket=bucket, Key=key, Body=content, **condition)
                     return True
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
