@@ -95,8 +95,15 @@ class Files(Protocol):
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
 
+    def end_uploads(self, uri: str) -> None:
+        """Ends what others have begun to write at a URI: it can no more appear there.
+
+        Where a file is written beside and renamed, there is nothing to end.
+        """
+        return
+
     def remove(self, folder: str) -> None:
-        """Removes a folder with everything below it, if it exists."""
+        """Removes a folder with everything below it, if it exists; others may do the same at the same time."""
 
     def delete(self, uri: str) -> None:
         """Removes a file, if it exists."""
@@ -214,8 +221,7 @@ class LocalFiles(Files):
         os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        shutil.rmtree(folder, onerror=_refuse_unremovable)
 
     def delete(self, uri: str) -> None:
         Path(uri).unlink(missing_ok=True)
@@ -249,6 +255,12 @@ def locked(stream: IO[bytes], seconds: float) -> bool:
 def _refuse_unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
+
+
+def _refuse_unremovable(_: object, path: str, found: Any) -> None:
+    error = found[1]
+    if not isinstance(error, FileNotFoundError):
+        raise StoreError(f"{path}: it cannot be removed ({error.strerror}); check the rights") from error
 
 
 @contextlib.contextmanager
@@ -434,6 +446,15 @@ class S3Files(Files):
         with _explained(source):
             self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
             self.client.delete_object(Bucket=bucket, Key=key)
+
+    def end_uploads(self, uri: str) -> None:
+        bucket, key = _bucket_and_key(uri)
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with _explained(uri):
+            for page in paginator.paginate(Bucket=bucket, Prefix=key):
+                for upload in page.get("Uploads", ()):
+                    if upload["Key"] == key:
+                        self.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
 
     def delete(self, uri: str) -> None:
         bucket, key = _bucket_and_key(uri)
