@@ -5,6 +5,7 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -36,6 +37,9 @@ MAX_KEYS_PER_DELETE = 1000
 
 SWAP_SECONDS = 60.0
 """How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
+
+REMOVALS = 10
+"""How often a folder is removed into which another process writes at the same time."""
 
 _WRITER = "catlake-writer"
 """What an object's metadata calls the request that wrote it."""
@@ -167,13 +171,13 @@ class LocalFiles(Files):
         for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
             try:
                 status = os.stat(path)
-            except FileNotFoundError:  # removed in the meantime
+            except (FileNotFoundError, NotADirectoryError):  # removed in the meantime
                 continue
             modified = datetime.fromtimestamp(status.st_mtime, UTC)
             yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
             yield from sorted(entry.name for entry in entries if entry.is_dir())
 
     def exists(self, uri: str) -> bool:
@@ -221,7 +225,13 @@ class LocalFiles(Files):
         os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        shutil.rmtree(folder, onerror=_refuse_unremovable)
+        if os.path.isfile(folder):
+            raise NotADirectoryError(f"{folder}: a file, no folder")
+        for _ in range(REMOVALS):
+            shutil.rmtree(folder, onerror=_pass_over_others)
+            if not os.path.lexists(folder):
+                return
+        raise StoreError(f"{folder}: another process writes into it while it is removed; end that process")
 
     def delete(self, uri: str) -> None:
         Path(uri).unlink(missing_ok=True)
@@ -257,10 +267,11 @@ def _refuse_unreadable(error: OSError) -> None:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
 
 
-def _refuse_unremovable(_: object, path: str, found: Any) -> None:
+def _pass_over_others(_: object, path: str, found: Any) -> None:
+    """Goes on where another process removes the same folder, or writes into it."""
     error = found[1]
-    if not isinstance(error, FileNotFoundError):
-        raise StoreError(f"{path}: it cannot be removed ({error.strerror}); check the rights") from error
+    if not isinstance(error, FileNotFoundError | NotADirectoryError) and error.errno != errno.ENOTEMPTY:
+        raise error
 
 
 @contextlib.contextmanager
