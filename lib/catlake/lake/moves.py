@@ -1,7 +1,7 @@
 """What a run moves to publish a set of datasets, written down before it begins."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 
@@ -11,11 +11,13 @@ class Moves:
 
     Attributes:
         lease: The name of the lease that its run takes.
+        records: The records that are written first: where each one goes, and its text.
         moves: From where to where each file goes, in this order.
         deletions: The files that go then.
     """
 
     lease: str
+    records: Mapping[str, str]
     moves: Sequence[tuple[str, str]]
     deletions: Sequence[str]
 
@@ -27,4 +29,9 @@ class Moves:
     def of(cls, text: bytes) -> "Moves":
         """The list of a small file, which `as_bytes` made and which appeared whole."""
         values = json.loads(text)
-        return cls(values["lease"], [(source, target) for source, target in values["moves"]], values["deletions"])
+        return cls(
+            values["lease"],
+            values["records"],
+            [(source, target) for source, target in values["moves"]],
+            values["deletions"],
+        )
