@@ -25,6 +25,7 @@ from catlake.runtime.arguments import Argument, glue_run_id, parse_arguments
 from catlake.runtime.aws import region
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
+from catlake.runtime.redaction import hide_settings, redacted
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 from catlake.runtime.warm_up import import_pandas, warm_up
@@ -88,8 +89,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     except BaseException as error:
         message = explain(error)
         if message is None:
-            traceback.print_exc()
-            message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
+            sys.stderr.write(redacted(traceback.format_exc()))
+            message = redacted(f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)")
         _fail(run, lake, message)
         if run and isinstance(error, KeyboardInterrupt):
             _silence_jvm(run.spark)
@@ -109,6 +110,7 @@ def _start(arguments: Mapping[str, Any]) -> Run:
     for name, value in SESSION_SETTINGS.items():
         spark.conf.set(name, value)
     _stay_in_region(spark)
+    hide_settings(spark.sparkContext.getConf().getAll())
     _bound_s3a(spark)
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
@@ -189,7 +191,7 @@ def _finish(run: Run, lake: Lake) -> None:
     if report.quarantine:
         lines.append(f"quarantine → {report.quarantine}")
     # For the person at the console; programs read standard output.
-    sys.stderr.write("\n  ".join([*lines, *report.highlights, f"summary → {uri}"]) + "\n")
+    sys.stderr.write(redacted("\n  ".join([*lines, *report.highlights, f"summary → {uri}"])) + "\n")
     seconds = summary["seconds"]
     run.log(
         "run_finished", summary=uri, outputs=report.outputs, seconds=seconds, **run.report.run_metrics(failed=False)

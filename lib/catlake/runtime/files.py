@@ -5,15 +5,17 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 """
 
 import contextlib
+import errno
 import io
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -23,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 from pyspark.sql import SparkSession
 
 from catlake.runtime.aws import RETRIES, aws_errors
-from catlake.runtime.errors import StoreError, one_line
+from catlake.runtime.errors import StoreError, TooLargeError, one_line
 from catlake.runtime.faults import AGAIN_LATER, disk_fault_at
 from catlake.runtime.repeat import repeated
 
@@ -40,6 +42,9 @@ READ_BYTES = 8 << 20
 
 MAX_KEYS_PER_DELETE = 1000
 """S3's limit for one DeleteObjects request."""
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+"""What the system reports of a path that is no file: there is nothing, or a folder, a socket, a link to itself."""
 
 _CLIENT_LOCK = threading.Lock()
 """Only one thread may make a client of boto3; all may use it."""
@@ -68,12 +73,30 @@ class Files(Protocol):
         """Whether there is a file (not a folder) of this URI."""
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        """A stream of a file's bytes, from a byte on; none where the file ends before. Raises FileNotFoundError."""
+        """A stream of a file's bytes, from a byte on; none where the file ends before.
 
-    def read(self, uri: str) -> bytes:
-        """The whole of a small file. Raises FileNotFoundError."""
+        Raises:
+            FileNotFoundError: There is no file of this URI: nothing at all, or something that is no file (a folder, a
+                pipe, a link to itself), or the URI is too long for one.
+        """
+
+    def read(self, uri: str, most: int = -1) -> bytes:
+        """The whole of a small file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            TooLargeError: It has more than `most` bytes; a negative number is no limit.
+        """
         with contextlib.closing(self.open(uri)) as stream:
-            return stream.read()
+            if most < 0:
+                return stream.read()
+            content = b""
+            # A read may return less than it is asked for.
+            while len(content) <= most and (block := stream.read(most + 1 - len(content))):
+                content += block
+        if len(content) > most:
+            raise TooLargeError(f"{uri}: it has more than {most:,} bytes, which no such file needs; look who wrote it")
+        return content
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes a small file in one step, over an old one."""
@@ -162,24 +185,36 @@ class LocalFiles(Files):
     """Files of this machine's file system."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
-        walked = os.walk(folder, onerror=_refuse_unreadable, followlinks=True)
-        for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
+        for path in sorted(_paths_below(folder)):
             try:
                 status = os.stat(path)
-            except FileNotFoundError:  # removed in the meantime
+            except OSError as error:  # removed in the meantime, or a link to nothing
+                _refuse_unreadable(error)
                 continue
-            modified = datetime.fromtimestamp(status.st_mtime, UTC)
-            yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
+            if stat.S_ISREG(status.st_mode):
+                modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield FileInfo(_readable(path), status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-            yield from sorted(entry.name for entry in entries if entry.is_dir())
+            yield from sorted(_readable(entry.name) for entry in entries if _is_folder(entry))
 
     def exists(self, uri: str) -> bool:
         return os.path.isfile(uri)
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        stream = open(uri, "rb")  # noqa: SIM115 - the caller closes it
+        with disk_errors(uri):
+            try:
+                # Without waiting: to open a pipe would last until somebody writes into it.
+                handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno in _NO_FILE:
+                    raise FileNotFoundError(errno.ENOENT, error.strerror, uri) from None
+                raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise FileNotFoundError(errno.ENOENT, "Not a file", uri)
+        stream = os.fdopen(handle, "rb")
         stream.seek(start)
         return stream
 
@@ -233,8 +268,47 @@ class LocalFiles(Files):
             raise StoreError(f"{folder}: {existing} may not be written to; give a folder that you may write to")
 
 
+def _paths_below(folder: str) -> Iterator[str]:
+    """What is below a folder and is no folder. Each folder comes once, so that a link to one above it leads nowhere."""
+    folders, links = [folder], list[str]()
+    visited = set()
+    while folders or links:
+        links.sort(reverse=True)
+        path = folders.pop() if folders else links.pop()
+        try:
+            status = os.stat(path)
+            if (identity := (status.st_dev, status.st_ino)) in visited:
+                continue
+            visited.add(identity)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if not _is_folder(entry):
+                        yield entry.path
+                    else:
+                        (links if entry.is_symlink() else folders).append(entry.path)
+        except OSError as error:
+            _refuse_unreadable(error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _readable(name: str) -> str:
+    """A name from the file system. Raises StoreError when it is not UTF-8: no result and no message could hold it."""
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise StoreError(f"{name!a}: the name is not UTF-8; give the file or the folder another name") from None
+    return name
+
+
 def _refuse_unreadable(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+    if error.errno not in _NO_FILE:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
 
 
@@ -259,15 +333,19 @@ class S3Settings:
 
     endpoint: str | None = None
     region: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-    session_token: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
     path_style: bool = False
     anonymous: bool = False
 
     @classmethod
     def of_spark(cls, spark: SparkSession, bucket: str) -> "S3Settings":
-        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them."""
+        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them.
+
+        Raises:
+            StoreError: The endpoint holds a user and a password, which Spark's client would show in its messages.
+        """
         hadoop = spark.sparkContext._jsc.hadoopConfiguration()
 
         def setting(name: str) -> str | None:
@@ -278,6 +356,11 @@ class S3Settings:
         if endpoint and "://" not in endpoint:
             plain = setting("connection.ssl.enabled") == "false"
             endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+        if endpoint and "@" in endpoint:
+            raise StoreError(
+                f"fs.s3a.endpoint {endpoint}: it must hold no user and no password; give the keys as fs.s3a.access.key "
+                "and fs.s3a.secret.key, or as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         return cls(
             endpoint=endpoint,
             region=setting("endpoint.region"),
@@ -544,7 +627,7 @@ def _explained(uri: str) -> Iterator[None]:
 
 
 def _is_missing(error: Any) -> bool:
-    return _code(error) in ("404", "NoSuchKey", "NotFound")
+    return _code(error) in ("404", "NoSuchKey", "NotFound", "KeyTooLongError")
 
 
 def _is_completed_upload(error: Exception) -> bool:
