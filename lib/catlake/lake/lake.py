@@ -25,7 +25,9 @@ from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
 from catlake.lake.staging import MOVES, Staging
+from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
+from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
 
 
@@ -84,6 +86,10 @@ class Lake:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
 
+    def table(self, contract: Contract, database: str) -> KeptTable:
+        """The kept-up table of a contract, as it is now; `database` has it where the session's catalog is Glue's."""
+        return KeptTable(self._spark, contract, self.uri, database)
+
     def draft(
         self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "", *, in_order: bool = False
     ) -> Draft:
@@ -135,11 +141,15 @@ class Lake:
         self.files.write(uri, moves.as_bytes())
         self._has_moves = True
         holder = holder_of(self._job, self._run_id)
-        with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
-            self._carry_out(held)
+        try:
+            with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
+                self._carry_out(held)
+                self._has_moves = False
+                for draft in drafts:
+                    self._records.remove_old(draft.target, current=self._record(draft))
+        except BusyError:
             self._has_moves = False
-            for draft in drafts:
-                self._records.remove_old(draft.target, current=self._record(draft))
+            raise
 
     def _record(self, draft: Draft) -> Record:
         first, *others = draft.files
@@ -151,17 +161,17 @@ class Lake:
         Of several files of a dataset the first goes last: its record has the MD5 of the others, so that a reader knows
         a dataset that is only half replaced.
         """
-        records, moves, deletions = {}, [], []
+        records: dict[str, str] = {}
+        moves: list[tuple[str, str]] = []
         for draft in drafts:
             record = self._record(draft)
             records[self._relative(self._records.place(draft.target, record))] = record.as_bytes().decode()
             targets = [draft.target, *(numbered_uri(draft.target, number) for number in range(2, len(draft.files) + 1))]
             moves += [(file.uri, target) for file, target in zip(draft.files, targets, strict=True)][::-1]
-            further = self._further_files(draft.target)
-            deletions += [self._relative(info.uri) for number, info in further.items() if number > len(draft.files)]
         moves += [(file.source, file.target) for file in beside]
         relative = [(self._relative(source), self._relative(target)) for source, target in moves]
-        return Moves(drafts[0].contract.name, records, relative, deletions)
+        files = {self._relative(draft.target): len(draft.files) for draft in drafts}
+        return Moves(drafts[0].contract.name, records, relative, files)
 
     def _carry_out(self, held: Lease) -> None:
         """Moves what killed runs have left, and then what this run publishes."""
@@ -185,8 +195,10 @@ class Lake:
                             f"{self.path(source)}: the draft was removed while it was published; run the job again"
                         ) from None
                     # Its own run had moved it.
-            for target in moves.deletions:
-                self.files.delete(self.path(target))
+            for target, number_of_files in moves.files.items():
+                for number, info in self._further_files(self.path(target)).items():
+                    if number > number_of_files:
+                        self.files.delete(info.uri)
             if name != own:
                 # Its run may only have been stopped: it finds nothing more to move, and cannot end a move either.
                 for _, target in moves.moves:
@@ -272,7 +284,12 @@ class Lake:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
         folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
-        rejected.write.json(folder)
+        try:
+            rejected.write.json(folder)
+        except Py4JJavaError as error:
+            if explained := fault(error, writing=folder):
+                raise StoreError(explained) from error
+            raise
         return folder
 
     def write_json(self, relative: str, value: Any) -> str:

@@ -13,13 +13,13 @@ class Moves:
         lease: The name of the lease that its run takes.
         records: The records that are written first: where each one goes, and its text.
         moves: From where to where each file goes, in this order.
-        deletions: The files that go then.
+        files: By dataset (its first file), the number of its files: further files that are there go.
     """
 
     lease: str
     records: Mapping[str, str]
     moves: Sequence[tuple[str, str]]
-    deletions: Sequence[str]
+    files: Mapping[str, int]
 
     def as_bytes(self) -> bytes:
         """The list as a small file."""
@@ -29,9 +29,5 @@ class Moves:
     def of(cls, text: bytes) -> "Moves":
         """The list of a small file, which `as_bytes` made and which appeared whole."""
         values = json.loads(text)
-        return cls(
-            values["lease"],
-            values["records"],
-            [(source, target) for source, target in values["moves"]],
-            values["deletions"],
-        )
+        values["moves"] = [(source, target) for source, target in values["moves"]]
+        return cls(**values)
