@@ -35,7 +35,13 @@ def conversations(env: Environment) -> Workflow:
         "conversations_curate",
         "ETL-2",
         "ETL-2: normalized CSV to typed Parquet with token counts",
-        Access(reads=("normalized_conversations",), writes=("curated_conversations",), quarantine="conversations"),
+        Access(
+            reads=("normalized_conversations",),
+            writes=("curated_conversations",),
+            # The CSV as a spreadsheet.
+            files=(f"{contract('normalized_conversations').root}/data_*.xlsx",),
+            quarantine="conversations",
+        ),
     )
     crawler = Crawler(
         name=env.resource("curated-crawler"),
