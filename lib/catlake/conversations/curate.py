@@ -12,8 +12,9 @@ from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
 from catlake.lake import Lake
 from catlake.lake.csv_rows import REASON, PublishedCsv, read_csv, reason, rejected_rows
+from catlake.lake.lake import SideFile
 from catlake.lake.publish import publish, quarantine
-from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, write_spreadsheet
+from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, Spreadsheet, write_spreadsheet
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -107,7 +108,7 @@ def typed(rows: DataFrame) -> DataFrame:
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: verify, read, count tokens, check, write, balance, publish; then the CSV as a spreadsheet."""
+    """The whole job: verify, read, count tokens, check, write, balance, a spreadsheet of the CSV, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
@@ -125,28 +126,29 @@ def curate(run: Run, lake: Lake) -> None:
         # Read once more: that costs nothing where there are none.
         quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
-    publish(run, lake, draft)
-    if run.arguments["spreadsheet"]:
-        with run.step("spreadsheet"):
-            _publish_spreadsheet(run, lake, source)
+    if not run.arguments["spreadsheet"]:
+        publish(run, lake, draft)
+        return
+    with run.step("spreadsheet"):
+        beside, written = _spreadsheet(lake, source)
+    publish(run, lake, draft, beside=[beside])
+    run.report.published("spreadsheet", beside.target, written.rows, written.size)
+    if written.cut:
+        run.report.highlights.append(
+            f"{written.cut} texts of the spreadsheet end with{CUT}, because a cell holds {MOST_CHARACTERS:,} "
+            "characters; the CSV has them whole"
+        )
 
 
-def _publish_spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> None:
-    """Publishes the rows of the CSV as a spreadsheet beside it, for people."""
+def _spreadsheet(lake: Lake, source: PublishedCsv) -> tuple[SideFile, Spreadsheet]:
+    """The rows of the CSV as a spreadsheet, for people; not yet published."""
     struct = contract(SOURCE).struct
     numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
     uri = f"{source.uri.removesuffix('.csv')}.xlsx"
     with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
         file = Path(folder, "book")
         written = write_spreadsheet(file, source.batches(), struct.names, numbers)
-        size = file.stat().st_size
-        lake.files.upload(file, uri)
-    run.report.published(uri.rpartition("/")[2], uri, written.rows, size)
-    if written.cut:
-        run.report.highlights.append(
-            f"{written.cut} texts of the spreadsheet end with{CUT}, because a cell holds {MOST_CHARACTERS:,} "
-            "characters; the CSV has them whole"
-        )
+        return lake.side_file(uri.removeprefix(f"{lake.uri}/"), file), written
 
 
 def _first_day() -> Column:

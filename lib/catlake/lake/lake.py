@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -62,7 +63,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class SideFile:
-    """A small file that is written, but not yet published: statistics, a page, what belongs to some datasets."""
+    """A file that is written, but not yet published: statistics, a page, a spreadsheet, what belongs to datasets."""
 
     source: str
     target: str
@@ -113,11 +114,19 @@ class Lake:
         target = self.path(contract.path(run_date, scope))
         return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
 
-    def side_file(self, relative: str, content: bytes) -> SideFile:
-        """Writes a small file beside the lake's live files, to be published with datasets at a path below the lake."""
+    def side_file(self, relative: str, content: bytes | Path) -> SideFile:
+        """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
+
+        Args:
+            relative: The path.
+            content: The bytes, or a file of this machine, of any size, which is moved.
+        """
         self._staging.claim()
         source = joined(self._staging.folder, "beside", relative)
-        self.files.write(source, content)
+        if isinstance(content, Path):
+            self.files.upload(content, source)
+        else:
+            self.files.write(source, content)
         return SideFile(source, self.path(relative))
 
     def publish(
