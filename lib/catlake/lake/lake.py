@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -62,10 +63,17 @@ class Draft:
 
 @dataclass(frozen=True)
 class SideFile:
-    """A small file that is written, but not yet published: statistics, a page, what belongs to some datasets."""
+    """A file that is written, but not yet published, and belongs to some datasets: statistics, a page, a spreadsheet.
+
+    Attributes:
+        source: Where it is.
+        target: Where it will be published.
+        size: Its bytes.
+    """
 
     source: str
     target: str
+    size: int
 
 
 class Lake:
@@ -113,12 +121,20 @@ class Lake:
         target = self.path(contract.path(run_date, scope))
         return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
 
-    def side_file(self, relative: str, content: bytes) -> SideFile:
-        """Writes a small file beside the lake's live files, to be published with datasets at a path below the lake."""
+    def side_file(self, relative: str, content: bytes | Path) -> SideFile:
+        """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
+
+        `content` is what it holds, or a file of this machine, which is moved.
+        """
         self._staging.claim()
         source = joined(self._staging.folder, "beside", relative)
-        self.files.write(source, content)
-        return SideFile(source, self.path(relative))
+        if isinstance(content, bytes):
+            size = len(content)
+            self.files.write(source, content)
+        else:
+            size = content.stat().st_size
+            self.files.upload(content, source)
+        return SideFile(source, self.path(relative), size)
 
     def publish(
         self, *drafts: Draft, beside: Iterable[SideFile] = (), waiting: Callable[[str], object] = lambda _: None
@@ -130,7 +146,7 @@ class Lake:
 
         Args:
             drafts: The datasets, at least one; the first one's contract names the lease.
-            beside: The small files that belong to them.
+            beside: The files that belong to them.
             waiting: Called with the holder of the lease, when another run has it.
 
         Raises:
