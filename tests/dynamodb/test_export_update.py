@@ -62,7 +62,7 @@ class MemoryFiles:
     def exists(self, uri: str) -> bool:
         return uri in self.contents
 
-    def read(self, uri: str) -> bytes:
+    def read(self, uri: str, most: int = -1) -> bytes:
         return self.contents[uri]
 
     def export(self, number: int, start: int | None, end: int) -> str:
