@@ -186,6 +186,27 @@ class KeptTable:
         merged = int(summary.get("added-records") or 0)
         return MergeCounts(merged, counted["rows"] - counted["gone"] - merged, counted["gone"])
 
+    def carry_position(self) -> None:
+        """Gives the newest commit the table's position where it lacks it, as after a compaction: older ones may go."""
+        self._pin()
+        if self._snapshot is None:
+            return
+        table = self._load()
+        text = _position(table, self._snapshot)
+        if text is not None and not table.snapshot(self._snapshot).summary().get(POSITION):
+            # A run that has come meanwhile has given it one.
+            with suppress(CatalogError):
+                self._commit(lambda branch: None, json.loads(text))
+
+    def iceberg(self) -> Any:
+        """Iceberg's own object of the table, as it is now: for maintenance."""
+        return self._load()
+
+    @property
+    def actions(self) -> Any:
+        """Iceberg's actions on tables, in Spark: for maintenance."""
+        return self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
+
     def _merge_statement(self, target: str, view: str, retract_from: int | None) -> str:
         columns = [_quoted(name) for name in self._schema.names]
         same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, self.contract.key))
@@ -309,7 +330,7 @@ class KeptTable:
                 self._branch(branch)
                 write(branch)
                 summary = self._publish(branch, position)
-            except BaseException as error:
+            except Exception as error:
                 self._drop(branch)
                 table = self._load()
                 current = _current(table)
