@@ -1,4 +1,4 @@
-"""Kept-up tables as on AWS: Glue's catalog (moto), S3 (SeaweedFS), the settings of a deployed job; and Athena's engine."""
+"""Kept-up tables as on AWS: Glue's catalog (moto), S3 (SeaweedFS), a deployed job's settings, Athena's engine."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.lake.table_maintenance import ORPHAN_AGE, maintain
-from tests.lake.test_tables import content, rows, table_at
+from tests.lake.song_tables import content, rows, table_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

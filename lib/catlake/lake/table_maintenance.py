@@ -54,10 +54,9 @@ def maintain_tables(run: Run, lake: Lake) -> None:
             with run.step(dataset.name):
                 done = maintain(table, older_than)
             run.log("table_maintained", table=dataset.name, **asdict(done))
-            run.report.highlights.append(
-                f"{dataset.name}: {done.merged_files} files became {done.made_files}; removed {done.removed_files} files "
-                f"that no commit needs and {done.removed_orphans} that killed runs left"
-            )
+            files = f"{done.merged_files} files became {done.made_files}"
+            removed = f"removed: {done.removed_files} of old commits, {done.removed_orphans} of killed runs"
+            run.report.highlights.append(f"{dataset.name}: {files}; {removed}")
 
 
 def maintain(table: KeptTable, older_than: datetime) -> Maintained:
