@@ -54,6 +54,6 @@ def _settings(glue: str, s3: S3Server) -> dict[str, str]:
         f"{catalog}.s3.endpoint": s3.endpoint,
         f"{catalog}.s3.path-style-access": "true",
         "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 {keys}",
-        "spark.jars": str(ENGINES / AWS_BUNDLE.file),
+        "spark.driver.extraClassPath": str(ENGINES / AWS_BUNDLE.file),
         **s3.spark_conf(),
     }

@@ -60,11 +60,16 @@ def maintain_tables(run: Run, lake: Lake) -> None:
 
 
 def maintain(table: KeptTable, older_than: datetime) -> Maintained:
-    """Compacts a table, forgets commits that are older than a time, and removes files that no commit names."""
-    merged, made = _repeated(lambda: _compact(table))
+    """Forgets commits that are older than a time, removes files that no commit names, and compacts a table.
+
+    In this order, so that what a run reads just now stays until the next maintenance.
+    """
     table.carry_position()
     removed = _repeated(lambda: _expire(table, older_than))
-    return Maintained(merged, made, removed, _remove_orphans(table))
+    orphans = _remove_orphans(table)
+    merged, made = _repeated(lambda: _compact(table))
+    table.carry_position()
+    return Maintained(merged, made, removed, orphans)
 
 
 def _compact(table: KeptTable) -> tuple[int, int]:
