@@ -32,10 +32,10 @@ from catlake.runtime.warm_up import import_pandas, warm_up
 S3A_REGION = "fs.s3a.endpoint.region"
 
 S3A_SETTINGS = {
-    "fs.s3a.attempts.maximum": "5",
-    "fs.s3a.retry.limit": "5",
+    "fs.s3a.attempts.maximum": "4",
+    "fs.s3a.retry.limit": "3",
     "fs.s3a.retry.interval": "500ms",
-    "fs.s3a.retry.throttle.limit": "8",
+    "fs.s3a.retry.throttle.limit": "3",
     "fs.s3a.retry.throttle.interval": "500ms",
     "fs.s3a.connection.establish.timeout": "10000",
     "fs.s3a.connection.timeout": "30000",
