@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from catlake.bedrock.view import view_name
 from catlake.contracts.contract import contract
 from catlake.lake.file_records import RECORDS
-from catlake.lake.lake import STAGING
+from catlake.lake.lease import LEASES
+from catlake.lake.staging import STAGING
 from deploy.deployment import Deployment
 from deploy.model import Crawler, Job
 
@@ -213,13 +214,18 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
         # Only where it publishes.
         [f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written],
         "the run's date or id, or an event's own, is in the name of what the job publishes",
-        listing=("s3:GetBucketLocation", *LIST),
+        # Of a run that was stopped while it published, the next one ends the uploads.
+        listing=("s3:GetBucketLocation", *LIST, "s3:ListBucketMultipartUploads"),
     )
     # Events are files of their own, which have no records.
     datasets = [name for name in access.writes if contract(name).format != "json"]
     if further := [further_keys(name) for name in datasets]:
         why = "a dataset may be several files, which are numbered"
         yield from _s3("FurtherFiles", bucket, OWN, further, [f"{key.rpartition('/')[0]}/*" for key in further], why)
+    if datasets:
+        # Its first dataset names the lease of a run; which one is first, the job decides.
+        why = "a lease is taken while the datasets are published"
+        yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{name}.json" for name in datasets], [f"{LEASES}/*"], why)
     if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
         why = "the name of a record is the checksum of what the job publishes"
         yield from _s3("Records", bucket, OWN, recorded, recorded, why)

@@ -86,7 +86,9 @@ def _balance(summaries: Summaries, job: Job, max_quarantined: int) -> Iterator[F
     uri, summary = newest
     if job.streaming:
         total = summary["total"]
-        balance = Balance(total["read"], {"documents": total["written"]}, {}, total["quarantined"])
+        # An older stream has counted nothing as repeated.
+        repeated = {"repeated": count} if (count := total.get("repeated")) else {}
+        balance = Balance(total["read"], {"documents": total["written"]}, repeated, total["quarantined"])
     else:
         if summary.get("state") != "SUCCEEDED":
             yield problem(f"the run of {uri} failed: {one_line(summary.get('error') or 'it gives no reason')}")

@@ -12,7 +12,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from catlake.lake.lake import STAGING
+from catlake.lake.staging import STAGING
 from catlake.runtime.environment import Environment
 from deploy.access import QUERY_RESULTS
 from deploy.athena import named_queries

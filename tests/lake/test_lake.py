@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from catlake.contracts.contract import Contract
 from catlake.lake import Lake, Record
 from catlake.lake.file_records import RECORDS
-from catlake.lake.lake import ABANDONED_AFTER
+from catlake.lake.staging import ABANDONED_AFTER
 from catlake.runtime.errors import ContractError, StoreError
 from tests.contracts.songs import CSV_FILE, SONGS, SONGS_CSV, song_rows
 from tests.s3 import S3Server
@@ -108,9 +108,9 @@ def test_rows_that_break_the_contract_are_not_published(
 
 def test_other_columns_are_refused_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"songs: title is missing, otra is not in the"):
-        lake_at(spark, tmp_path).draft(
-            song_rows(spark, SONGS_CSV, {}).withColumnRenamed("title", "otra"), SONGS_CSV, DAY
-        )
+        lake = lake_at(spark, tmp_path)
+        with lake.staging():
+            lake.draft(song_rows(spark, SONGS_CSV, {}).withColumnRenamed("title", "otra"), SONGS_CSV, DAY)
     assert files_below(tmp_path) == []
 
 
@@ -141,7 +141,8 @@ def test_staging_older_than_a_day_is_removed_and_that_of_a_running_run_is_not(
     other_job.write_text("half")
     os.utime(other_job, (old, old))
     with lake_at(spark, tmp_path).staging():
-        assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["running"]
+        assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["run-1", "running"]
+    assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["running"]
     assert other_job.exists()
 
 
@@ -183,7 +184,12 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
         contents.append(lake.files.read(lake.path(LIVE)))
         assert lake.verified(lake.path(LIVE), "") is not None
     assert contents[0] == contents[1]
-    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.files[0].md5}.run-1.json", f"lake/{LIVE}"]
+    assert s3.keys(bucket) == [
+        f"lake/_checksums/{LIVE}/{staged.files[0].md5}.run-1.json",
+        # Who publishes next takes it.
+        "lake/_lease/songs.json",
+        f"lake/{LIVE}",
+    ]
 
 
 def test_several_files_of_a_dataset_are_published_verified_and_replaced_together(

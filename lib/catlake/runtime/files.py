@@ -5,19 +5,21 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 """
 
 import contextlib
+import fcntl
 import io
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import threading
-import uuid
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
@@ -40,6 +42,9 @@ READ_BYTES = 8 << 20
 
 MAX_KEYS_PER_DELETE = 1000
 """S3's limit for one DeleteObjects request."""
+
+SWAP_SECONDS = 60.0
+"""How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
 
 _CLIENT_LOCK = threading.Lock()
 """Only one thread may make a client of boto3; all may use it."""
@@ -84,14 +89,27 @@ class Files(Protocol):
         It does not wait for the disk: a power cut may lose the newest files, a killed process loses none.
         """
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        """Writes a small file in one step if its content is still `old`; else nothing changes, and it returns False.
+
+        Of several writers at once that swap the same content, one succeeds.
+        """
+
     def upload(self, source: Path, target: str) -> None:
         """Moves a file of this machine, of any size, to a URI, over an old one."""
 
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
 
+    def end_uploads(self, uri: str) -> None:
+        """Ends what others have begun to write at a URI: it can no more appear there.
+
+        Where a file is written beside and renamed, there is nothing to end.
+        """
+        return
+
     def remove(self, folder: str) -> None:
-        """Removes a folder with everything below it, if it exists."""
+        """Removes a folder with everything below it, if it exists; others may do the same at the same time."""
 
     def delete(self, uri: str) -> None:
         """Removes a file, if it exists."""
@@ -195,6 +213,19 @@ class LocalFiles(Files):
                 return False
         return True
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with open(uri, "r+b") as stream:
+                if not locked(stream, SWAP_SECONDS):
+                    raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
+                # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
+                if not os.path.samestat(os.fstat(stream.fileno()), os.stat(uri)) or stream.read() != old:
+                    return False
+                self.write(uri, new)
+        except FileNotFoundError:
+            return False
+        return True
+
     def upload(self, source: Path, target: str) -> None:
         with disk_errors(target):
             folder, name = os.path.split(target)
@@ -216,8 +247,7 @@ class LocalFiles(Files):
             os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        with disk_errors(folder), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        shutil.rmtree(folder, onerror=_refuse_unremovable)
 
     def delete(self, uri: str) -> None:
         with disk_errors(uri):
@@ -233,9 +263,31 @@ class LocalFiles(Files):
             raise StoreError(f"{folder}: {existing} may not be written to; give a folder that you may write to")
 
 
+def locked(stream: IO[bytes], seconds: float) -> bool:
+    """Locks an open file for this process alone, waiting for others; whether that was possible in time.
+
+    The lock ends when the file is closed, or with the process, however it ends.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(0.005)
+
+
 def _refuse_unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
+
+
+def _refuse_unremovable(_: object, path: str, found: Any) -> None:
+    error = found[1]
+    if not isinstance(error, FileNotFoundError):
+        raise StoreError(f"{path}: it cannot be removed ({error.strerror}); check the rights") from error
 
 
 @contextlib.contextmanager
@@ -371,13 +423,20 @@ class S3Files(Files):
     def create(self, uri: str, content: bytes) -> bool:
         return self._put_if(uri, content, IfNoneMatch="*")
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with _ObjectStream(self.client, uri, 0) as found:
+                return found.read() == old and self._put_if(uri, new, IfMatch=found.version)
+        except FileNotFoundError:
+            return False
+
     def _put_if(self, uri: str, content: bytes, **condition: str) -> bool:
         """Writes an object if a condition of S3 (`IfNoneMatch`, `IfMatch`) holds; whether it did."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(uri)
         # A repeated request may find what the first wrote, whose answer was lost: each writing has an id.
-        writer = uuid.uuid4().hex
+        writer = secrets.token_hex(8)
         attempts = 0
 
         def put() -> bool:
@@ -419,6 +478,15 @@ class S3Files(Files):
             repeated(lambda: self.client.copy(original, target_bucket, target_key), _is_completed_upload)
             self.client.delete_object(Bucket=bucket, Key=key)
 
+    def end_uploads(self, uri: str) -> None:
+        bucket, key = _bucket_and_key(uri)
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with _explained(uri):
+            for page in paginator.paginate(Bucket=bucket, Prefix=key):
+                for upload in page.get("Uploads", ()):
+                    if upload["Key"] == key:
+                        self.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+
     def delete(self, uri: str) -> None:
         bucket, key = _bucket_and_key(uri)
         with _explained(uri):
@@ -440,13 +508,14 @@ class S3Files(Files):
 class _ObjectStream(io.RawIOBase):
     """The bytes of an object, from a byte on. A body that breaks off is asked for again, from there on.
 
-    All bytes are of one version of the object: the one that was there when the stream was opened.
+    Attributes:
+        version: The ETag of the object when the stream was opened; all bytes are of this version. Empty beyond its end.
     """
 
     def __init__(self, client: Any, uri: str, start: int) -> None:
         """Raises FileNotFoundError."""
         self._client, self._uri, self._position = client, uri, start
-        self._same_version: dict[str, str] = {}
+        self.version = ""
         self._body: Any = None
         self.read(0)
 
@@ -502,20 +571,21 @@ class _ObjectStream(io.RawIOBase):
         bucket, key = _bucket_and_key(self._uri)
         # Not for the whole object: S3 refuses a range of an empty one.
         byte_range = {"Range": f"bytes={self._position}-"} if self._position else {}
+        same_version = {"IfMatch": self.version} if self.version else {}
         with _explained(self._uri):
             try:
-                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **self._same_version)
+                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **same_version)
             except HTTPError as error:  # boto3 does not repeat what breaks off within an error's answer
                 raise _BrokenOff(one_line(str(error))) from error
             except ClientError as error:
                 if _code(error) == "InvalidRange":
                     return io.BytesIO()
-                if _code(error) in ("PreconditionFailed", "412") or (self._same_version and _is_missing(error)):
+                if _code(error) in ("PreconditionFailed", "412") or (same_version and _is_missing(error)):
                     raise StoreError(
                         f"{self._uri}: it was replaced or removed while it was read; run the job again"
                     ) from error
                 raise
-        self._same_version = {"IfMatch": answer["ETag"]}
+        self.version = answer["ETag"]
         return answer["Body"]
 
 
