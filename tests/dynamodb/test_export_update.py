@@ -61,7 +61,7 @@ class MemoryFiles(Files):
     def open(self, uri: str, start: int = 0) -> BinaryIO:
         raise NotImplementedError
 
-    def read(self, uri: str) -> bytes:
+    def read(self, uri: str, most: int = -1) -> bytes:
         return self.contents[uri]
 
     def export(self, number: int, start: int | None, end: int) -> str:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.lake.event_files import CONFLICT, EVENT_FILES, MOST_REASONS, OTHER_REASONS, EventCounts, write_events
+from catlake.lake.event_conflicts import CONFLICT
+from catlake.lake.event_files import EVENT_FILES, MOST_REASONS, OTHER_REASONS, EventCounts, write_events
 from catlake.runtime.files import Files, LocalFiles, files_for
 from tests.s3 import S3Server
 

@@ -125,8 +125,8 @@ class Lake:
     ) -> None:
         """Replaces live files by drafts and side files: all that belongs together, and no other run in between.
 
-        The drafts are recorded first. Then the run writes down what it moves, and takes the lease of the datasets. If
-        it is killed while it moves, the next run that takes the lease moves the rest.
+        The run writes down what it moves, and takes the lease of the datasets. If it is killed while it moves, the next
+        run that takes the lease moves the rest. Each file's record is written before the file is moved.
 
         Args:
             drafts: The datasets, at least one; the first one's contract names the lease.
@@ -136,41 +136,42 @@ class Lake:
         Raises:
             StoreError: Another run does not give the lease back, or has taken it over while this one was stopped.
         """
-        records = {draft.target: self._record(draft) for draft in drafts}
-        for target, record in records.items():
-            self._records.write(target, record)
-        moves = Moves(drafts[0].contract.name, *self._moves(drafts, beside))
+        moves = self._moves(drafts, beside)
         uri = joined(self._staging.folder, MOVES)
         self.files.write(uri, moves.as_bytes())
         self._has_moves = True
         holder = holder_of(self._job, self._run_id)
-        with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
-            self._carry_out(held)
-        self._has_moves = False
-        for target, record in records.items():
-            self._records.remove_old(target, current=record)
+        try:
+            with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
+                self._carry_out(held)
+                self._has_moves = False
+                for draft in drafts:
+                    self._records.remove_old(draft.target, current=self._record(draft))
+        except BusyError:
+            self._has_moves = False
+            raise
 
     def _record(self, draft: Draft) -> Record:
         first, *others = draft.files
         return Record(draft.rows, first.size, first.md5, self._job, self._run_id, tuple(file.md5 for file in others))
 
-    def _moves(self, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> tuple[list[tuple[str, str]], list[str]]:
-        """What is moved, from where to where, and what is deleted then.
+    def _moves(self, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
+        """What is moved to publish drafts and side files.
 
         Of several files of a dataset the first goes last: its record has the MD5 of the others, so that a reader knows
         a dataset that is only half replaced.
         """
-        moves, deletions = [], []
+        records: dict[str, str] = {}
+        moves: list[tuple[str, str]] = []
         for draft in drafts:
+            record = self._record(draft)
+            records[self._relative(self._records.place(draft.target, record))] = record.as_bytes().decode()
             targets = [draft.target, *(numbered_uri(draft.target, number) for number in range(2, len(draft.files) + 1))]
             moves += [(file.uri, target) for file, target in zip(draft.files, targets, strict=True)][::-1]
-            further = self._further_files(draft.target)
-            deletions += [info.uri for number, info in further.items() if number > len(draft.files)]
         moves += [(file.source, file.target) for file in beside]
-        return (
-            [(self._relative(source), self._relative(target)) for source, target in moves],
-            [self._relative(uri) for uri in deletions],
-        )
+        relative = [(self._relative(source), self._relative(target)) for source, target in moves]
+        files = {self._relative(draft.target): len(draft.files) for draft in drafts}
+        return Moves(drafts[0].contract.name, records, relative, files)
 
     def _carry_out(self, held: Lease) -> None:
         """Moves what killed runs have left, and then what this run publishes."""
@@ -181,6 +182,8 @@ class Lake:
             except FileNotFoundError:  # the run was killed between its last two steps
                 held.done(name)
                 continue
+            for place, text in moves.records.items():
+                self.files.write(self.path(place), text.encode())
             for source, target in moves.moves:
                 held.assure()
                 try:
@@ -192,8 +195,10 @@ class Lake:
                             f"{self.path(source)}: the draft was removed while it was published; run the job again"
                         ) from None
                     # Its own run had moved it.
-            for target in moves.deletions:
-                self.files.delete(self.path(target))
+            for target, number_of_files in moves.files.items():
+                for number, info in self._further_files(self.path(target)).items():
+                    if number > number_of_files:
+                        self.files.delete(info.uri)
             if name != own:
                 # Its run may only have been stopped: it finds nothing more to move, and cannot end a move either.
                 for _, target in moves.moves:

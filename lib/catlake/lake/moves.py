@@ -1,7 +1,7 @@
 """What a run moves to publish a set of datasets, written down before it begins."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 
@@ -11,13 +11,15 @@ class Moves:
 
     Attributes:
         lease: The name of the lease that its run takes.
+        records: The records that are written first: where each one goes, and its text.
         moves: From where to where each file goes, in this order.
-        deletions: The files that go then.
+        files: By dataset (its first file), the number of its files: further files that are there go.
     """
 
     lease: str
+    records: Mapping[str, str]
     moves: Sequence[tuple[str, str]]
-    deletions: Sequence[str]
+    files: Mapping[str, int]
 
     def as_bytes(self) -> bytes:
         """The list as a small file."""
@@ -27,4 +29,5 @@ class Moves:
     def of(cls, text: bytes) -> "Moves":
         """The list of a small file, which `as_bytes` made and which appeared whole."""
         values = json.loads(text)
-        return cls(values["lease"], [(source, target) for source, target in values["moves"]], values["deletions"])
+        values["moves"] = [(source, target) for source, target in values["moves"]]
+        return cls(**values)

@@ -28,7 +28,8 @@ def aws_errors(subject: str, remedy: str, kind: type[CatlakeError] = CatalogErro
     try:
         yield
     except (BotoCoreError, ClientError, HTTPError, ResponseParserError) as error:
-        raise kind(f"{subject}: {one_line(str(error))}; {_advice(error) or remedy}") from error
+        # Without its cause: that holds the address of the endpoint, and a task's stack is shown as it is.
+        raise kind(f"{subject}: {one_line(str(error))}; {_advice(error) or remedy}") from None
 
 
 def _advice(error: Exception) -> str | None:

@@ -5,17 +5,19 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 """
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
 import re
-import secrets
 import shutil
+import stat
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -25,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 from pyspark.sql import SparkSession
 
 from catlake.runtime.aws import RETRIES, aws_errors
-from catlake.runtime.errors import StoreError, one_line
+from catlake.runtime.errors import StoreError, TooLargeError, one_line
 from catlake.runtime.faults import AGAIN_LATER, disk_fault_at
 from catlake.runtime.repeat import repeated
 
@@ -45,6 +47,12 @@ MAX_KEYS_PER_DELETE = 1000
 
 SWAP_SECONDS = 60.0
 """How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
+
+REMOVALS = 10
+"""How often a folder is removed into which another process writes at the same time."""
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+"""What the system reports of a path that is no file: there is nothing, or a folder, a socket, a link to itself."""
 
 _CLIENT_LOCK = threading.Lock()
 """Only one thread may make a client of boto3; all may use it."""
@@ -73,12 +81,30 @@ class Files(Protocol):
         """Whether there is a file (not a folder) of this URI."""
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        """A stream of a file's bytes, from a byte on; none where the file ends before. Raises FileNotFoundError."""
+        """A stream of a file's bytes, from a byte on; none where the file ends before.
 
-    def read(self, uri: str) -> bytes:
-        """The whole of a small file. Raises FileNotFoundError."""
+        Raises:
+            FileNotFoundError: There is no file of this URI: nothing at all, or something that is no file (a folder, a
+                pipe, a link to itself), or the URI is too long for one.
+        """
+
+    def read(self, uri: str, most: int = -1) -> bytes:
+        """The whole of a small file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            TooLargeError: It has more than `most` bytes; a negative number is no limit.
+        """
         with contextlib.closing(self.open(uri)) as stream:
-            return stream.read()
+            if most < 0:
+                return stream.read()
+            content = b""
+            # A read may return less than it is asked for.
+            while len(content) <= most and (block := stream.read(most + 1 - len(content))):
+                content += block
+        if len(content) > most:
+            raise TooLargeError(f"{uri}: it has more than {most:,} bytes, which no such file needs; look who wrote it")
+        return content
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes a small file in one step, over an old one."""
@@ -180,24 +206,36 @@ class LocalFiles(Files):
     """Files of this machine's file system."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
-        walked = os.walk(folder, onerror=_refuse_unreadable, followlinks=True)
-        for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
+        for path in sorted(_paths_below(folder)):
             try:
                 status = os.stat(path)
-            except FileNotFoundError:  # removed in the meantime
+            except OSError as error:  # removed in the meantime, or a link to nothing
+                _refuse_unreadable(error)
                 continue
-            modified = datetime.fromtimestamp(status.st_mtime, UTC)
-            yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
+            if stat.S_ISREG(status.st_mode):
+                modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield FileInfo(_readable(path), status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-            yield from sorted(entry.name for entry in entries if entry.is_dir())
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            yield from sorted(_readable(entry.name) for entry in entries if _is_folder(entry))
 
     def exists(self, uri: str) -> bool:
         return os.path.isfile(uri)
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        stream = open(uri, "rb")  # noqa: SIM115 - the caller closes it
+        with disk_errors(uri):
+            try:
+                # Without waiting: to open a pipe would last until somebody writes into it.
+                handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno in _NO_FILE:
+                    raise FileNotFoundError(errno.ENOENT, error.strerror, uri) from None
+                raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise FileNotFoundError(errno.ENOENT, "Not a file", uri)
+        stream = os.fdopen(handle, "rb")
         stream.seek(start)
         return stream
 
@@ -215,7 +253,7 @@ class LocalFiles(Files):
 
     def swap(self, uri: str, old: bytes, new: bytes) -> bool:
         try:
-            with open(uri, "r+b") as stream:
+            with disk_errors(uri), open(uri, "r+b") as stream:
                 if not locked(stream, SWAP_SECONDS):
                     raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
                 # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
@@ -247,7 +285,14 @@ class LocalFiles(Files):
             os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        shutil.rmtree(folder, onerror=_refuse_unremovable)
+        if os.path.isfile(folder):
+            raise NotADirectoryError(f"{folder}: a file, no folder")
+        with disk_errors(folder):
+            for _ in range(REMOVALS):
+                shutil.rmtree(folder, onerror=_pass_over_others)
+                if not os.path.lexists(folder):
+                    return
+        raise StoreError(f"{folder}: another process writes into it while it is removed; end that process")
 
     def delete(self, uri: str) -> None:
         with disk_errors(uri):
@@ -279,15 +324,55 @@ def locked(stream: IO[bytes], seconds: float) -> bool:
         time.sleep(0.005)
 
 
+def _paths_below(folder: str) -> Iterator[str]:
+    """What is below a folder and is no folder. Each folder comes once, so that a link to one above it leads nowhere."""
+    folders, links = [folder], list[str]()
+    visited = set()
+    while folders or links:
+        links.sort(reverse=True)
+        path = folders.pop() if folders else links.pop()
+        try:
+            status = os.stat(path)
+            if (identity := (status.st_dev, status.st_ino)) in visited:
+                continue
+            visited.add(identity)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if not _is_folder(entry):
+                        yield entry.path
+                    else:
+                        (links if entry.is_symlink() else folders).append(entry.path)
+        except OSError as error:
+            _refuse_unreadable(error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _readable(name: str) -> str:
+    """A name from the file system. Raises StoreError when it is not UTF-8: no result and no message could hold it."""
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise StoreError(f"{name!a}: the name is not UTF-8; give the file or the folder another name") from None
+    return name
+
+
 def _refuse_unreadable(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+    if error.errno not in _NO_FILE:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
 
 
-def _refuse_unremovable(_: object, path: str, found: Any) -> None:
+def _pass_over_others(_: object, path: str, found: Any) -> None:
+    """Goes on where another process removes the same folder, or writes into it."""
     error = found[1]
-    if not isinstance(error, FileNotFoundError):
-        raise StoreError(f"{path}: it cannot be removed ({error.strerror}); check the rights") from error
+    if not isinstance(error, FileNotFoundError | NotADirectoryError) and error.errno != errno.ENOTEMPTY:
+        raise error
 
 
 @contextlib.contextmanager
@@ -311,15 +396,19 @@ class S3Settings:
 
     endpoint: str | None = None
     region: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-    session_token: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
     path_style: bool = False
     anonymous: bool = False
 
     @classmethod
     def of_spark(cls, spark: SparkSession, bucket: str) -> "S3Settings":
-        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them."""
+        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them.
+
+        Raises:
+            StoreError: The endpoint holds a user and a password, which Spark's client would show in its messages.
+        """
         hadoop = spark.sparkContext._jsc.hadoopConfiguration()
 
         def setting(name: str) -> str | None:
@@ -330,6 +419,11 @@ class S3Settings:
         if endpoint and "://" not in endpoint:
             plain = setting("connection.ssl.enabled") == "false"
             endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+        if endpoint and "@" in endpoint:
+            raise StoreError(
+                f"fs.s3a.endpoint {endpoint}: it must hold no user and no password; give the keys as fs.s3a.access.key "
+                "and fs.s3a.secret.key, or as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         return cls(
             endpoint=endpoint,
             region=setting("endpoint.region"),
@@ -425,8 +519,9 @@ class S3Files(Files):
 
     def swap(self, uri: str, old: bytes, new: bytes) -> bool:
         try:
-            with _ObjectStream(self.client, uri, 0) as found:
-                return found.read() == old and self._put_if(uri, new, IfMatch=found.version)
+            with contextlib.closing(_ObjectStream(self.client, uri, 0)) as stream:
+                same = stream.read() == old
+            return same and self._put_if(uri, new, **stream.same_version)
         except FileNotFoundError:
             return False
 
@@ -436,7 +531,7 @@ class S3Files(Files):
 
         bucket, key = _bucket_and_key(uri)
         # A repeated request may find what the first wrote, whose answer was lost: each writing has an id.
-        writer = secrets.token_hex(8)
+        writer = uuid.uuid4().hex
         attempts = 0
 
         def put() -> bool:
@@ -508,14 +603,16 @@ class S3Files(Files):
 class _ObjectStream(io.RawIOBase):
     """The bytes of an object, from a byte on. A body that breaks off is asked for again, from there on.
 
+    All bytes are of one version of the object: the one that was there when the stream was opened.
+
     Attributes:
-        version: The ETag of the object when the stream was opened; all bytes are of this version. Empty beyond its end.
+        same_version: The condition of a request that no other version of the object answers.
     """
 
     def __init__(self, client: Any, uri: str, start: int) -> None:
         """Raises FileNotFoundError."""
         self._client, self._uri, self._position = client, uri, start
-        self.version = ""
+        self.same_version: dict[str, str] = {}
         self._body: Any = None
         self.read(0)
 
@@ -571,21 +668,20 @@ class _ObjectStream(io.RawIOBase):
         bucket, key = _bucket_and_key(self._uri)
         # Not for the whole object: S3 refuses a range of an empty one.
         byte_range = {"Range": f"bytes={self._position}-"} if self._position else {}
-        same_version = {"IfMatch": self.version} if self.version else {}
         with _explained(self._uri):
             try:
-                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **same_version)
+                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **self.same_version)
             except HTTPError as error:  # boto3 does not repeat what breaks off within an error's answer
                 raise _BrokenOff(one_line(str(error))) from error
             except ClientError as error:
                 if _code(error) == "InvalidRange":
                     return io.BytesIO()
-                if _code(error) in ("PreconditionFailed", "412") or (same_version and _is_missing(error)):
+                if _code(error) in ("PreconditionFailed", "412") or (self.same_version and _is_missing(error)):
                     raise StoreError(
                         f"{self._uri}: it was replaced or removed while it was read; run the job again"
                     ) from error
                 raise
-        self.version = answer["ETag"]
+        self.same_version = {"IfMatch": answer["ETag"]}
         return answer["Body"]
 
 
@@ -614,7 +710,7 @@ def _explained(uri: str) -> Iterator[None]:
 
 
 def _is_missing(error: Any) -> bool:
-    return _code(error) in ("404", "NoSuchKey", "NotFound")
+    return _code(error) in ("404", "NoSuchKey", "NotFound", "KeyTooLongError")
 
 
 def _is_completed_upload(error: Exception) -> bool:
