@@ -30,7 +30,7 @@ def checks(account: Account, deployment: Deployment, summaries: Summaries, now: 
     """Two checks for each job. `now` is in UTC."""
     for workflow in deployment.workflows.values():
         for job in workflow.jobs:
-            look = partial(_last_run, account.glue, workflow.start.schedule, job, now)
+            look = partial(_last_run, account.glue, deployment.clock(workflow), job, now)
             yield Check(PART, f"last run of {job.name}", look)
             look = partial(_balance, summaries, job, deployment.env.max_quarantined)
             yield Check(PART, f"balance of {job.name}", look)

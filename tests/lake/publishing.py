@@ -40,8 +40,8 @@ class Place:
         return LocalFiles() if self.settings is None else S3Files(self.settings)
 
     def lake(self, run: str, job: str = "job") -> Lake:
-        lakes.files_for = lambda *_: self.files  # type: ignore[attr-defined]
-        return Lake(None, self.uri, job, run)  # type: ignore[arg-type]
+        with patch.object(lakes, "files_for", lambda *_: self.files):
+            return Lake(None, self.uri, job, run)
 
     def results(self) -> list[str]:
         """What the live files say, each the id of the run that published it."""

@@ -40,9 +40,10 @@ class Record:
     run: str
     others: tuple[str, ...] = ()
 
-    def as_bytes(self) -> bytes:
-        """The record as a small file."""
-        return f"{json.dumps(asdict(self), indent=2)}\n".encode()
+    @property
+    def text(self) -> str:
+        """The content of the record's file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
 
     @property
     def name(self) -> str:
@@ -87,7 +88,7 @@ class Records:
 
     def write(self, uri: str, record: Record) -> None:
         """Records what is about to be published as a file."""
-        self._files.write(self.place(uri, record), record.as_bytes())
+        self._files.write(self.place(uri, record), record.text.encode())
 
     def remove_old(self, uri: str, current: Record) -> None:
         """Removes old records of a file; `current` is the record of the file that is live.

@@ -165,7 +165,7 @@ class Lake:
         moves: list[tuple[str, str]] = []
         for draft in drafts:
             record = self._record(draft)
-            records[self._relative(self._records.place(draft.target, record))] = record.as_bytes().decode()
+            records[self._relative(self._records.place(draft.target, record))] = record.text
             targets = [draft.target, *(numbered_uri(draft.target, number) for number in range(2, len(draft.files) + 1))]
             moves += [(file.uri, target) for file, target in zip(draft.files, targets, strict=True)][::-1]
         moves += [(file.source, file.target) for file in beside]
