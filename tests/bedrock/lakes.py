@@ -22,9 +22,9 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tokens"
 ARCHIVED = "archives/tokens-analysis/tokens_analysis_old_table"
 CONSOLIDATED = "tokens-analysis/tokens_analysis_consolidated"
 DAILY = "tokens-analysis/tokens_20251120.csv"
-TABLE, DAILY_TABLE, COSTS = (
+TABLE, DAILY_TABLE, USAGE, RECONCILIATION, BOTS = (
     f"tokens-analysis/{name}.parquet/data.parquet"
-    for name in ("tokens_table_consolidated", "tokens_analysis", "token_costs")
+    for name in ("tokens_table_consolidated", "tokens_analysis", "token_usage", "token_reconciliation", "bots")
 )
 
 
@@ -56,6 +56,9 @@ def _run(spark: SparkSession, lake: Path, main: Callable[[Run, Lake], None], tab
         "first_date": None,
         "last_date": None,
         "historical": "required",
+        "bots_export_uri": None,
+        "bedrock_region": "us-east-1",
+        "inference": "global",
     }
     return run_of(spark, lake, main, environment="local", **arguments)
 
