@@ -26,7 +26,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "conversations_normalize": READER,
     "conversations_curate": ("bpe-openai", "regex", "tiktoken"),
     "tokens_archive": READER,
-    "tokens_consolidate": READER,
+    "tokens_consolidate": (*READER, "pypdf"),
     "purchases_report": ("babel", "jinja2", "markupsafe"),
 }
 """By job module. Each set is whole: what its packages need is in it or on Glue."""

@@ -5,7 +5,6 @@ memory. A document that breaks a limit, or that cannot be read, has no known siz
 nobody else anything.
 """
 
-import importlib
 import io
 import logging
 import os
@@ -19,6 +18,8 @@ from html.parser import HTMLParser
 from typing import Self
 from urllib.parse import unquote
 from xml.parsers import expat
+
+from catlake.runtime.errors import PackageError
 
 SECONDS = 10
 """The longest that one document may take."""
@@ -54,8 +55,7 @@ def text_length(name: str, content: bytes) -> int:
     if kind not in _READERS:
         raise Unreadable(f"no reader for documents of the kind {kind!r}")
     if kind == "pdf":
-        # Before the process of its own, so that it need not load the library, and a missing one fails the run.
-        importlib.import_module("pypdf")
+        _load_pdf_library()
     return _in_own_process(_READERS[kind], content)
 
 
@@ -79,6 +79,17 @@ def _pdf(content: bytes) -> int:
 
     reader = pypdf.PdfReader(io.BytesIO(content))
     return sum(len(page.extract_text()) + 1 for page in reader.pages)
+
+
+def _load_pdf_library() -> None:
+    """Loads the library before the process of its own starts; a missing one fails the run."""
+    try:
+        import pypdf  # noqa: F401 - loaded for the processes to come
+    except ImportError as error:
+        raise PackageError(
+            f"the package pypdf cannot be loaded ({error}); install it (on Glue: --additional-python-modules, see "
+            "docs/operations.md)"
+        ) from None
 
 
 def _html(content: bytes) -> int:
