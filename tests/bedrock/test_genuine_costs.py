@@ -152,10 +152,10 @@ def table() -> str:
     ]
     for id_ in sorted(TRUTHS):
         estimate, truth = ESTIMATES[id_], TRUTHS[id_]
-        cached = [f"{estimate.tokens[side]:,}, {truth.tokens[side]:,}" for side in (1, 2)]
-        title = TITLES[id_].partition(":")[0].split(";")[0]
+        read, written = (f"{estimate.tokens[side]:,}, {truth.tokens[side]:,}" for side in (1, 2))
+        title = TITLES[id_].partition(":")[0].partition(" (")[0]
         lines.append(
-            row(f"`…{id_[-6:]}` {title}", str(truth.calls), *cached, estimate.usd, truth.usd, APPLICATION[id_])
+            row(f"`…{id_[-6:]}` {title}", str(truth.calls), read, written, estimate.usd, truth.usd, APPLICATION[id_])
         )
     sums = [sum((costs.usd for costs in side.values()), Decimal(0)) for side in (ESTIMATES, TRUTHS)]
     calls = sum(costs.calls for costs in TRUTHS.values())

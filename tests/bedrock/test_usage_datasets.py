@@ -1,15 +1,21 @@
-"""The usage datasets of a run over the sample, with its bots; their figures are held to true calls elsewhere."""
+"""The usage datasets: their rules, then a run over the sample, whose figures are held to true calls elsewhere."""
 
 from collections import defaultdict
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
 
+from catlake.bedrock.conversation_items import COUNTED
+from catlake.bedrock.usage import CHUNK
+from catlake.bedrock.usage import USAGE as USAGE_ROW
+from catlake.bedrock.usage_datasets import reconciliation as reconciled
+from catlake.bedrock.usage_datasets import with_cost
 from catlake.runtime.run import Run
 from tests.bedrock.genuine_v3 import conversations
 from tests.bedrock.lakes import BOTS, RECONCILIATION, USAGE, sample_consolidated
@@ -17,6 +23,121 @@ from tests.bedrock.test_genuine_costs import ESTIMATES
 
 FIRST = date(2026, 9, 1)
 Row = dict[str, Any]
+
+# --- the rules
+
+TOTAL = Decimal("0.0014579999999999999")
+DAY = date(2025, 12, 1)
+
+
+def used(model: str = "sonnet", **differing: Any) -> Row:
+    """What calls of a day used: a thousand tokens of each kind, at prices that are easily added."""
+    row = dict.fromkeys(USAGE_ROW.names) | {
+        "day": DAY,
+        "model": model,
+        "model_id": f"maker.{model}",
+        "calls": 2,
+        "input_tokens": 1_000,
+        "cache_read_tokens": 1_000,
+        "cache_write_tokens": 1_000,
+        "output_tokens": 1_000,
+        "image_tokens": 0,
+        "document_tokens": 0,
+        "overhead_tokens": 0,
+        "reasoning_tokens": 0,
+        "price_input": Decimal("0.003"),
+        "price_output": Decimal("0.015"),
+        "price_cache_read": Decimal("0.0003"),
+        "price_cache_write": Decimal("0.00375"),
+        "price_valid_from": date(2025, 1, 1),
+        "price_source": "a list",
+    }
+    return row | differing
+
+
+UNPRICED = dict.fromkeys(("price_input", "price_output", "price_cache_read", "price_cache_write")) | {
+    "price_valid_from": None,
+    "price_source": None,
+    "unpriced_because": "so",
+}
+UNCACHED = {"cache_read_tokens": 0, "cache_write_tokens": 0, "price_cache_read": None, "price_cache_write": None}
+
+
+def conversation(name: str, *usage: Row, total: Decimal | None = TOTAL, pk: str = "ana", **more: Any) -> Row:
+    row = dict.fromkeys(COUNTED.names) | {"pk": pk, "sk": f"{pk}#CONV#{name}", "usage": list(usage), "reasons": []}
+    return row | {"created": datetime(2025, 12, 1, tzinfo=UTC), "total_price": total} | more
+
+
+def costs(spark: SparkSession, *conversations: Row, chunks: list[Row] | None = None) -> DataFrame:
+    retrieved = T.StructType([T.StructField("pk", T.StringType()), *CHUNK.fields])
+    frame = spark.createDataFrame(list(conversations), COUNTED)
+    return with_cost(frame, spark.createDataFrame(chunks or [], retrieved), "us-east-1")
+
+
+def test_each_kind_of_token_costs_its_own_price_and_an_unpriced_row_costs_null_not_zero(spark: SparkSession) -> None:
+    usages = [used(), used("x", **UNPRICED), used("plain", **UNCACHED)]
+    talk = conversation("1", *usages, bot_id="b")
+    api = conversation("2", used(calls=9), pk="PUBLISHED_API#b")
+    rows = {(row["sk"], row["model"]): row for row in costs(spark, talk, api).collect()}
+    sonnet, unpriced, plain = (rows["ana#CONV#1", model] for model in ("sonnet", "x", "plain"))
+    kinds = ("input_cost", "cache_read_cost", "cache_write_cost", "output_cost", "total_cost")
+    assert [str(sonnet[kind].normalize()) for kind in kinds] == ["0.003", "0.0003", "0.00375", "0.015", "0.02205"]
+    assert [unpriced[kind] for kind in kinds] == [None] * 5
+    assert (unpriced["price_state"], unpriced["unpriced_because"]) == ("unpriced", "so")
+    assert [float(plain[kind]) for kind in kinds] == [0.003, 0, 0, 0.015, 0.018]
+    assert (sonnet["channel"], sonnet["user_id"], sonnet["bot_id"], sonnet["deleted_at"]) == ("chat", "ana", "b", None)
+    published = rows["PUBLISHED_API#b#CONV#2", "sonnet"]
+    assert (published["channel"], published["conversation_id"]) == ("published_api", "2")
+
+
+def test_costs_keep_twelve_decimals_rounded_half_up_once(spark: SparkSession) -> None:
+    # 0.000000000000500 and 0.000000000000499: Spark would round the latter to 14 decimals first, and then up.
+    tiny = {"price_input": Decimal("0.0000000005"), "price_output": Decimal("0.000000000499")}
+    (row,) = costs(spark, conversation("1", used(input_tokens=1, output_tokens=1, **UNCACHED | tiny))).collect()
+    assert [str(row[name]) for name in ("input_cost", "output_cost", "total_cost")] == ["1E-12", "0E-12", "1E-12"]
+
+
+def test_retrieved_chunks_are_sent_with_the_calls_of_their_answer(spark: SparkSession) -> None:
+    asked = [{"answer": "a1", "calls": 2}, {"answer": "a2", "calls": 1}]
+    talk = conversation("1", used(answers=asked, **UNCACHED), used("other", **UNCACHED))
+    chunk = {"pk": "ana", "conversation": "1", "answer": "a1", "tokens": 100}
+    others = [{"pk": "bob"}, {"conversation": "2"}, {"answer": "a3"}]
+    rows = costs(spark, talk, chunks=[chunk, chunk, *(chunk | other for other in others)]).collect()
+    found = {row["model"]: (row["input_tokens"], row["overhead_tokens"]) for row in rows}
+    # Each call sends both chunks and the prompt for them.
+    sent = 2 * (100 + 100 + 1_518 // 4)
+    assert found == {"sonnet": (1_000 + sent, sent), "other": (1_000, 0)}
+
+
+def test_an_estimate_agrees_with_the_applications_price_within_five_percent(spark: SparkSession) -> None:
+    one = used(**UNCACHED)  # 0.018 USD
+    talks = [
+        conversation("equal", one, total=Decimal("0.018")),
+        conversation("near", one, total=Decimal("0.0189"), reasons=["a", "b"]),
+        conversation("far", one, total=Decimal("0.019")),
+        conversation("dear", used("x", **UNCACHED), one, total=Decimal("0.036")),
+        conversation("half", used("x", **UNPRICED), one, total=Decimal("0.018")),
+        conversation("none", one, total=None),
+        conversation("free", one, total=Decimal(0)),
+        conversation("silent", total=Decimal("0.001")),
+    ]
+    rows = reconciled(spark.createDataFrame(talks, COUNTED), costs(spark, *talks)).collect()
+    found = {row["conversation_id"]: (row["state"], row["estimated_cost"]) for row in rows}
+    assert {name: (state, cost and float(cost)) for name, (state, cost) in found.items()} == {
+        "equal": ("agrees", 0.018),
+        "near": ("agrees", 0.018),
+        "far": ("differs", 0.018),
+        "dear": ("agrees", 0.036),
+        "half": ("unpriced", None),
+        "none": ("no_application_price", 0.018),
+        "free": ("no_application_price", 0.018),
+        "silent": ("differs", 0),
+    }
+    (near,) = (row for row in rows if row["conversation_id"] == "near")
+    assert (str(near["ratio"]), str(near["difference"]), near["reasons"]) == ("0.952381", "-0.000900000000", "a, b")
+
+
+# --- a run over the sample
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +228,7 @@ def test_the_summary_has_costs_by_month_user_and_bot_and_how_they_agree(done: tu
         "  0.091194 USD        7 calls  2026-09",
         "estimated cost by user:",
         "  0.202306 USD        9 calls  c0ffee00-2222-4333-8444-c0ffee000003",
-        "  0.167873 USD       12 calls  a94b77d2-2222-4333-8444-a94b77d20002",
+        "  0.167872 USD       12 calls  a94b77d2-2222-4333-8444-a94b77d20002",
         "  0.023344 USD        3 calls  6f1d0c1e-2222-4333-8444-6f1d0c1e0001",
         "estimated cost by bot:",
         "  0.393523 USD       24 calls  without a bot",

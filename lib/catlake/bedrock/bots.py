@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
@@ -94,7 +94,7 @@ def read_bots(run: Run) -> Bots | None:
     return Bots(rows, settings, chain.item_count, outcomes, rejected)
 
 
-def _outcome() -> F.Column:
+def _outcome() -> Column:
     return (
         F.when(~F.col(STATE).isin(CURRENT, REJECTED_OUTCOME), F.col(STATE))
         .when(F.col(REJECTED).isNotNull(), QUARANTINED)

@@ -38,9 +38,9 @@ def image_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a PNG, GIF, WebP or JPEG; None for anything else, or when the header is cut off."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return struct.unpack(">II", data[16:24])  # type: ignore[return-value]
+            return struct.unpack(">II", data[16:24])
         if data.startswith((b"GIF87a", b"GIF89a")):
-            return struct.unpack("<HH", data[6:10])  # type: ignore[return-value]
+            return struct.unpack("<HH", data[6:10])
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             return _webp(data)
         if data.startswith(b"\xff\xd8"):

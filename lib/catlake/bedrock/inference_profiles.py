@@ -22,10 +22,12 @@ def invoked_id(name: str, model_id: str, region: str, inference: str) -> str:
         region: The AWS region that is called.
         inference: One of INFERENCE.
     """
+    if inference == NONE:
+        return model_id
     profiles = _profiles().get(name, {})
-    wanted = {GLOBAL: lambda _: True, REGIONAL: lambda prefix: prefix != GLOBAL, NONE: lambda _: False}[inference]
     # A global profile stands before the regional ones.
-    prefix = next((prefix for prefix, regions in profiles.items() if wanted(prefix) and region in regions), None)
+    prefixes = (prefix for prefix, regions in profiles.items() if region in regions)
+    prefix = next((prefix for prefix in prefixes if prefix != GLOBAL or inference == GLOBAL), None)
     return f"{prefix}.{model_id}" if prefix else model_id
 
 
