@@ -77,6 +77,7 @@ def shown(text: bytes) -> bytes:
         ("informe%20anual.pdf", pdf(shown(b"Hello World"), shown(b"Bye")), 16),
         ("a.html", b"<html><style>p {}</style><p>uno  <b>dos</b></p><script>var x</script>", 8),
     ],
+    ids=["txt", "byte order mark", "broken UTF-8", "csv", "md", "docx", "pdf", "html"],
 )
 def test_a_document_is_its_text(name: str, content: bytes, length: int) -> None:
     assert text_length(name, content) == length
@@ -84,7 +85,8 @@ def test_a_document_is_its_text(name: str, content: bytes, length: int) -> None:
 
 def test_a_workbook_is_its_cells_each_with_a_separator() -> None:
     strings = f"<sst {SHEET}><si><t>uno</t></si><si><r><t>do</t></r><r><t>s</t></r></si></sst>"
-    cells = '<c t="s"><v>0</v></c><c t="s"><v>1</v></c><c><f>1+1</f><v>2</v></c><c t="inlineStr"><is><t>abcd</t></is></c><c/>'
+    shared = '<c t="s"><v>0</v></c><c t="s"><v>1</v></c>'
+    cells = shared + '<c><f>1+1</f><v>2</v></c><c t="inlineStr"><is><t>abcd</t></is></c><c/>'
     sheet = f"<worksheet {SHEET}><sheetData><row>{cells}</row></sheetData></worksheet>"
     parts = {"xl/sharedStrings.xml": strings, "xl/worksheets/sheet1.xml": sheet, "xl/worksheets/sheet2.xml": sheet}
     assert text_length("a.xlsx", zipped(parts)) == 2 * (3 + 3 + 1 + 4 + 5)
