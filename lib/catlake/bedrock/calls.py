@@ -33,6 +33,7 @@ KNOWLEDGE_PROMPT, AROUND_CHUNK = 1_518, 75
 CACHING_SINCE = datetime(2025, 4, 7, tzinfo=UTC)
 """When prompt caching became generally available on Bedrock."""
 
+_CACHING_SINCE_MS = CACHING_SINCE.timestamp() * 1000
 _LAST_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000
 
 
@@ -64,6 +65,11 @@ class Call(NamedTuple):
     overhead: int = 0
     reasoning: int = 0
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Its tokens, in the order of the fields."""
+        return self[3:]
+
 
 class Replay(NamedTuple):
     """A conversation's calls, in the order of time, and in words what the map cannot show about them."""
@@ -82,10 +88,25 @@ class _Sent(NamedTuple):
     unsigned: int = 0
 
     def plus(self, parts: Iterable[Part]) -> "_Sent":
-        total = self._asdict()
+        text, image, document, thinking, unsigned = self
         for part in parts:
-            total[part.kind] += part.tokens
-        return _Sent(**total)
+            match part.kind:
+                case "text":
+                    text += part.tokens
+                case "image":
+                    image += part.tokens
+                case "document":
+                    document += part.tokens
+                case "thinking":
+                    thinking += part.tokens
+                case "unsigned":
+                    unsigned += part.tokens
+        return _Sent(text, image, document, thinking, unsigned)
+
+
+_NOTHING = _Sent()
+_REASONING = ("thinking", "unsigned")
+_Parents = Mapping[str, str | None]
 
 
 class _Round(NamedTuple):
@@ -118,18 +139,20 @@ class _Replay:
 
     def __init__(self, nodes: Mapping[str, Node], began: datetime, bot: Bot) -> None:
         self._nodes = nodes
+        self._roles = {key: role_of(node) for key, node in nodes.items()}
+        self._parents = {key: _parent(node) for key, node in nodes.items()}
         self._began = began.timestamp() * 1000
         self._bot = bot
         self._split = MessageParts()
         self._messages = {key: self._split.of(node) for key, node in nodes.items()}
         named = {part.tool for parts in self._messages.values() for part in parts if part.tool}
         self._tools = named | bot.tools
-        self._prologue = _Sent()
-        for key, node in nodes.items():
-            if role_of(node) in _PROLOGUE_ROLES:
+        self._prologue = _NOTHING
+        for key, role in self._roles.items():
+            if role in _PROLOGUE_ROLES:
                 self._prologue = self._prologue.plus(self._messages[key])
                 self._messages[key] = []  # no chain sends it a second time
-        self._histories = _histories(nodes, self._messages)
+        self._histories = _histories(self._parents, self._messages)
         self._cache = PromptCache()
         self._continued = False
 
@@ -151,12 +174,12 @@ class _Replay:
         Only the first answer to a question was asked for when the question was; another was made anew, later.
         """
         first: dict[str | None, float] = {}
-        times = {key: self._time(node) for key, node in self._nodes.items() if role_of(node) in OUTPUT_ROLES}
+        times = {key: self._time(self._nodes[key]) for key, role in self._roles.items() if role in OUTPUT_ROLES}
         for key, end in times.items():
-            question = _parent(self._nodes[key])
+            question = self._parents[key]
             first[question] = min(first.get(question, end), end)
         for key, end in times.items():
-            question = _parent(self._nodes[key])
+            question = self._parents[key]
             asked = self._time(self._nodes[question]) if question is not None and question in self._nodes else end
             yield min(asked, end) if end == first[question] else end, end, key
 
@@ -165,19 +188,19 @@ class _Replay:
         model = _model(node)
         of = traits(model)
         overhead, tool_tokens = self._overhead(model, of)
-        history = self._histories.get(_parent(node), _Sent())
+        history = self._histories.get(self._parents[key], _NOTHING)
         # The instruction of this answer's calls, and of no other, contains the cited chunks of a knowledge base.
-        chunks = sum(tokens(text) for text in chunk_texts(node))
+        chunks = sum(map(tokens, chunk_texts(node))) if node.get("used_chunks") else 0
         before = overhead + chunks + _tokens(self._prologue, of) + _tokens(history, of)
         # Chunks are in front of the history, so that they make each prompt another one.
         points = [] if chunks else self._points(key, of, overhead, tool_tokens)
         for number, round_ in enumerate(self._rounds(node, key, of)):
             time = start if number == 0 else end
+            received = round_.received
             # Within a turn, thinking always goes back.
-            received = _tokens(round_.received, of._replace(keeps_thinking=True))
-            whole = before + received
+            whole = before + sum(received) - (0 if of.takes_unsigned_reasoning else received.unsigned)
             read, write = 0, 0
-            if points and of.least_cached is not None and time >= CACHING_SINCE.timestamp() * 1000:
+            if points and of.least_cached is not None and time >= _CACHING_SINCE_MS:
                 read, write = self._cache.use(model, of.least_cached, points, time)
             yield Call(
                 datetime.fromtimestamp(time / 1000, UTC),
@@ -187,8 +210,8 @@ class _Replay:
                 read,
                 write,
                 round_.output,
-                self._prologue.image + history.image + round_.received.image,
-                self._prologue.document + history.document + round_.received.document,
+                self._prologue.image + history.image + received.image,
+                self._prologue.document + history.document + received.document,
                 overhead,
                 round_.reasoning,
             )
@@ -197,9 +220,11 @@ class _Replay:
         """The answer's rounds; one that is longer than a call may write was continued by further calls."""
         longest = self._bot.max_tokens or of.max_tokens
         for round_ in _rounds(log_parts(node) + self._messages[key]):
-            count = max(math.ceil(round_.output / longest), 1)
-            self._continued = self._continued or count > 1
-            for number in range(count):
+            if round_.output <= longest:
+                yield round_
+                continue
+            self._continued = True
+            for number in range(math.ceil(round_.output / longest)):
                 # The next call sends what the calls before it wrote.
                 done = number * longest
                 yield _Round(
@@ -227,7 +252,7 @@ class _Replay:
                 points.append(CachePoint("tools", tool_tokens))
             if system > tool_tokens:
                 points.append(CachePoint("system", system))
-        received = itertools.islice(self._received(_parent(self._nodes[key])), 2)
+        received = itertools.islice(self._received(self._parents[key]), 2)
         points += [CachePoint(name, system + _tokens(sent, of)) for name, sent in reversed(list(received))]
         return points
 
@@ -236,11 +261,11 @@ class _Replay:
 
         The results of tools are such messages, also where an answer's node holds them.
         """
-        for passed in _chain(self._nodes, key):
-            if role_of(self._nodes[passed]) == "user":
+        for passed in _chain(self._parents, key):
+            if self._roles[passed] == "user":
                 yield f"message {passed}", self._histories[passed]
             elif results := [number for number, part in enumerate(self._messages[passed]) if not part.written]:
-                before = self._histories.get(_parent(self._nodes[passed]), _Sent())
+                before = self._histories.get(self._parents[passed], _NOTHING)
                 yield f"results {passed}", before.plus(self._messages[passed][: results[-1] + 1])
 
     def _time(self, node: Node) -> float:
@@ -252,14 +277,16 @@ class _Replay:
 
 def _rounds(answer: list[Part]) -> list[_Round]:
     """The rounds of one answer: what the model writes after it received something is a round of its own."""
+    if len(answer) == 1 and answer[0].written:  # most answers are one text
+        return [_Round(_NOTHING, answer[0].tokens, answer[0].tokens if answer[0].kind in _REASONING else 0)]
     rounds: list[_Round] = []
-    sent, waiting = _Sent(), True
+    sent, waiting = _NOTHING, True
     for part in answer:
         if part.written:
             if waiting:
                 rounds.append(_Round(sent, 0, 0))
             received, output, reasoning = rounds[-1]
-            thought = part.tokens if part.kind in ("thinking", "unsigned") else 0
+            thought = part.tokens if part.kind in _REASONING else 0
             rounds[-1] = _Round(received, output + part.tokens, reasoning + thought)
         waiting = not part.written
         sent = sent.plus([part])
@@ -279,31 +306,30 @@ def _tokens(sent: _Sent, of: Traits) -> int:
     )
 
 
-def _histories(nodes: Mapping[str, Node], messages: Mapping[str, list[Part]]) -> dict[str | None, _Sent]:
+def _histories(parents: _Parents, messages: Mapping[str, list[Part]]) -> dict[str | None, _Sent]:
     """What each node's chain of parents sends, the node itself included; each chain is walked once.
 
     A chain ends at a parent that is unknown or already passed.
     """
     histories: dict[str | None, _Sent] = {}
-    for first in nodes:
-        chain: list[str] = []
-        for key in _chain(nodes, first):
-            if key in histories:
-                break
-            chain.append(key)
-        sent = histories.get(_parent(nodes[chain[-1]]), _Sent()) if chain else _Sent()
+    for first, parent in parents.items():
+        if parent in histories and first not in histories:  # a parent usually stands before its children
+            histories[first] = histories[parent].plus(messages[first])
+            continue
+        chain = list(itertools.takewhile(lambda key: key not in histories, _chain(parents, first)))
+        sent = histories.get(parents[chain[-1]], _NOTHING) if chain else _NOTHING
         for passed in reversed(chain):
             histories[passed] = sent = sent.plus(messages[passed])
     return histories
 
 
-def _chain(nodes: Mapping[str, Node], key: str | None) -> Iterator[str]:
+def _chain(parents: _Parents, key: str | None) -> Iterator[str]:
     """A node's key and those of its parents, up to one that is unknown or already passed."""
     passed: set[str] = set()
-    while key is not None and key in nodes and key not in passed:
+    while key is not None and key in parents and key not in passed:
         yield key
         passed.add(key)
-        key = _parent(nodes[key])
+        key = parents[key]
 
 
 def _parent(node: Node) -> str | None:

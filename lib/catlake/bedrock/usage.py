@@ -32,8 +32,6 @@ COUNTS = (
     "overhead_tokens",
     "reasoning_tokens",
 )
-_FIELDS = ("input", "cache_read", "cache_write", "output", "images", "documents", "overhead", "reasoning")
-
 PRICES = ("price_input", "price_output", "price_cache_read", "price_cache_write")
 
 USAGE = struct(
@@ -98,8 +96,8 @@ class UsageEstimator:
         book = price_book()
         model_id = invoked_id(model, book.model_id(model), self.region, self.inference)
         row = {"day": day, "model": model, "model_id": model_id or None, "calls": len(calls)}
-        for column, name in zip(COUNTS, _FIELDS, strict=True):
-            row[column] = sum(getattr(call, name) for call in calls)
+        # The numbers of a call are in the order of COUNTS.
+        row |= zip(COUNTS, map(sum, zip(*(call.counts for call in calls), strict=True)), strict=True)
         if not traits(model).uses_tools:
             answers: dict[str, int] = {}
             for call in calls:
