@@ -21,6 +21,7 @@ from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
 from catlake.bedrock.usage import CHUNK, USAGE, UsageEstimator, chunk, struct
 from catlake.dynamodb import attribute
 from catlake.dynamodb.export_reader import REASON
+from catlake.runtime.errors import TooLargeError
 from catlake.runtime.files import Files, joined
 
 _TEXT, _LONG = T.StringType(), T.LongType()
@@ -74,6 +75,9 @@ _ULID = re.compile(f"[0-1][{_ULID_DIGITS}]{{25}}")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _38_DIGITS = Context(prec=38, rounding=ROUND_HALF_UP)
+
+MOST_MAP_BYTES = 64 << 20
+"""A larger map of a conversation is rejected: parsed, it takes many times its size of memory."""
 
 BEFORE_FIRST_DATE = "before_first_date"
 """The rule that filters a conversation that began before the first date."""
@@ -178,13 +182,15 @@ class ConversationCounter:
         # The path comes from outside. It must stay below the given root.
         segments = (path or "").split("/")
         if not path or any(segment in ("", ".", "..") for segment in segments):
-            raise _Rejected(f"large message map: LargeMessagePath {path!r} is not a relative path")
+            raise _Rejected(f"large message map: LargeMessagePath {path!r:.200} is not a relative path")
         files, root = self.large_messages
         uri = joined(root, path)
         try:
-            return parse_nodes(files.read(uri))
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return parse_nodes(files.read(uri, MOST_MAP_BYTES))
+        except FileNotFoundError:
             raise _Rejected(f"large message map: {uri} is missing") from None
+        except TooLargeError as error:
+            raise _Rejected(f"large message map: {error}") from None
         except ValueError as error:
             raise _Rejected(f"large message map {uri}: {error}") from None
 
