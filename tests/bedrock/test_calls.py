@@ -1,5 +1,6 @@
 """What a conversation really sent: the rules one by one, then the error against genuine calls of older versions."""
 
+import base64
 import json
 import re
 import statistics
@@ -230,6 +231,19 @@ def test_an_attachment_counts_a_token_for_four_characters_of_its_text(body: Any,
     attachment = {"content_type": "attachment", "file_name": "a.txt", "body": body}
     nodes = SYSTEM | {"q": question("system", attachment), "a": answer("q")}
     assert billed(nodes) == [usage(1, tokens, ANSWER)]
+
+
+def attachment(name: str, content: bytes) -> dict[str, Any]:
+    return {"content_type": "attachment", "file_name": name, "body": base64.b64encode(content).decode()}
+
+
+def test_documents_that_cannot_be_read_are_estimated_and_stop_no_other_before_the_third() -> None:
+    broken, old, plain = (attachment(name, b"x" * 230) for name in ("a.pdf", "a.doc", "a.csv"))
+    nodes = SYSTEM | {"q": question("system", old, old, old, broken, broken, plain), "a": answer("q")}
+    replayed = replay(nodes, BEGAN)
+    assert (replayed.calls[0].documents, replayed.reasons) == (5 * 10 + 57, ["estimated_files"])
+    nodes["q"]["content"].insert(0, broken)
+    assert replay(nodes, BEGAN).calls[0].documents == 7 * 10
 
 
 def reasoning(tokens: int) -> dict[str, Any]:

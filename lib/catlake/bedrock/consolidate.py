@@ -1,6 +1,7 @@
 """tokens: the new Bedrock table and the archive of the old one → the consolidated datasets (docs/spec.md 3.3)."""
 
 import functools
+from collections import Counter
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -75,16 +76,13 @@ def consolidate(run: Run, lake: Lake) -> None:
             datasets[BOTS] = bots.rows
     with run.step("write"):
         drafts = {name: lake.draft(rows, contract(name), run.run_date) for name, rows in datasets.items()}
-    written = {CONSOLIDATED_CSV: drafts[CONSOLIDATED_CSV].rows}
-    filtered = counted.outcomes.filtered | ({"duplicate": duplicates} if duplicates else {})
+    # Every input record is in one of these, or left out.
+    written = {name: drafts[name].rows for name in (CONSOLIDATED_CSV, BOTS) if name in drafts}
+    filtered = Counter(counted.outcomes.filtered) + Counter(duplicate=duplicates)
     if bots:
-        written[BOTS] = drafts[BOTS].rows
-        filtered = {
-            rule: filtered.get(rule, 0) + bots.outcomes.filtered.get(rule, 0)
-            for rule in sorted(filtered.keys() | bots.outcomes.filtered.keys())
-        }
+        filtered += Counter(bots.outcomes.filtered)
     read = counted.read + historical.read + (bots.read if bots else 0)
-    run.report.settle(Balance(read, written, filtered, rejected))
+    run.report.settle(Balance(read, written, dict(filtered), rejected))
     totals = statistics(kept)
     run.report.highlights += highlights(totals, both, run.environment.currency)
     run.report.highlights += usage_highlights(datasets[USAGE], datasets[RECONCILIATION], run.environment.currency)

@@ -21,7 +21,7 @@ from xml.parsers import expat
 
 from catlake.runtime.errors import PackageError
 
-SECONDS = 10
+SECONDS = 5
 """The longest that one document may take."""
 BYTES_OF_MEMORY = 512 * 1024 * 1024
 """What reading one document may add to the memory of its process."""
@@ -37,6 +37,10 @@ _XLSX_SHEETS = "xl/worksheets/"
 
 class Unreadable(ValueError):
     """Why a document's text is not known."""
+
+
+class Stopped(Unreadable):
+    """The process that read a document gave no answer: the document is broken, or breaks a limit."""
 
 
 def text_length(name: str, content: bytes) -> int:
@@ -257,7 +261,7 @@ def _in_own_process(read: Callable[[bytes], int], content: bytes) -> int:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
     if not answer:
-        raise Unreadable("it is broken, or breaks a limit of time or memory")
+        raise Stopped("it is broken, or breaks a limit of time or memory")
     return int(answer)
 
 

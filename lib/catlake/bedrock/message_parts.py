@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from catlake.bedrock.documents import Unreadable, text_length
+from catlake.bedrock.documents import Stopped, Unreadable, text_length
 from catlake.bedrock.image_size import UNKNOWN_SIZE_TOKENS, image_tokens
 from catlake.bedrock.length4_tokens import (
     INPUT_ROLES,
@@ -22,8 +22,8 @@ from catlake.bedrock.message_map import Node, as_list, role_of, type_of
 BYTES_A_TOKEN = 23
 """For a document whose text is not known: about what the genuine PDF, DOCX and XLSX have together."""
 
-# A conversation with documents that cannot be read must not take SECONDS for each of them.
-_MOST_UNREADABLE = 3
+# A conversation with many documents that take too long must not take that time for each of them.
+_MOST_STOPPED = 3
 
 # A log of the agents of 2024 is one text: the model's words ("Thought: …", "Action: …") and its tools' answers.
 _LOG_PART = re.compile(r"(?m)^(?=Thought:|Observation:)")
@@ -51,7 +51,7 @@ class MessageParts:
 
     def __init__(self) -> None:
         self.estimated = 0
-        self._unreadable = 0
+        self._stopped = 0
 
     def of(self, node: Node) -> list[Part]:
         """What a node adds to each later call: its rounds of tools, then its content."""
@@ -113,11 +113,11 @@ class MessageParts:
             content = base64.b64decode(body)
         except (binascii.Error, ValueError):
             content = b" " * (len(body) * 3 // 4)
-        if self._unreadable < _MOST_UNREADABLE:
+        if self._stopped < _MOST_STOPPED:
             try:
                 return Part(False, text_length(str(name), content) // 4, "document")
-            except Unreadable:
-                self._unreadable += 1
+            except Unreadable as reason:
+                self._stopped += isinstance(reason, Stopped)
         self.estimated += 1
         return Part(False, len(content) // BYTES_A_TOKEN, "document")
 
