@@ -74,7 +74,7 @@ def read_bots(run: Run) -> Bots | None:
         return None
     uri = normalized(run.arguments["bots_export_uri"])
     files = files_for(run.spark, uri)
-    chain = find_exports(files, uri)
+    chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
     for export in chain.exports:
         run.report.read_from("dynamodb_export", export.uri, exported=export.export_time, table=export.table_arn)
     items = read_state(run.spark, files, chain, ITEM).withColumn(OUTCOME, _outcome()).persist(StorageLevel.DISK_ONLY)
