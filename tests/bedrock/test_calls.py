@@ -465,6 +465,12 @@ def test_what_cannot_be_known_has_a_word(model: str, reasons: list[str]) -> None
     assert replay(SYSTEM | {"q": question(), "a": answer("q", model=model)}, BEGAN).reasons == reasons
 
 
+def test_thinking_of_claude_4_is_a_summary_of_what_was_billed() -> None:
+    for model, reasons in (("claude-v4.5-sonnet", ["shortened_reasoning"]), ("claude-v3.7-sonnet", [])):
+        nodes = SYSTEM | {"q": question(), "a": answer("q", reasoning(50), model=model)}
+        assert replay(nodes, BEGAN).reasons == reasons
+
+
 # --- against the genuine calls of older versions
 
 # The part of these versions' prompts that no map holds is not quite that of the newest.

@@ -164,6 +164,7 @@ class _Replay:
             "continued_answers": self._continued,
             "estimated_files": self._split.estimated > 0,
             "hidden_reasoning": any(traits(model).hides_reasoning for model in models),
+            "shortened_reasoning": any(call.reasoning and traits(call.model).shortens_reasoning for call in calls),
             "unknown_tools": not self._tools <= TOOL_SPECIFICATIONS.keys(),
         }
         return Replay(calls, [reason for reason, holds in unknown.items() if holds])
