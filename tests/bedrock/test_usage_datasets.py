@@ -231,7 +231,7 @@ def test_the_summary_has_costs_by_month_user_and_bot_and_how_they_agree(done: tu
         "  0.167872 USD       12 calls  a94b77d2-2222-4333-8444-a94b77d20002",
         "  0.023344 USD        3 calls  6f1d0c1e-2222-4333-8444-6f1d0c1e0001",
         "estimated cost by bot:",
-        "  0.393523 USD       24 calls  without a bot",
+        "  0.393522 USD       24 calls  without a bot",
         "reconciliation: estimated 0.435826 USD, 98.1% of the application's 0.444480 USD; 3 of 4 conversations agree "
         "within 5 %, 0 cannot be compared",
     ]
