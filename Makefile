@@ -183,6 +183,7 @@ coverage: setup wheels ## the tests of `make test`, and which lines of the produ
 .PHONY: golden
 golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
 	@CATLAKE_GOLDEN=write $(PYTEST) tests/conversations/test_golden.py tests/bedrock/test_golden.py \
+	  tests/bedrock/test_genuine_costs.py \
 	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
 
 .PHONY: rehearse

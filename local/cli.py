@@ -135,7 +135,7 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
 
 
-INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--trigger")
+INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--bots_export_uri", "--trigger")
 
 
 def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, str]:
