@@ -50,7 +50,7 @@ def shown(value: Any) -> str:
 def test_no_text_is_a_formula_and_each_comes_back_whole(tmp_path: Path) -> None:
     texts = [*FORMULAS, *ODD]
     written = write_spreadsheet(tmp_path / "a.xlsx", [batch([[text, "x"] for text in texts], "ab")], "ab", ())
-    assert written == (len(texts), 0, (tmp_path / "a.xlsx").stat().st_size)
+    assert written == (len(texts), 0)
     ((head, *rows),) = cells(tmp_path / "a.xlsx")
     assert [cell.value for cell in head] == ["a", "b"]
     assert {cell.data_type for row in rows for cell in row if cell.value is not None} <= {"inlineStr", "s"}
@@ -79,7 +79,7 @@ def test_whole_numbers_are_numbers_and_nothing_else_is(tmp_path: Path) -> None:
 def test_a_text_that_is_longer_than_a_cell_ends_with_a_sign_and_is_counted(tmp_path: Path) -> None:
     fits, long, pairs = "x" * MOST_CHARACTERS, "y" * 400_000, "😀" * 20_000
     written = write_spreadsheet(tmp_path / "a.xlsx", [batch([[fits], [long], [pairs]], "a")], "a", ())
-    assert written[:2] == (3, 2)
+    assert written == (3, 2)
     ((_, *rows),) = cells(tmp_path / "a.xlsx")
     values = [row[0].value for row in rows]
     assert values[0] == fits

@@ -10,11 +10,10 @@ from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
-from catlake.lake import Lake
+from catlake.lake import Lake, SideFile
 from catlake.lake.csv_rows import REASON, PublishedCsv, read_csv, reason, rejected_rows
-from catlake.lake.lake import SideFile
 from catlake.lake.publish import publish, quarantine
-from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, Spreadsheet, write_spreadsheet
+from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, write_spreadsheet
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -108,7 +107,7 @@ def typed(rows: DataFrame) -> DataFrame:
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: verify, read, count tokens, check, write, balance, a spreadsheet of the CSV, publish."""
+    """The whole job: verify, read, count tokens, check, write, balance, with the CSV as a spreadsheet, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
@@ -130,25 +129,25 @@ def curate(run: Run, lake: Lake) -> None:
         publish(run, lake, draft)
         return
     with run.step("spreadsheet"):
-        beside, written = _spreadsheet(lake, source)
-    publish(run, lake, draft, beside=[beside])
-    run.report.published("spreadsheet", beside.target, written.rows, written.size)
+        spreadsheet, rows_in_it = _spreadsheet(run, lake, source)
+    publish(run, lake, draft, beside=[spreadsheet])
+    run.report.published(spreadsheet.target.rpartition("/")[2], spreadsheet.target, rows_in_it, spreadsheet.size)
+
+
+def _spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> tuple[SideFile, int]:
+    """Writes the rows of the CSV as a spreadsheet, to be published beside the CSV for people; and their number."""
+    struct = contract(SOURCE).struct
+    numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
+    with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
+        file = Path(folder, "book")
+        written = write_spreadsheet(file, source.batches(), struct.names, numbers)
+        spreadsheet = lake.side_file(f"{source.uri.removeprefix(lake.uri + '/').removesuffix('.csv')}.xlsx", file)
     if written.cut:
         run.report.highlights.append(
             f"{written.cut} texts of the spreadsheet end with{CUT}, because a cell holds {MOST_CHARACTERS:,} "
             "characters; the CSV has them whole"
         )
-
-
-def _spreadsheet(lake: Lake, source: PublishedCsv) -> tuple[SideFile, Spreadsheet]:
-    """The rows of the CSV as a spreadsheet, for people; not yet published."""
-    struct = contract(SOURCE).struct
-    numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
-    uri = f"{source.uri.removesuffix('.csv')}.xlsx"
-    with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
-        file = Path(folder, "book")
-        written = write_spreadsheet(file, source.batches(), struct.names, numbers)
-        return lake.side_file(uri.removeprefix(f"{lake.uri}/"), file), written
+    return spreadsheet, written.rows
 
 
 def _first_day() -> Column:

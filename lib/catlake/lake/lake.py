@@ -31,6 +31,9 @@ from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
 
+QUARANTINE = "quarantine"
+"""The folder of the rejected records, by pipeline and run."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -63,10 +66,17 @@ class Draft:
 
 @dataclass(frozen=True)
 class SideFile:
-    """A file that is written, but not yet published: statistics, a page, a spreadsheet, what belongs to datasets."""
+    """A file that is written, but not yet published, and belongs to some datasets: statistics, a page, a spreadsheet.
+
+    Attributes:
+        source: Where it is.
+        target: Where it will be published.
+        size: Its bytes.
+    """
 
     source: str
     target: str
+    size: int
 
 
 class Lake:
@@ -117,17 +127,17 @@ class Lake:
     def side_file(self, relative: str, content: bytes | Path) -> SideFile:
         """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
 
-        Args:
-            relative: The path.
-            content: The bytes, or a file of this machine, of any size, which is moved.
+        `content` is what it holds, or a file of this machine, which is moved.
         """
         self._staging.claim()
         source = joined(self._staging.folder, "beside", relative)
-        if isinstance(content, Path):
-            self.files.upload(content, source)
-        else:
+        if isinstance(content, bytes):
+            size = len(content)
             self.files.write(source, content)
-        return SideFile(source, self.path(relative))
+        else:
+            size = content.stat().st_size
+            self.files.upload(content, source)
+        return SideFile(source, self.path(relative), size)
 
     def publish(
         self, *drafts: Draft, beside: Iterable[SideFile] = (), waiting: Callable[[str], object] = lambda _: None
@@ -139,7 +149,7 @@ class Lake:
 
         Args:
             drafts: The datasets, at least one; the first one's contract names the lease.
-            beside: The small files that belong to them.
+            beside: The files that belong to them.
             waiting: Called with the holder of the lease, when another run has it.
 
         Raises:
@@ -292,7 +302,9 @@ class Lake:
         Returns:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
-        folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
+        # So that what a killed run leaves is found by the next one.
+        self._staging.claim()
+        folder = joined(self.uri, QUARANTINE, pipeline, self._run_id)
         try:
             rejected.write.json(folder)
         except Py4JJavaError as error:
@@ -300,6 +312,12 @@ class Lake:
                 raise StoreError(explained) from error
             raise
         return folder
+
+    def _remove_quarantine(self, run: str) -> None:
+        """Removes what a killed run has put in quarantine, unless it has published the rest of its input."""
+        if not self._records.has_record_of(run):
+            for pipeline in self.files.folders(self.path(QUARANTINE)):
+                self.files.remove(joined(self.uri, QUARANTINE, pipeline, run))
 
     def write_json(self, relative: str, value: Any) -> str:
         """Writes a small JSON document, for people and programs; returns its URI."""
@@ -312,7 +330,9 @@ class Lake:
         """Removes the drafts of the run at its end; at its start, finishes and removes what killed runs have left."""
         self.files.refuse_unwritable(self.uri)
         self._finish_begun()
-        self._staging.remove_abandoned()
+        for run in list(self._staging.abandoned()):
+            self._remove_quarantine(run)
+            self._staging.remove(run)
         try:
             yield
         finally:

@@ -49,11 +49,10 @@ _EPOCH = 315_532_800  # 1980, the first time of a zip: the same rows give the sa
 
 
 class Spreadsheet(NamedTuple):
-    """What was written: how many rows, how many texts that end with CUT, and how many bytes."""
+    """What was written: how many rows, and how many texts end with CUT."""
 
     rows: int
     cut: int
-    size: int
 
 
 def write_spreadsheet(
@@ -77,7 +76,7 @@ def write_spreadsheet(
             rows += batch.num_rows
             sheets.write(batch)
         sheets.finish()
-    return Spreadsheet(rows, sheets.cut, target.stat().st_size)
+    return Spreadsheet(rows, sheets.cut)
 
 
 class _Sheets:
