@@ -30,7 +30,11 @@ _FORMS = (
     (re.compile(r"(?<=://)[^/\s?#]*@"), f"{HIDDEN}@"),
     # A setting, an argument or a part of a query with a telling name.
     (
-        re.compile(rf"""([\w.-]*(?:{_NAME})[\w.-]*(?:\s*=\s*["']?|["']\s*:\s*["']))[^\s&"',;]+""", re.IGNORECASE),
+        # With bounds, so that its time grows with the text alone.
+        re.compile(
+            rf"""((?:{_NAME})[\w.-]{{0,40}}(?:\s{{0,9}}=\s{{0,9}}["']?|["']\s{{0,9}}:\s{{0,9}}["']))[^\s&"',;]+""",
+            re.IGNORECASE,
+        ),
         rf"\g<1>{HIDDEN}",
     ),
     (re.compile(r"(?i)([?&](?:sig|token|key|code|auth)=)[^\s&\"']+"), rf"\g<1>{HIDDEN}"),
