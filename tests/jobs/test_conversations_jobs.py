@@ -66,7 +66,7 @@ def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path,
     assert pq.read_table(tmp_path / PARQUET).equals(pq.read_table(pa.BufferReader(expected[1])))
     runs = [f"runs/{job}/{done.last['run']}.json" for job, done in ((NORMALIZE, first), (CURATE, second))]
     found = files_below(tmp_path)
-    beside = ("quarantine/", "_checksums/")
+    beside = ("quarantine/", "_checksums/", "_lease/")
     assert [name for name in found if not name.startswith(beside)] == sorted([CSV, SPREADSHEET, PARQUET, *runs])
     for done in (first, second):
         assert done.last["event"] == "run_finished"
@@ -154,8 +154,8 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
 
     found = lake.tree()
     assert (found[CSV], found[PARQUET]) == expected
-    others = [key for key in found if not key.startswith(("quarantine/", "runs/", "_checksums/"))]
-    assert sorted(others) == [CSV, PARQUET]
+    others = [key for key in found if not key.startswith(("quarantine/", "runs/", "_checksums/", "_lease/"))]
+    assert sorted(others) == sorted([CSV, SPREADSHEET, PARQUET])
     assert second.event("input_verified")["uri"] == f"{lake.root}/{CSV}"
     summary = json.loads(found[f"runs/{NORMALIZE}/{first.last['run']}.json"])
     assert summary["outputs"][0]["uri"] == f"{everyday}/{CSV}"
