@@ -217,6 +217,7 @@ lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m tools.datasets_page
 	@$(PY) -m tools.purchases_costs --check
+	@$(PY) -m tools.exports_costs --check
 
 .PHONY: verify
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
@@ -232,9 +233,10 @@ format: setup ## let ruff format and fix
 	@$(PY) -m ruff check --fix .
 
 .PHONY: docs
-docs: setup ## write docs/datasets.md from the contracts, and the table of docs/costs.md from the prices
+docs: setup ## write docs/datasets.md from the contracts, and the tables of docs/costs.md from the prices
 	@$(PY) -m tools.datasets_page
 	@$(PY) -m tools.purchases_costs
+	@$(PY) -m tools.exports_costs
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays
