@@ -18,8 +18,7 @@ from pyspark.sql import functions as F
 from catlake.purchases.document_writer import CONTINUOUS, DocumentWriter
 from catlake.purchases.landing_checkpoint import NEW_CHECKPOINT
 from catlake.runtime.arguments import uri
-from catlake.runtime.errors import ArgumentError, StoreError, one_line
-from catlake.runtime.faults import fault
+from catlake.runtime.errors import ArgumentError, StoreError, explain, one_line
 from catlake.runtime.files import normalized
 from catlake.runtime.run import Run
 
@@ -187,7 +186,7 @@ def _explained_checkpoint(checkpoint: str) -> Iterator[None]:
                 f"{checkpoint}: another ingest uses this checkpoint, or a file of it is missing ({reason}); let the "
                 f"other end and run this one again: no event is lost. If there is none, {NEW_CHECKPOINT}"
             ) from error
-        if line := fault(error):  # the checkpoint is sound, only out of reach
+        if line := explain(error):  # a task, a disk or S3 has failed: the checkpoint is sound
             raise StoreError(line) from error
         if _DAMAGED.search(reason) or isinstance(error, Py4JJavaError):
             raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({reason}); {NEW_CHECKPOINT}") from error
