@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-from catlake.runtime.errors import StoreError
+from catlake.runtime.errors import StoreError, TooLargeError
 from catlake.runtime.files import FileInfo, Files, joined
 
 RECORDS = "_checksums"
@@ -20,6 +20,9 @@ RECORDS = "_checksums"
 
 EachBlock = Callable[[str, bytes], object]
 """What else is done with the blocks of a file, which is read but once: it gets the URI and the bytes."""
+
+MOST_RECORD_BYTES = 16 << 20
+"""A record has some 200 bytes, and 36 more for each further file of its dataset."""
 
 KEPT_FOR = timedelta(days=1)
 """A younger record may be that of a file which a reader has just opened."""
@@ -139,7 +142,7 @@ class Records:
 
     def _read(self, uri: str) -> Record:
         try:
-            record = Record(**json.loads(self._files.read(uri)))
+            record = Record(**json.loads(self._files.read(uri, MOST_RECORD_BYTES)))
             return replace(record, others=tuple(record.others))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError, TooLargeError):
             raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None
