@@ -176,6 +176,10 @@ test-fast: setup wheels ## tests that need neither Spark nor a server nor a brow
 test-slow: setup wheels ## the slow tests
 	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m slow
 
+.PHONY: chaos
+chaos: setup package ## kills, pairs at once, faults of S3, hostile values for 15 minutes; the figures go into docs/reliability.md
+	@CATLAKE_CHAOS_SECONDS=800 $(PY) -m pytest -q -s tests/chaos
+
 .PHONY: coverage
 coverage: setup wheels ## the tests of `make test`, and which lines of the product they run (build/coverage)
 	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
