@@ -214,7 +214,7 @@ def _sql(options: argparse.Namespace) -> int:
         with catalog.opened() as db:
             databases = dict.fromkeys(database for database, _ in tables(db))
             # Names without a database are found in any of them.
-            begin = [placed(lake), f"SET search_path = '{','.join(map(quoted, databases))}'"]
+            begin = [placed(lake / CATALOG), f"SET search_path = '{','.join(map(quoted, databases))}'"]
             db.execute(begin[-1])
             begin += prompt.additions(lake, db)
             if options.query is not None:
@@ -224,9 +224,7 @@ def _sql(options: argparse.Namespace) -> int:
                 print(prompt.overview(db), file=sys.stderr, flush=True)
                 for name, reason in catalog.unreadable.items():
                     print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
-        process = subprocess.Popen(
-            [str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(catalog.file), *question]
-        )
+        process = subprocess.Popen([str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(catalog.file), *question])
         # Ctrl-C is for the prompt alone, which started with the usual handler.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return process.wait()

@@ -252,9 +252,7 @@ def _explained(table: Table) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         file, remedy = ("document", "look at that file") if table.partitions else ("Parquet file", _PUBLISH)
-        raise CatalogError(
-            f"a {file} of {table.folder} cannot be read: {one_line(str(error))}; {remedy}"
-        ) from error
+        raise CatalogError(f"a {file} of {table.folder} cannot be read: {one_line(str(error))}; {remedy}") from error
 
 
 def _define_parquet(db: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -280,9 +278,10 @@ def _define_documents(db: duckdb.DuckDBPyConnection, table: Table) -> None:
     columns += [
         f"folders[{place}] AS {quoted(column.name)}" for place, column in enumerate(table.partitions, outermost)
     ]
+    structure = text_literal(json.dumps(_structure(table.columns)))
     documents = (
-        f"SELECT json_transform({_with_exact_numbers(table.columns)}, {text_literal(json.dumps(_structure(table.columns)))}) "
-        "AS document, string_split(filename, '/') AS folders, filename "
+        f"SELECT json_transform({_with_exact_numbers(table.columns)}, {structure}) AS document, "
+        "string_split(filename, '/') AS folders, filename "
         f"FROM read_ndjson_objects({_files(db, table.folder, table.pattern)}, filename = true)"
     )
     path = quoted(_PATH_COLUMN)

@@ -1,7 +1,7 @@
 """The tables of a lake that jobs keep up (Apache Iceberg), as DuckDB reads them: the rows of the newest commit.
 
-DuckDB's own extension for Iceberg does not come with its package. So PyIceberg says which files a commit has, and DuckDB
-reads those: data files, without the rows that files of deletions name.
+DuckDB's own extension for Iceberg does not come with its package. So PyIceberg finds the files of a commit, and DuckDB
+reads them: data files, without the rows that files of deletions name.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _add_all(db: duckdb.DuckDBPyConnection, lake: Path) -> dict[str, str]:
             name = (table.database, table.name)
             if name in places:
                 raise CatalogError(
-                    f"{'.'.join(name)} is in {places[name]} and in {table.folder}; give LAKE=<the folder of one of them>"
+                    f"{'.'.join(name)} is in {places[name]} and in {table.folder}; give LAKE=<the folder that has one>"
                 )
             places[name] = table.folder
             try:
@@ -142,4 +142,3 @@ def _csv_files(dataset: Contract, bucket: Path) -> list[Path]:
     newest = found[-1]
     further = re.compile(rf"{re.escape(newest.stem)}\.\d+{re.escape(newest.suffix)}")
     return [newest, *sorted(file for file in newest.parent.iterdir() if further.fullmatch(file.name))]
-
