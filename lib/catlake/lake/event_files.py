@@ -50,11 +50,12 @@ BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 _COUNTS = ("read", "written", "replayed", "bytes", "conflicts")
 _CONFLICT = T.StructType([T.StructField("path", T.StringType()), T.StructField("content", T.BinaryType())])
+_PATH = T.StructType([T.StructField("path", T.StringType()), T.StructField("size", T.LongType())])
 _RESULT = T.StructType(
     [
         *(T.StructField(name, T.LongType()) for name in _COUNTS),
         T.StructField("reasons", T.MapType(T.StringType(), T.LongType())),
-        T.StructField("folders", T.ArrayType(T.StringType())),
+        T.StructField("paths", T.ArrayType(_PATH)),
         T.StructField("contents", T.ArrayType(_CONFLICT)),
     ]
 )
@@ -73,7 +74,7 @@ class EventCounts:
         conflicts: Those of them that found another content under their name.
         bytes: The size of the new files.
         reasons: How many events are in quarantine for each reason.
-        folders: The folders below the root that hold files of these events.
+        paths: The paths below the root of the files of these events, and their sizes.
     """
 
     read: int = 0
@@ -83,7 +84,12 @@ class EventCounts:
     conflicts: int = 0
     bytes: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    folders: set[str] = field(default_factory=set)
+    paths: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> set[str]:
+        """The folders below the root that hold these files."""
+        return {path.rpartition("/")[0] for path in self.paths}
 
     def reject(self, reason: str, count: int = 1) -> None:
         """Counts events that are in quarantine."""
@@ -95,7 +101,7 @@ class EventCounts:
         """Counts what became of further events."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.folders |= other.folders
+        self.paths |= other.paths
         for reason, count in other.reasons.items():
             self.reject(reason, count)
 
@@ -120,9 +126,9 @@ def write_events(
     results = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
     total = EventCounts()
     try:
-        for row in results.select(*_COUNTS, "reasons", "folders").collect():
+        for row in results.select(*_COUNTS, "reasons", "paths").collect():
             counts = {name: row[name] for name in _COUNTS}
-            total.add(EventCounts(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
+            total.add(EventCounts(**counts, reasons=Counter(row["reasons"]), paths=dict(row["paths"])))
         if total.conflicts:
             _settle_conflicts(results, files, root, joined(quarantine, "conflicts"))
     finally:
@@ -201,7 +207,7 @@ def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: Event
     else:
         with ThreadPoolExecutor(WRITERS) as pool:
             results = list(pool.map(create, events))
-    done.folders.update(event["path"].rpartition("/")[0] for event in events)
+    done.paths.update((event["path"], len(event["content"])) for event in events)
     conflicts = []
     for event, (is_new, agrees) in zip(events, results, strict=True):
         done.written += agrees
@@ -217,7 +223,8 @@ def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: Event
 
 def _result(done: EventCounts, conflicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     counts = {name: getattr(done, name) for name in _COUNTS}
-    return {**counts, "reasons": list(done.reasons.items()), "folders": sorted(done.folders), "contents": conflicts}
+    paths = [{"path": path, "size": size} for path, size in sorted(done.paths.items())]
+    return {**counts, "reasons": list(done.reasons.items()), "paths": paths, "contents": conflicts}
 
 
 def _rejected(file: str, line: int | None, reason: str, raw: str) -> bytes:
