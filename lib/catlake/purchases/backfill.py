@@ -1,7 +1,7 @@
 """backfill: all stored documents → the partitions of `compras_json`, and the table `compras_current` anew.
 
-For documents that were there before the deployment, or that a person added, changed or removed: the ingest registers and
-lists only what it writes itself.
+For documents that were there before the deployment, or that a person added, changed or removed: the ingest registers
+and lists only what it writes itself.
 """
 
 from catlake.contracts.contract import contract

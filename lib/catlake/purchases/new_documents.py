@@ -1,8 +1,8 @@
 """The lists of new documents: what the ingest wrote since the table of current purchases was last merged.
 
-Each batch of a stream leaves one list, before its checkpoint moves on. A merge reads the lists that are there, and removes
-them when its commit is done. So no run looks for new documents among all that were ever written. A repeated batch leaves
-a list of another name, and a list that is read twice changes nothing.
+Each batch of a stream leaves one list, before its checkpoint moves on. A merge reads the lists that are there, and
+removes them when its commit is done. So no run looks for new documents among all that were ever written. A repeated
+batch leaves a list of another name, and a list that is read twice changes nothing.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,8 +1,8 @@
 """The table `compras_current`: each purchase as its latest event has it, and what decides about later documents.
 
 A removed purchase stays, so that an older event that comes late does not bring it back. A document that cannot be read
-has a row of its own, and takes its event's place where that is known. Which event is the latest may depend on all events
-of one moment (`current_purchases.with_outcome`), so a row names the other documents of its moment.
+has a row of its own, and takes its event's place where that is known. Which event is the latest may depend on all
+events of one moment (`current_purchases.with_outcome`), so a row names the other documents of its moment.
 """
 
 from collections.abc import Callable
@@ -50,15 +50,16 @@ def judged(new: DataFrame, table: DataFrame | None, read_paths: Callable[[DataFr
         table: The table's rows; None for a table that is not there yet.
         read_paths: Reads documents by their paths.
     """
-    documents = new.select(*STORED.names, _no_documents(), F.lit(True).alias(_IS_NEW))
-    if table is not None:
-        touched = table.join(new.select(*PURCHASE).distinct(), [*PURCHASE], "left_semi")
-        others = read_paths(touched.select(F.explode("others").alias("path")))
-        before = _as_stored(touched).unionByName(others.select(*STORED.names, _no_documents()))
-        # A document that was written again counts as it is now.
-        before = before.join(new.select("path"), "path", "left_anti")
-        documents = documents.unionByName(before.withColumn(_IS_NEW, F.lit(False)))
-    return documents.transform(with_outcome)
+    if table is None:
+        return with_outcome(new.select("*", _no_documents(), F.lit(True).alias(_IS_NEW)))
+    touched = table.join(new.select(*PURCHASE).distinct(), [*PURCHASE], "left_semi")
+    others = read_paths(touched.select(F.explode("others").alias("path")))
+    before = _as_stored(touched).unionByName(others.select("*", _no_documents()))
+    # A document that was written again counts as it is now.
+    again = touched.select("path", F.col("documents").alias(_KNOWN))
+    documents = new.join(again, "path", "left").withColumn(_IS_NEW, F.lit(True))
+    before = before.join(new.select("path"), "path", "left_anti").withColumn(_IS_NEW, F.lit(False))
+    return with_outcome(documents.unionByName(before))
 
 
 def new_outcomes(documents: DataFrame) -> Outcomes:
