@@ -25,11 +25,23 @@ from catlake.runtime.arguments import Argument, glue_run_id, parse_arguments
 from catlake.runtime.aws import region
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
+from catlake.runtime.redaction import hide_settings, redacted
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 from catlake.runtime.warm_up import import_pandas, warm_up
 
 S3A_REGION = "fs.s3a.endpoint.region"
+
+S3A_SETTINGS = {
+    "fs.s3a.attempts.maximum": "5",
+    "fs.s3a.retry.limit": "5",
+    "fs.s3a.retry.interval": "500ms",
+    "fs.s3a.retry.throttle.limit": "8",
+    "fs.s3a.retry.throttle.interval": "500ms",
+    "fs.s3a.connection.establish.timeout": "10000",
+    "fs.s3a.connection.timeout": "30000",
+}
+"""How Spark's own client repeats requests that fail in passing, within a minute or two; its own bounds are hours."""
 
 SESSION_SETTINGS = {
     # Dates and times in results are UTC, wherever the job runs.
@@ -77,8 +89,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     except BaseException as error:
         message = explain(error)
         if message is None:
-            traceback.print_exc()
-            message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
+            sys.stderr.write(redacted(traceback.format_exc()))
+            message = redacted(f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)")
         _fail(run, lake, message)
         if run and isinstance(error, KeyboardInterrupt):
             _silence_jvm(run.spark)
@@ -89,6 +101,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             # A query that is cut off would print after the message; one that waits for workers may never end.
             with suppress(KeyboardInterrupt):
                 warming.join(timeout=5)
+            if run and warming.is_alive():
+                _silence_jvm(run.spark)
 
 
 def _start(arguments: Mapping[str, Any]) -> Run:
@@ -96,6 +110,8 @@ def _start(arguments: Mapping[str, Any]) -> Run:
     for name, value in SESSION_SETTINGS.items():
         spark.conf.set(name, value)
     _stay_in_region(spark)
+    hide_settings(spark.sparkContext.getConf().getAll())
+    _bound_s3a(spark)
     return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
 
 
@@ -107,6 +123,14 @@ def _stay_in_region(spark: SparkSession) -> None:
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
     if not hadoop.getTrimmed(S3A_REGION) and (name := region()):
         hadoop.set(S3A_REGION, name)
+
+
+def _bound_s3a(spark: SparkSession) -> None:
+    """Bounds the time for which S3A repeats a request, unless settings of Spark (`--conf`) do."""
+    context = spark.sparkContext
+    for name, value in S3A_SETTINGS.items():
+        if context.getConf().get(f"spark.hadoop.{name}") is None:
+            context._jsc.hadoopConfiguration().set(name, value)
 
 
 def _run_id() -> str:
@@ -167,7 +191,7 @@ def _finish(run: Run, lake: Lake) -> None:
     if report.quarantine:
         lines.append(f"quarantine → {report.quarantine}")
     # For the person at the console; programs read standard output.
-    sys.stderr.write("\n  ".join([*lines, *report.highlights, f"summary → {uri}"]) + "\n")
+    sys.stderr.write(redacted("\n  ".join([*lines, *report.highlights, f"summary → {uri}"])) + "\n")
     seconds = summary["seconds"]
     run.log(
         "run_finished", summary=uri, outputs=report.outputs, seconds=seconds, **run.report.run_metrics(failed=False)

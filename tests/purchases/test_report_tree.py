@@ -111,9 +111,9 @@ def test_a_listed_document_is_read_once_and_one_that_is_gone_is_rejected(spark: 
 class _Vanishing(LocalFiles):
     """A folder whose files are removed once they are listed."""
 
-    def read(self, uri: str) -> bytes:
+    def read(self, uri: str, most: int = -1) -> bytes:
         Path(uri).unlink()
-        return super().read(uri)
+        return super().read(uri, most)
 
 
 def test_the_files_of_a_task_are_held_in_portions() -> None:

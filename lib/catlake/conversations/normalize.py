@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
+from catlake.conversations.excluded_cities import checked_pattern
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_selection import refuse_foreign, select_exports
 from catlake.lake import Lake, Outcomes
@@ -23,7 +24,7 @@ def normalize(run: Run, lake: Lake) -> None:
 
     All in one pass: what is counted on the way comes from observations, and only a run with rejected items reads twice.
     """
-    excluded_cities = users.checked_pattern(run.spark, run.arguments["excluded_cities"])
+    excluded_cities = checked_pattern(run.arguments["excluded_cities"])
     with run.step("read"):
         files, chain = select_exports(run, incremental=False)
         classified = _read(run, files, chain.full)
@@ -32,8 +33,8 @@ def normalize(run: Run, lake: Lake) -> None:
         # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
         ordered = classified.transform(users.in_order).observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
         kept = ordered.where(F.col(OUTCOME) == KEPT)
-        by_user = kept.transform(users.by_user, run.environment).withColumn(
-            "user_outcome", users.user_outcome(excluded_cities)
+        by_user = kept.transform(users.by_user, run.environment, excluded_cities).withColumn(
+            "user_outcome", users.user_outcome()
         )
         dataset = contract(DATASET)
         rows = (

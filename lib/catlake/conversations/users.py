@@ -7,17 +7,17 @@ from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
-from pyspark.errors import IllegalArgumentException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
+from catlake.conversations.excluded_cities import are_excluded
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, Content, unpacked
 from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
-from catlake.runtime.errors import ArgumentError
+from catlake.runtime.errors import StoreError
 from catlake.runtime.python_workers import lean_worker
 
 SEPARATOR = " | "
@@ -34,6 +34,12 @@ USER = T.StructType(
 )
 """The columns of the dataset, and how many items a user has of each kind."""
 
+MOST_CHARACTERS = 400_000_000
+"""Of a user's texts. Arrow and the JVM hold texts of 2 GB at most, and a character has up to four bytes."""
+
+IS_EXCLUDED = "city_is_excluded"
+"""The column besides: whether the user's city is one that is left out."""
+
 _LARGE_TEXTS = [USER.names.index(name) for name in ("conversacion_completa", "feedback_total", "pregunta_conversacion")]
 _DAY_MICROSECONDS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -48,26 +54,30 @@ def in_order(items: DataFrame) -> DataFrame:
     return items.repartition(1).sortWithinPartitions(*order)
 
 
-def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
-    """One row of USER for each user, in the order of the ids.
+def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | None) -> DataFrame:
+    """One row of USER and IS_EXCLUDED for each user, in the order of the ids.
 
     Items belong together by the id that the dataset shows, so that it never shows one twice.
 
     Args:
         kept: The kept items, from `in_order`.
         environment: Its labels stand where a name or a place is unknown.
+        excluded_cities: See `excluded_cities.are_excluded`.
     """
 
     def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker():
             items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
             users = groupby(items, itemgetter(0))
-            yield from _user_batches(
+            rows = (
                 user_row(user, ((created, unpacked(content)) for _, created, content in rows), environment)
                 for user, rows in users
             )
+            for batch in _user_batches(rows):
+                yield batch.append_column(IS_EXCLUDED, are_excluded(batch.column("ciudad"), excluded_cities))
 
-    return kept.select("usuario_id", "created", "content").mapInArrow(describe_users, USER)
+    columns = T.StructType([*USER, T.StructField(IS_EXCLUDED, T.BooleanType())])
+    return kept.select("usuario_id", "created", "content").mapInArrow(describe_users, columns)
 
 
 def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment: Environment) -> tuple[Any, ...]:
@@ -81,8 +91,14 @@ def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment
     questions: dict[str, None] = {}
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
-    likes = dislikes = conversation_items = feedback_items = 0
+    likes = dislikes = conversation_items = feedback_items = characters = 0
     for created, item in items:
+        characters += len(item.messages) + len(item.raw_feedback)
+        if characters > MOST_CHARACTERS:
+            raise StoreError(
+                f"the user {user!r:.140} has conversations of more than {MOST_CHARACTERS:,} characters, which no row "
+                "of the dataset can hold; look who writes under this id, and remove it from the source"
+            )
         if item.kind == CONVERSATION:
             conversation_items += 1
             first = created if first is None else first
@@ -120,30 +136,11 @@ FILTERS = ("feedback_without_conversation", "excluded_city")
 """The rules that leave out all items of a user."""
 
 
-def checked_pattern(spark: SparkSession, pattern: str | None) -> str | None:
-    """A regular expression, if it is one. Raises ArgumentError."""
-    if pattern == "":
-        raise ArgumentError("--excluded_cities '': would leave every city out; write none to leave out none")
-    if pattern is not None:
-        try:
-            spark.sparkContext._jvm.java.util.regex.Pattern.compile(pattern)  # type: ignore[union-attr]
-        except IllegalArgumentException as error:
-            reason = str(error).splitlines()[0]
-            raise ArgumentError(
-                f"--excluded_cities {pattern!r}: must be a regular expression of Java: {reason}"
-            ) from None
-    return pattern
-
-
-def user_outcome(excluded_cities: str | None) -> Column:
+def user_outcome() -> Column:
     """What becomes of a user's items: `kept`, or the rule that filters them all."""
-    excluded = F.lit(False)
-    if excluded_cities is not None:
-        # (?iu): without regard to case, beyond ASCII too.
-        excluded = F.col("ciudad").rlike(f"(?iu){excluded_cities}")
     return (
         F.when(F.col("conversation_items") == 0, "feedback_without_conversation")
-        .when(excluded, "excluded_city")
+        .when(F.col(IS_EXCLUDED), "excluded_city")
         .otherwise(KEPT)
     )
 

@@ -24,6 +24,7 @@ from catlake.lake.dataset_writer import DatasetFile, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
+from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
 
 STAGING = "_staging"
@@ -186,7 +187,12 @@ class Lake:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
         folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
-        rejected.write.json(folder)
+        try:
+            rejected.write.json(folder)
+        except Py4JJavaError as error:
+            if explained := fault(error, writing=folder):
+                raise StoreError(explained) from error
+            raise
         return folder
 
     def write_json(self, relative: str, value: Any) -> str:

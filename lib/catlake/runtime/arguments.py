@@ -11,9 +11,15 @@ from typing import Any
 from catlake.runtime.environment import Environment, environment
 from catlake.runtime.errors import ArgumentError, did_you_mean
 from catlake.runtime.files import is_safe_name
+from catlake.runtime.redaction import redacted
 
 REQUIRED = object()
 """The default of an argument that must be given."""
+
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+
+MOST_URI_BYTES, MOST_NAME_BYTES = 800, 255
+"""A file system allows such names; a key of S3 has at most 1,024 bytes, and ours go below the URI."""
 
 NONE = "none"
 """Given for an optional argument, it removes the limit that the environment sets."""
@@ -52,9 +58,13 @@ def iso_date(text: str) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         raise ValueError("must be a date, YYYY-MM-DD")
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ValueError("must be a date of the calendar, YYYY-MM-DD") from None
+    # Nothing can be added to a day near the end of the year 9999.
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"must be a date of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return day
 
 
 def count(text: str) -> int:
@@ -94,11 +104,15 @@ def identifier(text: str) -> str:
 
 def uri(text: str) -> str:
     """A folder, `file:`, `s3://bucket/…` or `s3a://bucket/…`."""
+    if len(text.encode()) > MOST_URI_BYTES or any(len(name.encode()) > MOST_NAME_BYTES for name in text.split("/")):
+        raise ValueError(f"must have at most {MOST_URI_BYTES} bytes, and names of at most {MOST_NAME_BYTES}")
     scheme, separator, rest = text.partition("://")
     if separator and (scheme not in ("s3", "s3a", "file") or not rest.strip("/")):
         raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…")
     if not text.strip():
         raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…, not empty")
+    if scheme in ("s3", "s3a") and separator and not re.fullmatch(r"[A-Za-z0-9._-]+", rest.partition("/")[0]):
+        raise ValueError("must have the name of a bucket: letters, digits, '.', '_' or '-'")
     return text
 
 
@@ -153,6 +167,7 @@ def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mappin
     Raises:
         ArgumentError: An argument is missing, unknown, repeated or malformed; with its rule and what was given.
     """
+    _refuse_undecoded(argv)
     known = {argument.name: argument for argument in (*COMMON, *declared)}
     given, others = _given(known, argv)
     for before, text in zip(["", *others], others, strict=False):
@@ -178,6 +193,14 @@ def _given(names: Iterable[str], argv: Sequence[str]) -> tuple[Mapping[str, list
         parser.add_argument(f"--{name}", action="append", nargs="?", default=[])
     given, others = parser.parse_known_args(argv[1:])
     return vars(given), others
+
+
+def _refuse_undecoded(argv: Sequence[str]) -> None:
+    for text in argv:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ArgumentError(f"{text!a}: an argument must be UTF-8; write it anew") from None
 
 
 def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
@@ -209,6 +232,11 @@ def _value(argument: Argument, text: str | None, defaults: Environment) -> Any:
         if isinstance(argument.default, FromEnvironment):
             return getattr(defaults, argument.default.field)
         return argument.default() if callable(argument.default) else argument.default
+    if redacted(text) != text:
+        raise ArgumentError(
+            f"--{argument.name} {text!r}: must hold no password, no key and no signature; give credentials by the "
+            "environment, a profile or a role"
+        )
     try:
         return argument.parse(text)
     except ValueError as error:
