@@ -5,15 +5,12 @@ with a non-zero code and one line that says what to do; the Glue job is committe
 """
 
 import logging
-import re
-import secrets
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from py4j.java_gateway import JavaClass
@@ -21,7 +18,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.runtime.arguments import Argument, glue_run_id, parse_arguments
+from catlake.runtime.arguments import Argument, parse_arguments, run_id
 from catlake.runtime.aws import region
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
@@ -66,11 +63,11 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     lake: Lake | None = None
     warming: threading.Thread | None = None
     try:
-        values = parse_arguments(arguments, sys.argv)
+        values, id = parse_arguments(arguments, sys.argv), run_id(sys.argv)
         is_cold = has_queries and SparkContext._active_spark_context is None
         if is_cold:
             import_pandas()
-        run = _start(values)
+        run = _start(values, id)
         if is_cold:
             warming = warm_up(run.spark)
         limit = run.environment.largest_file_mb
@@ -105,14 +102,14 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
                 _silence_jvm(run.spark)
 
 
-def _start(arguments: Mapping[str, Any]) -> Run:
+def _start(arguments: Mapping[str, Any], id: str) -> Run:
     spark = SparkSession.builder.appName(arguments["JOB_NAME"]).getOrCreate()
     for name, value in SESSION_SETTINGS.items():
         spark.conf.set(name, value)
     _stay_in_region(spark)
     hide_settings(spark.sparkContext.getConf().getAll())
     _bound_s3a(spark)
-    return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
+    return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], id)
 
 
 def _stay_in_region(spark: SparkSession) -> None:
@@ -131,12 +128,6 @@ def _bound_s3a(spark: SparkSession) -> None:
     for name, value in S3A_SETTINGS.items():
         if context.getConf().get(f"spark.hadoop.{name}") is None:
             context._jsc.hadoopConfiguration().set(name, value)
-
-
-def _run_id() -> str:
-    if given := glue_run_id(sys.argv):
-        return re.sub(r"[^A-Za-z0-9._-]", "_", given)
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
 
 
 def _quiet_py4j() -> None:

@@ -1,5 +1,8 @@
 """ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (docs/spec.md 2.2)."""
 
+import tempfile
+from pathlib import Path
+
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -8,8 +11,9 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
 from catlake.lake import Lake
-from catlake.lake.csv_rows import REASON, read_csv, reason, rejected_rows
+from catlake.lake.csv_rows import REASON, PublishedCsv, read_csv, reason, rejected_rows
 from catlake.lake.publish import publish, quarantine
+from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, write_spreadsheet
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -103,7 +107,7 @@ def typed(rows: DataFrame) -> DataFrame:
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: verify, read, count tokens, check, write, balance, publish."""
+    """The whole job: verify, read, count tokens, check, write, balance, publish; then the CSV as a spreadsheet."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
@@ -122,6 +126,27 @@ def curate(run: Run, lake: Lake) -> None:
         quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
     publish(run, lake, draft)
+    if run.arguments["spreadsheet"]:
+        with run.step("spreadsheet"):
+            _publish_spreadsheet(run, lake, source)
+
+
+def _publish_spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> None:
+    """Publishes the rows of the CSV as a spreadsheet beside it, for people."""
+    struct = contract(SOURCE).struct
+    numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
+    uri = f"{source.uri.removesuffix('.csv')}.xlsx"
+    with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
+        file = Path(folder, "book")
+        written = write_spreadsheet(file, source.batches(), struct.names, numbers)
+        size = file.stat().st_size
+        lake.files.upload(file, uri)
+    run.report.published(uri.rpartition("/")[2], uri, written.rows, size)
+    if written.cut:
+        run.report.highlights.append(
+            f"{written.cut} texts of the spreadsheet end with{CUT}, because a cell holds {MOST_CHARACTERS:,} "
+            "characters; the CSV has them whole"
+        )
 
 
 def _first_day() -> Column:

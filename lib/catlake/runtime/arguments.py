@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -150,6 +151,9 @@ GLUE_WORDS = {"class", "conf", "debug", "endpoint", "mode"}
 Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 """
 
+RUN_ID = Argument("JOB_RUN_ID", name, None)
+"""Folders of the lake have its name, and are removed by it."""
+
 GLUE_GIVES = ("JOB_NAME", "JOB_RUN_ID")
 """Arguments that Glue sets and a job reads: given several times, the last value counts."""
 
@@ -178,11 +182,17 @@ def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mappin
     return {name: _value(argument, texts[name], defaults) for name, argument in known.items()}
 
 
-def glue_run_id(argv: Sequence[str]) -> str | None:
-    """The run's id as Glue gives it, in `sys.argv`; None elsewhere."""
+def run_id(argv: Sequence[str]) -> str:
+    """The run's id: Glue's own in `sys.argv` (`--JOB_RUN_ID`), or one that is made from the time.
+
+    Raises:
+        ArgumentError: It is given, but may not be one name in a path.
+    """
     given, _ = _given(GLUE_GIVES, argv)
-    ids = [text for text in given["JOB_RUN_ID"] if text]
-    return ids[-1] if ids else None
+    text = _only_text(RUN_ID, given["JOB_RUN_ID"])
+    if text is None:
+        return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
+    return str(_parsed(RUN_ID, text))
 
 
 def _given(names: Iterable[str], argv: Sequence[str]) -> tuple[Mapping[str, list[str | None]], list[str]]:
@@ -237,7 +247,11 @@ def _value(argument: Argument, text: str | None, defaults: Environment) -> Any:
             f"--{argument.name} {text!r}: must hold no password, no key and no signature; give credentials by the "
             "environment, a profile or a role"
         )
+    return _parsed(argument, text)
+
+
+def _parsed(argument: Argument, text: str) -> Any:
     try:
         return argument.parse(text)
     except ValueError as error:
-        raise ArgumentError(f"--{argument.name} {text!r}: {error}") from None
+        raise ArgumentError(f"--{argument.name} {text!r:.200}: {error}") from None

@@ -6,6 +6,7 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import re
@@ -13,13 +14,14 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
@@ -42,6 +44,12 @@ READ_BYTES = 8 << 20
 
 MAX_KEYS_PER_DELETE = 1000
 """S3's limit for one DeleteObjects request."""
+
+SWAP_SECONDS = 60.0
+"""How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
+
+REMOVALS = 10
+"""How often a folder is removed into which another process writes at the same time."""
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 """What the system reports of a path that is no file: there is nothing, or a folder, a socket, a link to itself."""
@@ -107,14 +115,27 @@ class Files(Protocol):
         It does not wait for the disk: a power cut may lose the newest files, a killed process loses none.
         """
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        """Writes a small file in one step if its content is still `old`; else nothing changes, and it returns False.
+
+        Of several writers at once that swap the same content, one succeeds.
+        """
+
     def upload(self, source: Path, target: str) -> None:
         """Moves a file of this machine, of any size, to a URI, over an old one."""
 
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
 
+    def end_uploads(self, uri: str) -> None:
+        """Ends what others have begun to write at a URI: it can no more appear there.
+
+        Where a file is written beside and renamed, there is nothing to end.
+        """
+        return
+
     def remove(self, folder: str) -> None:
-        """Removes a folder with everything below it, if it exists."""
+        """Removes a folder with everything below it, if it exists; others may do the same at the same time."""
 
     def delete(self, uri: str) -> None:
         """Removes a file, if it exists."""
@@ -196,7 +217,7 @@ class LocalFiles(Files):
                 yield FileInfo(_readable(path), status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
             yield from sorted(_readable(entry.name) for entry in entries if _is_folder(entry))
 
     def exists(self, uri: str) -> bool:
@@ -230,6 +251,19 @@ class LocalFiles(Files):
                 return False
         return True
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with disk_errors(uri), open(uri, "r+b") as stream:
+                if not locked(stream, SWAP_SECONDS):
+                    raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
+                # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
+                if not os.path.samestat(os.fstat(stream.fileno()), os.stat(uri)) or stream.read() != old:
+                    return False
+                self.write(uri, new)
+        except FileNotFoundError:
+            return False
+        return True
+
     def upload(self, source: Path, target: str) -> None:
         with disk_errors(target):
             folder, name = os.path.split(target)
@@ -251,8 +285,14 @@ class LocalFiles(Files):
             os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        with disk_errors(folder), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        if os.path.isfile(folder):
+            raise NotADirectoryError(f"{folder}: a file, no folder")
+        with disk_errors(folder):
+            for _ in range(REMOVALS):
+                shutil.rmtree(folder, onerror=_pass_over_others)
+                if not os.path.lexists(folder):
+                    return
+        raise StoreError(f"{folder}: another process writes into it while it is removed; end that process")
 
     def delete(self, uri: str) -> None:
         with disk_errors(uri):
@@ -266,6 +306,22 @@ class LocalFiles(Files):
             raise StoreError(f"{folder}: {existing} is a file; give a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise StoreError(f"{folder}: {existing} may not be written to; give a folder that you may write to")
+
+
+def locked(stream: IO[bytes], seconds: float) -> bool:
+    """Locks an open file for this process alone, waiting for others; whether that was possible in time.
+
+    The lock ends when the file is closed, or with the process, however it ends.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(0.005)
 
 
 def _paths_below(folder: str) -> Iterator[str]:
@@ -310,6 +366,13 @@ def _readable(name: str) -> str:
 def _refuse_unreadable(error: OSError) -> None:
     if error.errno not in _NO_FILE:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
+
+
+def _pass_over_others(_: object, path: str, found: Any) -> None:
+    """Goes on where another process removes the same folder, or writes into it."""
+    error = found[1]
+    if not isinstance(error, FileNotFoundError | NotADirectoryError) and error.errno != errno.ENOTEMPTY:
+        raise error
 
 
 @contextlib.contextmanager
@@ -454,6 +517,14 @@ class S3Files(Files):
     def create(self, uri: str, content: bytes) -> bool:
         return self._put_if(uri, content, IfNoneMatch="*")
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with contextlib.closing(_ObjectStream(self.client, uri, 0)) as stream:
+                same = stream.read() == old
+            return same and self._put_if(uri, new, **stream.same_version)
+        except FileNotFoundError:
+            return False
+
     def _put_if(self, uri: str, content: bytes, **condition: str) -> bool:
         """Writes an object if a condition of S3 (`IfNoneMatch`, `IfMatch`) holds; whether it did."""
         from botocore.exceptions import ClientError
@@ -502,6 +573,15 @@ class S3Files(Files):
             repeated(lambda: self.client.copy(original, target_bucket, target_key), _is_completed_upload)
             self.client.delete_object(Bucket=bucket, Key=key)
 
+    def end_uploads(self, uri: str) -> None:
+        bucket, key = _bucket_and_key(uri)
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with _explained(uri):
+            for page in paginator.paginate(Bucket=bucket, Prefix=key):
+                for upload in page.get("Uploads", ()):
+                    if upload["Key"] == key:
+                        self.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+
     def delete(self, uri: str) -> None:
         bucket, key = _bucket_and_key(uri)
         with _explained(uri):
@@ -524,12 +604,15 @@ class _ObjectStream(io.RawIOBase):
     """The bytes of an object, from a byte on. A body that breaks off is asked for again, from there on.
 
     All bytes are of one version of the object: the one that was there when the stream was opened.
+
+    Attributes:
+        same_version: The condition of a request that no other version of the object answers.
     """
 
     def __init__(self, client: Any, uri: str, start: int) -> None:
         """Raises FileNotFoundError."""
         self._client, self._uri, self._position = client, uri, start
-        self._same_version: dict[str, str] = {}
+        self.same_version: dict[str, str] = {}
         self._body: Any = None
         self.read(0)
 
@@ -587,18 +670,18 @@ class _ObjectStream(io.RawIOBase):
         byte_range = {"Range": f"bytes={self._position}-"} if self._position else {}
         with _explained(self._uri):
             try:
-                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **self._same_version)
+                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **self.same_version)
             except HTTPError as error:  # boto3 does not repeat what breaks off within an error's answer
                 raise _BrokenOff(one_line(str(error))) from error
             except ClientError as error:
                 if _code(error) == "InvalidRange":
                     return io.BytesIO()
-                if _code(error) in ("PreconditionFailed", "412") or (self._same_version and _is_missing(error)):
+                if _code(error) in ("PreconditionFailed", "412") or (self.same_version and _is_missing(error)):
                     raise StoreError(
                         f"{self._uri}: it was replaced or removed while it was read; run the job again"
                     ) from error
                 raise
-        self._same_version = {"IfMatch": answer["ETag"]}
+        self.same_version = {"IfMatch": answer["ETag"]}
         return answer["Body"]
 
 
