@@ -124,7 +124,8 @@ class KeptTable:
         """Gives the table another content and position, in one step; it is made when it is not there.
 
         Args:
-            rows: The whole content: the contract's columns and `_version`, one row a key.
+            rows: The whole content: the contract's columns and `_version`, one row a key. With `_gone`, as in `merge`,
+                the deleted ones are left out.
             position: How far the table has come with it: anything that JSON can hold.
 
         Returns:
@@ -134,6 +135,8 @@ class KeptTable:
             ContractError: The rows are not the contract's.
             CatalogError: Another run has changed the table meanwhile; nothing is changed.
         """
+        if GONE in rows.columns:
+            rows = rows.where(~F.col(GONE)).drop(GONE)
         rows = self._conform(rows, VERSION)
         if not self._fits():
             self._make_anew()
