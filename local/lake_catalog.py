@@ -19,7 +19,6 @@ from pathlib import Path
 import duckdb
 
 from catlake.contracts.contract import Contract, contract, contract_names
-from catlake.lake.tables import FORMAT
 from catlake.runtime.environment import Environment, environment, environment_names
 from catlake.runtime.errors import CatalogError
 from deploy.deployment import Deployment
@@ -125,7 +124,7 @@ def _datasets(bucket: Path) -> Iterator[tuple[Table, Query | None]]:
         if dataset.format == "csv":
             if files := _csv_files(dataset, bucket):
                 yield table, partial(csv_query, files, dataset.columns)
-        elif dataset.format == FORMAT:
+        elif dataset.is_kept_up:
             if (table.folder / NEWEST).is_file():
                 yield table, partial(kept_query, table.folder)
         elif next(table.folder.glob(table.pattern), None):

@@ -20,6 +20,7 @@ from catlake.purchases.page import page
 from catlake.purchases.product_sales import PRODUCTS, products
 from catlake.purchases.purchase_table import TABLE, rejected, table_outcomes
 from catlake.runtime.balance import Balance
+from catlake.runtime.files import joined
 from catlake.runtime.run import Run
 
 PIPELINE = "purchases-report"
