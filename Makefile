@@ -121,6 +121,10 @@ run: setup ## all workflows on the samples, into lake/; ENV=prod: with that envi
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV
 	@$(PY) -m local sql $(if $(FILE),--file "$(FILE)") $(if $(QUERY),--query="$$QUERY") --lake="$$LAKE"
 
+.PHONY: leftovers
+leftovers: setup ## list what killed runs have left in lake/ and in the temporary folder; later runs remove it
+	@$(PY) -m local leftovers --lake="$$LAKE"
+
 .PHONY: bench
 bench: setup ## measure against the peers (long)
 	@$(PY) -m bench.run
@@ -181,6 +185,7 @@ coverage: setup wheels ## the tests of `make test`, and which lines of the produ
 .PHONY: golden
 golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
 	@CATLAKE_GOLDEN=write $(PYTEST) tests/conversations/test_golden.py tests/bedrock/test_golden.py \
+	  tests/bedrock/test_genuine_costs.py \
 	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
 
 .PHONY: rehearse
