@@ -6,6 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import orjson
 import pyarrow as pa
 from pyspark.errors import IllegalArgumentException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -14,8 +15,8 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
-from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, Content, unpacked
-from catlake.lake.outcomes import KEPT
+from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, FLAT, TEXTS
+from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import ArgumentError
 from catlake.runtime.python_workers import lean_worker
@@ -25,14 +26,20 @@ SEPARATOR = " | "
 BATCH_BYTES = 8 << 20
 """Text of so many users, at least, goes to Spark at once."""
 
+CHANGED = "is_changed"
+"""The column that says whether the row of an item's user is made anew; the texts of the other users are not needed."""
+
 USER = T.StructType(
     [
         *contract("normalized_conversations").struct.fields,
         T.StructField("conversation_items", T.IntegerType()),
         T.StructField("feedback_items", T.IntegerType()),
+        T.StructField(CHANGED, T.BooleanType()),
     ]
 )
-"""The columns of the dataset, and how many items a user has of each kind."""
+"""The columns of the dataset, how many items a user has of each kind, and whether his row is made anew."""
+
+ITEM = ("usuario_id", CHANGED, "created", "kind", *FLAT.names[FLAT.names.index("nombre") :])
 
 _LARGE_TEXTS = [USER.names.index(name) for name in ("conversacion_completa", "feedback_total", "pregunta_conversacion")]
 _DAY_MICROSECONDS = 86_400_000_000
@@ -40,12 +47,35 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def in_order(items: DataFrame) -> DataFrame:
-    """FLAT items in one partition, by user and date, undated last, ties by `SK`.
+    """Items in one partition, by user and date, undated last, ties by `SK`, then by key.
 
-    One, because the result is one file in this order. With `content` in it, the same items give the same order.
+    One, because the result is one file in this order.
     """
-    order = ("usuario_id", F.asc_nulls_last("created"), "sk", "content")
+    order = ("usuario_id", F.asc_nulls_last("created"), "sk", "item_key")
     return items.repartition(1).sortWithinPartitions(*order)
+
+
+def all_changed(items: DataFrame) -> DataFrame:
+    """Items whose users' rows are all made anew."""
+    return items.withColumn(CHANGED, F.lit(True))
+
+
+def only_changed(items: DataFrame, changed: DataFrame) -> DataFrame:
+    """Items with their texts where their user is among the changed ones, and an item more for each of these.
+
+    That item has the outcome CHANGED and no kind. So a user who has no item any more is seen too.
+
+    Args:
+        items: Classified items.
+        changed: The changed users, each once, as `usuario_id`.
+    """
+    marked = items.join(F.broadcast(all_changed(changed)), "usuario_id", "left").withColumns(
+        {
+            CHANGED: F.col(CHANGED).isNotNull(),
+            **{name: F.when(F.col(CHANGED), F.col(name)) for name in TEXTS},
+        }
+    )
+    return marked.unionByName(all_changed(changed).withColumn(OUTCOME, F.lit(CHANGED)), allowMissingColumns=True)
 
 
 def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
@@ -54,24 +84,23 @@ def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
     Items belong together by the id that the dataset shows, so that it never shows one twice.
 
     Args:
-        kept: The kept items, from `in_order`.
+        kept: The kept items, from `in_order`, with the column CHANGED.
         environment: Its labels stand where a name or a place is unknown.
     """
 
     def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker():
             items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
-            users = groupby(items, itemgetter(0))
             yield from _user_batches(
-                user_row(user, ((created, unpacked(content)) for _, created, content in rows), environment)
-                for user, rows in users
+                (*user_row(user, rows, environment), changed)
+                for (user, changed), rows in groupby(items, itemgetter(0, 1))
             )
 
-    return kept.select("usuario_id", "created", "content").mapInArrow(describe_users, USER)
+    return kept.select(*ITEM).mapInArrow(describe_users, USER)
 
 
-def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment: Environment) -> tuple[Any, ...]:
-    """The USER row of a user's items, which come in their order: when each was created, and its content."""
+def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environment) -> tuple[Any, ...]:
+    """The USER row of a user's items, which come in their order, with the columns of `ITEM`; without CHANGED."""
     name: str | None = None
     department: str | None = None
     city: str | None = None
@@ -82,22 +111,23 @@ def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
     likes = dislikes = conversation_items = feedback_items = 0
-    for created, item in items:
-        if item.kind == CONVERSATION:
+    for _, _, created, kind, *person, said, asked, raw_feedback, liked, disliked, commented, chosen in items:
+        if kind == CONVERSATION:
             conversation_items += 1
             first = created if first is None else first
-            name, department, city = name or item.nombre, department or item.gerencia, city or item.ciudad
-            if item.messages:
-                messages.append(item.messages)
-            questions |= dict.fromkeys(item.questions)
-        elif item.kind == FEEDBACK_ITEM:
+            name, department, city = name or person[0], department or person[1], city or person[2]
+            if said:
+                messages.append(said)
+            if asked:
+                questions |= dict.fromkeys(orjson.loads(asked))
+        elif kind == FEEDBACK_ITEM:
             feedback_items += 1
         # A conversation may have a feedback too.
-        if item.raw_feedback:
-            feedback.append(item.raw_feedback)
-            likes, dislikes = likes + item.likes, dislikes + item.dislikes
-            comments |= dict.fromkeys(item.comments)
-            options |= dict.fromkeys(item.options)
+        if raw_feedback:
+            feedback.append(raw_feedback)
+            likes, dislikes = likes + liked, dislikes + disliked
+            comments |= dict.fromkeys(orjson.loads(commented or "[]"))
+            options |= dict.fromkeys(orjson.loads(chosen or "[]"))
     return (
         user,
         name or environment.unnamed_user,

@@ -7,9 +7,9 @@ worst there is a record of a file that was not published, which does no harm.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from catlake.runtime.errors import StoreError
@@ -30,7 +30,8 @@ class Record:
     """What was published as a dataset, and by whom.
 
     `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
-    files in their order.
+    files in their order. `totals` are the sums of its columns of integers. `made_from` names all that decides its bytes,
+    where a later run may make its own file from this one by what has changed; else it is empty.
     """
 
     rows: int
@@ -39,6 +40,8 @@ class Record:
     job: str
     run: str
     others: tuple[str, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    made_from: str = ""
 
     @property
     def name(self) -> str:
