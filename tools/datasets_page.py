@@ -13,7 +13,7 @@ from catlake.contracts.contract import Column, Contract, contract, contract_name
 
 PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
 COMMAND = "python -m tools.datasets_page"
-FORMATS = {"csv": "CSV", "json": "JSON", "parquet": "Parquet"}
+FORMATS = {"csv": "CSV", "iceberg": "Iceberg table", "json": "JSON", "parquet": "Parquet"}
 INTRODUCTION = f"""\
 # Datasets
 

@@ -1,4 +1,4 @@
-"""The part of `make setup` that is no package of pip: Java 17, the jars of S3, Spark's settings, a browser for tests.
+"""What `make setup` adds to pip's packages: Java 17, jars of S3 and Iceberg, Spark's settings, a browser for tests.
 
 Run by the Python of the virtual environment that it completes: `.venv/bin/python -m tools.toolchain`.
 It writes Java's home to `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
@@ -95,6 +95,12 @@ S3_CLIENTS = {
 }
 """By the version of Hadoop that a PySpark is built on."""
 
+ICEBERG = {
+    "3.5": Artifact("org.apache.iceberg", "iceberg-spark-runtime-3.5_2.12", "1.10.0"),
+    "4.1": Artifact("org.apache.iceberg", "iceberg-spark-runtime-4.1_2.13", "1.11.0"),
+}
+"""The library of the tables that are kept up, as Glue carries it: by the version of Spark."""
+
 
 class ToolchainError(Exception):
     """What is missing, and the remedy, in one line."""
@@ -151,6 +157,15 @@ def s3_client(spark: Path) -> S3Client:
     except KeyError:
         known = " and ".join(S3_CLIENTS)
         raise ToolchainError(f"{spark} is built on Hadoop {version}; S3 clients are known for {known}") from None
+
+
+def iceberg(version: str) -> Artifact:
+    """The jar of Iceberg for a version of Spark (`3.5.6`)."""
+    try:
+        return ICEBERG[".".join(version.split(".")[:2])]
+    except KeyError:
+        known = " and ".join(ICEBERG)
+        raise ToolchainError(f"Iceberg's jar for Spark {version} is unknown; it is known for {known}") from None
 
 
 def missing(folder: Path, artifacts: Iterable[Artifact]) -> list[str]:
@@ -307,6 +322,10 @@ def main() -> int:
         fetch(s3_client(spark).jars, jars, java, spark)
     except ToolchainError as error:
         lacking.append(f"s3:// will not work, folders will: {error}")
+    try:
+        fetch([iceberg(pyspark.__version__)], jars, java, spark)
+    except ToolchainError as error:
+        lacking.append(f"kept-up tables will not work: {error}")
     archive_classes(archive, VENV / "bin")
     try:
         if find_browser(os.environ) is None:

@@ -70,6 +70,16 @@ def _daily_csv() -> Contract:
 SONGS_CSV = _daily_csv()
 """The same dataset as one CSV a day; `recorded` is a text, dd/mm/yyyy."""
 
+
+def _kept_up() -> Contract:
+    document = copy.deepcopy(DOCUMENT)
+    document["servers"] = [{"format": "iceberg", "location": "s3://{bucket}/tables/songs/"}]
+    return from_document(document)
+
+
+SONGS_TABLE = _kept_up()
+"""The same dataset as a table that is kept up."""
+
 CSV_FILE = "music/songs/data_20251120.csv"
 PARQUET_FILE = "music/songs.parquet/data.parquet"
 
@@ -88,6 +98,6 @@ CSV_ROW = ROW | {"recorded": "01/07/1959"}
 
 def song_rows(spark: SparkSession, dataset: Contract, *changes: dict[str, Any]) -> DataFrame:
     """A good row for each change, with that change; any column may be null, as in a file that Spark read."""
-    base = ROW if dataset is SONGS else CSV_ROW
+    base = CSV_ROW if dataset is SONGS_CSV else ROW
     nullable = T.StructType([T.StructField(field.name, field.dataType) for field in dataset.struct])
     return spark.createDataFrame([base | change for change in changes], nullable)

@@ -3,5 +3,6 @@
 from catlake.lake.file_records import Record
 from catlake.lake.lake import Draft, Lake
 from catlake.lake.outcomes import Outcomes
+from catlake.lake.tables import KeptTable, MergeCounts
 
-__all__ = ["Draft", "Lake", "Outcomes", "Record"]
+__all__ = ["Draft", "KeptTable", "Lake", "MergeCounts", "Outcomes", "Record"]

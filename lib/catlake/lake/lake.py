@@ -22,6 +22,7 @@ from catlake.contracts.contract import Contract
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, OldCsv, WrittenDataset, update_csv, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
+from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
 
@@ -78,6 +79,10 @@ class Lake:
     def path(self, relative: str) -> str:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
+
+    def table(self, contract: Contract, database: str) -> KeptTable:
+        """The kept-up table of a contract, as it is now; `database` has it where the session's catalog is Glue's."""
+        return KeptTable(self._spark, contract, self.uri, database)
 
     def draft(
         self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "", *, in_order: bool = False

@@ -1,0 +1,391 @@
+"""Tables that are kept up: Iceberg tables in which changes are merged (docs/spec.md 5.1, docs/tables.md).
+
+A run writes to a branch of the table, which nobody reads. At its end the branch becomes the table, in one step and only
+if nobody else changed the table meanwhile. The position (how far the table has come) is a property of the same commit.
+So a killed run leaves the old table with the old position, and of two runs at once the second one changes nothing.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from catlake.contracts.contract import Contract
+from catlake.runtime.errors import CatalogError, ContractError
+from catlake.runtime.files import joined
+
+FORMAT = "iceberg"
+"""The format of such a table in its contract."""
+
+VERSION = "_version"
+"""The column of when a row's version was written, in microseconds since 1970 (UTC); the table has it too."""
+GONE = "_gone"
+"""The column of a change that says whether the row is deleted."""
+
+CATALOG = "lake"
+"""The catalog of Spark that has the tables, where the session's settings name one: on Glue."""
+
+POSITION = "catlake.position"
+BRANCH_DAYS = 1
+"""After this time, maintenance removes the branch that a killed run left."""
+ATTEMPTS = 5
+CONFLICT = "CommitFailedException"
+
+PROPERTIES: Mapping[str, str] = {
+    "format-version": "2",
+    # A merge writes what changed, not whole files: what the night costs follows from what changed.
+    "write.merge.mode": "merge-on-read",
+    "write.parquet.compression-codec": "zstd",
+    # Two cores or more share the reading of a table of one file.
+    "write.parquet.row-group-size-bytes": str(32 << 20),
+    "read.split.target-size": str(32 << 20),
+    # The versions of the table's metadata would else stay for ever.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+}
+
+
+@dataclass(frozen=True)
+class MergeCounts:
+    """What became of the changes that a merge got.
+
+    Attributes:
+        merged: Rows that are new in the table, or newer than the row that it had.
+        older: Rows that the table had in this version, or in a newer one.
+        gone: Deletions.
+    """
+
+    merged: int
+    older: int
+    gone: int
+
+
+class KeptTable:
+    """One table that is kept up, as it was when this object was made or last changed it. `Lake.table` makes it."""
+
+    def __init__(self, spark: SparkSession, contract: Contract, lake_uri: str, database: str) -> None:
+        """The table of a contract below a lake; `database` has it where the session's catalog is Glue's."""
+        self._spark = spark
+        self.contract = contract
+        self.location = joined(lake_uri, contract.table_folder)
+        """Its folder."""
+        self.name = _name(spark, contract, lake_uri, database)
+        """Its name in Spark's SQL."""
+        self._schema = T.StructType([*contract.struct, T.StructField(VERSION, T.LongType())])
+        self._snapshot: int | None = None
+        self._pin()
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was ever filled."""
+        return self._snapshot is not None
+
+    @property
+    def position(self) -> Mapping[str, Any] | None:
+        """How far the table has come: what the run that last filled it gave; None for one that was never filled.
+
+        Raises:
+            CatalogError: The table was made by another contract, at another place, or somebody removed its position.
+        """
+        if self._snapshot is None:
+            return None
+        table = self._load()
+        self._refuse_unusable(table)
+        text = _position(table, self._snapshot)
+        if text is None:
+            raise CatalogError(
+                f"{self.name}: no snapshot shows how far the table has come; another tool has removed it: give "
+                "--rebuild true"
+            )
+        position: dict[str, Any] = json.loads(text)
+        return position
+
+    def rows(self) -> DataFrame:
+        """The table's rows: the contract's columns and `_version`, as of when this object was made or last changed it.
+
+        Raises:
+            CatalogError: The table was never filled; or as `position`.
+        """
+        if self._snapshot is None:
+            raise CatalogError(f"{self.location}: the table was never filled; run the job that fills it")
+        self._refuse_unusable(self._load())
+        return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
+
+    def replace(self, rows: DataFrame, *, position: Mapping[str, Any]) -> int:
+        """Gives the table another content and position, in one step; it is made when it is not there.
+
+        Args:
+            rows: The whole content: the contract's columns and `_version`, one row a key.
+            position: How far the table has come with it: anything that JSON can hold.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            ContractError: The rows are not the contract's.
+            CatalogError: Another run has changed the table meanwhile; nothing is changed.
+        """
+        rows = self._conform(rows, VERSION)
+        if not self._fits():
+            self._make_anew()
+
+        def write(branch: str) -> None:
+            rows_count = Observation("rows")
+            checked = self._checked(rows, rows_count)
+            checked.writeTo(f"{self.name}.branch_{branch}").overwrite(F.lit(True))
+            self._refuse_broken(rows_count)
+
+        summary = self._commit(write, position)
+        return int(summary.get("added-records") or 0)
+
+    def merge(self, changes: DataFrame, *, position: Mapping[str, Any], retract_from: int | None = None) -> MergeCounts:
+        """Merges changes into the table and moves its position, in one step.
+
+        A newer version replaces a row, a deletion removes it. Rows that the table has in the same version or in a newer
+        one stay as they are, so that changes may come twice.
+
+        Args:
+            changes: The contract's columns, `_version` and `_gone` (boolean), at most one row a key. Of a deletion only
+                the key and the version count; it also removes a row of its own version.
+            position: How far the table has come with them.
+            retract_from: Rows of the table whose version is not below it, and that `changes` lacks, are deleted: an
+                overlapping window would list them if they were still there (`catlake.dynamodb.newest_version`).
+
+        Raises:
+            ContractError: The changes are not the contract's.
+            CatalogError: The table was never filled; or another run has changed it meanwhile: nothing is changed.
+        """
+        if self._snapshot is None:
+            raise CatalogError(f"{self.location}: the table was never filled; nothing can be merged into it")
+        changes = self._conform(changes, VERSION, GONE)
+        counted: dict[str, Any] = {}
+
+        def write(branch: str) -> None:
+            observation = Observation("changes")
+            view = f"changes_{branch}"
+            self._checked(changes, observation).createOrReplaceTempView(view)
+            try:
+                self._spark.sql(self._merge_statement(f"{self.name}.branch_{branch}", view, retract_from))
+            finally:
+                self._spark.catalog.dropTempView(view)
+            counted.update(self._refuse_broken(observation))
+
+        summary = self._commit(write, position)
+        merged = int(summary.get("added-records") or 0)
+        return MergeCounts(merged, counted["rows"] - counted["gone"] - merged, counted["gone"])
+
+    def _merge_statement(self, target: str, view: str, retract_from: int | None) -> str:
+        columns = [_quoted(name) for name in self._schema.names]
+        same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, self.contract.key))
+        retract = f"WHEN NOT MATCHED BY SOURCE AND t.{VERSION} >= {retract_from} THEN DELETE"
+        return f"""
+            MERGE INTO {target} t USING {view} c ON {same_key}
+            WHEN MATCHED AND c.{GONE} AND c.{VERSION} >= t.{VERSION} THEN DELETE
+            WHEN MATCHED AND NOT c.{GONE} AND c.{VERSION} > t.{VERSION} THEN
+              UPDATE SET {", ".join(f"{column} = c.{column}" for column in columns)}
+            WHEN NOT MATCHED AND NOT c.{GONE} THEN
+              INSERT ({", ".join(columns)}) VALUES ({", ".join(f"c.{column}" for column in columns)})
+            {"" if retract_from is None else retract}"""
+
+    # Checks
+
+    def _conform(self, rows: DataFrame, *further: str) -> DataFrame:
+        """The rows with the contract's columns, in their order and types, then further ones."""
+        types = {VERSION: "bigint", GONE: "boolean"}
+        if wrong := [f"{name} {types[name]}" for name in further if dict(rows.dtypes).get(name) != types[name]]:
+            raise ContractError(f"{self.contract.name}: the rows lack {' and '.join(wrong)}, which a kept table needs")
+        # The contract refuses columns that it does not have.
+        own = self.contract.conform(rows.drop(*further)).schema
+        return rows.select(*(F.col(field.name).cast(field.dataType).alias(field.name) for field in own), *further)
+
+    def _checked(self, rows: DataFrame, observation: Observation) -> DataFrame:
+        """The rows, counted on their way, and those that break a rule of the contract."""
+        gone = F.col(GONE) if GONE in rows.columns else F.lit(False)
+        broken = F.when(~gone, self.contract.violations())
+        return rows.observe(
+            observation,
+            F.count(F.lit(1)).alias("rows"),
+            F.count_if(gone).alias("gone"),
+            F.count_if(F.size(broken) > 0).alias("broken"),
+            F.max(F.array_join(broken, ", ")).alias("rules"),
+        )
+
+    def _refuse_broken(self, observation: Observation) -> Mapping[str, Any]:
+        observed = observation.get
+        if observed["broken"]:
+            raise ContractError(
+                f"{self.contract.name} would break its contract ({observed['broken']} rows; one of them breaks "
+                f"{observed['rules']}); nothing is changed; this is a defect of catlake or of the contract: report it "
+                "with this line"
+            )
+        return observed
+
+    def _refuse_unusable(self, table: Any) -> None:
+        if _place(table) != self.location:
+            raise CatalogError(
+                f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
+                "move: give --rebuild true, or copy the lake back"
+            )
+        if self._differs(table):
+            raise CatalogError(
+                f"{self.location}: the table has other columns than schemas/{self.contract.name}.odcs.yaml; give "
+                "--rebuild true to make it anew"
+            )
+
+    def _differs(self, table: Any) -> bool:
+        """Whether the table has other columns than the contract."""
+        schema = self._jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(table.schema())
+        there = T.StructType.fromJson(json.loads(schema.json()))
+        return bool(there.simpleString() != self._schema.simpleString())
+
+    # The table in Iceberg
+
+    @property
+    def _jvm(self) -> Any:
+        return self._spark.sparkContext._jvm
+
+    def _load(self) -> Any:
+        """Iceberg's own object of the table, as it is now."""
+        table = self._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, self.name)
+        # The session's settings may let the catalog keep tables in memory.
+        table.refresh()
+        return table
+
+    def _is_there(self) -> bool:
+        return self._spark.catalog.tableExists(self.name)
+
+    def _pin(self) -> None:
+        self._snapshot = _current(self._load()) if self._is_there() else None
+
+    def _fits(self) -> bool:
+        """Whether the table is there, at its place, with the contract's columns."""
+        if not self._is_there():
+            return False
+        table = self._load()
+        return _place(table) == self.location and not self._differs(table)
+
+    def _make_anew(self) -> None:
+        """Makes the table, empty and without a position, in the place of one that does not fit, if there is one."""
+        columns = [
+            f"{_quoted(column.name)} {column.spark_type.simpleString()} COMMENT {_text(column.description)}"
+            for column in self.contract.columns
+        ]
+        columns.append(f"{VERSION} bigint COMMENT 'When this version was written: microseconds since 1970 (UTC).'")
+        properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
+        location = f"LOCATION {_text(self.location)}"
+        if not self.name.startswith(f"{CATALOG}."):
+            # Such a catalog has one place for each table, and takes no other.
+            location = ""
+            self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self.name.rpartition('.')[0]}")
+        self._spark.sql(f"DROP TABLE IF EXISTS {self.name}")
+        self._spark.sql(
+            f"CREATE TABLE {self.name} ({', '.join(columns)}) USING iceberg {location} "
+            f"COMMENT {_text(self.contract.description)} TBLPROPERTIES ({properties})"
+        )
+        self._snapshot = None
+
+    def _commit(self, write: Callable[[str], None], position: Mapping[str, Any]) -> Mapping[str, str]:
+        """Lets `write` fill a branch, and makes that the table; returns the summary of what was written.
+
+        Raises:
+            CatalogError: Another run has moved the table's position meanwhile.
+        """
+        pinned = None if self._snapshot is None else _position(self._load(), self._snapshot)
+        for attempt in range(1, ATTEMPTS + 1):
+            branch = f"run_{secrets.token_hex(6)}"
+            try:
+                self._branch(branch)
+                write(branch)
+                summary = self._publish(branch, position)
+            except BaseException as error:
+                self._drop(branch)
+                table = self._load()
+                current = _current(table)
+                if current is not None and current != self._snapshot and _position(table, current) != pinned:
+                    raise CatalogError(
+                        f"{self.location}: another run has changed the table meanwhile, and this one has changed "
+                        "nothing; run the job again"
+                    ) from error
+                # Maintenance, or the branch of another run.
+                if attempt < ATTEMPTS and (current != self._snapshot or CONFLICT in str(error)):
+                    self._snapshot = current
+                    continue
+                raise
+            self._pin()
+            return summary
+        raise AssertionError("unreachable")
+
+    def _branch(self, branch: str) -> None:
+        snapshots = self._load().manageSnapshots()
+        if self._snapshot is None:
+            snapshots.createBranch(branch)
+        else:
+            snapshots.createBranch(branch, self._snapshot)
+        snapshots.setMaxRefAgeMs(branch, BRANCH_DAYS * 24 * 60 * 60 * 1000)
+        snapshots.commit()
+
+    def _publish(self, branch: str, position: Mapping[str, Any]) -> Mapping[str, str]:
+        table = self._load()
+        summary = table.snapshot(branch).summary()
+        transaction = table.newTransaction()
+        text = json.dumps(position, ensure_ascii=False, sort_keys=True)
+        # A commit of its own, because Spark's MERGE takes no property, and writes none where nothing changes.
+        transaction.newFastAppend().toBranch(branch).set(POSITION, text).commit()
+        transaction.manageSnapshots().fastForwardBranch("main", branch).removeBranch(branch).commit()
+        transaction.commitTransaction()
+        return {str(name): str(summary[name]) for name in summary}
+
+    def _drop(self, branch: str) -> None:
+        """Removes a branch that failed. Where that fails too, maintenance removes it."""
+        with suppress(Py4JError, PySparkException):
+            table = self._load()
+            if branch in table.refs():
+                table.manageSnapshots().removeBranch(branch).commit()
+
+
+def _current(table: Any) -> int | None:
+    snapshot = table.currentSnapshot()
+    return None if snapshot is None else int(snapshot.snapshotId())
+
+
+def _position(table: Any, snapshot: int) -> str | None:
+    """The position of the newest commit up to a snapshot that has one: maintenance commits too."""
+    number: int | None = snapshot
+    while number is not None and (commit := table.snapshot(number)) is not None:
+        if text := commit.summary().get(POSITION):
+            return str(text)
+        number = commit.parentId()
+    return None
+
+
+def _place(table: Any) -> str:
+    return str(table.location()).rstrip("/")
+
+
+def _name(spark: SparkSession, contract: Contract, lake_uri: str, database: str) -> str:
+    """The table's name in Spark's SQL, in a catalog that the session has, or that is made for the lake."""
+    if spark.conf.get(f"spark.sql.catalog.{CATALOG}", None) is not None:
+        return ".".join(map(_quoted, (CATALOG, database, str(contract.table))))
+    # Not one name for all: catalogs of several lakes in one session must not mix.
+    catalog = f"{CATALOG}_{sha256(lake_uri.encode()).hexdigest()[:12]}"
+    settings = {"": "org.apache.iceberg.spark.SparkCatalog", ".type": "hadoop", ".warehouse": lake_uri}
+    for name, value in {**settings, ".cache-enabled": "false"}.items():
+        spark.conf.set(f"spark.sql.catalog.{catalog}{name}", value)
+    return ".".join((catalog, *map(_quoted, contract.table_folder.split("/"))))
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

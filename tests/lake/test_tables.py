@@ -1,0 +1,161 @@
+"""Tables that are kept up: merged by key and version, in one step, with the position in the same commit."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from catlake.lake import Lake
+from catlake.lake.tables import GONE, VERSION, KeptTable, MergeCounts
+from catlake.runtime.errors import CatalogError, ContractError
+from tests.contracts.songs import SONGS, SONGS_TABLE, song_rows
+
+
+def table_at(spark: SparkSession, uri: Path | str) -> KeptTable:
+    return Lake(spark, str(uri), "job", "run-1").table(SONGS_TABLE, "any")
+
+
+def rows(spark: SparkSession, *changes: dict[str, Any]) -> DataFrame:
+    """Songs by their ids: the version, and what differs from the usual song; `gone` is a deletion."""
+    songs = song_rows(
+        spark, SONGS, *({"song_id": change["id"], "title": change.get("title", "t")} for change in changes)
+    )
+    facts = spark.createDataFrame(
+        [(change["id"], change["version"], change.get("gone", False)) for change in changes],
+        f"song_id string, {VERSION} bigint, {GONE} boolean",
+    )
+    return songs.join(facts, "song_id")
+
+
+def content(table: KeptTable) -> dict[str, tuple[str, int]]:
+    """The title and version of each song of the table."""
+    return {row["song_id"]: (row["title"], row[VERSION]) for row in table.rows().collect()}
+
+
+@pytest.fixture
+def table(spark: SparkSession, tmp_path: Path) -> KeptTable:
+    table = table_at(spark, tmp_path)
+    table.replace(rows(spark, *({"id": name, "version": 10} for name in "abc")).drop(GONE), position={"at": 1})
+    return table
+
+
+def test_a_table_that_was_never_filled_has_no_position_and_no_rows(spark: SparkSession, tmp_path: Path) -> None:
+    table = table_at(spark, tmp_path)
+    assert table.position is None
+    with pytest.raises(CatalogError, match="never filled"):
+        table.rows()
+    with pytest.raises(CatalogError, match="never filled"):
+        table.merge(rows(spark, {"id": "a", "version": 1}), position={})
+
+
+def test_a_newer_version_wins_and_an_older_or_equal_one_changes_nothing(spark: SparkSession, table: KeptTable) -> None:
+    changes = rows(
+        spark,
+        {"id": "a", "version": 11, "title": "newer"},
+        {"id": "b", "version": 10, "title": "equal"},
+        {"id": "c", "version": 9, "title": "older"},
+        {"id": "d", "version": 5, "title": "new"},
+        {"id": "e", "version": 12, "gone": True},
+    )
+    counts = table.merge(changes, position={"at": 2})
+    assert counts == MergeCounts(merged=2, older=2, gone=1)
+    expected = {"a": ("newer", 11), "b": ("t", 10), "c": ("t", 10), "d": ("new", 5)}
+    assert content(table) == expected
+    # Another object sees the same, and the position that came with it.
+    again = table_at(spark, table.location.removesuffix("/tables/songs"))
+    assert (content(again), again.position) == (expected, {"at": 2})
+    # The same changes once more change nothing.
+    assert again.merge(changes, position={"at": 2}) == MergeCounts(merged=0, older=4, gone=1)
+    assert content(again) == expected
+
+
+def test_a_deletion_removes_older_rows_and_spares_newer_ones(spark: SparkSession, table: KeptTable) -> None:
+    gone = [{"id": name, "version": version, "gone": True} for name, version in (("a", 11), ("b", 10), ("c", 9))]
+    assert table.merge(rows(spark, *gone), position={"at": 2}) == MergeCounts(merged=0, older=0, gone=3)
+    assert content(table) == {"c": ("t", 10)}
+
+
+def test_rows_that_an_overlapping_window_lacks_are_retracted(spark: SparkSession, table: KeptTable) -> None:
+    table.merge(
+        rows(spark, {"id": "d", "version": 20}, {"id": "e", "version": 30}, {"id": "f", "version": 30}), position={}
+    )
+    table.merge(rows(spark, {"id": "f", "version": 30}, {"id": "g", "version": 40}), position={}, retract_from=25)
+    assert sorted(content(table)) == ["a", "b", "c", "d", "f", "g"]
+
+
+def test_without_changes_the_position_moves_alone(spark: SparkSession, table: KeptTable) -> None:
+    before = content(table)
+    assert table.merge(rows(spark, {"id": "a", "version": 11}).where("false"), position={"at": 2}) == MergeCounts(
+        0, 0, 0
+    )
+    assert (content(table), table.position) == (before, {"at": 2})
+
+
+def test_replacing_leaves_nothing_of_the_old_rows(spark: SparkSession, table: KeptTable) -> None:
+    assert table.replace(rows(spark, {"id": "z", "version": 3}).drop(GONE), position={"at": 9}) == 1
+    assert (content(table), table.position) == ({"z": ("t", 3)}, {"at": 9})
+
+
+def test_rows_stay_those_of_the_moment_when_they_were_asked_for(spark: SparkSession, table: KeptTable) -> None:
+    earlier = table_at(spark, table.location.removesuffix("/tables/songs"))
+    before = content(earlier)
+    pinned = earlier.rows()
+    table.merge(rows(spark, {"id": "a", "version": 11, "title": "newer"}), position={"at": 2})
+    assert content(earlier) == before
+    assert pinned.where("song_id = 'a'").first()["title"] == "t"  # type: ignore[index]
+
+
+def test_the_second_of_two_runs_at_once_changes_nothing(spark: SparkSession, table: KeptTable) -> None:
+    other = table_at(spark, table.location.removesuffix("/tables/songs"))
+    other.merge(rows(spark, {"id": "a", "version": 12, "gone": True}), position={"at": 3})
+    after = content(other)
+    for late in (
+        lambda: table.merge(rows(spark, {"id": "a", "version": 11}), position={"at": 2}),
+        lambda: table.replace(rows(spark, {"id": "a", "version": 11}).drop(GONE), position={"at": 2}),
+    ):
+        with pytest.raises(CatalogError, match="another run has changed the table"):
+            late()
+    again = table_at(spark, table.location.removesuffix("/tables/songs"))
+    assert (content(again), again.position) == (after, {"at": 3})
+
+
+def test_a_run_that_fails_while_it_writes_changes_nothing(spark: SparkSession, table: KeptTable) -> None:
+    before = content(table)
+    failing = rows(spark, {"id": "a", "version": 11}).withColumn("title", F.expr("raise_error('torn')"))
+    with pytest.raises(Exception, match="torn"):
+        table.merge(failing, position={"at": 2})
+    again = table_at(spark, table.location.removesuffix("/tables/songs"))
+    assert (content(again), again.position) == (before, {"at": 1})
+    assert list(again._load().refs()) == ["main"]
+
+
+def test_rows_that_break_the_contract_change_nothing(spark: SparkSession, table: KeptTable) -> None:
+    before = content(table)
+    broken = rows(spark, {"id": "a", "version": 11}).withColumn("plays", F.lit(0))
+    with pytest.raises(ContractError, match=r"1 rows; one of them breaks plays\.minimum"):
+        table.merge(broken, position={"at": 2})
+    with pytest.raises(ContractError, match="_gone boolean"):
+        table.merge(broken.drop(GONE), position={"at": 2})
+    with pytest.raises(ContractError, match="extra is not in the contract"):
+        table.merge(broken.withColumn("extra", F.lit(1)), position={"at": 2})
+    assert (content(table), table.position) == (before, {"at": 1})
+
+
+def test_tables_of_two_lakes_in_one_session_do_not_mix(spark: SparkSession, table: KeptTable, tmp_path: Path) -> None:
+    other = table_at(spark, tmp_path / "a lake of Ñandú %20")
+    other.replace(rows(spark, {"id": "z", "version": 1}).drop(GONE), position={"at": 7})
+    assert (sorted(content(other)), sorted(content(table))) == (["z"], ["a", "b", "c"])
+
+
+def test_a_copied_lake_does_not_write_to_the_first_one(spark: SparkSession, table: KeptTable, tmp_path: Path) -> None:
+    lake = Path(table.location).parents[1]
+    copied = tmp_path / "copy"
+    shutil.copytree(lake / "tables", copied / "tables")
+    copy = table_at(spark, copied)
+    with pytest.raises(CatalogError, match="tables do not move"):
+        _ = copy.position
+    copy.replace(rows(spark, {"id": "z", "version": 1}).drop(GONE), position={"at": 1})
+    assert (sorted(content(copy)), sorted(content(table))) == (["z"], ["a", "b", "c"])
