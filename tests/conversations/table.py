@@ -51,12 +51,11 @@ def from_items(spark: SparkSession, *items: Item, reasons: Sequence[str | None] 
     rows = [
         {
             **row,
-            "item_key": f"{row['usuario_id']} {row['sk']}",
             REJECTED: None if reason is None else ("data.json.gz", number, reason, str(each)),
         }
         for number, (row, each, reason) in enumerate(zip_longest(flat_rows(*items), items, reasons), start=1)
     ]
-    struct = T.StructType([*FLAT, T.StructField("item_key", T.StringType()), T.StructField(REJECTED, REJECTED_TYPE)])
+    struct = T.StructType([*FLAT, T.StructField(REJECTED, REJECTED_TYPE)])
     return spark.createDataFrame(rows, struct).transform(stored)
 
 

@@ -20,6 +20,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.dynamodb import REJECTED, attribute
 from catlake.dynamodb.export_reader import REJECTED_TYPE
+from catlake.dynamodb.newest_version import DELETED, SUPERSEDED, TOO_EARLY
 from catlake.lake.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
 
 _TEXT = T.StringType()
@@ -43,6 +44,8 @@ ITEM = T.StructType(
 
 FLAT = T.StructType(
     [
+        # PK and SK as a JSON array; null where one of them cannot be read.
+        T.StructField("item_key", _TEXT),
         T.StructField("usuario_id", _TEXT),
         # Microseconds since 1970, UTC; null without a date.
         T.StructField("created", T.LongType()),
@@ -73,8 +76,11 @@ CONVERSATION, FEEDBACK_ITEM = "conversation", "feedback"
 
 _KINDS = {"REGISTER": "register", "FEEDBACK": FEEDBACK_ITEM, "CONVERSATION": CONVERSATION}
 
-OUTCOMES = (KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback")
-"""All that can become of an item."""
+OUTCOMES = (
+    *(KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback"),
+    *(SUPERSEDED, DELETED, TOO_EARLY),
+)
+"""All that can become of an item, or of a line of exports that are read without the table."""
 
 _USER_WORDS = ("user", "usuario")
 _BOT_WORDS = ("bot", "assistant", "catia")
@@ -124,7 +130,8 @@ def flat(
     item_kind = kind(sk)
     raw = [text for text in raw_feedback or () if text is not None]
     outcome = _outcome(item_kind, sk, bool(raw))
-    row = None if pk is None else user_id(pk), moment(created_at), sk, item_kind, outcome
+    key = None if pk is None or sk is None else orjson.dumps((pk, sk)).decode()
+    row = key, None if pk is None else user_id(pk), moment(created_at), sk, item_kind, outcome
     if outcome != KEPT:
         return (*row, *(None,) * _CONTENT)
     person = user_data or {}

@@ -55,27 +55,23 @@ def in_order(items: DataFrame) -> DataFrame:
     return items.repartition(1).sortWithinPartitions(*order)
 
 
-def all_changed(items: DataFrame) -> DataFrame:
-    """Items whose users' rows are all made anew."""
-    return items.withColumn(CHANGED, F.lit(True))
+def marked(items: DataFrame, changed: DataFrame | None) -> DataFrame:
+    """Items with the column CHANGED, and with their texts where it is true.
 
-
-def only_changed(items: DataFrame, changed: DataFrame) -> DataFrame:
-    """Items with their texts where their user is among the changed ones, and an item more for each of these.
-
-    That item has the outcome CHANGED and no kind. So a user who has no item any more is seen too.
+    There is an item more for each changed user, with the outcome CHANGED and no kind: so a user who has no item any
+    more is seen too.
 
     Args:
         items: Classified items.
-        changed: The changed users, each once, as `usuario_id`.
+        changed: The changed users, each once, as `usuario_id`; None where all rows are made anew.
     """
-    marked = items.join(F.broadcast(all_changed(changed)), "usuario_id", "left").withColumns(
-        {
-            CHANGED: F.col(CHANGED).isNotNull(),
-            **{name: F.when(F.col(CHANGED), F.col(name)) for name in TEXTS},
-        }
-    )
-    return marked.unionByName(all_changed(changed).withColumn(OUTCOME, F.lit(CHANGED)), allowMissingColumns=True)
+    if changed is None:
+        return items.withColumn(CHANGED, F.lit(True))
+    changed = changed.withColumn(CHANGED, F.lit(True))
+    is_changed = F.col(CHANGED).isNotNull()
+    texts = {name: F.when(is_changed, F.col(name)) for name in TEXTS}
+    known = items.join(F.broadcast(changed), "usuario_id", "left").withColumns({**texts, CHANGED: is_changed})
+    return known.unionByName(changed.withColumn(OUTCOME, F.lit(CHANGED)), allowMissingColumns=True)
 
 
 def by_user(kept: DataFrame, environment: Environment) -> DataFrame:

@@ -150,9 +150,13 @@ class OldCsv:
     totals: Mapping[str, int]
 
 
+class OldCsvError(StoreError):
+    """A published CSV that shall be updated is not what was published."""
+
+
 def update_csv(
     spark: SparkSession, changes: DataFrame, contract: Contract, files: Files, folder: str, old: OldCsv
-) -> WrittenDataset | None:
+) -> WrittenDataset:
     """Writes a CSV that differs from a published one in some rows; see `csv_update`.
 
     Args:
@@ -165,7 +169,11 @@ def update_csv(
         old: The old file.
 
     Returns:
-        The new file, as `write_dataset` would write it from all rows; None when the old one is not what was published.
+        The new file, as `write_dataset` would write it from all rows.
+
+    Raises:
+        ContractError: A row breaks a rule of the contract.
+        OldCsvError: The old file is not what was published.
     """
     gone = F.col(GONE)
     texts = {name: F.col(name).cast("string") for name in contract.struct.names}
@@ -176,7 +184,9 @@ def update_csv(
     with _small_batches(spark):
         found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
     found = found or [row for batch in task(()) for row in batch.to_pylist()]
-    return None if found[0]["old_md5"] != old.md5 else _written(found, contract)
+    if found[0]["old_md5"] != old.md5:
+        raise OldCsvError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
+    return _written(found, contract)
 
 
 @contextmanager

@@ -30,8 +30,8 @@ class Record:
     """What was published as a dataset, and by whom.
 
     `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
-    files in their order. `totals` are the sums of its columns of integers. `made_from` names all that decides its bytes,
-    where a later run may make its own file from this one by what has changed; else it is empty.
+    files in their order. Where a later run may make its own file from this one by what has changed, `made_from` names
+    all that decides its bytes, and `totals` are the sums of its columns of integers.
     """
 
     rows: int

@@ -122,11 +122,11 @@ class Lake:
                 return OldCsv(newest.uri, record.md5, record.totals)
         return None
 
-    def updated_draft(self, old: OldCsv, changes: DataFrame, contract: Contract, run_date: date) -> Draft | None:
+    def updated_draft(self, old: OldCsv, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
         """Writes a CSV that differs from an old one in some rows beside the live files; see `update_csv`."""
         folder = joined(self._staging, contract.name)
         written = update_csv(self._spark, changes, contract, self.files, folder, old)
-        return written and self._drafted(written, contract, run_date)
+        return self._drafted(written, contract, run_date)
 
     def publish(self, draft: Draft) -> None:
         """Records a draft, and moves it over the live file in one step.
