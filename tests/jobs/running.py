@@ -75,6 +75,7 @@ def run_of(
         "max_shrink": Decimal("0.5"),
         "catalog": "none",
         "allow_filtered_export": False,
+        "rebuild": False,
         **more,
     }
     # A quarantine is never written over, so that each run has an id of its own.

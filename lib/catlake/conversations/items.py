@@ -213,7 +213,7 @@ def classified(items: DataFrame, first_date: date | None) -> DataFrame:
     """
     outcome = F.col(OUTCOME)
     if first_date is not None:
-        is_early = (F.col("kind") == CONVERSATION) & (F.col("created") < moment(first_date.isoformat()))
+        is_early = (F.col("kind") == CONVERSATION) & (F.col("created") < F.lit(moment(first_date.isoformat())))
         outcome = F.when(is_early, "before_first_date").otherwise(outcome)
     # The content of a filtered item is not looked at, so it cannot be broken.
     is_broken = F.col("rejected_reason").isNotNull() & outcome.isin(KEPT, "empty_feedback")

@@ -54,6 +54,7 @@ def normalize(run: Run, lake: Lake) -> None:
             quarantined=outcomes.quarantined,
         )
     )
+    run.report.highlights.append(f"{DATASET}: {draft.rows} rows, {by_user['made_anew']} of them made anew")
     made_from = "" if state.position is None else _made_from(run, state.position)
     publish(run, lake, replace(draft, made_from=made_from))
 
@@ -114,6 +115,7 @@ def _counts_by_user_outcome() -> list[Column]:
     both = F.col("conversation_items") + F.col("feedback_items")
     return [
         F.count_if(F.col("user_outcome") == KEPT).alias("users"),
+        F.count_if((F.col("user_outcome") == KEPT) & F.col(users.CHANGED)).alias("made_anew"),
         total(F.col("feedback_items"), KEPT).alias("kept_feedback"),
         *(total(both, rule).alias(rule) for rule in users.FILTERS),
     ]

@@ -52,6 +52,7 @@ class Export:
         output_format: DYNAMODB_JSON or ION.
         from_time: The start of an incremental export's window (UTC); None for a full export.
         filter: What its summary says about a filter; None when it holds the whole table.
+        table_id: The table's id, which another table of the same name does not have; None where the summary lacks it.
     """
 
     uri: str
@@ -62,6 +63,7 @@ class Export:
     output_format: str = DYNAMODB_JSON
     from_time: datetime | None = None
     filter: str | None = None
+    table_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Summary:
     def table_arn(self) -> str:
         """The table."""
         return str(self.fields.get("tableArn"))
+
+    @property
+    def table_id(self) -> str | None:
+        """The table's id: a table that is deleted and made again has another one, and the same ARN."""
+        return str(value) if (value := self.fields.get("tableId")) else None
 
     @property
     def end(self) -> datetime:
@@ -164,7 +171,17 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
             f"{folder}: {SUMMARY} counts {item_count} items but {FILE_LIST} lists {listed_count}; {AGAIN}"
         )
     start = None if summary.is_full else summary.start
-    return Export(folder, summary.end, item_count, summary.table_arn, data_files, output_format, start, filtered)
+    return Export(
+        folder,
+        summary.end,
+        item_count,
+        summary.table_arn,
+        data_files,
+        output_format,
+        start,
+        filtered,
+        summary.table_id,
+    )
 
 
 def _filters(fields: dict[str, Any], inside: bool = False) -> Iterator[str]:

@@ -88,15 +88,25 @@ def select_exports(run: Run, *, incremental: bool) -> tuple[Files, ExportChain]:
     uri = normalized(run.arguments["export_uri"])
     files = files_for(run.spark, uri)
     chain = find_exports(files, uri, incremental=incremental, allow_filtered=run.arguments["allow_filtered_export"])
-    for export in chain.exports:
+    report_exports(run, chain.exports, chain.left_out)
+    refuse_late(run, chain.exports[-1].uri, chain.state_time)
+    return files, chain
+
+
+def report_exports(run: Run, exports: Iterable[Export], left_out: Iterable[LeftOut]) -> None:
+    """Reports the exports that a run reads, and logs those that it does not."""
+    for export in exports:
         facts = {"exported": export.export_time, "items": export.item_count, "table": export.table_arn}
         filtered = {"filtered": export.filter} if export.filter else {}
         run.report.read_from("dynamodb_export", export.uri, **facts, **filtered)
-    for left_out in chain.left_out:
-        run.log("export_left_out", uri=left_out.uri, reason=left_out.reason)
-    run.report.metrics[EXPORT_AGE_HOURS] = export_age(chain.state_time, run.run_date) / timedelta(hours=1)
-    refuse_stale(chain.exports[-1].uri, chain.state_time, run.arguments["max_export_age_hours"], run.run_date)
-    return files, chain
+    for unread in left_out:
+        run.log("export_left_out", uri=unread.uri, reason=unread.reason)
+
+
+def refuse_late(run: Run, uri: str, state_time: datetime) -> None:
+    """Reports the age of the state that a run works on, and refuses one older than `--max_export_age_hours`."""
+    run.report.metrics[EXPORT_AGE_HOURS] = export_age(state_time, run.run_date) / timedelta(hours=1)
+    refuse_stale(uri, state_time, run.arguments["max_export_age_hours"], run.run_date)
 
 
 def export_age(exported: datetime, run_date: date) -> timedelta:
@@ -160,16 +170,8 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
             that may be newer than the newest sound one; a time between the full export and the last window that no
             window covers; a window of another table of the same name, made after the full export.
     """
-    found = _FinishedExports(files, normalized(uri))  # tasks run in another working directory
-    full = found.newest_full(incremental)
-    windows, early = found.windows_after(full) if incremental else ([], [])
-    found.check_no_gap(full, windows)
-    broken = [LeftOut(export.uri, f"broken: {export.message}") for export in found.broken]
-    whole, *increments = (
-        verified_export(files, found.uri, summary, found.listed, allow_filtered=allow_filtered)
-        for summary in [full, *windows]
-    )
-    return ExportChain(whole, tuple(increments), (*broken, *early))
+    found = FinishedExports(files, normalized(uri))  # tasks run in another working directory
+    return found.chain(found.newest_full(incremental), incremental=incremental, allow_filtered=allow_filtered)
 
 
 @dataclass(frozen=True)
@@ -184,28 +186,51 @@ class _BrokenExport:
     def may_be_full(self) -> bool:
         return self.summary is None or self.summary.is_full
 
-    def may_be_newer(self, newest: Summary) -> bool:
-        """Whether something shows how old this export is, and nothing shows that it is older."""
+    def may_be_newer(self, state: datetime, begun: datetime) -> bool:
+        """Whether something shows how old this export is, and nothing shows that it is older than a state.
+
+        Args:
+            state: The time of the state that is known.
+            begun: When the export of that state began, or the same time.
+        """
         newer = []
         with suppress(ExportError):
             if self.summary:
-                newer.append(self.summary.end > newest.end)
+                newer.append(self.summary.end > state)
         if began := _began(self.uri):
             # An export begins after the time of the state that it holds.
-            newer.append(began > (_began(newest.folder) or newest.end))
+            newer.append(began > begun)
         return bool(newer) and all(newer)
 
 
-class _FinishedExports:
-    """The finished exports at or below a URI; ExportError when they are of several tables."""
+class FinishedExports:
+    """The finished exports at or below a URI.
 
-    def __init__(self, files: Files, uri: str) -> None:
+    Attributes:
+        uri: Where they lie.
+        listed: All files there.
+        sound: The summaries of the sound ones.
+        broken: Those whose summary is damaged.
+        skipped: How many are not even looked at, because their names show that they hold no later state than `since`.
+    """
+
+    def __init__(self, files: Files, uri: str, *, since: datetime | None = None) -> None:
+        """Raises ExportError when they are of several tables."""
+        self._files = files
+        self._since = since
         self.uri = uri
         self.listed = frozenset(info.uri for info in files.list(uri))
         self.sound: list[Summary] = []
         self.broken: list[_BrokenExport] = []
+        self.skipped = 0
         for summary_uri in sorted(name for name in self.listed if name.endswith("/" + SUMMARY)):
-            folder, content, summary = summary_uri.removesuffix("/" + SUMMARY), files.read(summary_uri), None
+            folder = summary_uri.removesuffix("/" + SUMMARY)
+            # An export begins after the time of the state that it holds. Without this, a year of hourly exports would
+            # mean some ten thousand requests a night.
+            if since and (began := _began(folder)) and began <= since:
+                self.skipped += 1
+                continue
+            content, summary = files.read(summary_uri), None
             try:
                 summary = parse_summary(folder, content)
                 verify_checksum(files, summary_uri, content, self.listed)
@@ -229,41 +254,70 @@ class _FinishedExports:
             raise ExportError(messages[-1] if messages else f"{self.uri}: {self._why_none()}")
         newest = max(full, key=lambda summary: (summary.end, summary.folder))
         for export in self.broken:
-            if (incremental or export.may_be_full) and export.may_be_newer(newest):
+            if (incremental or export.may_be_full) and export.may_be_newer(
+                newest.end, _began(newest.folder) or newest.end
+            ):
                 raise ExportError(
                     f"{export.message}; it may be newer than {newest.folder}, which is not read in its place"
                 )
         return newest
 
-    def windows_after(self, full: Summary) -> tuple[list[Summary], list[LeftOut]]:
-        """The incremental exports that continue a full one, in order, and those that end before it."""
+    def chain(self, full: Summary, *, incremental: bool, allow_filtered: bool) -> ExportChain:
+        """A full export and, if wanted, the incremental ones after it, verified. Raises ExportError."""
+        windows, early = self.windows_after(full.end, "the full export") if incremental else ([], [])
+        for window in windows:
+            check_window(window, full.table_id, f"the newest full export {full.folder}")
+        self.check_no_gap(full.end, f"the full export {full.folder}", windows)
+        whole, *increments = self.verified([full, *windows], allow_filtered=allow_filtered)
+        return ExportChain(whole, tuple(increments), (*self.left_out(), *early))
+
+    def left_out(self) -> list[LeftOut]:
+        """The broken exports, and those that are not looked at, as such that are not read."""
+        broken = [LeftOut(export.uri, f"broken: {export.message}") for export in self.broken]
+        if not self.skipped:
+            return broken
+        return [*broken, LeftOut(self.uri, f"{self.skipped} exports began before {self._since}, as their names show")]
+
+    def refuse_broken_after(self, state: datetime, name: str) -> None:
+        """Raises ExportError for a broken export that may hold a newer state."""
+        for export in self.broken:
+            if export.may_be_newer(state, state):
+                raise ExportError(f"{export.message}; it may be newer than {name}")
+
+    def verified(self, summaries: Iterable[Summary], *, allow_filtered: bool) -> list[Export]:
+        """Exports with their data files. Raises ExportError when one is filtered, incomplete or damaged."""
+        return [
+            verified_export(self._files, self.uri, summary, self.listed, allow_filtered=allow_filtered)
+            for summary in summaries
+        ]
+
+    def windows_after(self, state: datetime, name: str) -> tuple[list[Summary], list[LeftOut]]:
+        """The incremental exports that continue a state, in order, and those that do not end after it."""
         windows, early = [], []
         for summary in self.sound:
             if summary.is_full:
                 continue
-            if summary.end <= full.end:
-                early.append(LeftOut(summary.folder, f"ends at {summary.end.isoformat()}, not after the full export"))
+            if summary.end <= state:
+                early.append(LeftOut(summary.folder, f"ends at {summary.end.isoformat()}, not after {name}"))
             else:
-                _check_window(summary, full)
                 windows.append(summary)
         return sorted(windows, key=lambda window: (window.start, window.end, window.folder)), early
 
-    def check_no_gap(self, full: Summary, windows: Iterable[Summary]) -> None:
-        """Raises ExportError for a time between a full export and the last window that no window covers."""
-        covered = full.end
+    def check_no_gap(self, covered: datetime, name: str, windows: Iterable[Summary]) -> None:
+        """Raises ExportError for a time between a state and the last window that no window covers."""
         for window in windows:
             if window.start > covered:
                 unfinished = self._unfinished()
                 raise ExportError(
                     f"{self.uri}: no finished incremental export covers {covered.isoformat()} to "
-                    f"{window.start.isoformat()}, between the full export {full.folder} and {window.folder}; "
+                    f"{window.start.isoformat()}, between {name} and {window.folder}; "
                     + (f"wait for {unfinished[0]} if that is it, or " if unfinished else "")
                     + "export that window, or the table in full again"
                 )
             covered = max(covered, window.end)
 
     def _refuse_several_tables(self) -> None:
-        # By ARN. A table that was deleted and made again has the same one, and another id: see `_check_window`.
+        # By ARN. A table that was deleted and made again has the same one, and another id: see `check_window`.
         folders = {summary.table_arn: summary.folder for summary in self.sound}
         if len(folders) > 1:
             tables = "; ".join(f"{arn} in {folder}" for arn, folder in sorted(folders.items()))
@@ -294,15 +348,14 @@ def _began(folder: str) -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(name.partition("-")[0]))
 
 
-def _check_window(window: Summary, full: Summary) -> None:
-    """Raises ExportError for a window that cannot continue a full export."""
+def check_window(window: Summary, table_id: str | None, base: str) -> None:
+    """Raises ExportError for a window that cannot continue a state, here named `base`, of a table with an id."""
     # A table that was deleted and made again has the same ARN and another id. The windows of the old table end before
     # the new table's full export, so a later window is of a table that no full export here holds.
-    ids = [summary.fields["tableId"] for summary in (full, window) if summary.fields.get("tableId")]
-    if len(set(ids)) > 1:
+    if window.table_id and table_id and window.table_id != table_id:
         raise ExportError(
-            f"{window.folder}: belongs to the table {window.table_arn} with the id {ids[1]}, but the newest full "
-            f"export to one with the id {ids[0]}: the table was made again; export it in full"
+            f"{window.folder}: belongs to the table {window.table_arn} with the id {window.table_id}, but {base} to "
+            f"one with the id {table_id}: the table was made again; export it in full"
         )
     view = window.fields.get("outputView")
     if view not in OUTPUT_VIEWS:

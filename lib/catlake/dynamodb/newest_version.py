@@ -20,6 +20,7 @@ Two facts about incremental exports make this more than "the newest wins":
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -62,6 +63,11 @@ class Span(NamedTuple):
     def provisional_from(self, spans: Iterable["Span"]) -> int:
         """When this window's part begins that a later-ending window covers too; its own end when there is none."""
         return min([self.end, *(span.start for span in spans if span.end > self.end)])
+
+
+def micros(time: datetime) -> int:
+    """A time in microseconds since 1970 (UTC)."""
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def just_before(exported: int) -> int:

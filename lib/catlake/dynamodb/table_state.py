@@ -1,21 +1,39 @@
-"""A table's state from a full export and the incremental ones after it: every line, and whether it is current."""
+"""A table's state from a full export and the incremental ones after it: every line, and whether it is current.
+
+And what a table that is kept up takes from the exports after its position.
+"""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.dynamodb.export_lines import VERSION_COLUMNS, ChangeLines, ItemLines, LineParser, format_of
-from catlake.dynamodb.export_manifest import DataFile
+from catlake.dynamodb.export_manifest import DataFile, Export
 from catlake.dynamodb.export_reader import REJECTED, EachBatch, read_files, read_items
 from catlake.dynamodb.export_selection import ExportChain
-from catlake.dynamodb.newest_version import CURRENT, FATE, KEY, REJECTED_OUTCOME, VERSION, Span, just_before, outcome
+from catlake.dynamodb.export_update import ExportUpdate
+from catlake.dynamodb.newest_version import (
+    CURRENT,
+    DELETED,
+    FATE,
+    KEY,
+    REJECTED_OUTCOME,
+    VERSION,
+    Span,
+    just_before,
+    micros,
+    outcome,
+)
 from catlake.runtime.files import Files
 
 OUTCOME = "_outcome"
 """The column of what became of a row: one of the outcomes of `newest_version`."""
+GONE = "_gone"
+"""The column of `changes` that says whether an item was deleted."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,7 +72,7 @@ def read_state(
     Raises (when the DataFrame is used):
         ExportError: As `read_items`.
     """
-    exported = _micros(chain.full.export_time)
+    exported = micros(chain.full.export_time)
     if not chain.increments:
         rejected = F.when(F.col(REJECTED).isNotNull(), REJECTED_OUTCOME)
         return read_items(spark, files, chain.full, schema, each_batch=each_batch, output=output).withColumns(
@@ -62,17 +80,67 @@ def read_state(
         )
     full = ItemLines(format_of(chain.full), tuple(key), just_before(exported))
     lines: list[tuple[DataFile, LineParser]] = [(file, full) for file in chain.full.files]
-    spans = [Span(_micros(export.from_time or _EPOCH), _micros(export.export_time)) for export in chain.increments]
-    for export, span in zip(chain.increments, spans, strict=True):
-        changes = ChangeLines(format_of(export), tuple(key), exported, span.provisional_from(spans), span.end)
-        lines += [(file, changes) for file in export.files]
+    lines += _change_lines(chain.increments, exported, tuple(key))
+    return _with_outcome(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS))
+
+
+def read_update(
+    spark: SparkSession,
+    files: Files,
+    update: ExportUpdate,
+    schema: T.StructType,
+    *,
+    key: Sequence[str] = ("PK", "SK"),
+    each_batch: EachBatch | None = None,
+    output: T.StructType | None = None,
+) -> DataFrame:
+    """All lines of the exports that a kept-up table takes, and which of them it takes: those of `changes`.
+
+    Args:
+        spark: See `read_state`, also for the others.
+        files: Where the exports lie.
+        update: What `find_update` returned.
+        schema: See `read_items`; it is used for all exports.
+        key: The table's key attributes.
+        each_batch: See `read_state`.
+        output: See `read_items`.
+
+    Returns:
+        As `read_state`. For windows that are merged, `current` and `deleted` are the newest statement of the windows
+        about an item; the table may have a newer one, or the same.
+    """
+    options: dict[str, Any] = {"key": key, "each_batch": each_batch, "output": output}
+    if update.chain:
+        return read_state(spark, files, update.chain, schema, **options)
+    lines = _change_lines(update.increments, micros(update.position.full_time), tuple(key))
+    return _with_outcome(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS))
+
+
+def changes(rows: DataFrame) -> DataFrame:
+    """Of what `read_update` returns, the rows that a kept-up table takes, with `_gone`: whether a row is deleted.
+
+    A line that was rejected is among them, because it replaces the older version of its item. One whose key could not
+    be read belongs to no item, and its key columns are null: it is the caller's to put aside.
+    """
+    taken = F.col(OUTCOME).isin(CURRENT, DELETED, REJECTED_OUTCOME)
+    return rows.where(taken).withColumn(GONE, F.col(OUTCOME) == DELETED)
+
+
+def _change_lines(
+    increments: Sequence[Export], exported: int, key: tuple[str, ...]
+) -> list[tuple[DataFile, LineParser]]:
+    """The data files of windows, each with the parser of its lines; `exported` is the full export's time."""
+    lines: list[tuple[DataFile, LineParser]] = []
+    spans = [Span(micros(export.from_time or _EPOCH), micros(export.export_time)) for export in increments]
+    for export, span in zip(increments, spans, strict=True):
+        parser = ChangeLines(format_of(export), key, exported, span.provisional_from(spans), span.end)
+        lines += [(file, parser) for file in export.files]
+    return lines
+
+
+def _with_outcome(versions: DataFrame) -> DataFrame:
     return (
-        read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS)
-        .withColumn(OUTCOME, outcome(F.col(REJECTED)))
+        versions.withColumn(OUTCOME, outcome(F.col(REJECTED)))
         .withColumn(REJECTED, F.when(F.col(OUTCOME) == REJECTED_OUTCOME, F.col(REJECTED)))
         .drop(KEY, FATE)
     )
-
-
-def _micros(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,190 @@
+"""Which exports a table that is kept up takes next: those after its position (docs/spec.md 5.1).
+
+A table's rows are the state of the DynamoDB table at the position's time. Windows without a gap continue it, as they
+continue a full export (`catlake.dynamodb.export_selection`). But its rows show when they were written, and those of a
+full export do not. That decides about a window that begins before the position:
+
+* What it repeats has the same versions as the table's rows, and so changes nothing a second time.
+* A row of the table that was written in the window, and that the window does not list, is gone: the item was created
+  and deleted within it (`ExportUpdate.retract_from`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from catlake.dynamodb.export_manifest import Export, Summary
+from catlake.dynamodb.export_selection import (
+    ExportChain,
+    FinishedExports,
+    LeftOut,
+    check_window,
+    refuse_late,
+    report_exports,
+)
+from catlake.dynamodb.newest_version import micros
+from catlake.runtime.arguments import Argument, flag
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import Files, files_for, normalized
+from catlake.runtime.run import Run
+
+REBUILD = Argument("rebuild", flag, False)
+"""Whether the table is made anew from the exports that are there, whatever it has."""
+
+
+@dataclass(frozen=True)
+class ExportPosition:
+    """How far a table that is kept up has come.
+
+    Attributes:
+        table_arn: The DynamoDB table.
+        table_id: Its id; None where the exports do not show it.
+        full_time: The time of the full export that the table was made from (UTC).
+        state_time: The time of the state that the table has (UTC): it holds all writes before.
+    """
+
+    table_arn: str
+    table_id: str | None
+    full_time: datetime
+    state_time: datetime
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> "ExportPosition":
+        """The position that `as_dict` has written."""
+        times = {name: datetime.fromisoformat(value[name]) for name in ("full_time", "state_time")}
+        return cls(value["table_arn"], value["table_id"], **times)
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The position as JSON can hold it."""
+        return {
+            "table_arn": self.table_arn,
+            "table_id": self.table_id,
+            "full_time": self.full_time.astimezone(UTC).isoformat(),
+            "state_time": self.state_time.astimezone(UTC).isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class ExportUpdate:
+    """What a table takes: a chain, from which it is made anew; or windows, which are merged; or nothing.
+
+    Attributes:
+        since: The table's position; None where the table is made anew.
+        chain: What the table is made anew from; None where windows are merged.
+        increments: The windows, of the chain or to be merged, in their order.
+        position: Where the table is afterwards.
+        left_out: The exports that are there and are not read.
+    """
+
+    since: ExportPosition | None
+    chain: ExportChain | None
+    increments: tuple[Export, ...]
+    position: ExportPosition
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def exports(self) -> tuple[Export, ...]:
+        """All exports that are read."""
+        return self.chain.exports if self.chain else self.increments
+
+    @property
+    def item_count(self) -> int:
+        """The number of lines in all of them."""
+        return sum(export.item_count for export in self.exports)
+
+    @property
+    def retract_from(self) -> int | None:
+        """From which version on rows of the table are gone when no window lists them; None where no window overlaps.
+
+        A row of the full export has the version of the export, not of its write: nothing shows that it is gone.
+        """
+        if self.since is None:
+            return None
+        starts = [export.from_time for export in self.increments if export.from_time]
+        overlapping = [max(start, self.since.full_time) for start in starts if start < self.since.state_time]
+        return micros(min(overlapping)) if overlapping else None
+
+
+def select_update(run: Run, position: Mapping[str, Any] | None) -> tuple[Files, ExportUpdate]:
+    """The exports at a job's `--export_uri` that a table takes next, reported as the run's inputs.
+
+    Args:
+        run: Its arguments `export_uri`, `allow_filtered_export`, `max_export_age_hours` and `rebuild` decide.
+        position: The table's; None for a table that was never filled. With `--rebuild true` it does not count.
+
+    Returns:
+        Where the exports lie, and which they are.
+
+    Raises:
+        ExportError: As `find_update`; or the newest state is older than `--max_export_age_hours`.
+    """
+    uri = normalized(run.arguments["export_uri"])
+    files = files_for(run.spark, uri)
+    since = None if position is None or run.arguments["rebuild"] else ExportPosition.of(position)
+    update = find_update(files, uri, since, allow_filtered=run.arguments["allow_filtered_export"])
+    report_exports(run, update.exports, update.left_out)
+    refuse_late(run, update.exports[-1].uri if update.exports else uri, update.position.state_time)
+    return files, update
+
+
+def find_update(files: Files, uri: str, since: ExportPosition | None, *, allow_filtered: bool = False) -> ExportUpdate:
+    """The exports at or below a URI that a table at a position takes next.
+
+    A full export that is newer than the position replaces the whole table, and incremental ones after it continue it.
+    Without one, the windows that end after the position are merged. Exports that the table has already are left out.
+
+    Args:
+        files: The files of its place.
+        uri: An export's own folder, or any folder above exports of one table, such as the one above `yyyy/mm/dd/HH/`.
+        since: The table's position; None for a table that was never filled, and for one that is made anew.
+        allow_filtered: Whether exports that hold only a part of their table are accepted.
+
+    Raises:
+        ExportError: As `find_exports`; a time between the position and the last window that no window covers; exports
+            of another table than that of the position.
+    """
+    found = FinishedExports(files, normalized(uri), since=since.state_time if since else None)
+    if since is None:
+        return _made_anew(found, found.newest_full(incremental=True), allow_filtered)
+    _refuse_other_table(found, since)
+    if any(summary.is_full and summary.end > since.state_time for summary in found.sound):
+        full = found.newest_full(incremental=True)
+        if full.table_id and since.table_id and full.table_id != since.table_id:
+            raise ExportError(
+                f"{full.folder}: a full export of the table {full.table_arn} with the id {full.table_id}, but what is "
+                f"kept is of one with the id {since.table_id}: the table was made again; give --rebuild true if it "
+                "shall replace what is kept"
+            )
+        return _made_anew(found, full, allow_filtered)
+    return _continued(found, since, allow_filtered)
+
+
+def _made_anew(found: FinishedExports, full: Summary, allow_filtered: bool) -> ExportUpdate:
+    chain = found.chain(full, incremental=True, allow_filtered=allow_filtered)
+    first = chain.full
+    position = ExportPosition(first.table_arn, first.table_id, first.export_time, chain.state_time)
+    return ExportUpdate(None, chain, chain.increments, position, chain.left_out)
+
+
+def _continued(found: FinishedExports, since: ExportPosition, allow_filtered: bool) -> ExportUpdate:
+    name = f"the state of {since.state_time.isoformat()} that is kept"
+    found.refuse_broken_after(since.state_time, name)
+    windows, early = found.windows_after(since.state_time, name)
+    for window in windows:
+        check_window(window, since.table_id, "what is kept")
+    found.check_no_gap(since.state_time, name, windows)
+    increments = tuple(found.verified(windows, allow_filtered=allow_filtered))
+    end = max([since.state_time, *(export.export_time for export in increments)])
+    older = [LeftOut(full.folder, f"a full export not newer than {name}") for full in found.sound if full.is_full]
+    left_out = (*found.left_out(), *older, *early)
+    return ExportUpdate(since, None, increments, replace(since, state_time=end), left_out)
+
+
+def _refuse_other_table(found: FinishedExports, since: ExportPosition) -> None:
+    for summary in found.sound:
+        if summary.table_arn != since.table_arn:
+            raise ExportError(
+                f"{summary.folder}: an export of the table {summary.table_arn}, but what is kept is of "
+                f"{since.table_arn}; give the right --export_uri, or --rebuild true if it shall replace what is kept"
+            )
