@@ -133,8 +133,7 @@ def test_unique_values_compare_all_columns_and_take_nulls_for_equal() -> None:
 
 def test_a_row_group_holds_so_many_bytes_however_many_rows_there_are() -> None:
     target = io.BytesIO()
-    struct = T.StructType([T.StructField("text", T.StringType())])
-    file = ParquetFile(DigestingStream(target), struct, group_bytes=10_000)
+    file = ParquetFile(DigestingStream(target), pa.schema({"text": pa.string()}), group_bytes=10_000)
     texts = [f"{number:05}" * 20 for number in range(1_000)]
     for first in range(0, 1_000, 50):
         file.write(pa.RecordBatch.from_pydict({"text": texts[first : first + 50]}))

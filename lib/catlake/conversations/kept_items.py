@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -12,10 +12,11 @@ from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items
+from catlake.conversations.item_files import write_item_files
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_selection import ExportChain, find_exports, refuse_foreign, refuse_late, report_exports
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, select_update
-from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, VERSION
+from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME, VERSION
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_state, read_update
 from catlake.lake import Lake, Outcomes
@@ -32,7 +33,6 @@ MOST_CHANGES = 500_000
 """Lines of exports of whose users a list is kept in memory; with more, all users count as changed."""
 
 
-_TAKEN = (CURRENT, DELETED, REJECTED_OUTCOME)
 _NAMES = (*contract(DATASET).struct.names, VERSION)
 
 
@@ -70,49 +70,52 @@ def items_now(run: Run, lake: Lake) -> ItemState:
     files, update = select_update(run, before)
     if before and not update.exports and (chain := _older_chain(run, files, ExportPosition.of(before))):
         return _of_export(run, files, chain)
-    position = {**update.position.as_dict(), "commit": secrets.token_hex(8)}
     if update.chain:
-        _refuse_foreign(run, files, update.chain.full)
-        return _replaced(run, table, files, update, position)
-    if update.exports:
-        return _merged(run, table, files, update, position, before)
+        _replace(run, lake, table, files, update.chain.full)
+    changed: DataFrame | None = None
+    if update.increments:
+        changed = _merge(run, table, files, update)
+    elif before:
+        changed = run.spark.createDataFrame([], "usuario_id string")
     rows = table.rows()
-    nobody = run.spark.createDataFrame([], "usuario_id string")
-    return ItemState(rows, rows.count(), before, before, nobody)
+    return ItemState(rows, rows.count(), table.position, before, None if update.chain else changed)
 
 
-def _replaced(run: Run, table: KeptTable, files: Files, update: ExportUpdate, position: Mapping[str, Any]) -> ItemState:
-    lines = read_update(run.spark, files, update, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
-    count = table.replace(lines.transform(changes).transform(_stored).drop(GONE), position=position)
-    _report(run, Balance(update.item_count, {DATASET: count}, {"replaced_in_exports": update.item_count - count}))
-    return ItemState(table.rows(), count, position)
+def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export) -> None:
+    """Gives the table the items of a full export."""
+    _refuse_foreign(run, files, full)
+    schema = table.file_schema()
+    uris = write_item_files(run.spark, files, full, lake.files, f"{table.location}/data", schema)
+    position = ExportPosition(full.table_arn, full.table_id, full.export_time, full.export_time)
+    count = table.replace_by_files(uris, position=_named(position))
+    _report(run, Balance(full.item_count, {DATASET: count}))
 
 
-def _merged(
-    run: Run,
-    table: KeptTable,
-    files: Files,
-    update: ExportUpdate,
-    position: Mapping[str, Any],
-    before: Mapping[str, Any] | None,
-) -> ItemState:
-    lines = read_update(run.spark, files, update, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
+def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> DataFrame | None:
+    """Merges windows into the table; returns the users whose items may have changed, None for all."""
+    since = ExportPosition.of(table.position or {})
+    windows = replace(update, since=since, chain=None)
+    lines = read_update(run.spark, files, windows, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
     # Read once for the merge, its balance and the changed users.
     lines = lines.persist(StorageLevel.DISK_ONLY)
     by_outcome = {row[LINE_OUTCOME]: row["count"] for row in lines.groupBy(LINE_OUTCOME).count().collect()}
     merged = table.merge(
-        lines.transform(changes).transform(_stored), position=position, retract_from=update.retract_from
+        lines.transform(changes).transform(_stored),
+        position=_named(update.position),
+        retract_from=windows.retract_from,
     )
-    others = {outcome: count for outcome, count in by_outcome.items() if outcome not in _TAKEN}
-    _report(
-        run,
-        Balance(update.item_count, {DATASET: merged.merged}, {"older": merged.older, "deleted": merged.gone, **others}),
-    )
-    changed = None
-    if update.item_count <= MOST_CHANGES and update.retract_from is None:
-        changed = lines.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()
-    rows = table.rows()
-    return ItemState(rows, rows.count(), position, before, changed)
+    filtered = {"older": merged.older, "deleted": merged.gone, **by_outcome}
+    filtered = {rule: count for rule, count in filtered.items() if count and rule not in (CURRENT, REJECTED_OUTCOME)}
+    read = sum(export.item_count for export in update.increments)
+    _report(run, Balance(read, {DATASET: merged.merged}, filtered))
+    if read > MOST_CHANGES or windows.retract_from is not None:
+        return None
+    return lines.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()
+
+
+def _named(position: ExportPosition) -> Mapping[str, Any]:
+    """The position of a table, with a name for the content that it has there."""
+    return {**position.as_dict(), "commit": secrets.token_hex(8)}
 
 
 def _of_export(run: Run, files: Files, chain: ExportChain) -> ItemState:

@@ -247,7 +247,7 @@ class _WriteTask:
         if self.contract.format == "csv":
             return _CsvFile(stream, struct.names)
         # A row group reaches the file as a whole.
-        return ParquetFile(stream, struct, min(GROUP_BYTES, self.file_bytes or GROUP_BYTES))
+        return ParquetFile(stream, to_arrow_schema(struct), min(GROUP_BYTES, self.file_bytes or GROUP_BYTES))
 
 
 @dataclass(frozen=True)
@@ -456,12 +456,14 @@ def _large(text: str) -> pa.Scalar:
 
 
 class ParquetFile:
-    """Parquet with the types of a contract, a row group at a time."""
+    """Parquet with the types of a schema, a row group at a time."""
 
-    def __init__(self, stream: DigestingStream, struct: T.StructType, group_bytes: int = GROUP_BYTES) -> None:
+    def __init__(
+        self, stream: io.RawIOBase, schema: pa.Schema, group_bytes: int = GROUP_BYTES, compression: str = "snappy"
+    ) -> None:
         self._group_bytes = group_bytes
-        self._schema = to_arrow_schema(struct)
-        self._writer = pq.ParquetWriter(pa.PythonFile(stream, mode="w"), self._schema, compression="snappy")
+        self._schema = schema
+        self._writer = pq.ParquetWriter(pa.PythonFile(stream, mode="w"), schema, compression=compression)
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 

@@ -7,21 +7,23 @@ So a killed run leaves the old table with the old position, and of two runs at o
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import Contract
 from catlake.runtime.errors import CatalogError, ContractError
-from catlake.runtime.files import joined
+from catlake.runtime.files import joined, literal
 
 FORMAT = "iceberg"
 """The format of such a table in its contract."""
@@ -142,7 +144,52 @@ class KeptTable:
             rows_count = Observation("rows")
             checked = self._checked(rows, rows_count)
             checked.writeTo(f"{self.name}.branch_{branch}").overwrite(F.lit(True))
-            self._refuse_broken(rows_count)
+            self._refuse_broken(rows_count.get)
+
+        summary = self._commit(write, position)
+        return int(summary.get("added-records") or 0)
+
+    def file_schema(self) -> pa.Schema:
+        """The columns of the files that `replace_by_files` takes; the table is made when it is not there."""
+        if not self._fits():
+            self._make_anew()
+        columns = self._load().schema()
+        return pa.schema(
+            [
+                field.with_metadata({"PARQUET:field_id": str(columns.findField(field.name).fieldId())})
+                for field in to_arrow_schema(self._schema)
+            ]
+        )
+
+    def replace_by_files(self, uris: Sequence[str], *, position: Mapping[str, Any]) -> int:
+        """As `replace`, with Parquet files that are in the table's folder, and from now on are the table's.
+
+        For large exports: tasks that read them write such files as they parse, which takes a third of the time that
+        Spark takes to get the rows and to write them.
+
+        Args:
+            uris: The files, each with the columns of `file_schema`.
+            position: See `replace`.
+        """
+        rows = self._spark.read.schema(self._schema).parquet(*map(literal, uris))
+        # Reads the columns that have rules.
+        self._refuse_broken(rows.agg(*self._counts(F.lit(False))).head().asDict())  # type: ignore[union-attr]
+
+        def write(branch: str) -> None:
+            table, iceberg = self._load(), self._jvm.org.apache.iceberg
+            metrics = iceberg.MetricsConfig.forTable(table)
+            overwrite = table.newOverwrite().toBranch(branch)
+            overwrite.overwriteByRowFilter(iceberg.expressions.Expressions.alwaysTrue())
+            for uri in uris:
+                file = table.io().newInputFile(uri)
+                overwrite.addFile(
+                    iceberg.DataFiles.builder(table.spec())
+                    .withInputFile(file)
+                    .withFormat("PARQUET")
+                    .withMetrics(iceberg.parquet.ParquetUtil.fileMetrics(file, metrics))
+                    .build()
+                )
+            overwrite.commit()
 
         summary = self._commit(write, position)
         return int(summary.get("added-records") or 0)
@@ -177,7 +224,7 @@ class KeptTable:
                 self._spark.sql(self._merge_statement(f"{self.name}.branch_{branch}", view, retract_from))
             finally:
                 self._spark.catalog.dropTempView(view)
-            counted.update(self._refuse_broken(observation))
+            counted.update(self._refuse_broken(observation.get))
 
         summary = self._commit(write, position)
         merged = int(summary.get("added-records") or 0)
@@ -210,17 +257,18 @@ class KeptTable:
     def _checked(self, rows: DataFrame, observation: Observation) -> DataFrame:
         """The rows, counted on their way, and those that break a rule of the contract."""
         gone = F.col(GONE) if GONE in rows.columns else F.lit(False)
+        return rows.observe(observation, *self._counts(gone))
+
+    def _counts(self, gone: Column) -> list[Column]:
         broken = F.when(~gone, self.contract.violations())
-        return rows.observe(
-            observation,
+        return [
             F.count(F.lit(1)).alias("rows"),
             F.count_if(gone).alias("gone"),
             F.count_if(F.size(broken) > 0).alias("broken"),
             F.max(F.array_join(broken, ", ")).alias("rules"),
-        )
+        ]
 
-    def _refuse_broken(self, observation: Observation) -> Mapping[str, Any]:
-        observed = observation.get
+    def _refuse_broken(self, observed: Mapping[str, Any]) -> Mapping[str, Any]:
         if observed["broken"]:
             raise ContractError(
                 f"{self.contract.name} would break its contract ({observed['broken']} rows; one of them breaks "
