@@ -42,17 +42,30 @@ class ItemState:
 
     Attributes:
         rows: The items, with the columns of the contract.
-        count: How many they are, as counted apart from them.
+        count: How many they are, where that is known without counting them.
         position: The table's position, which names its content; None where the items are not the table's.
-        before: The position before this run.
-        changed: The users whose items this run may have changed, each once, as `usuario_id`; None for all.
+        since: What has changed; None where that is not known, or too much.
     """
 
     rows: DataFrame
-    count: int
+    count: int | None = None
     position: Mapping[str, Any] | None = None
-    before: Mapping[str, Any] | None = None
-    changed: DataFrame | None = None
+    since: "Changes | None" = None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a run has changed in the items.
+
+    Attributes:
+        position: The table's position before the run.
+        rows: The items before the run.
+        users: The users whose items may have changed, each once, as `usuario_id`.
+    """
+
+    position: Mapping[str, Any]
+    rows: DataFrame
+    users: DataFrame
 
 
 def items_now(run: Run, lake: Lake) -> ItemState:
@@ -70,25 +83,25 @@ def items_now(run: Run, lake: Lake) -> ItemState:
     files, update = select_update(run, before)
     if before and not update.exports and (chain := _older_chain(run, files, ExportPosition.of(before))):
         return _of_export(run, files, chain)
-    if update.chain:
-        _replace(run, lake, table, files, update.chain.full)
-    changed: DataFrame | None = None
+    count = _replace(run, lake, table, files, update.chain.full) if update.chain else None
+    old_rows = table.rows()
+    users: DataFrame | None = run.spark.createDataFrame([], "usuario_id string")
     if update.increments:
-        changed = _merge(run, table, files, update)
-    elif before:
-        changed = run.spark.createDataFrame([], "usuario_id string")
-    rows = table.rows()
-    return ItemState(rows, rows.count(), table.position, before, None if update.chain else changed)
+        users, count = _merge(run, table, files, update), None
+    if before is None or users is None or update.chain:
+        return ItemState(table.rows(), count, table.position)
+    return ItemState(table.rows(), count, table.position, Changes(before, old_rows, users))
 
 
-def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export) -> None:
-    """Gives the table the items of a full export."""
+def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export) -> int:
+    """Gives the table the items of a full export; returns their number."""
     _refuse_foreign(run, files, full)
     schema = table.file_schema()
     uris = write_item_files(run.spark, files, full, lake.files, f"{table.location}/data", schema)
     position = ExportPosition(full.table_arn, full.table_id, full.export_time, full.export_time)
     count = table.replace_by_files(uris, position=_named(position))
     _report(run, Balance(full.item_count, {DATASET: count}))
+    return count
 
 
 def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> DataFrame | None:

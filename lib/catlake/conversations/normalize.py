@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pyspark.sql import Column, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.conversations.kept_items import ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
-from catlake.lake.dataset_writer import GONE, OldCsv, OldCsvError
+from catlake.lake.dataset_writer import GONE, OldCsvError
 from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
@@ -23,7 +23,24 @@ from catlake.runtime.run import Run
 PIPELINE = "conversations"
 DATASET = "normalized_conversations"
 
-Counts = Mapping[str, int]
+
+@dataclass(frozen=True)
+class _Result:
+    """The CSV, and what became of the items.
+
+    Attributes:
+        draft: The CSV.
+        read: The number of items, counted apart from their outcomes where that is possible.
+        outcomes: The items by outcome.
+        by_user: The kept users, and the items of users by what becomes of the users.
+        made_anew: How many rows are not copied.
+    """
+
+    draft: Draft
+    read: int
+    outcomes: Outcomes
+    by_user: Mapping[str, int]
+    made_anew: int
 
 
 def normalize(run: Run, lake: Lake) -> None:
@@ -31,70 +48,83 @@ def normalize(run: Run, lake: Lake) -> None:
 
     Where the last CSV was made from what the table had before, in the same way, only the rows of users whose items have
     changed are made anew: the bytes are the same.
+
+    Raises:
+        BalanceError: The CSV has other rows than there are users; or the balance does not close.
     """
     users.checked_pattern(run.spark, run.arguments["excluded_cities"])
     with run.step("merge"):
         state = items_now(run, lake)
+    classified = state.rows.transform(items.classified, run.arguments["first_date"])
     with run.step("write"):
-        old = lake.made_from(_made_from(run, state.before), contract(DATASET), run.run_date) if state.changed else None
-        try:
-            draft, outcomes, by_user = _draft(run, lake, state, old)
-        except OldCsvError as error:
-            run.log("old_csv_not_used", reason=str(error))
-            draft, outcomes, by_user = _draft(run, lake, state, None)
-    if outcomes.quarantined:
-        rejected = state.rows.transform(items.classified, run.arguments["first_date"]).transform(items.rejected)
-        quarantine(run, lake, rejected, PIPELINE)
-    run.report.settle(
-        Balance(
-            read=state.count,
-            # The conversations that the file counts, and the feedback that went into its rows.
-            written={DATASET: draft.totals["numero_conversaciones"] + by_user["kept_feedback"]},
-            filtered=outcomes.filtered | {rule: by_user[rule] for rule in users.FILTERS if by_user[rule]},
-            quarantined=outcomes.quarantined,
-        )
-    )
-    run.report.highlights.append(f"{DATASET}: {draft.rows} rows, {by_user['made_anew']} of them made anew")
-    made_from = "" if state.position is None else _made_from(run, state.position)
-    publish(run, lake, replace(draft, made_from=made_from))
-
-
-def _draft(run: Run, lake: Lake, state: ItemState, old: OldCsv | None) -> tuple[Draft, Outcomes, Counts]:
-    """The CSV, what becomes of the items, and how many of them by what becomes of their users.
-
-    All in one pass: what is counted on the way comes from observations. Without an old CSV all rows are made anew.
-
-    Raises:
-        OldCsvError: The old CSV is not what was published.
-        BalanceError: The CSV has other rows than there are users.
-    """
-    by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
-    marked = state.rows.transform(items.classified, run.arguments["first_date"]).transform(
-        users.marked, state.changed if old else None
-    )
-    # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
-    ordered = marked.transform(users.in_order).observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
-    by_user = (
-        ordered.where(F.col(OUTCOME).isin(KEPT, users.CHANGED))
-        .transform(users.by_user, run.environment)
-        .withColumn("user_outcome", users.user_outcome(run.arguments["excluded_cities"]))
-        .observe(by_user_outcome, *_counts_by_user_outcome())
-    )
-    dataset = contract(DATASET)
-    is_kept = F.col("user_outcome") == KEPT
-    if old:
-        changes = by_user.where(users.CHANGED).select(*dataset.struct.names, (~is_kept).alias(GONE))
-        draft = lake.updated_draft(old, changes, dataset, run.run_date)
-    else:
-        rows = by_user.where(is_kept).select(*dataset.struct.names)
-        draft = lake.draft(rows, dataset, run.run_date, in_order=True)
-    counts = by_user_outcome.get
-    if draft.rows != counts["users"]:
+        result = _updated(run, lake, state, classified) or _made_anew(run, lake, state, classified)
+    draft, by_user = result.draft, result.by_user
+    if draft.rows != by_user["users"]:
         raise BalanceError(
-            f"{DATASET}: it would have {draft.rows} rows for {counts['users']} users; nothing is published; this is a "
+            f"{DATASET}: it would have {draft.rows} rows for {by_user['users']} users; nothing is published; this is a "
             "defect of catlake: report it with this line"
         )
-    return draft, Outcomes(by_outcome.get), counts
+    if result.outcomes.quarantined:
+        quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
+    run.report.settle(
+        Balance(
+            read=result.read,
+            # The conversations that the file counts, and the feedback that went into its rows.
+            written={DATASET: draft.totals["numero_conversaciones"] + by_user["kept_feedback"]},
+            filtered=result.outcomes.filtered | {rule: by_user[rule] for rule in users.FILTERS if by_user[rule]},
+            quarantined=result.outcomes.quarantined,
+        )
+    )
+    run.report.highlights.append(f"{DATASET}: {draft.rows} rows, {result.made_anew} of them made anew")
+    if state.position is not None:
+        draft = replace(draft, made_from=_made_from(run, state.position), totals={**draft.totals, **by_user})
+    publish(run, lake, draft)
+
+
+def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result:
+    """All rows from all items, in one pass: what is counted on the way comes from observations."""
+    by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
+    # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
+    ordered = (
+        classified.transform(users.all_items)
+        .transform(users.in_order)
+        .observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
+    )
+    by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
+    dataset = contract(DATASET)
+    draft = lake.draft(by_user.where(_is_kept()).select(*dataset.struct.names), dataset, run.run_date, in_order=True)
+    read = state.rows.count() if state.count is None else state.count
+    counts = by_user_outcome.get
+    return _Result(draft, read, Outcomes(by_outcome.get), counts, counts["users"])
+
+
+def _updated(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result | None:
+    """The last CSV with the rows of the changed users made anew; None where it does not show the items before."""
+    since = state.since
+    old = since and lake.made_from(_made_from(run, since.position), contract(DATASET), run.run_date)
+    if since is None or old is None:
+        return None
+    by_user_outcome = Observation("items by user outcome")
+    old_items = since.rows.transform(items.classified, run.arguments["first_date"])
+    ordered = classified.transform(users.of_changed_users, old_items, since.users).transform(users.in_order)
+    by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
+    dataset = contract(DATASET)
+    changes = by_user.select(*dataset.struct.names, (F.col(users.WAS) | ~_is_kept()).alias(GONE))
+    try:
+        draft = lake.updated_draft(old, changes, dataset, run.run_date)
+    except OldCsvError as error:
+        run.log("old_csv_not_used", reason=str(error))
+        return None
+    outcomes, changed = Outcomes.of(classified), by_user_outcome.get
+    counts = {name: old.totals[name] + change for name, change in changed.items() if name != "made_anew"}
+    return _Result(draft, outcomes.total, outcomes, counts, changed["made_anew"])
+
+
+def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
+    """The rows of users, with `user_outcome`."""
+    outcome = users.user_outcome(run.arguments["excluded_cities"])
+    kept = ordered.where(F.col(OUTCOME) == KEPT)
+    return kept.transform(users.by_user, run.environment).withColumn("user_outcome", outcome)
 
 
 def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
@@ -107,15 +137,20 @@ def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
 
 
 def _counts_by_user_outcome() -> list[Column]:
-    """The kept users, and the numbers of items of users by what becomes of the users."""
+    """The kept users, and the items of users by what becomes of the users: what is, less what was."""
+    sign = F.when(F.col(users.WAS), -1).otherwise(1)
 
     def total(count: Column, outcome: str) -> Column:
-        return F.coalesce(F.sum(F.when(F.col("user_outcome") == outcome, count)), F.lit(0))
+        return F.coalesce(F.sum(F.when(F.col("user_outcome") == outcome, count * sign)), F.lit(0))
 
     both = F.col("conversation_items") + F.col("feedback_items")
     return [
-        F.count_if(F.col("user_outcome") == KEPT).alias("users"),
-        F.count_if((F.col("user_outcome") == KEPT) & F.col(users.CHANGED)).alias("made_anew"),
+        total(F.lit(1), KEPT).alias("users"),
+        F.count_if(_is_kept() & ~F.col(users.WAS)).alias("made_anew"),
         total(F.col("feedback_items"), KEPT).alias("kept_feedback"),
         *(total(both, rule).alias(rule) for rule in users.FILTERS),
     ]
+
+
+def _is_kept() -> Column:
+    return F.col("user_outcome") == KEPT

@@ -16,7 +16,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, FLAT, TEXTS
-from catlake.lake.outcomes import KEPT, OUTCOME
+from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import ArgumentError
 from catlake.runtime.python_workers import lean_worker
@@ -26,20 +26,20 @@ SEPARATOR = " | "
 BATCH_BYTES = 8 << 20
 """Text of so many users, at least, goes to Spark at once."""
 
-CHANGED = "is_changed"
-"""The column that says whether the row of an item's user is made anew; the texts of the other users are not needed."""
+WAS = "was"
+"""The column that is true for items, and rows of users, as they were before the last changes."""
 
 USER = T.StructType(
     [
         *contract("normalized_conversations").struct.fields,
         T.StructField("conversation_items", T.IntegerType()),
         T.StructField("feedback_items", T.IntegerType()),
-        T.StructField(CHANGED, T.BooleanType()),
+        T.StructField(WAS, T.BooleanType()),
     ]
 )
-"""The columns of the dataset, how many items a user has of each kind, and whether his row is made anew."""
+"""The columns of the dataset, how many items a user has of each kind, and WAS."""
 
-ITEM = ("usuario_id", CHANGED, "created", "kind", *FLAT.names[FLAT.names.index("nombre") :])
+ITEM = ("usuario_id", WAS, "created", "kind", *FLAT.names[FLAT.names.index("nombre") :])
 
 _LARGE_TEXTS = [USER.names.index(name) for name in ("conversacion_completa", "feedback_total", "pregunta_conversacion")]
 _DAY_MICROSECONDS = 86_400_000_000
@@ -47,31 +47,31 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def in_order(items: DataFrame) -> DataFrame:
-    """Items in one partition, by user and date, undated last, ties by `SK`, then by key.
+    """Items in one partition, by user, what was before what is, and date, undated last, ties by `SK`, then by key.
 
     One, because the result is one file in this order.
     """
-    order = ("usuario_id", F.asc_nulls_last("created"), "sk", "item_key")
+    order = ("usuario_id", F.desc(WAS), F.asc_nulls_last("created"), "sk", "item_key")
     return items.repartition(1).sortWithinPartitions(*order)
 
 
-def marked(items: DataFrame, changed: DataFrame | None) -> DataFrame:
-    """Items with the column CHANGED, and with their texts where it is true.
+def all_items(items: DataFrame) -> DataFrame:
+    """All items, with the column WAS."""
+    return items.withColumn(WAS, F.lit(False))
 
-    There is an item more for each changed user, with the outcome CHANGED and no kind: so a user who has no item any
-    more is seen too.
+
+def of_changed_users(items: DataFrame, old_items: DataFrame, changed: DataFrame) -> DataFrame:
+    """The items of some users as they are and as they were, with the column WAS.
 
     Args:
-        items: Classified items.
-        changed: The changed users, each once, as `usuario_id`; None where all rows are made anew.
+        items: All items.
+        old_items: All items as they were. Their texts do not matter, and are not read.
+        changed: The users, each once, as `usuario_id`.
     """
-    if changed is None:
-        return items.withColumn(CHANGED, F.lit(True))
-    changed = changed.withColumn(CHANGED, F.lit(True))
-    is_changed = F.col(CHANGED).isNotNull()
-    texts = {name: F.when(is_changed, F.col(name)) for name in TEXTS}
-    known = items.join(F.broadcast(changed), "usuario_id", "left").withColumns({**texts, CHANGED: is_changed})
-    return known.unionByName(changed.withColumn(OUTCOME, F.lit(CHANGED)), allowMissingColumns=True)
+    without_texts = old_items.withColumns({name: F.lit(None).cast("string") for name in TEXTS})
+    both = items.withColumn(WAS, F.lit(False)), without_texts.withColumn(WAS, F.lit(True))
+    now, then = (rows.join(F.broadcast(changed), "usuario_id", "left_semi") for rows in both)
+    return now.unionByName(then)
 
 
 def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
@@ -80,7 +80,7 @@ def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
     Items belong together by the id that the dataset shows, so that it never shows one twice.
 
     Args:
-        kept: The kept items, from `in_order`, with the column CHANGED.
+        kept: The kept items, from `in_order`. What was and what is gives two rows.
         environment: Its labels stand where a name or a place is unknown.
     """
 
@@ -88,15 +88,14 @@ def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
         with lean_worker():
             items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
             yield from _user_batches(
-                (*user_row(user, rows, environment), changed)
-                for (user, changed), rows in groupby(items, itemgetter(0, 1))
+                (*user_row(user, rows, environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1))
             )
 
     return kept.select(*ITEM).mapInArrow(describe_users, USER)
 
 
 def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environment) -> tuple[Any, ...]:
-    """The USER row of a user's items, which come in their order, with the columns of `ITEM`; without CHANGED."""
+    """The USER row of a user's items, which come in their order, with the columns of `ITEM`; without WAS."""
     name: str | None = None
     department: str | None = None
     city: str | None = None

@@ -12,9 +12,9 @@ import hashlib
 import io
 import itertools
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -162,7 +162,7 @@ def update_csv(
     Args:
         spark: The session.
         changes: The rows that are new, in one partition, in the order of the contract, whose key is the first column;
-            and the column GONE, which is true for keys without a row.
+            and the column GONE, which is true for keys without a row. Of several for a key, the last one counts.
         contract: See `write_dataset`, also for the others. The old file satisfies it.
         files: See there.
         folder: See there.
@@ -274,8 +274,7 @@ class _UpdateTask:
             with path.open("wb") as target, closing(self.files.open(self.old.uri)) as source:
                 stream, blocks = DigestingStream(target), DigestedBlocks(source)
                 try:
-                    for piece in update.merged(blocks, self._changes(batches, check)):
-                        stream.write(piece)
+                    stream.write_all(update.merged(blocks, self._changes(batches, check)))
                     old_md5 = blocks.md5
                 except StoreError:
                     # It is not what was published.
@@ -289,13 +288,19 @@ class _UpdateTask:
 
     def _changes(self, batches: Iterable[pa.RecordBatch], check: "_RowCheck") -> Iterator[RowChange]:
         key = self.contract.struct.names[0]
+        last: RowChange | None = None
         for batch in batches:
             there = pc.invert(batch.column(GONE))
             check.keeps_contract(batch.filter(there))
             lines = _lines(batch.select(self.contract.struct.names))
             rows = (row for array in lines for row in array.cast(pa.large_binary()).to_pylist())
             for text, row, is_there in zip(batch.column(key).to_pylist(), rows, there.to_pylist(), strict=True):
-                yield RowChange(text.encode(), row if is_there else None)
+                change = RowChange(text.encode(), row if is_there else None)
+                if last and last.key != change.key:
+                    yield last
+                last = change
+        if last:
+            yield last
 
 
 class _RowCheck:
@@ -392,6 +397,18 @@ class DigestingStream(io.RawIOBase):
         self._digest.update(content)
         self.size += (length := memoryview(content).nbytes)
         return length
+
+    def write_all(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """Writes bytes that nobody changes any more; a thread takes their MD5 meanwhile."""
+        taken: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1) as thread:
+            for piece in pieces:
+                self._file.write(piece)
+                self.size += len(piece)
+                taken.append(thread.submit(self._digest.update, piece))
+                # Few pieces are in memory, however large they are.
+                if len(taken) > 2:
+                    taken.popleft().result()
 
     @property
     def md5(self) -> str:

@@ -31,7 +31,7 @@ class Record:
 
     `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
     files in their order. Where a later run may make its own file from this one by what has changed, `made_from` names
-    all that decides its bytes, and `totals` are the sums of its columns of integers.
+    all that decides its bytes, and `totals` are the sums of its columns of integers and what else the job has counted.
     """
 
     rows: int

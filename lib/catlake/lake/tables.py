@@ -20,6 +20,7 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import Contract
 from catlake.runtime.errors import CatalogError, ContractError
@@ -217,11 +218,15 @@ class KeptTable:
         counted: dict[str, Any] = {}
 
         def write(branch: str) -> None:
+            target = f"{self.name}.branch_{branch}"
+            if retract_from is None:
+                counted.update(self._merge_few(changes, target))
+                return
             observation = Observation("changes")
             view = f"changes_{branch}"
             self._checked(changes, observation).createOrReplaceTempView(view)
             try:
-                self._spark.sql(self._merge_statement(f"{self.name}.branch_{branch}", view, retract_from))
+                self._spark.sql(self._merge_statement(target, view, retract_from))
             finally:
                 self._spark.catalog.dropTempView(view)
             counted.update(self._refuse_broken(observation.get))
@@ -229,6 +234,36 @@ class KeptTable:
         summary = self._commit(write, position)
         merged = int(summary.get("added-records") or 0)
         return MergeCounts(merged, counted["rows"] - counted["gone"] - merged, counted["gone"])
+
+    def _merge_few(self, changes: DataFrame, target: str) -> Mapping[str, Any]:
+        """Merges changes in two statements, for which Spark does not shuffle and sort the table, as MERGE would.
+
+        The rows that change are deleted, then the new ones are appended. What is deleted depends on nothing but the
+        keys and versions, so that the table is only looked through.
+        """
+        keys, old_version = list(self.contract.key), "_old_version"
+        old = self._spark.table(target).select(*keys, F.col(VERSION).alias(old_version))
+        there = old.join(F.broadcast(changes.select(*keys)), keys, "left_semi")
+        gone, version = F.col(GONE), F.col(VERSION)
+        is_newer = (
+            F.col(old_version).isNull() | (version > F.col(old_version)) | (gone & (version == F.col(old_version)))
+        )
+        newer = changes.join(there, keys, "left").where(is_newer).persist(StorageLevel.DISK_ONLY)
+        view = f"newer_{secrets.token_hex(6)}"
+        try:
+            counted = changes.agg(*self._counts(gone)).head().asDict()
+            self._refuse_broken(counted)
+            newer.select(*keys).createOrReplaceTempView(view)
+            same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, keys))
+            self._spark.sql(
+                f"MERGE INTO {target} t USING (SELECT /*+ BROADCAST({view}) */ * FROM {view}) c ON {same_key} "
+                "WHEN MATCHED THEN DELETE"
+            )
+            newer.where(~gone).select(*self._schema.names).writeTo(target).append()
+        finally:
+            self._spark.catalog.dropTempView(view)
+            newer.unpersist()
+        return counted
 
     def _merge_statement(self, target: str, view: str, retract_from: int | None) -> str:
         columns = [_quoted(name) for name in self._schema.names]
