@@ -110,9 +110,9 @@ def nights(users: int, repeat: int) -> str:
     ]
     return "\n\n".join(
         [
-            f"normalize on a table of {first.items:,} items, of which {CHANGED:.0%} change in a day: a first load, which "
-            "makes the table `catia_items` too; a night that reads the incremental export; and a night that reads the "
-            "full export of the same moment. Both wrote the same bytes (MD5); otherwise the run fails.",
+            f"normalize on a table of {first.items:,} items, of which {CHANGED:.0%} change in a day: a first load, "
+            "which makes the table `catia_items` too; a night that reads the incremental export; a night that reads "
+            "the full export of the same moment. Both nights wrote the same bytes (MD5); otherwise the run fails.",
             markdown(NIGHTS_HEAD, rows),
             f"The fastest of {repeat}, in turns. The ratios are to the night with the full export. "
             "Settings and words: see the section of normalize.",

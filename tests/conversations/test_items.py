@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema, to_arrow_type
 
+from catlake.contracts.contract import contract
 from catlake.conversations import items
+from catlake.conversations.item_files import table_rows
 from catlake.conversations.items import json_elements, moment, place
 from catlake.dynamodb.attribute_values import Mismatch, converter
+from catlake.dynamodb.export_reader import REJECTED_TYPE
 from tests.conversations.table import assert_rows, conversation, feedback, flat_rows, from_items
 from tests.samples.catia_oddities import item
 
@@ -297,3 +303,20 @@ def test_numbers_in_a_json_text_keep_their_digits_too() -> None:
     assert converter(COLUMNS["raw_feedback"])({"S": text}) == [
         '{"id":12345678901234567890123456789012345678,"score":1.10,"exp":1E+2}'
     ]
+
+
+def test_a_line_of_an_export_is_a_row_of_the_table_also_without_a_key() -> None:
+    schema = to_arrow_schema(T.StructType([*contract("catia_items").struct, T.StructField("_version", T.LongType())]))
+    flat = items.flat_items({name: [None, None] for name in items.ITEM.names} | {"pk": ["USER#a", None]})
+    assert flat.column("item_key").null_count == 2
+    broken = [{"file": "data.gz", "line": line, "reason": "not JSON", "raw": "{"} for line in (3, 4)]
+    lines = flat.append_column("_rejected", pa.array(broken, to_arrow_type(REJECTED_TYPE)))
+    found = table_rows(lines, 7, schema).to_pylist()
+    assert [row["item_key"] for row in found] == ["data.gz#3", "data.gz#4"]
+    assert [row["usuario_id"] for row in found] == ["a", None]
+    assert {(row["_version"], row["rejected_reason"], row["outcome"]) for row in found} == {
+        (7, "not JSON", "quarantined")
+    }
+    # Good lines have no such columns.
+    (key,) = items.flat_items({name: [None] for name in items.ITEM.names} | {"pk": ["USER#a"], "sk": ["S"]})["item_key"]
+    assert key.as_py() == '["USER#a","S"]'
