@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from catlake.bedrock.view import view_name
 from catlake.contracts.contract import contract
 from catlake.lake.file_records import RECORDS
-from catlake.lake.lake import STAGING
+from catlake.lake.lease import LEASES
+from catlake.lake.staging import STAGING
 from deploy.deployment import Deployment
-from deploy.model import Crawler, Job
+from deploy.exports import listed_folders
+from deploy.model import Crawler, Job, Workflow
 
 LOG_GROUPS = "/aws-glue/jobs"
 CRAWLER_LOGS = "/aws-glue/crawlers"
@@ -118,21 +120,49 @@ def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
     )
 
 
-def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant, ...]:
-    """The statements of the role that starts the export of a DynamoDB table to a folder of the lake."""
+def export_grants(deployed: Deployment) -> tuple[Grant, ...]:
+    """The statements of the role of the state machine that exports DynamoDB tables to folders of the lake."""
+    tables = [table_arn(export.table) for export in deployed.exports]
+    folders = [export.prefix for export in deployed.exports]
+    bucket = deployed.env.bucket
     return _with_keys(
         deployed,
         Grant(
             name="Export",
-            actions=("dynamodb:ExportTableToPointInTime",),
-            resources=(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{table}",),
-            why="the one table, by name",
+            actions=("dynamodb:DescribeTable", "dynamodb:ExportTableToPointInTime"),
+            resources=tuple(tables),
+            why="the tables, by name",
+        ),
+        Grant(
+            name="Look",
+            actions=("dynamodb:DescribeExport",),
+            resources=tuple(f"{table}/export/*" for table in tables),
+            why="DynamoDB chooses the names of exports, of these tables alone",
         ),
         Grant(
             name="Write",
             actions=("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"),
-            resources=(_object(deployed.env.bucket, f"{prefix}/*"),),
+            resources=tuple(_object(bucket, f"{folder}/*") for folder in folders),
             why="DynamoDB chooses the names of the export's files, below this one folder",
+        ),
+        Grant(
+            name="List",
+            actions=LIST,
+            resources=(_bucket(bucket),),
+            why="the names of exports alone, in the two folders of each table",
+            conditions={"StringEquals": {"s3:prefix": [name for folder in folders for name in listed_folders(folder)]}},
+        ),
+    )
+
+
+def schedule_grants(deployed: Deployment) -> tuple[Grant, ...]:
+    """The statements of the role with which a schedule starts the state machine of the exports."""
+    return (
+        Grant(
+            name="Start",
+            actions=("states:StartExecution",),
+            resources=(export_machine_arn(deployed),),
+            why="the one state machine, by name",
         ),
         Grant(
             name="Undelivered",
@@ -141,6 +171,33 @@ def export_grants(deployed: Deployment, table: str, prefix: str) -> tuple[Grant,
             why="the one queue, by name",
         ),
     )
+
+
+def arrival_grants(workflow: Workflow) -> tuple[Grant, ...]:
+    """The statements of the role with which the event of an arrival starts a workflow."""
+    return (
+        Grant(
+            name="Notify",
+            actions=("glue:NotifyEvent",),
+            resources=(workflow_arn(workflow),),
+            why="the one workflow, by name",
+        ),
+    )
+
+
+def table_arn(table: str) -> str:
+    """The ARN of a DynamoDB table."""
+    return f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{table}"
+
+
+def workflow_arn(workflow: Workflow) -> str:
+    """The ARN of a workflow."""
+    return f"{GLUE}:workflow/{workflow.name}"
+
+
+def export_machine_arn(deployed: Deployment) -> str:
+    """The ARN of the state machine of the exports."""
+    return f"arn:{{partition}}:states:{{region}}:{{account}}:stateMachine:{deployed.export_machine}"
 
 
 def undelivered_arn(deployed: Deployment) -> str:
@@ -213,13 +270,18 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
         # Only where it publishes.
         [f"{key.partition('*')[0].rpartition('/')[0]}/*" for key in written],
         "the run's date or id, or an event's own, is in the name of what the job publishes",
-        listing=("s3:GetBucketLocation", *LIST),
+        # Of a run that was stopped while it published, the next one ends the uploads.
+        listing=("s3:GetBucketLocation", *LIST, "s3:ListBucketMultipartUploads"),
     )
     # Events are files of their own, which have no records.
     datasets = [name for name in access.writes if contract(name).format != "json"]
     if further := [further_keys(name) for name in datasets]:
         why = "a dataset may be several files, which are numbered"
         yield from _s3("FurtherFiles", bucket, OWN, further, [f"{key.rpartition('/')[0]}/*" for key in further], why)
+    if datasets:
+        # Its first dataset names the lease of a run; which one is first, the job decides.
+        why = "a lease is taken while the datasets are published"
+        yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{name}.json" for name in datasets], [f"{LEASES}/*"], why)
     if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
         why = "the name of a record is the checksum of what the job publishes"
         yield from _s3("Records", bucket, OWN, recorded, recorded, why)

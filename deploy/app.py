@@ -29,6 +29,7 @@ def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> 
     from aws_cdk import App, Validations
     from cdk_nag import AwsSolutionsChecks
 
+    from deploy.stacks.exports import ExportsStack
     from deploy.stacks.monitoring import MonitoringStack
     from deploy.stacks.pipeline import PipelineStack
     from deploy.stacks.storage import StorageStack
@@ -38,9 +39,12 @@ def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> 
     deployed = deployment(root.node.get_all_context())
     storage = StorageStack(root, deployed)
     monitoring = MonitoringStack(root, deployed)
-    for name in deployed.workflows:
+    exports = ExportsStack(root, deployed, monitoring) if deployed.exports else None
+    for name, workflow in deployed.workflows.items():
         stack = WorkflowStack(root, deployed, name, monitoring)
         stack.add_stack_dependency(storage, "jobs need the bucket, crawlers and views the catalog")
+        if exports and workflow.start.event:
+            stack.add_stack_dependency(exports, "the schedule starts the state machine")
     if repository := deployed.env.github_repository:
         PipelineStack(root, deployed, repository)
     Validations.of(root).add_plugins(AwsSolutionsChecks(root))

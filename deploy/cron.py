@@ -34,7 +34,6 @@ FIELDS = (
     Field("day-of-week", 1, 7, DAYS, special=rf"\?|L|([1-7]|{'|'.join(DAYS)})(L|#[1-5])"),
     Field("year", 1970, 2199),
 )
-EVERY_DAY = (["*", "*", "?", "*"], ["?", "*", "*", "*"])
 
 
 def check_cron(expression: str) -> None:
@@ -55,24 +54,6 @@ def check_cron(expression: str) -> None:
 def every_minutes(minutes: int) -> str:
     """The schedule that comes every so many minutes; they divide an hour."""
     return "cron(0 * * * ? *)" if minutes == 60 else f"cron(0/{minutes} * * * ? *)"
-
-
-def earlier(expression: str, minutes: int) -> str:
-    """The schedule that comes `minutes` before another one, which has a fixed time of the day.
-
-    Raises:
-        ValueError: It has no single time of the day, or the earlier one falls on the day before and not every day
-            is meant.
-    """
-    check_cron(expression)
-    minute, hour, *days = expression.removeprefix("cron(").removesuffix(")").split()
-    if not (minute.isdecimal() and hour.isdecimal()):
-        raise ValueError(f"{expression}: has no single time of the day, so nothing can come before it")
-    time = int(hour) * 60 + int(minute) - minutes
-    if time < 0 and days not in EVERY_DAY:
-        raise ValueError(f"{expression}: {minutes} minutes before would be on the day before")
-    hours, rest = divmod(time % (24 * 60), 60)
-    return f"cron({rest} {hours} {' '.join(days)})"
 
 
 def _numbers(field: Field, text: str) -> set[int]:

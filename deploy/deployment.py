@@ -20,9 +20,8 @@ from catlake.runtime.environment import (
     environment_with,
 )
 from catlake.runtime.errors import did_you_mean
-from deploy.cron import earlier
-from deploy.model import Job, Workflow
-from deploy.workflows import WORKFLOWS
+from deploy.model import Arrival, Workflow
+from deploy.workflows import SOURCES, WORKFLOWS, export_folder
 
 OPTIONS: Mapping[str, str] = {
     "environment": "an environment of deploy/environments",
@@ -43,15 +42,13 @@ OPTIONS: Mapping[str, str] = {
     "alarm_email": "who gets the alarms by e-mail",
     "crawler": "true: crawl the table `data`",
     "glue_version": "the Glue that runs the jobs",
+    "exported_by": "who exports the DynamoDB tables",
     "github_repository": "the GitHub repository whose workflow deploys",
 }
 """Every `-c` option. Each goes before the key of its name in the environment's file (`existing_bucket`: `bucket`)."""
 
 KEYS: Mapping[str, str] = {"existing_stream": "purchases_stream"}
 """The keys that options with other names go before."""
-
-SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
-"""By job module, the key that names the table whose export it reads."""
 
 
 class DeploymentError(ValueError):
@@ -60,19 +57,16 @@ class DeploymentError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class TableExport:
-    """An export of a DynamoDB table into a folder of the lake, for a job of a workflow (by its short name)."""
+    """The exports of a DynamoDB table into a folder of the lake, for a job of a workflow (by its short name).
+
+    `arrival` is the event of a finished one, which starts the workflow.
+    """
 
     workflow: str
     job: str
     table: str
     prefix: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class NightlyExport(TableExport):
-    """An export that starts by itself, before its workflow."""
-
-    schedule: str
+    arrival: Arrival
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,39 +115,39 @@ class Deployment:
         return (self.env.database, self.env.purchases_database)
 
     @property
-    def table_exports(self) -> tuple[TableExport, ...]:
-        """The exports that the workflows read again and again, of the tables that the environment names."""
+    def exports(self) -> tuple[TableExport, ...]:
+        """The exports that the deployment makes: of the tables that the environment names, unless others do it."""
         return tuple(
             TableExport(
                 workflow=name,
                 job=job.name,
-                table=table,
-                prefix=self._below_the_lake(job),
+                table=getattr(self.env, SOURCES[job.module]),
+                prefix=arrival.folder,
+                arrival=arrival,
             )
             for name, workflow in self.workflows.items()
             for job in workflow.jobs
-            if job.module in SOURCES and (table := getattr(self.env, SOURCES[job.module]))
+            if job.module in SOURCES and (arrival := workflow.start.event)
         )
 
-    @property
-    def exports(self) -> tuple[NightlyExport, ...]:
-        """Those of the workflows with a schedule."""
-        lead, starts = self.env.export_lead_minutes, {name: flow.start for name, flow in self.workflows.items()}
-        return tuple(
-            NightlyExport(**vars(export), schedule=earlier(schedule, lead))
-            for export in self.table_exports
-            if (schedule := starts[export.workflow].schedule)
-        )
+    def clock(self, workflow: Workflow) -> str | None:
+        """The schedule by which a workflow runs: its own, or that of the export whose arrival starts it."""
+        return self.env.export_schedule if workflow.start.event else workflow.start.schedule
 
     def export_group(self, workflow: str) -> str:
         """The name of the group of schedules that start the exports of a workflow (by its short name)."""
         return self.env.resource(f"{workflow}-exports")
 
     @property
+    def export_machine(self) -> str:
+        """The name of the state machine that makes the exports."""
+        return self.env.resource("exports")
+
+    @property
     def export_folders(self) -> tuple[str, ...]:
         """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""
         jobs = (job for workflow in self.workflows.values() for job in workflow.jobs if job.module in SOURCES)
-        return tuple(folder for folder in map(self._below_the_lake, jobs) if "://" not in folder)
+        return tuple(folder for job in jobs if "://" not in (folder := export_folder(self.env, job)))
 
     def rewritten_folders(self, bucket: str) -> tuple[str, ...]:
         """The folders of a bucket in which each batch of a stream replaces files: checkpoints and summaries."""
@@ -163,9 +157,6 @@ class Deployment:
             summaries = f"{job.arguments['--lake_uri']}/runs/{job.name}/streams/"
             folders += [uri.removeprefix(f"s3://{bucket}/") for uri in (*owned, summaries)]
         return tuple(folder for folder in folders if "://" not in folder)
-
-    def _below_the_lake(self, job: Job) -> str:
-        return job.arguments["--export_uri"].removeprefix(f"{self.env.lake_uri}/").rstrip("/")
 
     def stack(self, name: str) -> str:
         """The name of a stack; `cat-{env}-…` are the names of other applications' stacks."""
@@ -243,7 +234,12 @@ def _check_existing(asked: Deployment) -> None:
 
 
 def _check_sources(env: Environment) -> None:
-    for key in SOURCES.values() if env.schedule else ():
+    if env.rebase_days >= env.export_days:
+        raise DeploymentError(
+            f"rebase_days={env.rebase_days}: must be less than export_days={env.export_days}: a full export has to be "
+            f"there until the next one; mend deploy/environments/{env.name}.toml"
+        )
+    for key in SOURCES.values() if env.nightly else ():
         if getattr(env, key) is None:
             raise DeploymentError(
                 f"{key} is missing: workflows of {env.name} start by themselves, and so does the export of this "

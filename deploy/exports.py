@@ -1,20 +1,56 @@
-"""The export of a DynamoDB table, as it is asked of DynamoDB: by a nightly schedule and by the smoke test."""
+"""The exports of DynamoDB tables: what the state machine does (exports.asl.json), and what an execution is given."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from deploy.deployment import Deployment, TableExport
+from deploy.model import Arrival
+
+DEFINITION = Path(__file__).with_name("exports.asl.json")
 
 
-def export_request(deployment: Deployment, export: TableExport, table_arn: str, token: str) -> dict[str, Any]:
-    """The parameters of ExportTableToPointInTime. A second request with the same `token` starts no second export."""
-    key = deployment.env.bucket_key
+def definition() -> dict[str, Any]:
+    """The state machine in the Amazon States Language."""
+    states: dict[str, Any] = json.loads(DEFINITION.read_text(encoding="utf-8"))
+    return states
+
+
+def arrival_pattern(arrival: Arrival) -> dict[str, Any]:
+    """The pattern of EventBridge that an arrival's event matches."""
     return {
-        "TableArn": table_arn,
-        "S3Bucket": deployment.env.bucket,
-        "S3Prefix": export.prefix,
-        **({"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": key} if key else {"S3SseAlgorithm": "AES256"}),
-        "ExportFormat": "DYNAMODB_JSON",
-        "ClientToken": token,
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [arrival.bucket]}, "object": {"key": [{"wildcard": arrival.key}]}},
+    }
+
+
+def listed_folders(prefix: str) -> list[str]:
+    """The folders whose exports the state machine lists: where the last window of a night goes, and those before it."""
+    return [f"{prefix}/AWSDynamoDB/", f"{prefix}/earlier/AWSDynamoDB/"]
+
+
+def execution_input(
+    deployment: Deployment, export: TableExport, table_arn: str, scheduled_time: str, *, full: bool = False
+) -> dict[str, Any]:
+    """What an execution is given: one table, and the time (ISO-8601) up to whose last end of a day it is exported.
+
+    `full` asks for a full export, whatever is due.
+    """
+    env, key = deployment.env, deployment.env.bucket_key
+    return {
+        "request": {
+            "TableArn": table_arn,
+            "S3Bucket": env.bucket,
+            **({"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": key} if key else {"S3SseAlgorithm": "AES256"}),
+            "ExportFormat": "DYNAMODB_JSON",
+        },
+        "prefix": export.prefix,
+        "folders": listed_folders(export.prefix),
+        "day_ends": env.day_ends,
+        "rebase_days": env.rebase_days,
+        "scheduled_time": scheduled_time,
+        "full": full,
     }

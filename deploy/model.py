@@ -13,6 +13,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from catlake.contracts.contract import contract
+from catlake.dynamodb.export_manifest import SUMMARY
 from deploy.cron import check_cron
 
 CONDITIONAL = "CONDITIONAL"
@@ -116,11 +117,29 @@ class Crawler:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventBatching:
-    """When an EVENT trigger fires: after `batch_size` events or `batch_window` seconds."""
+class Arrival:
+    """The event that fires an EVENT trigger: a finished export of DynamoDB arrives in a folder of a bucket.
 
+    It is the summary of the export, which DynamoDB writes last. The trigger fires after `batch_size` events or
+    `batch_window` seconds.
+    """
+
+    bucket: str
+    folder: str
     batch_size: int = 1
     batch_window: int = 900
+
+    @property
+    def key(self) -> str:
+        """The key of the summary; `*` is the export's name. Exports in folders below this one start nothing."""
+        return f"{self.folder}/AWSDynamoDB/*/{SUMMARY}"
+
+    def matches(self, bucket: str, key: str) -> bool:
+        """Whether an object of S3 is such a summary. An asterisk of EventBridge takes any text, slashes too."""
+        before, _, after = self.key.partition("*")
+        return (
+            bucket == self.bucket and len(key) >= len(before + after) and key.startswith(before) and key.endswith(after)
+        )
 
     def __post_init__(self) -> None:
         """Raise WorkflowError outside Glue's limits."""
@@ -139,7 +158,7 @@ class Trigger:
     starts: tuple[str, ...]
     after: tuple[str, ...] = ()
     schedule: str | None = None
-    event: EventBatching | None = None
+    event: Arrival | None = None
 
     def __post_init__(self) -> None:
         """Raise WorkflowError for a trigger that starts nothing, at two times, or on a schedule that Glue refuses."""

@@ -1,28 +1,34 @@
 """Proves a deployment: exports the tables, runs every workflow, then verifies: `python -m deploy.smoke test`.
 
-It starts what a person would start by hand, with the rights of your own AWS credentials (docs/verifying.md).
+It starts what a schedule or a person would start, with the rights of your own AWS credentials (docs/verifying.md).
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import sleep
 from typing import Any, TypeVar
 
+from deploy.access import export_machine_arn, table_arn
 from deploy.checks.account import Account
-from deploy.checks.check import OK, Check, Finding, note, ok, problem
+from deploy.checks.check import OK, PROBLEM, Check, Finding, note, ok, problem
+from deploy.checks.exports import execution_finding
 from deploy.checks.runs import minute, state
-from deploy.deployment import OPTIONS, SOURCES, Deployment, TableExport
-from deploy.exports import export_request
+from deploy.deployment import OPTIONS, Deployment, TableExport
+from deploy.exports import execution_input
 from deploy.model import Job, Workflow
 from deploy.verify import all_checks, parser, report
-from deploy.workflows import WORKFLOWS
+from deploy.workflows import SOURCES, WORKFLOWS
 
-EXPORTS, STARTED = "Exports", "Started"
+STARTED = "Started"
 PAUSE_SECONDS = 15
+RECOVERED = timedelta(minutes=6)
+"""Point-in-time recovery is five minutes behind."""
+
 SETTLED_LOOKS = 8
 """A streaming job has to run for two minutes: what it lacks at its start shows by then."""
 
@@ -50,57 +56,77 @@ class Smoke:
 
     def __init__(self, account: Account, deployment: Deployment, names: Collection[str], minutes: int) -> None:
         """`names` are the short names of the workflows to start; `minutes` is the longest wait for one thing."""
-        self._glue, self._dynamodb = account.glue, account.dynamodb
+        self._glue, self._machine = account.glue, account.stepfunctions
         self._account, self._deployment = account, deployment
         self._names, self._looks = names, minutes * 60 // PAUSE_SECONDS
-        self._exported: set[str] = set()
+        self._exported: dict[str, bool] = {}
+        self._began = datetime.now(UTC)
 
     def checks(self) -> Iterator[Check]:
-        """The exports that the workflows read, then the workflows, in the order in which they need each other."""
-        for export in self._deployment.table_exports:
-            if export.workflow in self._names:
-                yield Check(EXPORTS, f"export of {export.table}", partial(self._export, export))
+        """Each workflow after the exports that it reads, in the order in which they need each other."""
         for name, workflow in self._deployment.workflows.items():
             if name in self._names:
+                for export in self._deployment.exports:
+                    if export.workflow == name:
+                        yield Check(STARTED, f"export of {export.table}", partial(self._export, export))
                 yield Check(STARTED, f"run of {workflow.name}", partial(self._run, name, workflow))
 
     def _export(self, export: TableExport) -> Iterator[Finding]:
-        table = self._account.filled(
-            f"arn:${{AWS::Partition}}:dynamodb:${{AWS::Region}}:${{AWS::AccountId}}:table/{export.table}"
-        )
-        token = f"smoke-{export.job}-{datetime.now(UTC):%Y%m%d%H%M%S}"
-        request = export_request(self._deployment, export, table, token)
-        arn = self._dynamodb.export_table_to_point_in_time(**request)["ExportDescription"]["ExportArn"]
+        """An execution of the state machine, as the schedule starts it, up to a time that can just be exported."""
+        until = datetime.now(UTC) - RECOVERED
+        table = self._account.placed(table_arn(export.table))
+        given = execution_input(self._deployment, export, table, f"{until:%Y-%m-%dT%H:%M:00Z}")
+        execution = self._machine.start_execution(
+            stateMachineArn=self._account.placed(export_machine_arn(self._deployment)),
+            input=json.dumps({**given, "day_ends": f"{until:%H:%M}"}),
+        )["executionArn"]
 
         def ended() -> dict[str, Any] | None:
-            described: dict[str, Any] = self._dynamodb.describe_export(ExportArn=arn)["ExportDescription"]
-            return described if described["ExportStatus"] != "IN_PROGRESS" else None
+            described: dict[str, Any] = self._machine.describe_execution(executionArn=execution)
+            return described if described["status"] != "RUNNING" else None
 
         described = self._wait(ended)
         if described is None:
-            yield problem(f"{arn} is not finished: look at it in DynamoDB, then start again")
-        elif described["ExportStatus"] == "COMPLETED":
-            self._exported.add(export.workflow)
-            yield ok(f"{described['ItemCount']} items below s3://{request['S3Bucket']}/{export.prefix}")
-        else:
-            yield problem(f"{described['ExportStatus']}: {described.get('FailureMessage', 'DynamoDB gives no reason')}")
+            yield problem(f"{execution} is not finished: look at it in Step Functions, then start again")
+            return
+        finding = execution_finding(described)
+        if finding.state != PROBLEM:
+            self._exported[export.workflow] = bool(json.loads(described["output"]))
+        yield finding
 
     def _run(self, name: str, workflow: Workflow) -> Iterator[Finding]:
         for key in (SOURCES[job.module] for job in workflow.jobs if job.module in SOURCES):
             if getattr(self._deployment.env, key) is None:
                 yield problem(f"not started: {key} is not named; give -c {key}=<{OPTIONS[key]}>")
                 return
-            if name not in self._exported:
+            if workflow.start.event and name not in self._exported:
                 yield problem("not started: the export of its table did not succeed")
                 return
         endless = [job for job in workflow.jobs if job.endless]
         if endless:
             yield from self._stream(workflow, endless[0])
-        else:
-            yield self._to_the_end(workflow)
+            return
+        # An export that arrived starts its workflow; where nothing was missing, none arrives.
+        run = self._started_by_arrival(workflow) if self._exported.get(name) else self._start(workflow)
+        yield (
+            self._to_the_end(workflow, run)
+            if run
+            else problem(
+                f"no run of it began after the export arrived: look at the rule {workflow.jobs[0].name}-arrival"
+            )
+        )
 
-    def _to_the_end(self, workflow: Workflow) -> Finding:
-        run = self._glue.start_workflow_run(Name=workflow.name)["RunId"]
+    def _start(self, workflow: Workflow) -> str:
+        return str(self._glue.start_workflow_run(Name=workflow.name)["RunId"])
+
+    def _started_by_arrival(self, workflow: Workflow) -> str | None:
+        def begun() -> str | None:
+            runs = self._glue.get_workflow_runs(Name=workflow.name)["Runs"]
+            return next((str(run["WorkflowRunId"]) for run in runs if run["StartedOn"] >= self._began), None)
+
+        return self._wait(begun)
+
+    def _to_the_end(self, workflow: Workflow, run: str) -> Finding:
 
         def ended() -> dict[str, Any] | None:
             described: dict[str, Any] = self._glue.get_workflow_run(Name=workflow.name, RunId=run)["Run"]

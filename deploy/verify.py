@@ -16,7 +16,7 @@ from rich.text import Text
 
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ConfigurationError
-from deploy.checks import resources, rows, runs
+from deploy.checks import exports, resources, rows, runs
 from deploy.checks.account import Account, AccountError, account
 from deploy.checks.check import NOTE, OK, PROBLEM, Check, Finding
 from deploy.checks.summaries import Summaries
@@ -59,6 +59,7 @@ def all_checks(account: Account, deployment: Deployment, now: datetime, queries:
     summaries = Summaries(account.s3)
     return [
         *resources.checks(account, deployment),
+        *exports.checks(account, deployment),
         *runs.checks(account, deployment, summaries, now),
         *(rows.checks(account, deployment, summaries) if queries else ()),
     ]

@@ -10,7 +10,10 @@ from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
 from catlake.runtime.environment import Environment
 from deploy.cron import every_minutes
-from deploy.model import Access, Crawler, Job, Trigger, Workflow
+from deploy.model import Access, Arrival, Crawler, Job, Trigger, Workflow
+
+SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
+"""By job module, the key that names the table whose exports it reads again and again."""
 
 TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
@@ -32,7 +35,13 @@ def conversations(env: Environment) -> Workflow:
         "conversations_curate",
         "ETL-2",
         "ETL-2: normalized CSV to typed Parquet with token counts",
-        Access(reads=("normalized_conversations",), writes=("curated_conversations",), quarantine="conversations"),
+        Access(
+            reads=("normalized_conversations",),
+            writes=("curated_conversations",),
+            # The CSV as a spreadsheet.
+            files=(f"{contract('normalized_conversations').root}/data_*.xlsx",),
+            quarantine="conversations",
+        ),
     )
     crawler = Crawler(
         name=env.resource("curated-crawler"),
@@ -47,7 +56,7 @@ def conversations(env: Environment) -> Workflow:
         env.resource("conversations"),
         "ETL-1",
         conversations.__doc__,
-        Trigger(name=env.resource("conversations-start"), starts=(normalize.name,), schedule=env.schedule),
+        _start(env, "conversations-start", normalize),
         Trigger(name=env.resource("conversations-curate"), after=(normalize.name,), starts=(curate.name,)),
         *((crawl,) if env.crawler else ()),
         jobs=(normalize, curate),
@@ -90,7 +99,7 @@ def tokens(env: Environment) -> Workflow:
         env.resource("tokens"),
         TOKENS,
         tokens.__doc__,
-        Trigger(name=env.resource("tokens-start"), starts=(consolidate.name,), schedule=env.schedule),
+        _start(env, "tokens-start", consolidate),
         Trigger(name=env.resource("tokens-create-view"), after=(consolidate.name,), starts=(view.name,)),
         jobs=(consolidate, view),
     )
@@ -193,6 +202,26 @@ def _statistics(name: str) -> str:
     return statistics_path(contract(name).path_template)
 
 
+def _start(env: Environment, name: str, job: Job) -> Trigger:
+    """The start of a workflow that reads exports: their arrival, or the clock where others make them.
+
+    Without a table that is exported, a person starts it.
+    """
+    event = Arrival(bucket=env.bucket, folder=export_folder(env, job)) if getattr(env, SOURCES[job.module]) else None
+    ours = env.exported_by == "catlake"
+    return Trigger(
+        name=env.resource(name),
+        starts=(job.name,),
+        schedule=None if ours else env.schedule,
+        event=event if ours else None,
+    )
+
+
+def export_folder(env: Environment, job: Job) -> str:
+    """The folder of the lake in which a job looks for exports."""
+    return job.arguments["--export_uri"].removeprefix(f"{env.lake_uri}/").rstrip("/")
+
+
 def _of_one_job(
     env: Environment, component: str, description: str | None, job: Job, schedule: str | None = None
 ) -> Workflow:
@@ -212,7 +241,7 @@ def _batch(
 ) -> Job:
     """A batch job of the environment's size. One that a schedule starts refuses an export of the night before."""
     arguments = env.arguments(module)
-    if scheduled and env.schedule:
+    if scheduled and env.nightly:
         arguments["--max_export_age_hours"] = str(env.max_export_age_hours)
     return Job(
         name=name,

@@ -164,7 +164,7 @@ def _curate(export: CachedExport, users: int, repeat: int) -> Results:
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=CACHE) as folder:
         plain, peer, totals = (Path(folder, name) for name in ("plain.parquet", "duckdb.parquet", "tokens.json"))
         programs: dict[str, Callable[[], Measured]] = {
-            CATLAKE: lambda: run_job("conversations_curate", lake, {"run_date": RUN_DATE}),
+            CATLAKE: lambda: run_job("conversations_curate", lake, {"run_date": RUN_DATE, "spreadsheet": "false"}),
             PLAIN: _program("plain_conversations.curate", source, plain),
             DUCKDB: _program("duckdb_conversations.curate", source, peer),
             TIKTOKEN: _program("plain_conversations.tiktoken_alone", source, totals),

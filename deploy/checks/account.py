@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from catlake.runtime.errors import one_line
 
-SERVICES = ("s3", "glue", "athena", "kinesis", "dynamodb")
+SERVICES = ("s3", "glue", "athena", "kinesis", "dynamodb", "events", "scheduler", "stepfunctions")
 PATIENT = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10)
 
 
@@ -32,6 +32,9 @@ class Account:
     athena: Any
     kinesis: Any
     dynamodb: Any
+    events: Any
+    scheduler: Any
+    stepfunctions: Any
 
     def filled(self, text: str) -> str:
         """A text with this account in place of CloudFormation's `${AWS::AccountId}`, `${AWS::Region}` and so on."""
@@ -39,6 +42,10 @@ class Account:
         for name, value in values.items():
             text = text.replace(f"${{AWS::{name}}}", value)
         return text
+
+    def placed(self, arn: str) -> str:
+        """An ARN of `deploy.access` in this account."""
+        return arn.format(partition=self.partition, region=self.region, account=self.id)
 
 
 def account() -> Account:

@@ -22,6 +22,16 @@ STORAGE, CATALOG, JOBS, WORKFLOWS = "Storage", "Catalog", "Jobs", "Workflows"
 PRIVATE = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 ENCRYPTIONS = frozenset({"AES256", "aws:kms", "aws:kms:dsse"})
 
+STATES: Mapping[str, Any] = {
+    # It has no other.
+    "ON_DEMAND": "CREATED",
+    # Glue documents no way to activate it, nor that it has to be.
+    "EVENT": frozenset({"CREATED", "ACTIVATED"}),
+    "SCHEDULED": "ACTIVATED",
+    "CONDITIONAL": "ACTIVATED",
+}
+"""By type, the state of a trigger that works."""
+
 Triggers = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 
@@ -252,8 +262,7 @@ def _trigger(triggers: Triggers, workflow: str, trigger: Trigger) -> Iterator[Fi
         "Type": trigger.type,
         "WorkflowName": workflow,
         "Schedule": trigger.schedule,
-        # A trigger on demand has no other state.
-        "State": "CREATED" if trigger.type == "ON_DEMAND" else "ACTIVATED",
+        "State": STATES[trigger.type],
     }
     if len(conditions) > 1:
         expected["Logical"] = "AND"

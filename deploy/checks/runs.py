@@ -30,7 +30,7 @@ def checks(account: Account, deployment: Deployment, summaries: Summaries, now: 
     """Two checks for each job. `now` is in UTC."""
     for workflow in deployment.workflows.values():
         for job in workflow.jobs:
-            look = partial(_last_run, account.glue, workflow.start.schedule, job, now)
+            look = partial(_last_run, account.glue, deployment.clock(workflow), job, now)
             yield Check(PART, f"last run of {job.name}", look)
             look = partial(_balance, summaries, job, deployment.env.max_quarantined)
             yield Check(PART, f"balance of {job.name}", look)
@@ -86,7 +86,9 @@ def _balance(summaries: Summaries, job: Job, max_quarantined: int) -> Iterator[F
     uri, summary = newest
     if job.streaming:
         total = summary["total"]
-        balance = Balance(total["read"], {"documents": total["written"]}, {}, total["quarantined"])
+        # An older stream has counted nothing as repeated.
+        repeated = {"repeated": count} if (count := total.get("repeated")) else {}
+        balance = Balance(total["read"], {"documents": total["written"]}, repeated, total["quarantined"])
     else:
         if summary.get("state") != "SUCCEEDED":
             yield problem(f"the run of {uri} failed: {one_line(summary.get('error') or 'it gives no reason')}")

@@ -25,7 +25,7 @@ from deploy.model import Job, Workflow
 from deploy.stacks.monitoring import HOUR, LOG_GROUP_ARN, metric, run_log_group
 from deploy.stacks.resources import arn
 
-JOB_ENDED = "Glue Job State Change"
+GLUE_EVENTS, JOB_ENDED = "aws.glue", "Glue Job State Change"
 LATE_AFTER_HOURS = 26
 """A nightly run succeeds again within a day, give or take its length."""
 
@@ -92,7 +92,7 @@ def _limits(stack: Stack, deployment: Deployment, name: str, workflow: Workflow)
         )
         if job.streaming:
             yield from _stream_limits(env, job)
-        if workflow.start.schedule:
+        if deployment.clock(workflow):
             yield _late(stack, deployment, job)
         if job.name in exporting:
             yield Limit(
@@ -102,12 +102,12 @@ def _limits(stack: Stack, deployment: Deployment, name: str, workflow: Workflow)
                 metric=metric(deployment, job.name, metrics.EXPORT_AGE_HOURS, HOUR),
                 maximum=env.max_export_age_hours,
             )
-    if exporting:
+    if exporting and deployment.clock(workflow):
         group = {"ScheduleGroup": deployment.export_group(name)}
         yield Limit(
             name=env.resource(f"{name}-export-not-started"),
-            description="DynamoDB refused to start the night's export: "
-            "look whether the table has point-in-time recovery",
+            description=f"the schedule could not start the night's export: look at the state machine "
+            f"{deployment.export_machine} and the rights of the schedule",
             metric=_aws_metric("AWS/Scheduler", "TargetErrorCount", group, "Sum", HOUR),
             maximum=0,
         )
@@ -154,7 +154,7 @@ def _success_rule(stack: Stack, env: Environment, job: Job) -> str:
         name=f"{job.name}-succeeded",
         description=f"Counts the runs of {job.name} that succeeded",
         event_pattern={
-            "source": ["aws.glue"],
+            "source": [GLUE_EVENTS],
             "detail-type": [JOB_ENDED],
             "detail": {"jobName": [job.name], "state": ["SUCCEEDED"]},
         },
@@ -263,10 +263,11 @@ def _aws_metric(
 def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue) -> None:
     """Sends Glue's own events to the topic, so that a job that could not even start is reported too."""
     field = events.EventField.from_path
-    _notify(
+    notify(
         stack,
         "Failed",
         f"A job of {workflow.name} failed",
+        GLUE_EVENTS,
         JOB_ENDED,
         {"jobName": [job.name for job in workflow.jobs], "state": ["FAILED", "TIMEOUT", "ERROR", "STOPPED"]},
         f"{field('$.detail.jobName')} {field('$.detail.state')}: {field('$.detail.message')} "
@@ -275,10 +276,11 @@ def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic, los
         lost,
     )
     if workflow.crawlers:
-        _notify(
+        notify(
             stack,
             "CrawlerFailed",
             f"A crawler of {workflow.name} failed",
+            GLUE_EVENTS,
             "Glue Crawler State Change",
             {"crawlerName": [crawler.name for crawler in workflow.crawlers], "state": ["Failed"]},
             f"{field('$.detail.crawlerName')} failed: {field('$.detail.errorMessage')}",
@@ -287,21 +289,23 @@ def _notify_of_failures(stack: Stack, workflow: Workflow, topic: sns.ITopic, los
         )
 
 
-def _notify(
+def notify(
     stack: Stack,
     id: str,
     description: str,
+    source: str,
     event: str,
     detail: dict[str, list[str]],
     message: str,
     topic: sns.ITopic,
     lost: sqs.IQueue,
 ) -> None:
+    """Adds a rule that sends a message to the topic for each event of a source with such details."""
     rule = events.Rule(
         stack,
         id,
         description=description,
-        event_pattern=events.EventPattern(source=["aws.glue"], detail_type=[event], detail=detail),
+        event_pattern=events.EventPattern(source=[source], detail_type=[event], detail=detail),
     )
     text = events.RuleTargetInput.from_text(message)
     rule.add_target(targets.SnsTopic(topic, message=text, dead_letter_queue=lost))

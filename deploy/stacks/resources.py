@@ -20,7 +20,8 @@ _STACK_PRIORITY, _RESOURCE_PRIORITY = 100, 200
 """A resource's own tags replace the tags of its stack."""
 
 # Glue does not send the account when it assumes a role, and it accepts roles of its own account only.
-_TRUST_CONDITIONS = {"scheduler": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}}
+_OWN_ACCOUNT = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+_TRUST_CONDITIONS = {"scheduler": _OWN_ACCOUNT, "states": _OWN_ACCOUNT}
 
 _PLACEHOLDERS = {"{partition}": Aws.PARTITION, "{region}": Aws.REGION, "{account}": Aws.ACCOUNT_ID}
 _NAG_PLACEHOLDERS = {"{partition}": "<AWS::Partition>", "{region}": "<AWS::Region>", "{account}": "<AWS::AccountId>"}

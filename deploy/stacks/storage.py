@@ -12,7 +12,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from catlake.lake.lake import STAGING
+from catlake.lake.staging import STAGING
 from catlake.runtime.environment import Environment
 from deploy.access import QUERY_RESULTS
 from deploy.athena import named_queries
@@ -38,7 +38,7 @@ class StorageStack(Stack):
             scope,
             deployment.stack("storage"),
             description=f"catlake {env.name}: storage",
-            termination_protection=env.schedule is not None,
+            termination_protection=env.nightly is not None,
         )
         self._deployment = deployment
         tag_stack(self, env.tags("STORAGE"))
@@ -76,7 +76,7 @@ class StorageStack(Stack):
         """A private bucket; with access logs it keeps old versions too."""
         env = self._deployment.env
         key_arn, regional = env.bucket_keys.get(name), ACCOUNT_REGIONAL.fullmatch(env.bucket_suffix)
-        return s3.Bucket(
+        created = s3.Bucket(
             self,
             id,
             bucket_name=None if regional else name,
@@ -97,6 +97,14 @@ class StorageStack(Stack):
             server_access_logs_prefix=f"{name}/" if access_logs else None,
             lifecycle_rules=rules,
         )
+        if any(export.arrival.bucket == name for export in self._deployment.exports):
+            resource = created.node.default_child
+            assert isinstance(resource, s3.CfnBucket)
+            # The construct's own option adds a function for what is one property.
+            resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+            )
+        return created
 
     def _catalog(self) -> None:
         deployment = self._deployment

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from aws_cdk import CfnOutput, CfnResource, Fn, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from aws_cdk.aws_glue import CfnCrawler, CfnJob, CfnTrigger, CfnWorkflow
@@ -14,15 +15,19 @@ from deploy.access import (
     LOG_GROUPS,
     CatalogGrant,
     Grant,
+    arrival_grants,
     crawler_catalog_grants,
     crawler_grants,
-    export_grants,
+    export_machine_arn,
     job_catalog_grants,
     job_grants,
+    schedule_grants,
+    table_arn,
     undelivered_arn,
+    workflow_arn,
 )
-from deploy.deployment import Deployment, NightlyExport
-from deploy.exports import export_request
+from deploy.deployment import Deployment, TableExport
+from deploy.exports import arrival_pattern, execution_input
 from deploy.glue_arguments import default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 from deploy.stacks.alarms import add_alarms
@@ -34,8 +39,6 @@ from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resou
 from deploy.stacks.stream import TableStream
 from deploy.stacks.undelivered import undelivered
 
-START_EXPORT = "arn:{partition}:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
-
 
 class WorkflowStack(Stack):
     """One workflow of deploy/workflows.py. `name` is its short name."""
@@ -46,10 +49,12 @@ class WorkflowStack(Stack):
         workflow = deployment.workflows[name]
         tag_stack(self, workflow.tags)
         members = [self._workflow(workflow), *map(self._job, workflow.jobs), *map(self._crawler, workflow.crawlers)]
-        self._triggers(workflow, members)
+        triggers = self._triggers(workflow, members)
         for export in deployment.exports:
             if export.workflow == name:
-                self._export(export)
+                self._arrival(export, workflow, triggers)
+                if schedule := deployment.clock(workflow):
+                    self._schedule(export, schedule)
         if any(job.streaming for job in workflow.jobs):
             TableStream(self, deployment)
         # By its ARN: the topic's policy is complete, and the CDK would add a statement for each rule.
@@ -130,17 +135,18 @@ class WorkflowStack(Stack):
         )
         return resource
 
-    def _triggers(self, workflow: Workflow, members: list[CfnResource]) -> None:
+    def _triggers(self, workflow: Workflow, members: list[CfnResource]) -> list[CfnTrigger]:
         """Adds the triggers, one after the other: Glue refuses a change of a workflow during another one.
 
         Its answer is "Workflow … was modified while adding trigger …" (terraform-provider-aws, issue 34530).
         """
-        before = members
+        added: list[CfnTrigger] = []
         for trigger in workflow.triggers:
             created = self._trigger(trigger, workflow)
-            for resource in before:
+            for resource in (*members, *added[-1:]):
                 created.add_resource_dependency(resource)
-            before = [*members, created]
+            added.append(created)
+        return added
 
     def _trigger(self, trigger: Trigger, workflow: Workflow) -> CfnTrigger:
         crawlers = {crawler.name for crawler in workflow.crawlers}
@@ -172,37 +178,58 @@ class WorkflowStack(Stack):
             log_group(self, f"Log-{job.name}-{kind}", f"{prefix}/{kind}", self._deployment.env.log_days, self._log_key)
         return prefix
 
-    def _export(self, export: NightlyExport) -> None:
-        """Adds a schedule that starts an export: EventBridge calls DynamoDB directly, and nothing waits for it."""
+    def _arrival(self, export: TableExport, workflow: Workflow, triggers: Iterable[CfnTrigger]) -> None:
+        """Adds the rule that starts the workflow when a finished export arrives."""
+        caller = role(self, f"Role-{export.prefix}-arrival", "events", arrival_grants(workflow))
+        created = events.CfnRule(
+            self,
+            f"Arrival-{export.job}",
+            name=f"{export.job}-arrival",
+            description=f"A finished export of {export.table} starts {workflow.name}",
+            event_pattern=arrival_pattern(export.arrival),
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Workflow",
+                    arn=arn(workflow_arn(workflow)),
+                    role_arn=caller.role_arn,
+                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(
+                        arn=arn(undelivered_arn(self._deployment))
+                    ),
+                )
+            ],
+        )
+        # An event that comes before its trigger is there would be lost.
+        for trigger in triggers:
+            created.add_resource_dependency(trigger)
+
+    def _schedule(self, export: TableExport, schedule: str) -> None:
+        """Adds a schedule that starts the state machine of the exports for one table."""
         deployment = self._deployment
         group = scheduler.CfnScheduleGroup(self, "Exports", name=deployment.export_group(export.workflow))
-        caller = role(
-            self, f"Role-{export.prefix}", "scheduler", export_grants(deployment, export.table, export.prefix)
-        )
-        table = arn(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{export.table}")
+        caller = role(self, f"Role-{export.prefix}", "scheduler", schedule_grants(deployment))
         # The same for every retry of one night.
-        token = f"{export.job}-<aws.scheduler.scheduled-time>"
-        schedule = scheduler.CfnSchedule(
+        given = execution_input(deployment, export, arn(table_arn(export.table)), "<aws.scheduler.scheduled-time>")
+        created = scheduler.CfnSchedule(
             self,
             f"Export-{export.job}",
             name=f"{export.job}-export",
             group_name=group.name,
             description=f"Exports {export.table} for {export.job}",
-            schedule_expression=export.schedule,
+            schedule_expression=schedule,
             schedule_expression_timezone="UTC",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             state="ENABLED",
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=arn(START_EXPORT),
+                arn=arn(export_machine_arn(deployment)),
                 role_arn=caller.role_arn,
-                input=self.to_json_string(export_request(deployment, export, table, token)),
+                input=self.to_json_string(given),
                 dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=arn(undelivered_arn(deployment))),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=3600, maximum_retry_attempts=5
                 ),
             ),
         )
-        schedule.add_resource_dependency(group)
+        created.add_resource_dependency(group)
 
 
 def _all_succeeded(names: Iterable[str], crawlers: Collection[str]) -> CfnTrigger.PredicateProperty:

@@ -5,15 +5,12 @@ with a non-zero code and one line that says what to do; the Glue job is committe
 """
 
 import logging
-import re
-import secrets
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from py4j.java_gateway import JavaClass
@@ -21,15 +18,27 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.runtime.arguments import Argument, glue_run_id, parse_arguments
+from catlake.runtime.arguments import Argument, parse_arguments, run_id
 from catlake.runtime.aws import region
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
+from catlake.runtime.redaction import hide_settings, redacted
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
 from catlake.runtime.warm_up import import_pandas, warm_up
 
 S3A_REGION = "fs.s3a.endpoint.region"
+
+S3A_SETTINGS = {
+    "fs.s3a.attempts.maximum": "5",
+    "fs.s3a.retry.limit": "5",
+    "fs.s3a.retry.interval": "500ms",
+    "fs.s3a.retry.throttle.limit": "8",
+    "fs.s3a.retry.throttle.interval": "500ms",
+    "fs.s3a.connection.establish.timeout": "10000",
+    "fs.s3a.connection.timeout": "30000",
+}
+"""How Spark's own client repeats requests that fail in passing, within a minute or two; its own bounds are hours."""
 
 SESSION_SETTINGS = {
     # Dates and times in results are UTC, wherever the job runs.
@@ -54,11 +63,11 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     lake: Lake | None = None
     warming: threading.Thread | None = None
     try:
-        values = parse_arguments(arguments, sys.argv)
+        values, id = parse_arguments(arguments, sys.argv), run_id(sys.argv)
         is_cold = has_queries and SparkContext._active_spark_context is None
         if is_cold:
             import_pandas()
-        run = _start(values)
+        run = _start(values, id)
         if is_cold:
             warming = warm_up(run.spark)
         limit = run.environment.largest_file_mb
@@ -77,8 +86,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     except BaseException as error:
         message = explain(error)
         if message is None:
-            traceback.print_exc()
-            message = f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)"
+            sys.stderr.write(redacted(traceback.format_exc()))
+            message = redacted(f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)")
         _fail(run, lake, message)
         if run and isinstance(error, KeyboardInterrupt):
             _silence_jvm(run.spark)
@@ -89,14 +98,18 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             # A query that is cut off would print after the message; one that waits for workers may never end.
             with suppress(KeyboardInterrupt):
                 warming.join(timeout=5)
+            if run and warming.is_alive():
+                _silence_jvm(run.spark)
 
 
-def _start(arguments: Mapping[str, Any]) -> Run:
+def _start(arguments: Mapping[str, Any], id: str) -> Run:
     spark = SparkSession.builder.appName(arguments["JOB_NAME"]).getOrCreate()
     for name, value in SESSION_SETTINGS.items():
         spark.conf.set(name, value)
     _stay_in_region(spark)
-    return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], _run_id())
+    hide_settings(spark.sparkContext.getConf().getAll())
+    _bound_s3a(spark)
+    return Run(spark, arguments, environment(arguments["environment"]), arguments["JOB_NAME"], id)
 
 
 def _stay_in_region(spark: SparkSession) -> None:
@@ -109,10 +122,12 @@ def _stay_in_region(spark: SparkSession) -> None:
         hadoop.set(S3A_REGION, name)
 
 
-def _run_id() -> str:
-    if given := glue_run_id(sys.argv):
-        return re.sub(r"[^A-Za-z0-9._-]", "_", given)
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
+def _bound_s3a(spark: SparkSession) -> None:
+    """Bounds the time for which S3A repeats a request, unless settings of Spark (`--conf`) do."""
+    context = spark.sparkContext
+    for name, value in S3A_SETTINGS.items():
+        if context.getConf().get(f"spark.hadoop.{name}") is None:
+            context._jsc.hadoopConfiguration().set(name, value)
 
 
 def _quiet_py4j() -> None:
@@ -167,7 +182,7 @@ def _finish(run: Run, lake: Lake) -> None:
     if report.quarantine:
         lines.append(f"quarantine → {report.quarantine}")
     # For the person at the console; programs read standard output.
-    sys.stderr.write("\n  ".join([*lines, *report.highlights, f"summary → {uri}"]) + "\n")
+    sys.stderr.write(redacted("\n  ".join([*lines, *report.highlights, f"summary → {uri}"])) + "\n")
     seconds = summary["seconds"]
     run.log(
         "run_finished", summary=uri, outputs=report.outputs, seconds=seconds, **run.report.run_metrics(failed=False)

@@ -35,6 +35,9 @@ done < "@SPARK@/conf/spark-defaults.conf"
 unset _name _value
 SPARK_CONF_DIR="@SPARK@/no-conf"
 SPARK_DRIVER_MEMORY="${SPARK_DRIVER_MEMORY:-2g}"
+# Python's temporary files, Java's with Spark's, and those of the S3 client.
+. "@SPARK@/conf/temporary-folder.sh"
+SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -Djava.io.tmpdir=\"$TMPDIR\" -Dspark.hadoop.hadoop.tmp.dir=\"$TMPDIR\""
 # The S3 client (jars fetched by `make setup`).
 SPARK_DIST_CLASSPATH="@JARS@/*"
 

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.runtime.environment import environment
-from catlake.runtime.errors import ArgumentError
+from catlake.runtime.errors import StoreError
 from tests.conversations.table import conversation, feedback, flat_rows, from_items, said
 from tests.samples.catia_oddities import Exact, message
 from tests.samples.export_files import Item
@@ -83,7 +83,7 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
     ]  # fmt: skip
     rows = from_items(spark, *given, reasons=[None] * (len(given) - 1) + ["broken"]).transform(items.classified, None)
     kept = rows.repartition(3).transform(users.all_items).transform(users.in_order).where("outcome = 'kept'")
-    found = kept.transform(users.by_user, LABELS).collect()
+    found = kept.transform(users.by_user, LABELS, None).collect()
     assert [(row["usuario_id"], row["conversation_items"], row["feedback_items"]) for row in found] == [
         ("USER#", 1, 0),
         ("ana", 2, 1),
@@ -96,6 +96,7 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
         "conversation_items",
         "feedback_items",
         "was",
+        users.IS_EXCLUDED,
     ]
     talk = json.loads(found[3]["conversacion_completa"])
     assert "".join(dict.fromkeys(message["conversacion"][-1] for message in talk)) == "fegcdBa"
@@ -304,30 +305,24 @@ def test_feedback_is_joined_to_its_own_user_only() -> None:
     assert values("feedback", *given) == {"ana": None, "eva": "like"}
 
 
+def test_a_user_whose_texts_no_row_can_hold_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [conversation("ana", f"CONVERSATION#{number}", Conversation=said("x" * 100)) for number in range(3)]
+    monkeypatch.setattr(users, "MOST_CHARACTERS", 2_000)
+    assert only("numero_conversaciones", *given) == 3
+    monkeypatch.setattr(users, "MOST_CHARACTERS", 200)
+    with pytest.raises(StoreError, match=r"^the user 'ana' has conversations of more than 200 characters"):
+        described(*given)
+
+
 # user_outcome
 
 
-CITIES = {
-    "Medellín": "excluded_city",
-    "medellin (Antioquia)": "excluded_city",
-    "CALI": "excluded_city",
-    "Mexico DF": "excluded_city",
-    "Ciudad de México": "kept",
-    "San Luis Potosí": "excluded_city",
-    "POTOSÍ": "excluded_city",
-    "Potosi": "kept",
-    "Valledupar": "excluded_city",
-    "Bogotá": "kept",
-}
-
-
-def test_cities_are_searched_without_regard_to_case_accents_too(spark: SparkSession) -> None:
-    cities = [(city, 1) for city in CITIES] + [("Bogotá", 0)]
-    rows = spark.createDataFrame(cities, "ciudad string, conversation_items int")
-    found = rows.select("ciudad", users.user_outcome(PROD.excluded_cities), users.user_outcome(None)).collect()
-    assert {row[0]: row[1] for row in found[:-1]} == CITIES
-    assert {row[2] for row in found[:-1]} == {"kept"}
-    assert tuple(found[-1]) == ("Bogotá", "feedback_without_conversation", "feedback_without_conversation")
+def test_a_user_without_conversation_is_left_out_before_any_city_is_asked(spark: SparkSession) -> None:
+    rows = spark.createDataFrame(
+        [(1, False), (1, True), (0, True)], f"conversation_items int, {users.IS_EXCLUDED} boolean"
+    )
+    found = [outcome for (outcome,) in rows.select(users.user_outcome()).collect()]
+    assert found == ["kept", "excluded_city", "feedback_without_conversation"]
 
 
 def test_the_city_that_counts_is_the_users_final_one() -> None:
@@ -346,19 +341,3 @@ def test_the_city_that_counts_is_the_users_final_one() -> None:
         "moved-away": "Tunja",
         "nowhere": "Sin lugar",
     }
-
-
-@pytest.mark.parametrize("pattern", ["cali(", "*", "[a-"])
-def test_a_pattern_that_is_none_is_refused_with_its_reason(spark: SparkSession, pattern: str) -> None:
-    with pytest.raises(ArgumentError, match=r"^--excluded_cities '.*': must be a regular expression of Java: \w"):
-        users.checked_pattern(spark, pattern)
-
-
-def test_an_empty_pattern_is_refused_because_it_is_found_everywhere(spark: SparkSession) -> None:
-    with pytest.raises(ArgumentError, match=r"^--excluded_cities '': would leave every city out; write none"):
-        users.checked_pattern(spark, "")
-
-
-@pytest.mark.parametrize("pattern", [None, "cali|valle", r"^san\b"])
-def test_a_pattern_that_is_one_is_taken_as_it_is(spark: SparkSession, pattern: str | None) -> None:
-    assert users.checked_pattern(spark, pattern) == pattern

@@ -12,14 +12,15 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from moto.s3.models import s3_backends
 
 from catlake.bedrock.view import view_name
 from catlake.runtime.environment import environment
 from deploy.checks.account import SERVICES
-from deploy.deployment import Deployment
+from deploy.deployment import deployment
 from deploy.model import Job
 from tests.aws import empty, moto_server
-from tests.deploy.assembly import ACCOUNT, REGION, Assembly
+from tests.deploy.assembly import ACCOUNT, OPTIONS, REGION, Assembly
 from tests.deploy.service_requests import ServiceRequest, requests_of
 
 KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": REGION}
@@ -37,6 +38,10 @@ CREATED_IN_ORDER = (
     "AWS::Glue::Job",
     "AWS::Glue::Crawler",
     "AWS::Glue::Trigger",
+    "AWS::StepFunctions::StateMachine",
+    "AWS::Events::Rule",
+    "AWS::Scheduler::ScheduleGroup",
+    "AWS::Scheduler::Schedule",
 )
 """The types of resources that verification looks at; each needs only those before it."""
 
@@ -87,6 +92,8 @@ def account_server() -> Iterator[str]:
 def session() -> boto3.session.Session:
     created = boto3.session.Session()
     created.events.register("after-call.glue.GetJob", _add_window)
+    created.events.register("before-parameter-build.s3.GetBucketNotificationConfiguration", _remember_bucket)
+    created.events.register("after-call.s3.GetBucketNotificationConfiguration", _add_events)
     created.events.register("before-send.dynamodb.DescribeKinesisStreamingDestination", _describe_destinations)
     return created
 
@@ -95,6 +102,17 @@ def _add_window(parsed: dict[str, Any], **_: Any) -> None:
     # The server forgets it.
     if parsed.get("Job", {}).get("Command", {}).get("Name") == "gluestreaming":
         parsed["Job"]["MaintenanceWindow"] = environment("test").maintenance_window
+
+
+def _remember_bucket(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context["asked"] = params["Bucket"]
+
+
+def _add_events(parsed: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+    # The server, which is part of this process, knows it and leaves it out.
+    bucket = s3_backends[ACCOUNT]["aws"].buckets.get(context["asked"])
+    if bucket and bucket.notification_configuration and bucket.notification_configuration.event_bridge is not None:
+        parsed["EventBridgeConfiguration"] = {}
 
 
 def _describe_destinations(request: Any, **_: Any) -> AWSResponse:
@@ -123,15 +141,20 @@ class Deployed:
     def __init__(self, server: str, assembly: Assembly) -> None:
         self._server, self._assembly = server, assembly
         empty(server)
-        self.deployment = Deployment(environment(assembly.environment))
+        self.deployment = deployment(OPTIONS[assembly.environment])
         self._clients = {name: boto3.client(name) for name in SERVICES}
         self.s3, self.glue, self.athena, self.kinesis = (
             self._clients[name] for name in ("s3", "glue", "athena", "kinesis")
+        )
+        self.dynamodb, self.events, self.scheduler, self.stepfunctions = (
+            self._clients[name] for name in ("dynamodb", "events", "scheduler", "stepfunctions")
         )
         for kind in CREATED_IN_ORDER:
             for resource in assembly.resources(kind):
                 for request in requests_of(resource):
                     self._send(request)
+        for export in self.deployment.exports:
+            self.add_table(export.table)
         self.s3.create_bucket(Bucket=CODE)
         for key in assembly.assets:
             self.s3.put_object(Bucket=CODE, Key=key, Body=b"")
@@ -139,6 +162,23 @@ class Deployed:
         self.glue.create_table(DatabaseName=self.deployment.env.database, TableInput=view)
         for job in self.jobs:
             self.run(job)
+
+    def add_table(self, name: str) -> None:
+        """A DynamoDB table that can be exported."""
+        key = {"AttributeName": "PK"}
+        self.dynamodb.create_table(
+            TableName=name,
+            KeySchema=[{**key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{**key, "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.recover(name, True)
+
+    def recover(self, table: str, on: bool) -> None:
+        """Turns point-in-time recovery of a table on or off."""
+        self.dynamodb.update_continuous_backups(
+            TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": on}
+        )
 
     @property
     def jobs(self) -> list[Job]:

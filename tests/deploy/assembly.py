@@ -18,11 +18,19 @@ from deploy.deployment import deployed_names
 
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "us-east-1", "123456789012"
-SCHEDULED = {"bedrock_table": "Chat-Conversations", "alarm_email": "data@example.org"}
+TABLE = {"bedrock_table": "Chat-Conversations"}
+SCHEDULED = {**TABLE, "alarm_email": "data@example.org"}
 OPTIONS = {
-    name: {"environment": name, **(SCHEDULED if environment(name).schedule else {})} for name in deployed_names()
+    name: {"environment": name, **(SCHEDULED if environment(name).nightly else TABLE)} for name in deployed_names()
 }
 """The options of each environment's deployment in these tests."""
+
+
+def command_line(environment: str) -> list[str]:
+    """The same for a command that checks the deployment."""
+    given = {name: value for name, value in OPTIONS[environment].items() if name != "environment"}
+    return [environment, *(text for option in given.items() for text in ("-c", "=".join(option)))]
+
 
 NEXT_GLUE = "6.0"
 """Each environment is also synthesized for the Glue that an option may choose, with the other option besides."""
@@ -179,6 +187,8 @@ def _beside(name: str) -> str:
 
 
 def _arn(service: str, name: str) -> str:
+    if service == "IAM":
+        return f"arn:aws:iam::{ACCOUNT}:role/{name}"
     return f"arn:aws:{service.lower()}:{REGION}:{ACCOUNT}:{name}"
 
 

@@ -15,17 +15,19 @@ from deploy.model import Job, Workflow
 class GlueHere:
     """A Glue that starts the jobs of a workflow one after the other, as its triggers would, and waits for each.
 
-    `run_job` runs one and gives None, or the error that it ends with; `export` puts an export into a bucket and
-    gives the number of its items. A thing is first reported as going on, and as ended when it is asked for again.
+    `run_job` runs one and gives None, or the error that it ends with. `export` puts what an execution of the state
+    machine is asked for into a bucket, and raises LookupError where that fails; its arrival starts the workflow. A
+    thing is first reported as going on, and as ended when it is asked for again.
     """
 
     def __init__(
         self,
         deployment: Deployment,
         run_job: Callable[[Job], str | None],
-        export: Callable[[Mapping[str, Any]], int],
+        export: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.started: list[str] = []
+        self.executions: list[str] = []
         self._deployment, self._run_job, self._export_table = deployment, run_job, export
         self._states: dict[str, dict[str, Any]] = {}
         self._asked: set[str] = set()
@@ -34,10 +36,10 @@ class GlueHere:
 
     def answer(self, session: boto3.session.Session) -> None:
         """Answers the calls of a session that are about runs and exports."""
-        for operation in ("StartWorkflowRun", "GetWorkflowRun", "GetJobRun", "GetJobRuns"):
+        for operation in ("StartWorkflowRun", "GetWorkflowRun", "GetWorkflowRuns", "GetJobRun", "GetJobRuns"):
             session.events.register(f"before-call.glue.{operation}", self._called)
-        for operation in ("ExportTableToPointInTime", "DescribeExport"):
-            session.events.register(f"before-call.dynamodb.{operation}", self._called)
+        for operation in ("StartExecution", "DescribeExecution", "ListExecutions"):
+            session.events.register(f"before-call.sfn.{operation}", self._called)
 
     def _called(self, model: Any, params: Mapping[str, Any], **_: Any) -> Any:
         answered = getattr(self, f"_{model.name}")(json.loads(params["body"]))
@@ -96,19 +98,34 @@ class GlueHere:
     def _GetJobRuns(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"JobRuns": self._runs.get(given["JobName"], [])}
 
-    def _ExportTableToPointInTime(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        table = given["TableArn"].rpartition("/")[2]
-        try:
-            ended = {"ExportStatus": "COMPLETED", "ItemCount": self._export_table(given)}
-        except LookupError as error:
-            return {"Error": {"Code": "PointInTimeRecoveryUnavailableException", "Message": str(error)}}
-        self._states[f"{given['TableArn']}/export/{table}"] = ended
-        return {
-            "ExportDescription": {"ExportArn": f"{given['TableArn']}/export/{table}", "ExportStatus": "IN_PROGRESS"}
-        }
+    def _GetWorkflowRuns(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        runs = [
+            {"Name": name, "WorkflowRunId": f"run-{name}", "StartedOn": datetime.now(UTC)}
+            for name in self.started
+            if name == given["Name"]
+        ]
+        return {"Runs": runs}
 
-    def _DescribeExport(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"ExportDescription": self._state(given["ExportArn"], "ExportStatus", "IN_PROGRESS")}
+    def _StartExecution(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        asked = json.loads(given["input"])
+        (export,) = (each for each in self._deployment.exports if asked["prefix"] == each.prefix)
+        arn = f"{given['stateMachineArn'].replace('stateMachine', 'execution')}:{export.job}-{len(self.executions)}"
+        described = {"input": given["input"], "startDate": datetime.now(UTC), "executionArn": arn}
+        try:
+            self._export_table(asked)
+            output = json.dumps([{"to": asked["scheduled_time"]}])
+            self._states[arn] = {**described, "status": "SUCCEEDED", "output": output}
+            self._StartWorkflowRun({"Name": self._deployment.workflows[export.workflow].name})
+        except LookupError as error:
+            self._states[arn] = {**described, "status": "FAILED", "cause": str(error)}
+        self.executions.insert(0, arn)
+        return {"executionArn": arn}
+
+    def _DescribeExecution(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return self._state(given["executionArn"], "status", "RUNNING")
+
+    def _ListExecutions(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"executions": [{"executionArn": arn} for arn in self.executions]}
 
     def _state(self, name: str, key: str, going_on: str) -> dict[str, Any]:
         if name not in self._asked:

@@ -108,7 +108,8 @@ def _log_group(given: Properties) -> Iterator[ServiceRequest]:
 
 def _state_machine(given: Properties) -> Iterator[ServiceRequest]:
     tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in given["Tags"]]
-    created = {"name": "generated", "definition": given["DefinitionString"], "roleArn": given["RoleArn"], "tags": tags}
+    name = given.get("StateMachineName", "generated")
+    created = {"name": name, "definition": given["DefinitionString"], "roleArn": given["RoleArn"], "tags": tags}
     yield ServiceRequest("stepfunctions", "CreateStateMachine", created)
 
 
@@ -141,6 +142,13 @@ def _bucket(given: Properties) -> Iterator[ServiceRequest]:
     yield ServiceRequest("s3", "PutBucketEncryption", {"Bucket": name, "ServerSideEncryptionConfiguration": encryption})
     if versioning := given.get("VersioningConfiguration"):
         yield ServiceRequest("s3", "PutBucketVersioning", {"Bucket": name, "VersioningConfiguration": versioning})
+    if "NotificationConfiguration" in given:
+        # In the API an empty object turns it on.
+        assert given["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+        turned_on: Properties = {"EventBridgeConfiguration": {}}
+        yield ServiceRequest(
+            "s3", "PutBucketNotificationConfiguration", {"Bucket": name, "NotificationConfiguration": turned_on}
+        )
     rules = [_lifecycle(rule) for rule in given["LifecycleConfiguration"]["Rules"]]
     yield ServiceRequest(
         "s3", "PutBucketLifecycleConfiguration", {"Bucket": name, "LifecycleConfiguration": {"Rules": rules}}

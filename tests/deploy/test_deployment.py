@@ -1,9 +1,11 @@
 """What `-c` says, checked before anything is built."""
 
+from dataclasses import replace
+
 import pytest
 
 from catlake.contracts.contract import contract, contract_names
-from catlake.runtime.environment import environment
+from catlake.runtime.environment import environment, environment_with
 from deploy.deployment import DeploymentError, deployed_names, deployment
 
 KNOWN = ", ".join(deployed_names())
@@ -90,13 +92,32 @@ def test_a_stream_that_is_there_is_read_and_not_made():
     assert deployment({"environment": "test"}).makes(at.env.purchases_stream)
 
 
-def test_each_source_is_exported_before_its_workflow_where_that_has_a_schedule():
-    assert deployment({"environment": "test"}).exports == ()
-    exports = {export.table: (export.prefix, export.schedule) for export in deployment(PROD).exports}
+def test_each_table_that_is_named_is_exported_for_its_workflow_unless_others_do_it():
+    exports = {export.table: (export.prefix, export.workflow) for export in deployment(PROD).exports}
     assert exports == {
-        "cat-prod-catia-conversations-table": ("exports/catia", "cron(30 2 * * ? *)"),
-        "Chat-Conversations": ("exports/bedrock", "cron(30 2 * * ? *)"),
+        "cat-prod-catia-conversations-table": ("exports/catia", "conversations"),
+        "Chat-Conversations": ("exports/bedrock", "tokens"),
     }
+    assert [export.workflow for export in deployment({"environment": "test"}).exports] == ["conversations"]
+    assert deployment({**PROD, "exported_by": "others"}).exports == ()
+
+
+def test_a_workflow_that_an_export_starts_has_the_clock_of_the_exports():
+    flows = deployment(PROD).workflows
+    assert deployment(PROD).clock(flows["conversations"]) == "cron(15 5 * * ? *)"
+    assert deployment(PROD).clock(flows["tokens-archival"]) is None
+    theirs = deployment({**PROD, "exported_by": "others"})
+    assert theirs.clock(theirs.workflows["conversations"]) == theirs.env.schedule
+    assert deployment({"environment": "test"}).clock(flows["conversations"]) is None
+
+
+def test_a_full_export_has_to_be_there_until_the_next_one(monkeypatch):
+    def kept_too_short(name, changes):
+        return replace(environment_with(name, changes), rebase_days=30, export_days=30)
+
+    monkeypatch.setattr("deploy.deployment.environment_with", kept_too_short)
+    with pytest.raises(DeploymentError, match="rebase_days=30: must be less than export_days=30"):
+        deployment({"environment": "test"})
 
 
 @pytest.mark.parametrize(("options", "version"), [({}, "5.1"), ({"glue_version": "6.0"}, "6.0")])

@@ -17,8 +17,9 @@ from catlake.runtime.environment import environment
 from deploy.app import app
 from deploy.catalog_views import CURRENT_PURCHASES
 from deploy.deployment import Deployment, deployment
+from deploy.exports import arrival_pattern, definition
 from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS, default_arguments
-from deploy.model import EventBatching, Job
+from deploy.model import Arrival, Job
 from deploy.workflows import WORKFLOWS
 from tests.deploy.assembly import (
     ACCOUNT,
@@ -31,6 +32,7 @@ from tests.deploy.assembly import (
     cdk_context,
     synthesize,
 )
+from tests.deploy.test_options import role_statements
 from tests.deploy.test_templates import faults, requests
 from tools.wheels import PACKAGES, SUFFIX, archive
 
@@ -43,7 +45,8 @@ def deployed(assembly: Assembly) -> Deployment:
 
 def test_storage_and_monitoring_and_each_workflow_have_a_stack(assembly):
     prefix = f"catlake-{assembly.environment}"
-    assert set(assembly.templates) == {f"{prefix}-{name}-stack" for name in ("storage", "monitoring", *WORKFLOWS)}
+    names = ("storage", "monitoring", "exports", *WORKFLOWS)
+    assert set(assembly.templates) == {f"{prefix}-{name}-stack" for name in names}
 
 
 def test_a_trigger_is_made_after_all_that_it_names(assembly):
@@ -203,22 +206,97 @@ def test_everything_that_can_have_tags_has_those_of_the_cost_reports(assembly):
     assert counted > 30
 
 
-def test_prod_exports_each_source_two_hours_before_its_workflow_and_test_exports_nothing(assemblies):
+def test_a_schedule_starts_the_export_of_each_table_in_prod_and_none_in_test(assemblies):
     assert not list(assemblies["test"].resources("AWS::Scheduler::Schedule"))
     exports = {
         each.properties["Name"]: each.properties for each in assemblies["prod"].resources("AWS::Scheduler::Schedule")
     }
     assert set(exports) == {"cat-prod-etl1-normalize-export", "cat-prod-tokens-consolidated-export"}
     export = exports["cat-prod-etl1-normalize-export"]
-    assert export["ScheduleExpression"] == "cron(30 2 * * ? *)"
-    assert export["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"
+    assert export["ScheduleExpression"] == "cron(15 5 * * ? *)"
+    assert export["Target"]["Arn"] == "arn:aws:states:us-east-1:123456789012:stateMachine:cat-prod-exports"
     assert json.loads(export["Target"]["Input"]) == {
-        "TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/cat-prod-catia-conversations-table",
-        "S3Bucket": "cat-prod-normalize-reports",
-        "S3Prefix": "exports/catia",
-        "S3SseAlgorithm": "AES256",
-        "ExportFormat": "DYNAMODB_JSON",
-        "ClientToken": "cat-prod-etl1-normalize-<aws.scheduler.scheduled-time>",
+        "request": {
+            "TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/cat-prod-catia-conversations-table",
+            "S3Bucket": "cat-prod-normalize-reports",
+            "S3SseAlgorithm": "AES256",
+            "ExportFormat": "DYNAMODB_JSON",
+        },
+        "prefix": "exports/catia",
+        "folders": ["exports/catia/AWSDynamoDB/", "exports/catia/earlier/AWSDynamoDB/"],
+        "day_ends": "05:00",
+        "rebase_days": 30,
+        "scheduled_time": "<aws.scheduler.scheduled-time>",
+        "full": False,
+    }
+
+
+def test_the_state_machine_is_the_one_that_is_tested(assembly):
+    machines = [each.properties for each in assembly.resources("AWS::StepFunctions::StateMachine")]
+    (machine,) = (each for each in machines if each.get("StateMachineName"))
+    assert machine["StateMachineName"] == f"cat-{assembly.environment}-exports"
+    assert json.loads(machine["DefinitionString"]) == definition()
+
+
+def test_the_arrival_of_an_export_starts_the_workflow_that_reads_it(assembly):
+    rules = {each.properties.get("Name"): each for each in assembly.resources("AWS::Events::Rule")}
+    exports = deployed(assembly).exports
+    assert [export.workflow for export in exports] == ["conversations", "tokens"]
+    for export in exports:
+        rule = rules[f"{export.job}-arrival"]
+        assert rule.properties["EventPattern"] == arrival_pattern(export.arrival)
+        (target,) = rule.properties["Targets"]
+        workflow = deployed(assembly).workflows[export.workflow]
+        assert target["Arn"] == f"arn:aws:glue:us-east-1:123456789012:workflow/{workflow.name}"
+        (trigger,) = (each for each in assembly.resources(TRIGGER) if each.properties["Name"] == workflow.start.name)
+        assert trigger.properties["Type"] == "EVENT"
+        assert trigger.properties["EventBatchingCondition"] == {"BatchSize": 1, "BatchWindow": 900}
+        assert trigger.id in rule.depends_on
+        (statement,) = role_of(target["RoleArn"], rule.stack, assembly)
+        assert (statement["Action"], statement["Resource"]) == ("glue:NotifyEvent", target["Arn"])
+    (bucket,) = (
+        each
+        for each in assembly.resources("AWS::S3::Bucket")
+        if each.properties["BucketName"] == environment(assembly.environment).bucket
+    )
+    assert bucket.properties["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def role_of(arn: str, stack: str, assembly: Assembly) -> list[dict[str, Any]]:
+    """The statements of a role of a stack."""
+    (role,) = (each for each in assembly.resources("AWS::IAM::Role") if each.stack == stack and each.id in arn)
+    statements: list[dict[str, Any]] = role.properties["Policies"][0]["PolicyDocument"]["Statement"]
+    return statements
+
+
+def test_the_state_machine_may_export_the_tables_and_nothing_else(assemblies):
+    granted = role_statements(assemblies["prod"])
+    statements = {each["Sid"]: each for owner, each in granted if owner == "cat-prod-exports"}
+    tables = [
+        f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}"
+        for name in ("cat-prod-catia-conversations-table", "Chat-Conversations")
+    ]
+    bucket = "arn:aws:s3:::cat-prod-normalize-reports"
+    assert {name: (each["Action"], each["Resource"], each.get("Condition")) for name, each in statements.items()} == {
+        "Export": (["dynamodb:DescribeTable", "dynamodb:ExportTableToPointInTime"], tables, None),
+        "Look": ("dynamodb:DescribeExport", [f"{table}/export/*" for table in tables], None),
+        "Write": (
+            ["s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"],
+            [f"{bucket}/exports/catia/*", f"{bucket}/exports/bedrock/*"],
+            None,
+        ),
+        "List": (
+            "s3:ListBucket",
+            bucket,
+            {
+                "StringEquals": {
+                    "s3:prefix": [
+                        f"exports/{name}AWSDynamoDB/"
+                        for name in ("catia/", "catia/earlier/", "bedrock/", "bedrock/earlier/")
+                    ]
+                }
+            },
+        ),
     }
 
 
@@ -262,7 +340,7 @@ def test_an_export_goes_where_its_job_looks(assemblies):
         target = json.loads(schedule.properties["Target"]["Input"])
         job = jobs[schedule.properties["Name"].removesuffix("-export")]
         looked_at = job["DefaultArguments"]["--export_uri"].rstrip("/")
-        assert looked_at == f"s3://{target['S3Bucket']}/{target['S3Prefix']}"
+        assert looked_at == f"s3://{target['request']['S3Bucket']}/{target['prefix']}"
 
 
 def test_what_is_not_delivered_goes_to_a_queue_and_an_alarm_tells_of_it(assembly):
@@ -427,7 +505,8 @@ def test_events_can_start_a_workflow_several_jobs_can_precede_one_and_a_job_can_
     def changed(env):
         workflow = build(env)
         start, view = workflow.triggers
-        triggers = (replace(start, event=EventBatching(batch_size=5)), replace(view, after=(*view.after, "other")))
+        event = Arrival(bucket="lake", folder="exports/x", batch_size=5)
+        triggers = (replace(start, event=event), replace(view, after=(*view.after, "other")))
         other = replace(workflow.jobs[0], name="other", auto_scaling=True, job_run_queuing=True)
         first = replace(triggers[0], starts=(*start.starts, "other"))
         return replace(workflow, jobs=(*workflow.jobs, other), triggers=(first, triggers[1]))

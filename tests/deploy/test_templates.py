@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from typing import Any
 
 import botocore.session
 import pytest
@@ -10,6 +11,7 @@ from botocore.validate import ParamValidator
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
+from deploy.exports import definition
 from tests.deploy.assembly import Assembly
 from tests.deploy.service_requests import ServiceRequest, requests_of
 
@@ -42,14 +44,6 @@ def test_the_services_take_the_requests_of_every_resource(assembly):
     assert {name: fault for name, fault in by_operation.items() if fault} == {}
 
 
-def test_the_exports_are_requests_that_dynamodb_takes(assemblies):
-    schedules = list(assemblies["prod"].resources("AWS::Scheduler::Schedule"))
-    for schedule in schedules:
-        target = json.loads(schedule.properties["Target"]["Input"])
-        assert faults(ServiceRequest("dynamodb", "ExportTableToPointInTime", target)) == ""
-    assert len(schedules) == 2
-
-
 @pytest.mark.parametrize(
     ("service", "operation", "change"),
     [
@@ -79,6 +73,21 @@ def test_cfn_lint_finds_nothing(assembly, on_next_glue):
     for stack, template in (*assembly.templates.items(), *again):
         found = lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"]))
         assert [f"{stack} {match.rule.id} {match.message}" for match in found] == []
+
+
+def test_the_state_machine_has_the_form_of_the_states_language() -> None:
+    """cfn-lint has its schema; in the templates the definition is a text that CloudFormation puts together."""
+
+    def found(states: Any) -> list[str]:
+        machine = {"Type": "AWS::StepFunctions::StateMachine"}
+        machine["Properties"] = {"Definition": states, "RoleArn": "arn:aws:iam::123456789012:role/exports"}
+        template = json.dumps({"Resources": {"Machine": machine}})
+        return [match.message for match in lint(template, config=ManualArgs(regions=["us-east-1"]))]
+
+    assert found(definition()) == []
+    wrong = definition()
+    wrong["States"]["Is one under way"]["Type"] = "Choise"
+    assert found(wrong) != []
 
 
 def test_cfn_lint_sees_what_it_is_asked_for(assemblies):

@@ -1,5 +1,6 @@
 """Verification of a deployed account: on a server of AWS's APIs (moto), and on stubs where it lacks a state."""
 
+import json
 import os
 from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
@@ -30,10 +31,10 @@ from tests.deploy.account import (
     session,
     summary,
 )
-from tests.deploy.assembly import ACCOUNT, REGION, Assembly
+from tests.deploy.assembly import ACCOUNT, REGION, Assembly, command_line
 
 NOW = datetime(2025, 11, 21, 9, 0, tzinfo=UTC)
-DUE = NOW.replace(hour=4, minute=30)
+DUE = NOW.replace(hour=5, minute=15)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +68,12 @@ def test_an_account_that_was_just_deployed_and_run_has_no_problem(
     """It is deployed from the templates, so these also have what the workflows and contracts define."""
     deployed = Deployed(server, assembly)
     deployed.athena_counts()
-    assert verify.main([assembly.environment]) == 0, capsys.readouterr().out
+    assert verify.main(command_line(assembly.environment)) == 0, capsys.readouterr().out
     output = capsys.readouterr().out
     assert output.startswith(f"{assembly.environment}: account {ACCOUNT}, region {REGION}")
     assert "✗" not in output
     # Each part is there, and each workflow's database.
-    for name in ("Storage", "Catalog", "Jobs", "Workflows", "Runs", "Rows"):
+    for name in ("Storage", "Catalog", "Jobs", "Workflows", "Exports", "Runs", "Rows"):
         assert f"\n{name} " in output
     assert f"table {deployed.deployment.env.purchases_database}.compras_json" in output
 
@@ -221,7 +222,7 @@ def damage_triggers(deployed: Deployed) -> Damage:
         (condition,) = trigger["Predicate"]["Conditions"]
         trigger["Predicate"] = {"Logical": "ANY", "Conditions": [condition, {**condition, "State": "STOPPED"}]}
 
-    cron = {"Schedule": "cron(0 0 * * ? *)"}
+    cron = {"Type": "SCHEDULED", "Schedule": "cron(0 0 * * ? *)", "StartOnCreation": True}
     deployed.glue.delete_workflow(Name="cat-prod-tokens")
     deployed.recreate("Trigger", "cat-prod-tokens-start", lambda trigger: trigger.update(cron))
     deployed.recreate("Trigger", "cat-prod-tokens-create-view", either)
@@ -232,12 +233,50 @@ def damage_triggers(deployed: Deployed) -> Damage:
     deployed.glue.create_trigger(Name="by-hand", Type="ON_DEMAND", Actions=beside)
     return {
         "workflow cat-prod-tokens": ["does not exist"],
-        "trigger cat-prod-tokens-start": ["cron(0 0 * * ? *)"],
+        "trigger cat-prod-tokens-start": ["Type is 'SCHEDULED', not 'EVENT'", "cron(0 0 * * ? *)"],
         "trigger cat-prod-tokens-create-view": ["ANY", "STOPPED"],
         "trigger cat-prod-conversations-start": ["DEACTIVATED"],
         "trigger cat-prod-conversations-curate": ["--x", "cat-prod-etl1-normalize FAILED"],
         "trigger cat-prod-tokens-archival-start": ["does not exist"],
         "other triggers of cat-prod-tokens-archival": ["by-hand"],
+    }
+
+
+def damage_exports(deployed: Deployed) -> Damage:
+    deployed.recover("cat-prod-catia-conversations-table", False)
+    deployed.s3.put_bucket_notification_configuration(
+        Bucket=deployed.deployment.env.bucket, NotificationConfiguration={}
+    )
+    (machine,) = [
+        each["stateMachineArn"]
+        for each in deployed.stepfunctions.list_state_machines()["stateMachines"]
+        if each["name"] == "cat-prod-exports"
+    ]
+    other = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+    deployed.stepfunctions.update_state_machine(stateMachineArn=machine, definition=json.dumps(other))
+    deployed.events.disable_rule(Name="cat-prod-etl1-normalize-arrival")
+    pattern = {"source": ["aws.s3"]}
+    rule = "cat-prod-tokens-consolidated-arrival"
+    deployed.events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    deployed.events.remove_targets(Rule=rule, Ids=["Workflow"])
+    group, name = "cat-prod-conversations-exports", "cat-prod-etl1-normalize-export"
+    schedule = deployed.scheduler.get_schedule(Name=name, GroupName=group)
+    target = {**schedule["Target"], "Input": schedule["Target"]["Input"].replace("exports/catia", "exports/old")}
+    deployed.scheduler.update_schedule(
+        Name=name,
+        GroupName=group,
+        ScheduleExpression="cron(0 0 * * ? *)",
+        State="ENABLED",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=target,
+    )
+    return {
+        "table cat-prod-catia-conversations-table: point-in-time recovery": ["is off"],
+        "bucket cat-prod-normalize-reports: events": ["no workflow starts"],
+        "state machine cat-prod-exports": ["deploy again"],
+        "rule cat-prod-etl1-normalize-arrival": ["State is 'DISABLED'"],
+        f"rule {rule}": ["its pattern is", "starts nothing, not arn:aws:glue"],
+        f"schedule {name}": ["ScheduleExpression", "prefix is 'exports/old'", "folders has no", "folders has no"],
     }
 
 
@@ -269,19 +308,19 @@ def test_every_damage_is_found_and_nothing_else(
 ) -> None:
     deployed = Deployed(server, assemblies["prod"])
     expected: Damage = {}
-    for damage in (damage_storage, damage_catalog, damage_jobs, damage_triggers, damage_lake):
+    for damage in (damage_storage, damage_catalog, damage_jobs, damage_triggers, damage_exports, damage_lake):
         expected |= damage(deployed)
     counted = {**COUNTED, "compras_json": (97,), "view": (0, 11)}
     # The table that is gone is counted all the same: the server does not run queries.
     deployed.athena_counts(counted)
     found = problems(checks(deployed))
-    assert found.keys() == expected.keys()
+    assert sorted(found.keys() ^ expected.keys()) == []
     for name, parts in expected.items():
         assert len(found[name]) == len(parts), found[name]
         for text, part in zip(found[name], parts, strict=True):
             assert part in text
     deployed.athena_counts(counted)
-    assert verify.main(["prod"]) == 1
+    assert verify.main(command_line("prod")) == 1
     assert f"{sum(map(len, expected.values()))} problems" in capsys.readouterr().out
 
 
@@ -363,13 +402,13 @@ def last_run(
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"JobRunState": "SUCCEEDED"}, [(OK, "04:30 UTC")]),
+        ({"JobRunState": "SUCCEEDED"}, [(OK, "05:15 UTC")]),
         ({"JobRunState": "RUNNING"}, [(NOTE, "RUNNING")]),
         ({"JobRunState": "FAILED", "ErrorMessage": "the export\nis old"}, [(PROBLEM, "the export is old")]),
         ({"JobRunState": "TIMEOUT"}, [(PROBLEM, "TIMEOUT")]),
         (
             {"JobRunState": "SUCCEEDED", "StartedOn": DUE - timedelta(minutes=1)},
-            [(OK, "SUCCEEDED"), (PROBLEM, "due on 2025-11-21 04:30 UTC")],
+            [(OK, "SUCCEEDED"), (PROBLEM, "due on 2025-11-21 05:15 UTC")],
         ),
         # Within the grace of the night, the night before counts.
         (
@@ -397,7 +436,7 @@ def test_a_job_that_never_ran_is_late_only_if_it_existed_when_it_was_due() -> No
 
 
 def test_a_daily_schedule_and_one_of_every_some_minutes_have_a_last_time() -> None:
-    assert runs.last_due("cron(30 4 * * ? *)", NOW) == DUE
+    assert runs.last_due("cron(15 5 * * ? *)", NOW) == DUE
     assert runs.last_due("cron(30 4 ? * MON *)", NOW) is None
     half_past = NOW + timedelta(minutes=40)
     assert runs.last_due("cron(0/15 * * * ? *)", half_past) == half_past.replace(minute=30) - runs.GRACE

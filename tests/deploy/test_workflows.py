@@ -1,18 +1,23 @@
 """The model of workflows, compared with Glue's own service model (botocore's), and the suite's workflows."""
 
+import json
 from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta, timezone
 
 import botocore.session
 import pytest
+from moto.events.models import EventPattern
 
 from catlake.runtime.environment import RULES, environment, environment_names, environment_with
-from deploy.cron import check_cron, earlier
+from deploy.cron import check_cron
 from deploy.deployment import Deployment
-from deploy.model import Access, Crawler, EventBatching, Job, Trigger, Workflow, WorkflowError
+from deploy.exports import arrival_pattern
+from deploy.model import Access, Arrival, Crawler, Job, Trigger, Workflow, WorkflowError
 from deploy.workflows import WORKFLOWS, conversations, purchases, purchases_report, tokens, tokens_archival
 
 PROD = environment("prod")
 ENVIRONMENTS = [environment(name) for name in environment_names()]
+ARRIVAL = Arrival(bucket="lake", folder="exports/catia")
 CRAWLER = Crawler(name="c", database="db", contract="curated_conversations")
 
 every_environment = pytest.mark.parametrize("env", ENVIRONMENTS, ids=lambda env: env.name)
@@ -71,13 +76,13 @@ def test_the_base_workflow_of_these_tests_is_valid():
         (lambda: workflow(start(""), jobs=[""]), "job or crawler '': a name has 1 to 255 characters"),
         (lambda: start(), "it starts nothing"),
         (lambda: start("a", after=("b",), schedule="cron(0 4 * * ? *)"), "after and schedule exclude each other"),
-        (lambda: start("a", after=("b",), event=EventBatching()), "after and event exclude each other"),
+        (lambda: start("a", after=("b",), event=ARRIVAL), "after and event exclude each other"),
         (
             lambda: start("a", schedule="cron(0 4 * * *)"),
             r"trigger start: schedule cron\(0 4 \* \* \*\): an AWS cron has 6 fields, this one has 5",
         ),
-        (lambda: EventBatching(batch_size=0), "event batch size 0: Glue takes 1 to 100"),
-        (lambda: EventBatching(batch_window=901), "event batch window 901 s: Glue takes 1 to 900"),
+        (lambda: replace(ARRIVAL, batch_size=0), "event batch size 0: Glue takes 1 to 100"),
+        (lambda: replace(ARRIVAL, batch_window=901), "event batch window 901 s: Glue takes 1 to 900"),
         (lambda: replace(CRAWLER, contract="tokens_daily").table, "contract tokens_daily has no catalog table"),
     ],
 )
@@ -128,32 +133,6 @@ def test_a_schedule_that_is_no_aws_cron_says_which_field_breaks_which_rule(expre
         check_cron(expression)
 
 
-@pytest.mark.parametrize(
-    ("expression", "minutes", "expected"),
-    [
-        ("cron(30 4 * * ? *)", 120, "cron(30 2 * * ? *)"),
-        ("cron(30 4 * * ? *)", 31, "cron(59 3 * * ? *)"),
-        ("cron(0 1 * * ? *)", 120, "cron(0 23 * * ? *)"),
-        ("cron(0 10 ? * MON-FRI *)", 60, "cron(0 9 ? * MON-FRI *)"),
-    ],
-)
-def test_an_earlier_schedule_is_the_same_one_some_minutes_before(expression, minutes, expected):
-    assert earlier(expression, minutes) == expected
-
-
-@pytest.mark.parametrize(
-    ("expression", "message"),
-    [
-        ("cron(0/15 4 * * ? *)", "has no single time of the day"),
-        ("cron(0 1 ? * MON *)", "120 minutes before would be on the day before"),
-        ("cron(0 1 1 * ? *)", "120 minutes before would be on the day before"),
-    ],
-)
-def test_where_nothing_can_come_before_a_schedule_it_says_why(expression, message):
-    with pytest.raises(ValueError, match=message):
-        earlier(expression, 120)
-
-
 def test_the_values_that_an_environment_may_have_are_among_those_that_glue_knows():
     glue = botocore.session.get_session().get_service_model("glue")
     logs = botocore.session.get_session().get_service_model("logs")
@@ -166,7 +145,7 @@ def test_the_values_that_an_environment_may_have_are_among_those_that_glue_knows
     documented = logs.shape_for("PutRetentionPolicyRequest").members["retentionInDays"].documentation
     assert all(RULES["log_days"].accepts(days) == (f" {days}," in documented) for days in (7, 14, 31, 90, 365))
     assert {start("a", **more).type for more in ({}, {"after": ("b",)}, {"schedule": "cron(0 4 * * ? *)"})} | {
-        start("a", event=EventBatching()).type
+        start("a", event=ARRIVAL).type
     } == set(glue.shape_for("TriggerType").enum)
 
 
@@ -175,7 +154,7 @@ def test_conversations_normalizes_then_curates_and_crawls_by_option_alone(env):
     flow = conversations(env)
     normalize, curate, crawler = (env.resource(name) for name in ("etl1-normalize", "etl2-parquet", "curated-crawler"))
     ways = [
-        ("SCHEDULED" if env.schedule else "ON_DEMAND", (), (normalize,)),
+        ("EVENT", (), (normalize,)),
         ("CONDITIONAL", (normalize,), (curate,)),
     ]
     assert (graph(flow), flow.crawlers) == (ways, ())
@@ -195,14 +174,64 @@ def test_conversations_normalizes_then_curates_and_crawls_by_option_alone(env):
 
 @every_environment
 def test_tokens_consolidates_and_then_creates_the_view(env):
-    flow = tokens(env)
+    flow = tokens(replace(env, bedrock_table="Chat"))
     consolidate, view = env.resource("tokens-consolidated"), env.resource("tokens-view")
     assert graph(flow) == [
-        ("SCHEDULED" if env.schedule else "ON_DEMAND", (), (consolidate,)),
+        ("EVENT", (), (consolidate,)),
         ("CONDITIONAL", (consolidate,), (view,)),
     ]
     assert [member.script for member in flow.jobs] == ["jobs/tokens_consolidate.py", "jobs/tokens_view.py"]
-    assert flow.start.schedule == env.schedule
+
+
+@pytest.mark.parametrize(
+    ("key", "counts"),
+    [
+        ("exports/catia/AWSDynamoDB/01795150800000-0a1b2c3d/manifest-summary.json", True),
+        # It comes before the summary, which names it.
+        ("exports/catia/AWSDynamoDB/01795150800000-0a1b2c3d/manifest-files.json", False),
+        ("exports/catia/AWSDynamoDB/01795150800000-0a1b2c3d/manifest-summary.md5", False),
+        ("exports/catia/AWSDynamoDB/data/abc.json.gz", False),
+        ("exports/catia/AWSDynamoDB/manifest-summary.json", False),
+        # Windows of nights that are caught up, before the last one.
+        ("exports/catia/earlier/AWSDynamoDB/01795150800000-0a1b2c3d/manifest-summary.json", False),
+        ("exports/catia-old/AWSDynamoDB/01795150800000-0a1b2c3d/manifest-summary.json", False),
+        ("exports/back-fill/20251118/AWSDynamoDB/01795150800000-0a1b2c3d/manifest-summary.json", False),
+    ],
+)
+def test_the_summary_of_an_export_in_the_folder_starts_its_workflow_and_nothing_else_does(key, counts):
+    (normalize, _) = conversations(PROD).jobs
+    arrival = conversations(PROD).start.event
+    assert f"s3://{arrival.bucket}/{arrival.folder}/" == normalize.arguments["--export_uri"]
+    assert arrival.matches(PROD.bucket, key) is counts
+    assert not arrival.matches("another", key)
+    # As EventBridge has it.
+    event = {"source": "aws.s3", "detail-type": "Object Created"}
+    event["detail"] = {"bucket": {"name": PROD.bucket}, "object": {"key": key}}
+    pattern = arrival_pattern(arrival)
+    assert EventPattern.load(json.dumps(pattern)).matches_event(event) is counts
+
+
+def test_where_others_export_the_tables_the_clock_starts_the_workflows():
+    for env in ENVIRONMENTS:
+        theirs = replace(env, exported_by="others", bedrock_table="Chat")
+        for build in (conversations, tokens):
+            start = build(theirs).start
+            assert (start.type, start.schedule) == ("SCHEDULED" if env.schedule else "ON_DEMAND", env.schedule)
+        assert Deployment(theirs).exports == ()
+    assert conversations(replace(PROD, exported_by="others")).start.schedule == "cron(30 4 * * ? *)"
+
+
+def test_without_a_table_a_person_starts_the_workflow():
+    assert tokens(replace(PROD, bedrock_table=None)).start.type == "ON_DEMAND"
+
+
+def test_the_exports_start_when_the_day_is_over_and_can_be_recovered():
+    minute, hour, *_ = PROD.export_schedule.removeprefix("cron(").split()
+    ends_hour, ends_minute = map(int, PROD.day_ends.split(":"))
+    bogota = timezone(timedelta(hours=-5))
+    assert datetime(2026, 1, 1, ends_hour, ends_minute, tzinfo=UTC).astimezone(bogota).time() == time()
+    # Point-in-time recovery is five minutes behind.
+    assert 5 < int(hour) * 60 + int(minute) - ends_hour * 60 - ends_minute < 60
 
 
 def test_jobs_that_a_schedule_starts_refuse_the_export_of_the_night_before():
@@ -216,7 +245,7 @@ def test_jobs_that_a_schedule_starts_refuse_the_export_of_the_night_before():
         # A person says which export is meant.
         assert given == (
             dict.fromkeys(("conversations_normalize", "tokens_consolidate"), str(env.max_export_age_hours))
-            if env.schedule
+            if env.nightly
             else {}
         )
 

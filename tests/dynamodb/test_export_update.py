@@ -8,8 +8,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,22 +32,20 @@ from catlake.runtime.metrics import EXPORT_AGE_HOURS
 from catlake.runtime.run import Run
 from tests.dynamodb.albums import TABLE, titled, write
 from tests.dynamodb.changes import change, write_changes
+from tests.dynamodb.histories import (
+    DAY,
+    END,
+    KILLED_AFTER,
+    KILLED_BEFORE,
+    WHOLE,
+    Exported,
+    History,
+    expected,
+    history_of,
+    minute,
+)
 from tests.dynamodb.version_model import Version, outcomes
 from tests.samples.export_files import TABLE_ID
-
-# Pure histories
-
-DAY = datetime(2025, 8, 4, tzinfo=UTC)
-END = 60
-KEYS = ("a", "b", "c")
-WHOLE, KILLED_BEFORE, KILLED_AFTER = "whole", "killed before its commit", "killed after its commit"
-
-Write = tuple[int, str, int | None]
-"""When (in minutes of the day), which item, and its new value; None deletes it."""
-
-
-def minute(number: int) -> datetime:
-    return DAY + timedelta(minutes=number)
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class MemoryFiles:
     def exists(self, uri: str) -> bool:
         return uri in self.contents
 
-    def read(self, uri: str) -> bytes:
+    def read(self, uri: str, most: int = -1) -> bytes:
         return self.contents[uri]
 
     def export(self, number: int, start: int | None, end: int) -> str:
@@ -116,82 +113,6 @@ class Kept:
             elif not gone and (old is None or new.version > old.version):
                 rows[key] = new
         self.rows, self.position = rows, position
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An export of the history: a full one, or a window from `start`."""
-
-    start: int | None
-    end: int
-
-    def lines(self, history: "History") -> dict[str, tuple[int, int | None]]:
-        """Its lines: of each item when it was written (in minutes) and its value, None for a deletion."""
-        after = history.table(self.end + (self.start is None and history.holds_its_moment))
-        if self.start is None:
-            return {key: (self.end, value) for key, value in after.items()}
-        before = history.table(self.start)
-        last = {key: time for time, key, _ in history.writes if self.start <= time < self.end}
-        # A window does not list an item whose whole life lies in it; where it began before a full export that has the
-        # item, nothing shows that the item is gone (see newest_version.py), and that is not asked for.
-        known = [
-            Exported(None, each.end).lines(history)
-            for each in history.exports
-            if each.start is None and self.start <= each.end < self.end
-        ]
-        return {
-            key: (time, after.get(key))
-            for key, time in last.items()
-            if key in before or key in after or any(key in items for items in known) or history.lists_short_lives
-        }
-
-
-@dataclass(frozen=True)
-class History:
-    """What happened to a table, its exports in the order of their arrival, and when runs are made.
-
-    Attributes:
-        writes: In the order of their times.
-        exports: The exports.
-        runs: After each export: whether a run is made, and whether it is killed (before or after its commit).
-        lists_short_lives: Whether a window lists the deletion of an item that was created within it.
-        holds_its_moment: Whether a full export holds a write of its very time.
-    """
-
-    writes: tuple[Write, ...]
-    exports: tuple[Exported, ...]
-    runs: tuple[str, ...]
-    lists_short_lives: bool = False
-    holds_its_moment: bool = True
-
-    def table(self, before: int) -> dict[str, int]:
-        """The table as all writes before a time left it."""
-        items: dict[str, int] = {}
-        for time, key, value in self.writes:
-            if time >= before:
-                break
-            if value is None:
-                items.pop(key, None)
-            else:
-                items[key] = value
-        return items
-
-
-def history_of(rng: random.Random) -> History:
-    """A random history: a full export, windows that overlap or not, further full ones, in about their order."""
-    times = sorted(rng.sample(range(1, END), rng.randrange(24)))
-    # A value is written once, so that an old one is never taken for a new one.
-    writes = tuple((time, rng.choice(KEYS), rng.choice((time, time, None))) for time in times)
-    first = rng.randrange(END - 10)
-    cuts = sorted({first, END, *rng.sample(range(first, END), rng.randrange(5))})
-    windows = [Exported(max(0, start - rng.choice((0, 0, 0, 5, 15, 40))), end) for start, end in pairwise(cuts)]
-    further = [Exported(*sorted(rng.sample(range(END + 1), 2))) for _ in range(rng.randrange(3))]
-    full = [Exported(None, rng.choice(cuts)) for _ in range(rng.choice((0, 0, 1)))]
-    exports = [Exported(None, first), *windows, *further, *full]
-    exports += rng.sample(exports, rng.choice((0, 1)))
-    exports.sort(key=lambda export: (export.end + rng.choice((0, 0, 0, 30)), export.start or 0))
-    runs = tuple(rng.choice(("", WHOLE, WHOLE, WHOLE, KILLED_BEFORE, KILLED_AFTER)) for _ in exports)
-    return History(writes, tuple(exports), runs, rng.random() < 0.3, rng.random() < 0.5)
 
 
 def update_of(
@@ -247,15 +168,16 @@ def check(history: History) -> None:
         if kept.position:
             state = ExportPosition.of(kept.position).state_time
             assert before is None or state >= ExportPosition.of(before).state_time
-            assert_state(history, kept, (state - DAY) // timedelta(minutes=1))
+            assert_state(history, kept)
     run(files, kept, by_folder, history, WHOLE)
-    assert_state(history, kept, END)
+    assert_state(history, kept)
+    assert kept.position is not None
+    assert ExportPosition.of(kept.position).state_time == minute(END)
 
 
-def assert_state(history: History, kept: Kept, end: int) -> None:
-    values = {key: row.value for key, row in kept.rows.items()}
-    only_full = kept.position and kept.position["full_time"] == kept.position["state_time"]
-    assert values == history.table(end + bool(only_full and history.holds_its_moment))
+def assert_state(history: History, kept: Kept) -> None:
+    assert kept.position is not None
+    assert {key: row.value for key, row in kept.rows.items()} == expected(history, kept.position)
 
 
 CREATED_AND_DELETED = History(

@@ -234,7 +234,7 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert Counter(events) == tables.changes
     assert lake.names("quarantine") == []
     (told,) = (json.loads(content) for name, content in lake.tree("runs").items() if "/streams/" in name)
-    assert told["total"] == {"read": CHANGES, "written": CHANGES, "quarantined": 0}
+    assert told["total"] == {"read": CHANGES, "written": CHANGES, "repeated": 0, "quarantined": 0}
     assert partitions(glue) == {name.rpartition("/")[0] for name in found}
     parts.end("documents and partitions compared")
 

@@ -76,6 +76,7 @@ def run_of(
         "catalog": "none",
         "allow_filtered_export": False,
         "rebuild": False,
+        "spreadsheet": False,
         **more,
     }
     # A quarantine is never written over, so that each run has an id of its own.

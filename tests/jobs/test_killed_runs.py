@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from catlake.lake import lake as lakes
+from catlake.lake import staging
 from tests.bedrock.genuine import BEDROCK
 from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
 from tests.jobs.running import (
@@ -160,7 +160,7 @@ def test_a_killed_run_leaves_whole_results_and_the_next_gives_the_right_ones(
     # What is young may belong to a run that is still going; a day later it cannot.
     assert drafts(place, script) == left
     if left:
-        monkeypatch.setattr(lakes, "ABANDONED_AFTER", timedelta())
+        monkeypatch.setattr(staging, "ABANDONED_AFTER", timedelta())
         assert run(script, place.root, **given).code == 0
         assert drafts(place, script) == set()
         assert results(script, place) == new

@@ -169,4 +169,5 @@ def test_a_killed_stream_gives_the_tree_of_an_undisturbed_one(
     assert documents(killed) == expected
     assert quarantine(killed) == quarantine(undisturbed)
     read, rejected = len(lines), len(quarantine(undisturbed))
-    assert total(killed) == total(undisturbed) == {"read": read, "written": read - rejected, "quarantined": rejected}
+    expected_counts = {"read": read, "written": read - rejected, "repeated": 0, "quarantined": rejected}
+    assert total(killed) == total(undisturbed) == expected_counts

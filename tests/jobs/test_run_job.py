@@ -1,7 +1,6 @@
 """The frame of a job: log, balance, summary, publishing, and the end of the process."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -329,11 +328,22 @@ def test_a_wrong_argument_ends_the_run_before_it_starts_and_writes_nothing(job: 
 
 
 def test_glues_own_run_id_names_the_run(job: Runner, tmp_path: Path) -> None:
-    assert job(write_one, "--JOB_RUN_ID", "jr_0/1").last["run"] == "jr_0_1"
-    assert (tmp_path / "runs/a-job/jr_0_1.json").exists()
     assert job(write_one, "--JOB_RUN_ID=jr_1", "--JOB_RUN_ID=jr_2").last["run"] == "jr_2"
-    # Without a value: an id of our own.
-    assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{6}", job(write_one, "--JOB_RUN_ID", "--enable-metrics").last["run"])
+    assert (tmp_path / "runs/a-job/jr_2.json").exists()
+
+
+def test_a_run_whose_id_is_no_safe_name_removes_nothing_and_does_not_start(job: Runner, tmp_path: Path) -> None:
+    draft = tmp_path / "_staging/a-job/live/part-0"
+    draft.parent.mkdir(parents=True)
+    draft.write_text("half")
+    for given in ("", ".", "..", "../other-job", "a/b", "jr_" + "f" * 126):
+        finished = job(write_one, f"--JOB_RUN_ID={given}")
+        assert finished.code != 0
+        assert finished.stderr == f"--JOB_RUN_ID {given!r}: must be 1 to 128 letters, digits, '.', '_' or '-'\n"
+    assert job(write_one, "--JOB_RUN_ID", "--enable-metrics").stderr == (
+        "--JOB_RUN_ID has no value; write --JOB_RUN_ID <value>\n"
+    )
+    assert files_below(tmp_path) == [str(draft.relative_to(tmp_path))]
 
 
 def test_s3a_has_the_region_of_the_environment_unless_spark_has_one(

@@ -16,9 +16,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import Contract
-from catlake.lake import Lake, Record
+from catlake.lake import Lake, Record, staging
 from catlake.lake.file_records import RECORDS
-from catlake.lake.lake import ABANDONED_AFTER
+from catlake.lake.staging import ABANDONED_AFTER
 from catlake.runtime.errors import ContractError, StoreError
 from tests.contracts.songs import CSV_FILE, SONGS, SONGS_CSV, song_rows
 from tests.s3 import S3Server
@@ -129,9 +129,9 @@ def test_rows_that_break_the_contract_are_not_published(
 
 def test_other_columns_are_refused_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"songs: title is missing, otra is not in the"):
-        lake_at(spark, tmp_path).draft(
-            song_rows(spark, SONGS_CSV, {}).withColumnRenamed("title", "otra"), SONGS_CSV, DAY
-        )
+        lake = lake_at(spark, tmp_path)
+        with lake.staging():
+            lake.draft(song_rows(spark, SONGS_CSV, {}).withColumnRenamed("title", "otra"), SONGS_CSV, DAY)
     assert files_below(tmp_path) == []
 
 
@@ -162,8 +162,48 @@ def test_staging_older_than_a_day_is_removed_and_that_of_a_running_run_is_not(
     other_job.write_text("half")
     os.utime(other_job, (old, old))
     with lake_at(spark, tmp_path).staging():
-        assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["running"]
+        assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["run-1", "running"]
+    assert sorted(path.name for path in (tmp_path / "_staging/job").iterdir()) == ["running"]
     assert other_job.exists()
+
+
+@pytest.mark.parametrize("days", [-30, 30])
+def test_no_clock_makes_a_live_run_look_dead(spark: SparkSession, tmp_path: Path, days: int) -> None:
+    """The files of a live run are older or newer by a month: some clock was wrong when they were written, or is now."""
+    live = lake_at(spark, tmp_path, "live")
+    with live.staging():
+        draft = live.draft(song_rows(spark, SONGS_CSV, {}), SONGS_CSV, DAY)
+        written = time.time() + days * 86400
+        for path in (tmp_path / "_staging/job/live").rglob("*"):
+            os.utime(path, (written, written))
+        with lake_at(spark, tmp_path, "other").staging():
+            pass
+        live.publish(draft)
+    assert (tmp_path / LIVE).exists()
+
+
+def test_the_stores_clock_alone_decides_how_old_staging_is(
+    spark: SparkSession, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.configure(spark)
+    lake = lake_at(spark, f"s3://{s3.bucket()}")
+    lake.files.write(lake.path("_staging/job/live/part-0"), b"half")
+    with lake.staging():
+        pass
+    assert [info.uri for info in lake.files.list(lake.path("_staging"))] == [lake.path("_staging/job/live/part-0")]
+    monkeypatch.setattr(staging, "ABANDONED_AFTER", timedelta(seconds=-1))
+    with lake.staging():
+        pass
+    assert list(lake.files.list(lake.path("_staging"))) == []
+
+
+def test_two_live_runs_never_share_an_id(spark: SparkSession, tmp_path: Path) -> None:
+    first, second = lake_at(spark, tmp_path), lake_at(spark, tmp_path)
+    with first.staging():
+        first.side_file("a", b"1")
+        with pytest.raises(StoreError, match="another run of the id run-1 is going on"), second.staging():
+            second.side_file("a", b"2")
+        assert Path(first.side_file("b", b"1").source).exists()
 
 
 def test_quarantine_lies_below_pipeline_and_run_as_json_lines(spark: SparkSession, tmp_path: Path) -> None:
@@ -204,7 +244,12 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
         contents.append(lake.files.read(lake.path(LIVE)))
         assert lake.verified(lake.path(LIVE), "") is not None
     assert contents[0] == contents[1]
-    assert s3.keys(bucket) == [f"lake/_checksums/{LIVE}/{staged.files[0].md5}.run-1.json", f"lake/{LIVE}"]
+    assert s3.keys(bucket) == [
+        f"lake/_checksums/{LIVE}/{staged.files[0].md5}.run-1.json",
+        # Who publishes next takes it.
+        "lake/_lease/songs.json",
+        f"lake/{LIVE}",
+    ]
 
 
 def test_several_files_of_a_dataset_are_published_verified_and_replaced_together(

@@ -122,7 +122,7 @@ def test_every_event_is_a_document_or_in_quarantine_and_a_second_run_takes_what_
     land(tmp_path / "in", "c.jsonl", purchase(3))
     assert str(run().report.balance) == "1 read = 1 written to compras_json + 0 quarantined"
     assert str(run().report.balance) == "0 read = 0 written to compras_json + 0 quarantined"
-    assert counts(lake)["total"] == {"read": 6, "written": 4, "quarantined": 2}
+    assert counts(lake)["total"] == {"read": 6, "written": 4, "repeated": 0, "quarantined": 2}
 
 
 def test_order_and_replays_change_no_byte(run: Ingest, tmp_path: Path) -> None:
@@ -279,8 +279,8 @@ def test_of_two_that_share_a_checkpoint_the_later_stops_and_nothing_is_lost(
 ) -> None:
     write = event_files.write_events
 
-    def while_another_goes_on(*arguments: Any) -> Any:
-        written = write(*arguments)
+    def while_another_goes_on(*arguments: Any, **more: Any) -> Any:
+        written = write(*arguments, **more)
         with monkeypatch.context() as other:
             other.setattr(document_writer, "write_events", write)
             run()
@@ -333,8 +333,8 @@ def test_of_two_that_share_a_streams_checkpoint_the_later_stops_and_nothing_is_l
 ) -> None:
     write = event_files.write_events
 
-    def while_another_does_the_same_batch(*arguments: Any) -> Any:
-        written = write(*arguments)
+    def while_another_does_the_same_batch(*arguments: Any, **more: Any) -> Any:
+        written = write(*arguments, **more)
         (tmp_path / "checkpoint/commits/0").write_text('v1\n{"nextBatchWatermarkMs":0}')
         return written
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -210,6 +211,15 @@ def test_hostile_names_do_nothing(hostile: Page) -> None:
     assert hostile.locator("svg a").count() == 0
     # What a name has as a tag is no style of a label either.
     assert hostile.locator("#products .annotation-text tspan[style*='italic']").count() == 0
+
+
+def test_a_name_of_any_length_is_shown_in_part_and_at_once(browser: Browser, tmp_path: Path) -> None:
+    products = [product(rank, nombre="x" * 300_000, codigo="ñ" * 300_000) for rank in (1, 2)]
+    start = time.monotonic()
+    with opened(browser, tmp_path, sales(best_sellers={"products": products, "more": 0})) as view:
+        shown = view.locator("section:has(#productos) tbody th > bdi").first.text_content() or ""
+        assert (shown[:100], shown[-1]) == ("x" * 100, "…")
+        assert time.monotonic() - start < 15, "a browser takes minutes to lay out such a word"
 
 
 # The page itself

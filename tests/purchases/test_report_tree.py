@@ -97,9 +97,9 @@ def test_a_file_that_vanishes_meanwhile_fails_the_report(spark: SparkSession, tm
 class _Vanishing(LocalFiles):
     """A folder whose files are removed once they are listed."""
 
-    def read(self, uri: str) -> bytes:
+    def read(self, uri: str, most: int = -1) -> bytes:
         Path(uri).unlink()
-        return super().read(uri)
+        return super().read(uri, most)
 
 
 def test_the_files_of_a_task_are_held_in_portions() -> None:

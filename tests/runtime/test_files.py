@@ -2,10 +2,12 @@
 
 import os
 import pickle
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,6 +124,32 @@ def test_of_many_that_create_a_file_one_does(place: Place) -> None:
     assert created.count(True) == 1
     assert place.files.read(place.uri("x")) == contents[created.index(True)]
     assert place.names() == ["x"]
+
+
+def test_a_swap_replaces_what_was_read_and_nothing_else(place: Place) -> None:
+    uri = place.uri("a/x")
+    assert not place.files.swap(uri, b"1", b"2")
+    place.files.write(uri, b"1")
+    assert not place.files.swap(uri, b"0", b"2")
+    assert place.files.read(uri) == b"1"
+    assert place.files.swap(uri, b"1", b"2")
+    assert place.files.read(uri) == b"2"
+
+
+def test_of_many_that_swap_a_file_one_does(place: Place) -> None:
+    uri = place.uri("counter")
+    place.files.write(uri, b"0")
+    done = []
+
+    def add(number: int) -> None:
+        for _ in range(10):
+            before = place.files.read(uri)
+            if place.files.swap(uri, before, b"%d" % (int(before) + 1)):
+                done.append(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert int(place.files.read(uri)) == len(done) >= 10
 
 
 def test_many_threads_share_one_client(s3: S3Server) -> None:
@@ -450,3 +478,32 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(StoreError, match=r"/in/secret: it cannot be listed \(Permission denied\); check the rights"):
         list(LocalFiles().list(str(tmp_path)))
+
+
+def test_a_folder_that_another_process_empties_is_listed_and_removed(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def refill() -> None:
+        while not ended.is_set():
+            for number in range(6):
+                # What was a folder becomes a file.
+                with suppress(OSError):
+                    (tmp_path / f"lake/{number}/a/b").mkdir(parents=True)
+                    (tmp_path / f"lake/{number}/a/b/c").touch()
+            shutil.rmtree(tmp_path / "lake", ignore_errors=True)
+            with suppress(OSError):
+                (tmp_path / "lake").mkdir()
+                (tmp_path / "lake/1").touch()
+
+    files, lake = LocalFiles(), str(tmp_path / "lake")
+    with ThreadPoolExecutor(1) as pool:
+        refilling = pool.submit(refill)
+        try:
+            for _ in range(3000):
+                list(files.list(lake))
+                list(files.folders(f"{lake}/1"))
+                files.exists(f"{lake}/1/a")
+                files.remove(f"{lake}/2")
+        finally:
+            ended.set()
+        refilling.result()

@@ -155,7 +155,13 @@ def test_settings_name_what_was_found(tmp_path: Path) -> None:
 
 def test_every_placeholder_of_the_settings_has_a_value() -> None:
     names = {file.name for file in (toolchain.ROOT / "local" / "spark").iterdir()}
-    assert names == {"spark-defaults.conf", "spark-env.sh", "log4j2.properties", "out-of-memory.sh"}
+    assert names == {
+        "spark-defaults.conf",
+        "spark-env.sh",
+        "log4j2.properties",
+        "out-of-memory.sh",
+        "temporary-folder.sh",
+    }
     for name in names:
         written = SPARK / "conf" / name
         assert "@" not in written.read_text(), name

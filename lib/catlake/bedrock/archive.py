@@ -3,11 +3,11 @@
 from catlake.bedrock.conversation_items import ConversationCounter
 from catlake.bedrock.counted_conversations import large_messages, read_counted
 from catlake.bedrock.length4_tokens import count_v1
-from catlake.bedrock.statistics import statistics, summed, write_statistics
+from catlake.bedrock.statistics import publish_with_statistics, statistics, summed
 from catlake.bedrock.token_datasets import as_text, at_flat_price
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.publish import publish, quarantine
+from catlake.lake.publish import quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
@@ -33,5 +33,4 @@ def archive(run: Run, lake: Lake) -> None:
     run.report.settle(
         Balance(counted.read, {DATASET: draft.rows}, counted.outcomes.filtered, counted.outcomes.quarantined)
     )
-    publish(run, lake, draft)
-    write_statistics(run, lake, contract(DATASET), totals)
+    publish_with_statistics(run, lake, totals, draft)

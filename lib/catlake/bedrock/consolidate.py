@@ -11,14 +11,14 @@ from catlake.bedrock.statistics import (
     began_day_before,
     highlights,
     metrics,
+    publish_with_statistics,
     statistics,
     summed,
-    write_statistics,
 )
 from catlake.bedrock.token_datasets import PLACE, as_text, at_flat_price, by_conversation, by_model, with_historical
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.publish import publish, quarantine
+from catlake.lake.publish import quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
@@ -75,8 +75,7 @@ def consolidate(run: Run, lake: Lake) -> None:
     if run.run_date == run.report.started.date():
         # A metric has the time of its run, so that of a back-fill would count for the wrong day.
         run.report.metrics |= metrics([row for row in kept if row["day_before"]])
-    publish(run, lake, *drafts.values())
-    write_statistics(run, lake, contract(CONSOLIDATED_CSV), totals)
+    publish_with_statistics(run, lake, totals, *drafts.values())
 
 
 def _rejected(counted: CountedConversations, historical: HistoricalFile) -> DataFrame:

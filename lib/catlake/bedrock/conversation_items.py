@@ -20,6 +20,7 @@ from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
 from catlake.bedrock.price_book import Unpriced, price_book
 from catlake.dynamodb import attribute
 from catlake.dynamodb.export_reader import REASON
+from catlake.runtime.errors import TooLargeError
 from catlake.runtime.files import Files, joined
 
 _TEXT, _LONG = T.StringType(), T.LongType()
@@ -79,6 +80,9 @@ _ARROW_COLUMNS = {**{column.name: to_arrow_type(column.dataType) for column in C
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _38_DIGITS = Context(prec=38, rounding=ROUND_HALF_UP)
+
+MOST_MAP_BYTES = 64 << 20
+"""A larger map of a conversation is rejected: parsed, it takes many times its size of memory."""
 
 CONVERSATION = "#CONV#"
 _OTHER_KINDS = {"#RELATED_DOCUMENT#": "related_document", "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
@@ -166,13 +170,15 @@ class ConversationCounter:
         # The path comes from outside. It must stay below the given root.
         segments = (path or "").split("/")
         if not path or any(segment in ("", ".", "..") for segment in segments):
-            raise _Rejected(f"large message map: LargeMessagePath {path!r} is not a relative path")
+            raise _Rejected(f"large message map: LargeMessagePath {path!r:.200} is not a relative path")
         files, root = self.large_messages
         uri = joined(root, path)
         try:
-            return parse_nodes(files.read(uri))
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return parse_nodes(files.read(uri, MOST_MAP_BYTES))
+        except FileNotFoundError:
             raise _Rejected(f"large message map: {uri} is missing") from None
+        except TooLargeError as error:
+            raise _Rejected(f"large message map: {error}") from None
         except ValueError as error:
             raise _Rejected(f"large message map {uri}: {error}") from None
 

@@ -9,8 +9,9 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from catlake.bedrock.token_datasets import as_text
-from catlake.contracts.contract import Contract
-from catlake.lake import Lake
+from catlake.lake import Draft, Lake
+from catlake.lake.lake import readable_json
+from catlake.lake.publish import publish
 from catlake.runtime.metrics import COST_USD, INPUT_TOKENS, OUTPUT_TOKENS
 from catlake.runtime.run import Run
 
@@ -45,10 +46,11 @@ def statistics_path(path: str) -> str:
     return f"{path.rpartition('.')[0]}.json"
 
 
-def write_statistics(run: Run, lake: Lake, contract: Contract, values: Mapping[str, Any]) -> None:
-    """Writes the statistics of a CSV as JSON beside it, and to the log."""
-    uri = lake.write_json(statistics_path(contract.path(run.run_date)), values)
-    run.log("statistics", uri=uri, **values)
+def publish_with_statistics(run: Run, lake: Lake, values: Mapping[str, Any], *drafts: Draft) -> None:
+    """Publishes datasets with the statistics of the first one, a CSV: as JSON beside it, and in the log."""
+    path = statistics_path(drafts[0].contract.path(run.run_date))
+    publish(run, lake, *drafts, beside=[lake.side_file(path, readable_json(values))])
+    run.log("statistics", uri=lake.path(path), **values)
 
 
 def metrics(sums: Sequence[Row]) -> dict[str, int | Decimal]:

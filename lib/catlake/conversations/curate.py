@@ -1,5 +1,8 @@
 """ETL-2, curate: the newest normalized CSV → one typed Parquet file with token counts (docs/spec.md 2.2)."""
 
+import tempfile
+from pathlib import Path
+
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -7,9 +10,10 @@ from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
-from catlake.lake import Lake
-from catlake.lake.csv_rows import REASON, read_csv, reason, rejected_rows
+from catlake.lake import Lake, SideFile
+from catlake.lake.csv_rows import REASON, PublishedCsv, read_csv, reason, rejected_rows
 from catlake.lake.publish import publish, quarantine
+from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, write_spreadsheet
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -103,7 +107,7 @@ def typed(rows: DataFrame) -> DataFrame:
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: verify, read, count tokens, check, write, balance, publish."""
+    """The whole job: verify, read, count tokens, check, write, balance, with the CSV as a spreadsheet, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
@@ -121,7 +125,29 @@ def curate(run: Run, lake: Lake) -> None:
         # Read once more: that costs nothing where there are none.
         quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
-    publish(run, lake, draft)
+    if not run.arguments["spreadsheet"]:
+        publish(run, lake, draft)
+        return
+    with run.step("spreadsheet"):
+        spreadsheet, rows_in_it = _spreadsheet(run, lake, source)
+    publish(run, lake, draft, beside=[spreadsheet])
+    run.report.published(spreadsheet.target.rpartition("/")[2], spreadsheet.target, rows_in_it, spreadsheet.size)
+
+
+def _spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> tuple[SideFile, int]:
+    """Writes the rows of the CSV as a spreadsheet, to be published beside the CSV for people; and their number."""
+    struct = contract(SOURCE).struct
+    numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
+    with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
+        file = Path(folder, "book")
+        written = write_spreadsheet(file, source.batches(), struct.names, numbers)
+        spreadsheet = lake.side_file(f"{source.uri.removeprefix(lake.uri + '/').removesuffix('.csv')}.xlsx", file)
+    if written.cut:
+        run.report.highlights.append(
+            f"{written.cut} texts of the spreadsheet end with{CUT}, because a cell holds {MOST_CHARACTERS:,} "
+            "characters; the CSV has them whole"
+        )
+    return spreadsheet, written.rows
 
 
 def _first_day() -> Column:

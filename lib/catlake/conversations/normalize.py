@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
+from catlake.conversations.excluded_cities import checked_pattern
 from catlake.conversations.kept_items import ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
 from catlake.lake.dataset_writer import GONE, OldCsvError
@@ -52,7 +53,7 @@ def normalize(run: Run, lake: Lake) -> None:
     Raises:
         BalanceError: The CSV has other rows than there are users; or the balance does not close.
     """
-    users.checked_pattern(run.spark, run.arguments["excluded_cities"])
+    checked_pattern(run.arguments["excluded_cities"])
     with run.step("merge"):
         state = items_now(run, lake)
     classified = state.rows.transform(items.classified, run.arguments["first_date"])
@@ -122,9 +123,9 @@ def _updated(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _
 
 def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
     """The rows of users, with `user_outcome`."""
-    outcome = users.user_outcome(run.arguments["excluded_cities"])
     kept = ordered.where(F.col(OUTCOME) == KEPT)
-    return kept.transform(users.by_user, run.environment).withColumn("user_outcome", outcome)
+    rows = kept.transform(users.by_user, run.environment, run.arguments["excluded_cities"])
+    return rows.withColumn("user_outcome", users.user_outcome())
 
 
 def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:

@@ -8,17 +8,17 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-from pyspark.errors import IllegalArgumentException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
+from catlake.conversations.excluded_cities import are_excluded
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, FLAT, TEXTS
 from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
-from catlake.runtime.errors import ArgumentError
+from catlake.runtime.errors import StoreError
 from catlake.runtime.python_workers import lean_worker
 
 SEPARATOR = " | "
@@ -40,6 +40,12 @@ USER = T.StructType(
 """The columns of the dataset, how many items a user has of each kind, and WAS."""
 
 ITEM = ("usuario_id", WAS, "created", "kind", *FLAT.names[FLAT.names.index("nombre") :])
+
+MOST_CHARACTERS = 400_000_000
+"""Of a user's texts. Arrow and the JVM hold texts of 2 GB at most, and a character has up to four bytes."""
+
+IS_EXCLUDED = "city_is_excluded"
+"""The column besides: whether the user's city is one that is left out."""
 
 _LARGE_TEXTS = [USER.names.index(name) for name in ("conversacion_completa", "feedback_total", "pregunta_conversacion")]
 _DAY_MICROSECONDS = 86_400_000_000
@@ -74,24 +80,26 @@ def of_changed_users(items: DataFrame, old_items: DataFrame, changed: DataFrame)
     return now.unionByName(then)
 
 
-def by_user(kept: DataFrame, environment: Environment) -> DataFrame:
-    """One row of USER for each user, in the order of the ids.
+def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | None) -> DataFrame:
+    """One row of USER and IS_EXCLUDED for each user, in the order of the ids.
 
     Items belong together by the id that the dataset shows, so that it never shows one twice.
 
     Args:
         kept: The kept items, from `in_order`. What was and what is gives two rows.
         environment: Its labels stand where a name or a place is unknown.
+        excluded_cities: See `excluded_cities.are_excluded`.
     """
 
     def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker():
             items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
-            yield from _user_batches(
-                (*user_row(user, rows, environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1))
-            )
+            rows = ((*user_row(user, rows, environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1)))
+            for batch in _user_batches(rows):
+                yield batch.append_column(IS_EXCLUDED, are_excluded(batch.column("ciudad"), excluded_cities))
 
-    return kept.select(*ITEM).mapInArrow(describe_users, USER)
+    columns = T.StructType([*USER, T.StructField(IS_EXCLUDED, T.BooleanType())])
+    return kept.select(*ITEM).mapInArrow(describe_users, columns)
 
 
 def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environment) -> tuple[Any, ...]:
@@ -105,8 +113,14 @@ def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environme
     questions: dict[str, None] = {}
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
-    likes = dislikes = conversation_items = feedback_items = 0
+    likes = dislikes = conversation_items = feedback_items = characters = 0
     for _, _, created, kind, *person, said, asked, raw_feedback, liked, disliked, commented, chosen in items:
+        characters += len(said or "") + len(raw_feedback or "")
+        if characters > MOST_CHARACTERS:
+            raise StoreError(
+                f"the user {user!r:.140} has conversations of more than {MOST_CHARACTERS:,} characters, which no row "
+                "of the dataset can hold; look who writes under this id, and remove it from the source"
+            )
         if kind == CONVERSATION:
             conversation_items += 1
             first = created if first is None else first
@@ -145,30 +159,11 @@ FILTERS = ("feedback_without_conversation", "excluded_city")
 """The rules that leave out all items of a user."""
 
 
-def checked_pattern(spark: SparkSession, pattern: str | None) -> str | None:
-    """A regular expression, if it is one. Raises ArgumentError."""
-    if pattern == "":
-        raise ArgumentError("--excluded_cities '': would leave every city out; write none to leave out none")
-    if pattern is not None:
-        try:
-            spark.sparkContext._jvm.java.util.regex.Pattern.compile(pattern)  # type: ignore[union-attr]
-        except IllegalArgumentException as error:
-            reason = str(error).splitlines()[0]
-            raise ArgumentError(
-                f"--excluded_cities {pattern!r}: must be a regular expression of Java: {reason}"
-            ) from None
-    return pattern
-
-
-def user_outcome(excluded_cities: str | None) -> Column:
+def user_outcome() -> Column:
     """What becomes of a user's items: `kept`, or the rule that filters them all."""
-    excluded = F.lit(False)
-    if excluded_cities is not None:
-        # (?iu): without regard to case, beyond ASCII too.
-        excluded = F.col("ciudad").rlike(f"(?iu){excluded_cities}")
     return (
         F.when(F.col("conversation_items") == 0, "feedback_without_conversation")
-        .when(excluded, "excluded_city")
+        .when(F.col(IS_EXCLUDED), "excluded_city")
         .otherwise(KEPT)
     )
 

@@ -7,6 +7,7 @@ the data files verify their contents (`catlake.dynamodb.export_reader`).
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,15 @@ FILTER_FIELDS = re.compile("filter|projection|keycondition", re.IGNORECASE)
 """Fields of a summary that show that the export holds only a part of its table."""
 
 DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
+
+MOST_SUMMARY_BYTES, MOST_FILE_LIST_BYTES = 1 << 20, 64 << 20
+"""A summary has some 1,500 bytes; a list has some 230 for each data file."""
+
+MOST_ITEMS = 10**15
+"""More than any table has; Python writes no number of 4,300 digits."""
+
+FIRST_YEAR, LAST_YEAR = 2000, 2999
+"""The years in which an export may be; near the year 9999 no offset and no window could be added."""
 
 AGAIN = "copy the export again or take a new one"
 
@@ -104,8 +114,13 @@ class Summary:
         try:
             time = datetime.fromisoformat(str(text))
         except ValueError:
-            raise ExportError(f"{self.folder}: {field} is {text!r}, not an ISO-8601 time; take a new export") from None
+            raise self._no_time(field, "not an ISO-8601 time") from None
+        if not FIRST_YEAR <= time.year <= LAST_YEAR:
+            raise self._no_time(field, f"not a time of the years {FIRST_YEAR} to {LAST_YEAR}")
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+    def _no_time(self, field: str, reason: str) -> ExportError:
+        return ExportError(f"{self.folder}: {field} is {self.fields.get(field)!r:.60}, {reason}; take a new export")
 
 
 def parse_summary(folder: str, content: bytes) -> Summary:
@@ -123,7 +138,7 @@ def verify_checksum(files: Files, uri: str, content: bytes, listed: Set[str]) ->
         checksum_uri = uri.removesuffix(".json") + suffix
         if checksum_uri not in listed:
             continue
-        expected = files.read(checksum_uri).decode("ascii", "replace").strip()
+        expected = files.read(checksum_uri, MOST_SUMMARY_BYTES).decode("ascii", "replace").strip()
         actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         if actual != expected:
             raise ExportError(
@@ -146,7 +161,10 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
         ExportError: It is filtered, of an unknown format, incomplete, or its manifests do not agree.
     """
     folder, fields = summary.folder, summary.fields
-    filtered = next(_filters(fields), None)
+    try:
+        filtered = next(_filters(fields), None)
+    except RecursionError:
+        raise _nested(joined(folder, SUMMARY)) from None
     if filtered and not allow_filtered:
         raise ExportError(
             f"{folder}: a filtered export ({filtered}), it holds only a part of its table; export the table without a "
@@ -160,10 +178,12 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
     uri = joined(folder, FILE_LIST)
     if uri not in listed:
         raise ExportError(f"{folder}: {FILE_LIST} is missing; copy the whole export")
-    content = files.read(uri)
+    content = files.read(uri, MOST_FILE_LIST_BYTES)
     verify_checksum(files, uri, content, listed)
     entries = [_json_object(uri, line) for line in content.splitlines() if line.strip()]
     data_files = tuple(_data_file(files, root, summary, entry, listed) for entry in entries)
+    if twice := [uri for uri, count in Counter(file.uri for file in data_files).items() if count > 1]:
+        raise ExportError(f"{folder}: {FILE_LIST} lists {twice[0]} more than once; {AGAIN}")
     item_count = _item_count(joined(folder, SUMMARY), fields)
     listed_count = sum(file.item_count for file in data_files)
     if listed_count != item_count:
@@ -201,13 +221,13 @@ def _data_file(files: Files, root: str, summary: Summary, entry: dict[str, Any],
     # Most files are in the listing. On S3 that saves two requests a file.
     found = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
     if found is None:
-        raise ExportError(f"{folder}: data file {key!r} of {FILE_LIST} is missing; copy the whole export")
+        raise ExportError(f"{folder}: data file {key!r:.200} of {FILE_LIST} is missing; copy the whole export")
     try:
         md5 = base64.b64decode(entry["md5Checksum"], validate=True)
         if len(md5) != 16:
             raise ValueError
     except (KeyError, TypeError, ValueError):  # ValueError: not base64, or not an MD5
-        raise ExportError(f"{manifest}: {key!r} has no readable md5Checksum; take a new export") from None
+        raise ExportError(f"{manifest}: {key!r:.200} has no readable md5Checksum; take a new export") from None
     return DataFile(found, _item_count(manifest, entry), md5.hex())
 
 
@@ -243,13 +263,19 @@ def _json_object(uri: str, content: bytes) -> dict[str, Any]:
         value = parse(content)
     except ValueError as error:
         raise ExportError(f"{uri}: not JSON ({error}); {AGAIN}") from None
+    except RecursionError:
+        raise _nested(uri) from None
     if not isinstance(value, dict):
         raise ExportError(f"{uri}: not a JSON object; {AGAIN}")
     return value
 
 
+def _nested(uri: str) -> ExportError:
+    return ExportError(f"{uri}: nested too deeply for a manifest; {AGAIN}")
+
+
 def _item_count(uri: str, fields: dict[str, Any]) -> int:
     count = fields.get("itemCount")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise ExportError(f"{uri}: itemCount is {count!r}, not a count; take a new export")
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < MOST_ITEMS:
+        raise ExportError(f"{uri}: itemCount is {count!r:.60}, not a count; take a new export")
     return count

@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema, to_arrow_type
 from catlake.dynamodb.attribute_values import AttributeValue, Convert, Mismatch, converter, source_of
 from catlake.dynamodb.export_lines import Item, ItemLines, LineParser, format_of
 from catlake.dynamodb.export_manifest import AGAIN, DataFile, Export
-from catlake.runtime.errors import ExportError
+from catlake.runtime.errors import ExportError, shortened
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import lean_worker
 
@@ -52,6 +52,9 @@ REJECTED_TYPE = (
 CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
 """Far above the longest line that a 400 KB item can make; a longer line is not from an export."""
+
+MOST_BLANK_LINES = 1_000_000
+"""DynamoDB writes none. A file of nothing else inflates to a thousand times its size."""
 
 REASON = "_reason"
 EachBatch = Callable[[Mapping[str, Sequence[Any]]], pa.RecordBatch]
@@ -143,7 +146,7 @@ def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "D
     Raises:
         ExportError: The file is missing, broken, or not what the manifest says.
     """
-    read = 0
+    read = blank = 0
     try:
         raw = files.open(file.uri)
     except FileNotFoundError:
@@ -152,13 +155,18 @@ def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "D
         digest = _DigestStream(raw)
         try:
             for first, lines in _chunks_of_lines(file.uri, digest):
-                read += sum(1 for line in lines if line.strip())
-                yield decoder.batch(file.uri, first, lines, parser)
+                numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
+                read, blank = read + len(numbered), blank + len(lines) - len(numbered)
+                if read > file.item_count or blank > MOST_BLANK_LINES:
+                    break  # however much is still to be inflated
+                yield decoder.batch(file.uri, numbered, parser)
         except (EOFError, OSError, InflateError) as error:
             # A wrong checksum explains more than "the stream ended early".
             _check_digest(file, digest)
             raise ExportError(f"{file.uri}: not readable after {read} lines ({error}); {AGAIN}") from None
         _check_digest(file, digest)
+    if blank > MOST_BLANK_LINES:
+        raise ExportError(f"{file.uri}: more than {MOST_BLANK_LINES:,} blank lines, and an export has none; {AGAIN}")
     if read != file.item_count:
         raise ExportError(f"{file.uri}: {read} lines read but the manifest counts {file.item_count} items; {AGAIN}")
 
@@ -273,9 +281,8 @@ class Decoder:
             for field in schema
         ]
 
-    def batch(self, uri: str, first: int, lines: Sequence[bytes], parser: LineParser) -> pa.RecordBatch:
-        """The rows of some lines, of which the first has the number `first`; blank lines give none."""
-        numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
+    def batch(self, uri: str, numbered: Sequence[tuple[int, bytes]], parser: LineParser) -> pa.RecordBatch:
+        """The rows of some lines, each with its number."""
         parsed = parser([line for _, line in numbered])
         reasons = parsed.reasons
         values = {column.name: column.values(parsed.items, reasons) for column in self._columns}
@@ -293,7 +300,12 @@ class Decoder:
         rejected = [
             None
             if reason is None
-            else {"file": uri, "line": number, "reason": reason, "raw": line.decode("utf-8", "backslashreplace")}
+            else {
+                "file": uri,
+                "line": number,
+                "reason": shortened(reason),
+                "raw": line.decode("utf-8", "backslashreplace"),
+            }
             for reason, (number, line) in zip(reasons, numbered, strict=True)
         ]
         batch = batch.append_column(REJECTED, pa.array(rejected, to_arrow_type(REJECTED_TYPE)))

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from catlake.dynamodb.export_manifest import (
     FILE_LIST,
+    MOST_SUMMARY_BYTES,
     SUMMARY,
     Export,
     Summary,
@@ -19,7 +20,7 @@ from catlake.dynamodb.export_manifest import (
     verify_checksum,
 )
 from catlake.runtime.arguments import Argument, count, flag, optional, uri
-from catlake.runtime.errors import ExportError
+from catlake.runtime.errors import ExportError, TooLargeError
 from catlake.runtime.files import Files, files_for, normalized
 from catlake.runtime.metrics import EXPORT_AGE_HOURS
 from catlake.runtime.run import Run
@@ -224,19 +225,19 @@ class FinishedExports:
         self.broken: list[_BrokenExport] = []
         self.skipped: set[str] = set()
         for summary_uri in sorted(name for name in self.listed if name.endswith("/" + SUMMARY)):
-            folder = summary_uri.removesuffix("/" + SUMMARY)
+            folder, summary = summary_uri.removesuffix("/" + SUMMARY), None
             # An export begins after the time of the state that it holds. Without this, a year of hourly exports would
             # mean some ten thousand requests a night.
             if since and (began := _began(folder)) and began <= since:
                 self.skipped.add(folder)
                 continue
-            content, summary = files.read(summary_uri), None
             try:
+                content = files.read(summary_uri, MOST_SUMMARY_BYTES)
                 summary = parse_summary(folder, content)
                 verify_checksum(files, summary_uri, content, self.listed)
                 _ = summary.start, summary.end  # both must be readable
                 self.sound.append(summary)
-            except ExportError as error:
+            except (ExportError, TooLargeError) as error:
                 self.broken.append(_BrokenExport(folder, str(error), summary))
         self._refuse_several_tables()
 

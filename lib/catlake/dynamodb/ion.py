@@ -5,6 +5,7 @@ Amazon publishes the parser, `amazon.ion`. Glue lacks it, and only Ion exports n
 """
 
 import base64
+import re
 from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
@@ -15,6 +16,16 @@ _SETS = {"$dynamodb_SS": "SS", "$dynamodb_NS": "NS", "$dynamodb_BS": "BS"}
 # DynamoDB's own numbers have up to 126 digits. An exponent from elsewhere must not become a million zeros.
 _MOST_DIGITS = 400
 _LEAST_BUFFER = 4096
+
+_LONG_NUMBER = rb"[0-9][0-9A-Za-z_.]{%d}" % _MOST_DIGITS
+_PERHAPS_LONG_NUMBER = re.compile(_LONG_NUMBER)
+# What is no number though it may hold digits: texts, quoted symbols, comments, words; blobs and clobs in {{ }}.
+_TEXTS = rb"""\"(?:[^"\\]++|\\.)*+"|'''(?:[^'\\]++|\\.|'(?!''))*+'''"""
+_TOKEN = re.compile(
+    rb"%b|\{\{(?:%b|[^}\"'])*+\}\}|'(?:[^'\\]++|\\.)*+'|//[^\n]*+|/\*.*?\*/|[A-Za-z_$][0-9A-Za-z_$]*+|(?P<long>%b)"
+    % (_TEXTS, _TEXTS, _LONG_NUMBER),
+    re.DOTALL,
+)
 
 
 def require(uri: str) -> None:
@@ -98,6 +109,9 @@ def _loads(line: bytes) -> Any:
     from amazon.ion.exceptions import IonException
     from amazon.ion.simpleion import IonPyValueModel, loads
 
+    # The parser's time grows with the square of a number's digits: a hundred thousand take it 10 s.
+    if _PERHAPS_LONG_NUMBER.search(line) and any(token["long"] for token in _TOKEN.finditer(line)):
+        raise ValueError(f"a number of more than {_MOST_DIGITS} digits, and DynamoDB's have 38")
     bare = IonPyValueModel.MAY_BE_BARE | IonPyValueModel.STRUCT_AS_STD_DICT
     try:
         # By itself the C extension allows texts of some 50 KB. No text is longer than its line.

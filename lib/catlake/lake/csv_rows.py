@@ -43,12 +43,19 @@ class PublishedCsv:
             `_corrupt_record`; `_file` is the file that the row is in.
         record: What was published; None for a file without a record.
         remedy: The remedy in the messages about another file.
+        reader: Reads its parts.
     """
 
     uri: str
     rows: DataFrame
     record: Record | None
     remedy: str
+    reader: "_PartReader"
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in their order, one part after the other, in this process; without the lines that are no rows."""
+        for uri, part in self.reader.parts:
+            yield self.reader.parsed(uri, part)[0]
 
     def refuse_other_rows(self, read: int) -> None:
         """Raises StoreError when other rows were read than were published."""
@@ -98,7 +105,7 @@ def read_csv(
     # What catlake published has its quotes in their places.
     reader = _PartReader(lake.files, parts, struct, names, each_batch, record is None, remedy)
     rows = run.spark.range(0, len(parts), 1, numPartitions=len(parts)).mapInArrow(reader, struct)
-    return PublishedCsv(uri, rows, record, remedy)
+    return PublishedCsv(uri, rows, record, remedy, reader)
 
 
 def _parts_of(uri: str, divided: CsvDivider, names: Sequence[str], remedy: str) -> list[CsvPart]:
@@ -130,15 +137,18 @@ class _PartReader:
                     uri, part = self.parts[number]
                     yield from self._batches(uri, part, schema)
 
-    def _batches(self, uri: str, part: CsvPart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def parsed(self, uri: str, part: CsvPart) -> tuple[pa.RecordBatch, list[str]]:
+        """The rows of a part, and its lines that are no rows."""
         content = read_part(self.files, uri, part, self.remedy)
         if self.is_unverified:
             refuse_stray_quotes(content, uri, self.remedy)
         try:
-            rows, broken = parse_rows(content, self.names)
+            return parse_rows(content, self.names)
         except pa.ArrowInvalid as error:
             raise StoreError(f"{uri}: it is not readable as CSV ({error}); {self.remedy}") from None
-        del content
+
+    def _batches(self, uri: str, part: CsvPart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        rows, broken = self.parsed(uri, part)
         added = self.each_batch(rows).columns if self.each_batch else []
         no_text = pa.nulls(rows.num_rows, pa.string())
         files = pa.repeat(uri, rows.num_rows)

@@ -3,10 +3,10 @@
 A file appears under its name whole or not at all. The name identifies the event, so writing an event again changes
 nothing, even in another order or after a killed run. If two events have the same name and different contents, the
 smaller content gets the name, whichever came first, and the other one goes to quarantine.
+
+The counts follow what is stored, also after a killed run and beside another stream: `event_conflicts` has the rules.
 """
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from catlake.lake.event_conflicts import CONFLICT, Conflicts, Settled, key_of, rejected_record
 from catlake.runtime.files import Files, LocalFiles, joined
 from catlake.runtime.python_workers import lean_worker
 
@@ -43,42 +44,54 @@ MOST_REASONS = 20
 """The number of different reasons that are counted for a batch; the records themselves are all in quarantine."""
 
 OTHER_REASONS = "other reasons"
-CONFLICT = "another event of this name says otherwise; the one whose text is smaller is kept"
 
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 """A step within a task. It is sent to the executors."""
 
 _COUNTS = ("read", "written", "replayed", "bytes", "conflicts")
-_CONFLICT = T.StructType([T.StructField("path", T.StringType()), T.StructField("content", T.BinaryType())])
+_STORED = T.StructType(
+    [
+        T.StructField("path", T.StringType()),
+        T.StructField("content", T.BinaryType()),
+        T.StructField("agreed", T.BinaryType()),
+    ]
+)
+"""An event of a name that has a conflict: its content, or the key of its content if that is what the file had."""
+
 _RESULT = T.StructType(
     [
         *(T.StructField(name, T.LongType()) for name in _COUNTS),
         T.StructField("reasons", T.MapType(T.StringType(), T.LongType())),
         T.StructField("folders", T.ArrayType(T.StringType())),
-        T.StructField("contents", T.ArrayType(_CONFLICT)),
+        T.StructField("contents", T.ArrayType(T.StructType(_STORED.fields[:2]))),
+        T.StructField("agreed", T.ArrayType(T.StructType([_STORED["path"], _STORED["agreed"]]))),
     ]
 )
-"""What a task reports of some of its events; `contents` are those that found another content under their name."""
+"""What a task reports of some of its events: `contents` are those that found another content under their name."""
+
+_SETTLED = T.StructType([T.StructField(name, T.LongType()) for name in Settled._fields])
 
 
 @dataclass
 class EventCounts:
-    """What became of some events.
+    """What became of some events: read = written + repeated + quarantined.
 
     Attributes:
         read: The number of events.
-        written: Those whose file is in place.
-        replayed: Those of them whose file was in place before.
-        quarantined: Those in quarantine.
-        conflicts: Those of them that found another content under their name.
+        written: Those whose file is in place, less those of earlier batches whose file got another content.
+        replayed: Those whose file was in place before.
+        repeated: Those that are in quarantine already, as another event of their name says otherwise.
+        quarantined: The new records in quarantine.
+        conflicts: The events that found another content under their name.
         bytes: The size of the new files.
-        reasons: How many events are in quarantine for each reason.
+        reasons: How many records are in quarantine for each reason.
         folders: The folders below the root that hold files of these events.
     """
 
     read: int = 0
     written: int = 0
     replayed: int = 0
+    repeated: int = 0
     quarantined: int = 0
     conflicts: int = 0
     bytes: int = 0
@@ -86,14 +99,21 @@ class EventCounts:
     folders: set[str] = field(default_factory=set)
 
     def reject(self, reason: str, count: int = 1) -> None:
-        """Counts events that are in quarantine."""
+        """Counts records that are in quarantine."""
         self.quarantined += count
         # Reasons quote the events: there may be as many as those.
         self.reasons[reason if reason in self.reasons or len(self.reasons) < MOST_REASONS else OTHER_REASONS] += count
 
+    def settle(self, settled: Settled, displaced: int) -> None:
+        """Counts what became of conflicts, and the contents of earlier batches that lost their names."""
+        self.written += self.conflicts - settled.lost - displaced
+        self.repeated += settled.lost - settled.recorded
+        if new := settled.recorded + displaced:
+            self.reject(CONFLICT, new)
+
     def add(self, other: "EventCounts") -> None:
         """Counts what became of further events."""
-        for name in _COUNTS:
+        for name in (*_COUNTS, "repeated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.folders |= other.folders
         for reason, count in other.reasons.items():
@@ -101,7 +121,15 @@ class EventCounts:
 
 
 def write_events(
-    source: DataFrame, read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str, batch: str
+    source: DataFrame,
+    read: BatchFunction,
+    decode: BatchFunction,
+    files: Files,
+    root: str,
+    quarantine: str,
+    batch: str,
+    *,
+    may_repeat: bool = True,
 ) -> EventCounts:
     """Writes the files of events, and quarantines events that have none, in parallel and in one pass.
 
@@ -113,9 +141,11 @@ def write_events(
         decode: Yields one row of EVENT_FILES for each record.
         files: Access to the place where the files go.
         root: The folder that the paths are relative to.
-        quarantine: The folder of JSON lines (file, line, reason, raw).
+        quarantine: The stream's folder of JSON lines (file, line, reason, raw).
         batch: The name of these events below `quarantine`. The same events must have the same name again.
+        may_repeat: Whether a run that was killed may have written some of these events under this name.
     """
+    conflicts = Conflicts(files, root, quarantine, batch)
     # A source may give other records when it is read a second time, so what a conflict needs of the first is kept.
     results = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
     total = EventCounts()
@@ -123,33 +153,37 @@ def write_events(
         for row in results.select(*_COUNTS, "reasons", "folders").collect():
             counts = {name: row[name] for name in _COUNTS}
             total.add(EventCounts(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
-        if total.conflicts:
-            _settle_conflicts(results, files, root, joined(quarantine, "conflicts"))
+        settled = _settled(results, conflicts) if total.conflicts else Settled()
     finally:
         results.unpersist()
+    total.settle(settled, conflicts.displaced(may_repeat) if total.conflicts or may_repeat else 0)
     return total
 
 
-def _settle_conflicts(results: DataFrame, files: Files, root: str, quarantine: str) -> None:
-    """Compares all contents of one name together, so that the winner does not depend on chance."""
+def _settled(results: DataFrame, conflicts: Conflicts) -> Settled:
+    """Compares all events of one name together, so that the winner does not depend on chance."""
 
     def settle(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = (row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True))
+        done = []
         for path, group in groupby(rows, key=lambda row: row[0]):
-            uri = joined(root, path)
-            current = files.read(uri)
-            contents = {current, *(content for _, content in group)}
-            winner = min(contents)
-            for loser in sorted(contents - {winner}):
-                # The losers first: a run that is killed before the winner is written loses nothing.
-                name = hashlib.sha256(path.encode() + b"\n" + loser).hexdigest()
-                files.write(joined(quarantine, f"{name}.json"), _rejected(uri, None, CONFLICT, loser.decode()))
-            if winner != current:
-                files.write(uri, winner)
-        yield from ()
+            contents, agreed = Counter[bytes](), Counter[bytes]()
+            for _, content, key in group:
+                if content is None:
+                    agreed[key] += 1
+                else:
+                    contents[content] += 1
+            done.append(conflicts.settle(path, contents, agreed)._asdict())
+        yield pa.RecordBatch.from_pylist(done, to_arrow_schema(_SETTLED))
 
-    conflicts = results.select(F.explode("contents").alias("conflict")).select("conflict.*")
-    conflicts.repartition("path").sortWithinPartitions("path").mapInArrow(settle, _CONFLICT).collect()
+    nothing = F.lit(None).cast("binary")
+    contents = results.select(F.explode("contents").alias("event")).select("event.*", nothing.alias("agreed"))
+    agreed = results.select(F.explode("agreed").alias("event")).select("event.path", nothing, "event.agreed")
+    # Only of the names that have a conflict.
+    events = contents.unionAll(agreed.join(contents, "path", "left_semi"))
+    by_name = events.repartition("path").sortWithinPartitions("path")
+    rows = by_name.mapInArrow(settle, _SETTLED).collect()
+    return Settled(*(sum(row[name] for row in rows) for name in Settled._fields))
 
 
 def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str, quarantine: str) -> Any:
@@ -164,10 +198,10 @@ def _writer(read: BatchFunction, decode: BatchFunction, files: Files, root: str,
                 done, taken.read = EventCounts(taken.read), 0
                 rows = batch.to_pylist()
                 _quarantine(files, joined(quarantine, f"{task:05}-{number:05}.json"), rows, done)
-                conflicts = _create(files, root, rows, done)
-                yield pa.RecordBatch.from_pylist([_result(done, conflicts)], schema)
+                contents, agreed = _create(files, root, rows, done)
+                yield pa.RecordBatch.from_pylist([_result(done, contents, agreed)], schema)
             # Records that `decode` lost break the balance.
-            yield pa.RecordBatch.from_pylist([_result(taken, ())], schema)
+            yield pa.RecordBatch.from_pylist([_result(taken, (), ())], schema)
 
     return write
 
@@ -182,13 +216,17 @@ def _counted(batches: Iterator[pa.RecordBatch], taken: EventCounts) -> Iterator[
 def _quarantine(files: Files, uri: str, rows: Sequence[dict[str, Any]], done: EventCounts) -> None:
     rejected = [row for row in rows if row["reason"] is not None]
     if rejected:
-        files.write(uri, b"".join(_rejected(row["file"], row["line"], row["reason"], row["raw"]) for row in rejected))
+        files.write(
+            uri, b"".join(rejected_record(row["file"], row["line"], row["reason"], row["raw"]) for row in rejected)
+        )
     for row in rejected:
         done.reject(row["reason"])
 
 
-def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: EventCounts) -> Sequence[dict[str, Any]]:
-    """Creates the files of events; returns the events whose name has another content."""
+def _create(
+    files: Files, root: str, rows: Sequence[dict[str, Any]], done: EventCounts
+) -> tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]]:
+    """Creates the files of events; returns the events whose name has another content, and those that agree with it."""
 
     def create(event: dict[str, Any]) -> tuple[bool, bool]:
         uri, content = joined(root, event["path"]), event["content"]
@@ -202,24 +240,25 @@ def _create(files: Files, root: str, rows: Sequence[dict[str, Any]], done: Event
         with ThreadPoolExecutor(WRITERS) as pool:
             results = list(pool.map(create, events))
     done.folders.update(event["path"].rpartition("/")[0] for event in events)
-    conflicts = []
+    contents, agreed = [], []
     for event, (is_new, agrees) in zip(events, results, strict=True):
         done.written += agrees
         done.replayed += agrees and not is_new
         done.bytes += is_new * len(event["content"])
-        if not agrees:
-            conflicts.append({"path": event["path"], "content": event["content"]})
-    if conflicts:
-        done.conflicts = len(conflicts)
-        done.reject(CONFLICT, len(conflicts))
-    return conflicts
+        if agrees:
+            agreed.append({"path": event["path"], "agreed": key_of(event["content"])})
+        else:
+            contents.append({"path": event["path"], "content": event["content"]})
+    done.conflicts = len(contents)
+    return contents, agreed
 
 
-def _result(done: EventCounts, conflicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _result(done: EventCounts, contents: Sequence[dict[str, Any]], agreed: Sequence[dict[str, Any]]) -> dict[str, Any]:
     counts = {name: getattr(done, name) for name in _COUNTS}
-    return {**counts, "reasons": list(done.reasons.items()), "folders": sorted(done.folders), "contents": conflicts}
-
-
-def _rejected(file: str, line: int | None, reason: str, raw: str) -> bytes:
-    record = {"file": file, "line": line, "reason": reason, "raw": raw}
-    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return {
+        **counts,
+        "reasons": list(done.reasons.items()),
+        "folders": sorted(done.folders),
+        "contents": contents,
+        "agreed": agreed,
+    }

@@ -1,7 +1,7 @@
 """Records of published files: rows, bytes and MD5, by which the next job recognises a file that was cut off.
 
 A record is below `_checksums/`, at the path of its file; its name has the file's MD5 and the run. It is written before
-the file is published, so that a crash or a second run at the same time never leaves a good file without its record. At
+the file is moved, by whoever moves it, so that a crash or a second run never leaves a good file without its record. At
 worst there is a record of a file that was not published, which does no harm.
 """
 
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import FileInfo, Files, joined
@@ -22,7 +22,7 @@ EachBlock = Callable[[str, bytes], object]
 """What else is done with the blocks of a file, which is read but once: it gets the URI and the bytes."""
 
 KEPT_FOR = timedelta(days=1)
-"""A younger record may belong to a run that is about to publish."""
+"""A younger record may be that of a file which a reader has just opened."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Record:
     others: tuple[str, ...] = ()
     totals: Mapping[str, int] = field(default_factory=dict)
     made_from: str = ""
+
+    @property
+    def text(self) -> str:
+        """The content of the record's file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
 
     @property
     def name(self) -> str:
@@ -80,15 +85,23 @@ class Records:
         """The records of a file, the newest last."""
         return [self._read(info.uri) for info in sorted(self._listed(uri), key=lambda info: info.modified)]
 
+    def place(self, uri: str, record: Record) -> str:
+        """The URI of a record of a file."""
+        return joined(self.folder(uri), record.name)
+
     def write(self, uri: str, record: Record) -> None:
         """Records what is about to be published as a file."""
-        text = json.dumps(asdict(record), indent=2)
-        self._files.write(joined(self.folder(uri), record.name), f"{text}\n".encode())
+        self._files.write(self.place(uri, record), record.text.encode())
 
     def remove_old(self, uri: str, current: Record) -> None:
-        """Removes old records of a file; `current` is the record of the file that is live."""
-        for info in self._listed(uri):
-            if not info.uri.endswith(f"/{current.name}") and datetime.now(UTC) - info.modified > KEPT_FOR:
+        """Removes old records of a file; `current` is the record of the file that is live.
+
+        How old they are, the times of the store show: the clock of this machine may be wrong.
+        """
+        listed = self._listed(uri)
+        newest = max((info.modified for info in listed), default=None)
+        for info in listed:
+            if newest and newest - info.modified > KEPT_FOR and info.uri != self.place(uri, current):
                 self._files.delete(info.uri)
 
     def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> list[Record]:

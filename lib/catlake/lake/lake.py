@@ -8,10 +8,11 @@ files, which are replaced one after the other.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -22,14 +23,13 @@ from catlake.contracts.contract import Contract
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, OldCsv, WrittenDataset, update_csv, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
+from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
+from catlake.lake.moves import Moves
+from catlake.lake.staging import MOVES, Staging
 from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
-from catlake.runtime.files import FileInfo, Files, files_for, joined, literal, normalized
-
-STAGING = "_staging"
-"""The leading underscore hides it from Spark and from crawlers."""
-
-ABANDONED_AFTER = timedelta(days=1)
+from catlake.runtime.faults import fault
+from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,21 @@ class Draft:
         return sum(file.size for file in self.files)
 
 
+@dataclass(frozen=True)
+class SideFile:
+    """A file that is written, but not yet published, and belongs to some datasets: statistics, a page, a spreadsheet.
+
+    Attributes:
+        source: Where it is.
+        target: Where it will be published.
+        size: Its bytes.
+    """
+
+    source: str
+    target: str
+    size: int
+
+
 class Lake:
     """The files of a run below `--lake_uri`."""
 
@@ -72,7 +87,8 @@ class Lake:
         self._file_bytes = file_bytes
         self.uri = normalized(uri)
         self.files: Files = files_for(spark, uri)
-        self._staging = joined(self.uri, STAGING, job, run_id)
+        self._staging = Staging(self.files, self.uri, job, run_id)
+        self._has_moves = False
         self._job, self._run_id = job, run_id
         self._records = Records(self.files, self.uri)
 
@@ -99,7 +115,8 @@ class Lake:
         Raises:
             ContractError: The columns are not those of the contract, or a row breaks one of its rules.
         """
-        folder = joined(self._staging, contract.name)
+        self._staging.claim()
+        folder = joined(self._staging.folder, contract.name)
         written = write_dataset(
             self._spark, rows, contract, self.files, folder, in_order=in_order, file_bytes=self._file_bytes
         )
@@ -124,35 +141,126 @@ class Lake:
 
     def updated_draft(self, old: OldCsv, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
         """Writes a CSV that differs from an old one in some rows beside the live files; see `update_csv`."""
-        folder = joined(self._staging, contract.name)
+        self._staging.claim()
+        folder = joined(self._staging.folder, contract.name)
         written = update_csv(self._spark, changes, contract, self.files, folder, old)
         return self._drafted(written, contract, run_date)
 
-    def publish(self, draft: Draft) -> None:
-        """Records a draft, and moves it over the live file in one step.
+    def side_file(self, relative: str, content: bytes | Path) -> SideFile:
+        """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
 
-        Of several files the first goes last: the record of the first has the MD5 of the others, so that a reader knows
+        `content` is what it holds, or a file of this machine, which is moved.
+        """
+        self._staging.claim()
+        source = joined(self._staging.folder, "beside", relative)
+        if isinstance(content, bytes):
+            size = len(content)
+            self.files.write(source, content)
+        else:
+            size = content.stat().st_size
+            self.files.upload(content, source)
+        return SideFile(source, self.path(relative), size)
+
+    def publish(
+        self, *drafts: Draft, beside: Iterable[SideFile] = (), waiting: Callable[[str], object] = lambda _: None
+    ) -> None:
+        """Replaces live files by drafts and side files: all that belongs together, and no other run in between.
+
+        The run writes down what it moves, and takes the lease of the datasets. If it is killed while it moves, the next
+        run that takes the lease moves the rest. Each file's record is written before the file is moved.
+
+        Args:
+            drafts: The datasets, at least one; the first one's contract names the lease.
+            beside: The files that belong to them.
+            waiting: Called with the holder of the lease, when another run has it.
+
+        Raises:
+            StoreError: Another run does not give the lease back, or has taken it over while this one was stopped.
+        """
+        moves = self._moves(drafts, beside)
+        uri = joined(self._staging.folder, MOVES)
+        self.files.write(uri, moves.as_bytes())
+        self._has_moves = True
+        holder = holder_of(self._job, self._run_id)
+        try:
+            with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
+                self._carry_out(held)
+                self._has_moves = False
+                for draft in drafts:
+                    self._records.remove_old(draft.target, current=self._record(draft))
+        except BusyError:
+            self._has_moves = False
+            raise
+
+    def _record(self, draft: Draft) -> Record:
+        first, *others = draft.files
+        md5s = tuple(file.md5 for file in others)
+        totals = draft.totals if draft.made_from else {}
+        return Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s, totals, draft.made_from)
+
+    def _moves(self, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
+        """What is moved to publish drafts and side files.
+
+        Of several files of a dataset the first goes last: its record has the MD5 of the others, so that a reader knows
         a dataset that is only half replaced.
         """
-        first, *others = draft.files
-        record = Record(
-            draft.rows,
-            first.size,
-            first.md5,
-            self._job,
-            self._run_id,
-            tuple(file.md5 for file in others),
-            draft.totals if draft.made_from else {},
-            draft.made_from,
-        )
-        self._records.write(draft.target, record)
-        for number, file in enumerate(others, start=2):
-            self.files.replace(file.uri, numbered_uri(draft.target, number))
-        self.files.replace(first.uri, draft.target)
-        for number, info in self._further_files(draft.target).items():
-            if number > len(draft.files):
-                self.files.delete(info.uri)
-        self._records.remove_old(draft.target, current=record)
+        records: dict[str, str] = {}
+        moves: list[tuple[str, str]] = []
+        for draft in drafts:
+            record = self._record(draft)
+            records[self._relative(self._records.place(draft.target, record))] = record.text
+            targets = [draft.target, *(numbered_uri(draft.target, number) for number in range(2, len(draft.files) + 1))]
+            moves += [(file.uri, target) for file, target in zip(draft.files, targets, strict=True)][::-1]
+        moves += [(file.source, file.target) for file in beside]
+        relative = [(self._relative(source), self._relative(target)) for source, target in moves]
+        files = {self._relative(draft.target): len(draft.files) for draft in drafts}
+        return Moves(drafts[0].contract.name, records, relative, files)
+
+    def _carry_out(self, held: Lease) -> None:
+        """Moves what killed runs have left, and then what this run publishes."""
+        own = self._relative(joined(self._staging.folder, MOVES))
+        for name in held.moves:
+            try:
+                moves = Moves.of(self.files.read(self.path(name)))
+            except FileNotFoundError:  # the run was killed between its last two steps
+                held.done(name)
+                continue
+            for place, text in moves.records.items():
+                self.files.write(self.path(place), text.encode())
+            for source, target in moves.moves:
+                held.assure()
+                try:
+                    self.files.replace(self.path(source), self.path(target))
+                except FileNotFoundError:
+                    if name == own:
+                        held.renew()  # raises if another run has moved it
+                        raise StoreError(
+                            f"{self.path(source)}: the draft was removed while it was published; run the job again"
+                        ) from None
+                    # Its own run had moved it.
+            for target, number_of_files in moves.files.items():
+                for number, info in self._further_files(self.path(target)).items():
+                    if number > number_of_files:
+                        self.files.delete(info.uri)
+            if name != own:
+                # Its run may only have been stopped: it finds nothing more to move, and cannot end a move either.
+                for _, target in moves.moves:
+                    self.files.end_uploads(self.path(target))
+                self.files.remove(self.path(name).rpartition("/")[0])
+            self.files.delete(self.path(name))
+            held.done(name)
+
+    def _finish_begun(self) -> None:
+        """Publishes the rest of what killed runs of the job had begun to publish."""
+        for uri in list(self._staging.begun()):
+            with suppress(FileNotFoundError, BusyError):
+                name = Moves.of(self.files.read(uri)).lease
+                patience = 0.0 if isinstance(self.files, LocalFiles) else 2 * EXPIRES_AFTER
+                with lease(self.files, self.uri, name, holder_of(self._job, self._run_id), patience=patience) as held:
+                    self._carry_out(held)
+
+    def _relative(self, uri: str) -> str:
+        return uri.removeprefix(self.uri + "/")
 
     def files_of(self, uri: str, record: Record | None) -> list[str]:
         """All files of a dataset whose first is `uri`: those of its record, or without one those that are there."""
@@ -219,36 +327,36 @@ class Lake:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
         folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
-        rejected.write.json(folder)
+        try:
+            rejected.write.json(folder)
+        except Py4JJavaError as error:
+            if explained := fault(error, writing=folder):
+                raise StoreError(explained) from error
+            raise
         return folder
 
     def write_json(self, relative: str, value: Any) -> str:
         """Writes a small JSON document, for people and programs; returns its URI."""
         uri = self.path(relative)
-        text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-        self.files.write(uri, (text + "\n").encode())
+        self.files.write(uri, readable_json(value))
         return uri
 
     @contextmanager
     def staging(self) -> Iterator[None]:
-        """Removes the drafts of the run at its end, and at its start those that killed runs of the job left."""
+        """Removes the drafts of the run at its end; at its start, finishes and removes what killed runs have left."""
         self.files.refuse_unwritable(self.uri)
-        self._remove_abandoned()
+        self._finish_begun()
+        self._staging.remove_abandoned()
         try:
             yield
         finally:
-            self.files.remove(self._staging)
+            # What is not moved yet, the next run moves.
+            self._staging.leave(remove=not self._has_moves)
 
-    def _remove_abandoned(self) -> None:
-        runs: dict[str, datetime] = {}
-        jobs_folder = self._staging.rpartition("/")[0]
-        for info in self.files.list(jobs_folder):
-            run = joined(jobs_folder, info.uri.removeprefix(jobs_folder + "/").partition("/")[0])
-            runs[run] = max(info.modified, runs.get(run, info.modified))
-        for run, modified in runs.items():
-            # A younger draft may belong to a run that is still going.
-            if datetime.now(UTC) - modified > ABANDONED_AFTER:
-                self.files.remove(run)
+
+def readable_json(value: Any) -> bytes:
+    """A small JSON document, for people and programs."""
+    return (json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n").encode()
 
 
 def numbered_uri(uri: str, number: int) -> str:

@@ -1,5 +1,6 @@
 """What a job does with its results: publish them, put rejected records in quarantine, verify what it reads."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from pyspark.sql import DataFrame
@@ -7,7 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.lake.file_records import EachBlock, Record
-from catlake.lake.lake import Draft, Lake
+from catlake.lake.lake import Draft, Lake, SideFile
 from catlake.runtime.errors import ShrinkError
 from catlake.runtime.run import Run
 
@@ -15,18 +16,19 @@ MOST_REASONS = 20
 """Reasons that one line of the log shows."""
 
 
-def publish(run: Run, lake: Lake, *drafts: Draft) -> None:
-    """Publishes drafts, each in one step; none of them when one has lost too many rows.
+def publish(run: Run, lake: Lake, *drafts: Draft, beside: Iterable[SideFile] = ()) -> None:
+    """Publishes the datasets of a run and the small files beside them, which belong together; see `Lake.publish`.
 
     Raises:
-        ShrinkError: A draft has far fewer rows than what it replaces (`--max_shrink`).
+        ShrinkError: A draft has far fewer rows than what it replaces (`--max_shrink`); nothing is published.
+        StoreError: Another run publishes the same datasets and does not end.
     """
     if run.report.balance is None:
         raise RuntimeError("a run publishes only after it has settled its balance")
     for draft in drafts:
         _refuse_shrunk(run, lake, draft)
+    lake.publish(*drafts, beside=beside, waiting=lambda holder: run.log("waits_to_publish", holder=holder))
     for draft in drafts:
-        lake.publish(draft)
         run.report.published(draft.contract.name, draft.target, draft.rows, draft.size)
 
 

@@ -24,6 +24,16 @@ def partition_of(folder: str) -> Partition:
     return tuple(folder.split("/")[1:])
 
 
+def balance_of(events: EventCounts) -> Balance:
+    """The balance of events that were written."""
+    return Balance(
+        events.read,
+        {DATASET: events.written},
+        {"repeated": events.repeated} if events.repeated else {},
+        events.quarantined,
+    )
+
+
 class DocumentWriter:
     """Writes the documents of one stream.
 
@@ -63,12 +73,13 @@ class DocumentWriter:
         lake, report = self._lake, self._run.report
         # By stream, not by run: the quarantine of a repeated batch replaces that of a killed run.
         quarantine, name = lake.path(f"quarantine/{PIPELINE}/{stream}"), f"batch-{number:09}"
+        is_first = self._counts is None
         if self._counts is None:
             self._counts = StreamCounts(lake, self._run.job, stream)
             # A killed run may have left some of this batch, divided among other tasks.
             lake.files.remove(joined(quarantine, name))
-        written = write_events(batch, read, self._decode, lake.files, lake.uri, quarantine, name)
-        balance = Balance(written.read, {DATASET: written.written}, {}, written.quarantined)
+        written = write_events(batch, read, self._decode, lake.files, lake.uri, quarantine, name, may_repeat=is_first)
+        balance = balance_of(written)
         balance.enforce()
         self._partitions.register(map(partition_of, written.folders))
         self._counts.batch_done(number, written)

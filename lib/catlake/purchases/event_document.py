@@ -22,6 +22,7 @@ from catlake.dynamodb.stream_record import StreamRecord, parse_record
 from catlake.lake.event_files import EVENT_FILES, BatchFunction
 from catlake.purchases.decimals import EXACT, MOST_DIGITS, cents, is_dynamodb_number
 from catlake.runtime.environment import Environment
+from catlake.runtime.errors import shortened
 from catlake.runtime.files import is_safe_name
 
 DATASET = "compras_json"
@@ -104,7 +105,7 @@ def _decoded(event: Mapping[str, Any], settings: DocumentSettings) -> dict[str, 
             reason = str(mismatch)
         except Exception as error:  # one event must not stop all that come after it
             reason = f"unexpected {type(error).__name__}: {error}; a defect of catlake: report it with this event"
-    return {**source, "reason": reason, "raw": event["raw"].decode("utf-8", "backslashreplace")}
+    return {**source, "reason": shortened(reason), "raw": event["raw"].decode("utf-8", "backslashreplace")}
 
 
 def document(event: bytes, settings: DocumentSettings) -> Document:

@@ -6,11 +6,10 @@ goes on after a killed one repeats at most one batch, and a repeated batch chang
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.purchases.document_writer import DocumentWriter
+from catlake.purchases.document_writer import DocumentWriter, balance_of
 from catlake.purchases.event_document import DATASET
 from catlake.purchases.kinesis import is_kinesis, read_kinesis
 from catlake.purchases.landing_folder import read_folder
-from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
 
@@ -26,7 +25,7 @@ def ingest(run: Run, lake: Lake) -> None:
         else:
             read_folder(run, documents)
     total = documents.total
-    run.report.settle(Balance(total.read, {DATASET: total.written}, {}, total.quarantined))
+    run.report.settle(balance_of(total))
     run.report.published(DATASET, lake.path(contract(DATASET).root), rows=total.written, size=total.bytes)
     if total.replayed:
         run.report.highlights.append(

@@ -45,11 +45,11 @@ def report(run: Run, lake: Lake) -> None:
         sales = figures(sums, best, tenant, run.run_date, run.environment.currency, balance)
         files = {"report.json": as_json(sales), "report.html": page(sales, run.environment.language)}
     run.report.highlights += _highlights(sales)
-    publish(run, lake, *drafts.values())
-    for name, content in files.items():
-        uri = lake.path("/".join(filter(None, (contract(DAILY).root, scope, name))))
-        lake.files.write(uri, content)
-        run.report.published(name, uri, rows=sales["totals"]["purchases"], size=len(content))
+    folder = joined(contract(DAILY).root, *filter(None, [scope]))
+    beside = {name: lake.side_file(joined(folder, name), content) for name, content in files.items()}
+    publish(run, lake, *drafts.values(), beside=beside.values())
+    for name, file in beside.items():
+        run.report.published(name, file.target, rows=sales["totals"]["purchases"], size=file.size)
 
 
 def _read(run: Run, lake: Lake, tenant: str | None) -> DataFrame:

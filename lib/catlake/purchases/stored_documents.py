@@ -22,6 +22,7 @@ from catlake.purchases.decimals import (
     misfit_quantity,
     total,
 )
+from catlake.runtime.errors import shortened
 from catlake.runtime.files import is_safe_name
 from catlake.text.json_text import Number, parse_exact
 
@@ -90,7 +91,7 @@ def checked(file: str, path: str, content: bytes, currency: str) -> dict[str, An
         row |= _event(document, path)
         row |= _purchase(document, currency)
     except _NoDocument as error:
-        row["reason"] = str(error)
+        row["reason"] = shortened(str(error))
     if row.get("reason") or row.get("misfit"):
         row["raw"] = content.decode("utf-8", "backslashreplace")
     return row

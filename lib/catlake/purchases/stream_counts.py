@@ -1,10 +1,12 @@
-"""The counts of a stream over all runs that share its checkpoint: read = written + quarantined."""
+"""The counts of a stream over all runs that share its checkpoint: read = written + repeated + quarantined."""
 
 import json
 from typing import Any
 
 from catlake.lake import Lake
 from catlake.lake.event_files import EventCounts
+
+COUNTS = ("read", "written", "repeated", "quarantined")
 
 
 class StreamCounts:
@@ -21,12 +23,12 @@ class StreamCounts:
         try:
             self._state: dict[str, Any] = json.loads(lake.files.read(lake.path(self._path)))
         except FileNotFoundError:
-            self._state = {"batch": None, "total": {"read": 0, "written": 0, "quarantined": 0}}
+            self._state = {"batch": None, "total": dict.fromkeys(COUNTS, 0)}
 
     def batch_done(self, number: int, written: EventCounts) -> None:
         """Counts a batch that is written, in place of an earlier attempt at it."""
-        last = {"read": written.read, "written": written.written, "quarantined": written.quarantined}
+        last = {name: getattr(written, name) for name in COUNTS}
         before = self._state["before" if number == self._state["batch"] else "total"]
-        total = {name: before[name] + last[name] for name in last}
+        total = {name: before.get(name, 0) + last[name] for name in last}
         self._state = {"stream": self._stream, "batch": number, "before": before, "last": last, "total": total}
         self._lake.write_json(self._path, self._state)

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -11,9 +12,15 @@ from typing import Any
 from catlake.runtime.environment import Environment, environment
 from catlake.runtime.errors import ArgumentError, did_you_mean
 from catlake.runtime.files import is_safe_name
+from catlake.runtime.redaction import redacted
 
 REQUIRED = object()
 """The default of an argument that must be given."""
+
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+
+MOST_URI_BYTES, MOST_NAME_BYTES = 800, 255
+"""A file system allows such names; a key of S3 has at most 1,024 bytes, and ours go below the URI."""
 
 NONE = "none"
 """Given for an optional argument, it removes the limit that the environment sets."""
@@ -52,9 +59,13 @@ def iso_date(text: str) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         raise ValueError("must be a date, YYYY-MM-DD")
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ValueError("must be a date of the calendar, YYYY-MM-DD") from None
+    # Nothing can be added to a day near the end of the year 9999.
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"must be a date of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return day
 
 
 def count(text: str) -> int:
@@ -94,11 +105,15 @@ def identifier(text: str) -> str:
 
 def uri(text: str) -> str:
     """A folder, `file:`, `s3://bucket/…` or `s3a://bucket/…`."""
+    if len(text.encode()) > MOST_URI_BYTES or any(len(name.encode()) > MOST_NAME_BYTES for name in text.split("/")):
+        raise ValueError(f"must have at most {MOST_URI_BYTES} bytes, and names of at most {MOST_NAME_BYTES}")
     scheme, separator, rest = text.partition("://")
     if separator and (scheme not in ("s3", "s3a", "file") or not rest.strip("/")):
         raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…")
     if not text.strip():
         raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…, not empty")
+    if scheme in ("s3", "s3a") and separator and not re.fullmatch(r"[A-Za-z0-9._-]+", rest.partition("/")[0]):
+        raise ValueError("must have the name of a bucket: letters, digits, '.', '_' or '-'")
     return text
 
 
@@ -136,6 +151,9 @@ GLUE_WORDS = {"class", "conf", "debug", "endpoint", "mode"}
 Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 """
 
+RUN_ID = Argument("JOB_RUN_ID", name, None)
+"""Folders of the lake have its name, and are removed by it."""
+
 GLUE_GIVES = ("JOB_NAME", "JOB_RUN_ID")
 """Arguments that Glue sets and a job reads: given several times, the last value counts."""
 
@@ -153,6 +171,7 @@ def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mappin
     Raises:
         ArgumentError: An argument is missing, unknown, repeated or malformed; with its rule and what was given.
     """
+    _refuse_undecoded(argv)
     known = {argument.name: argument for argument in (*COMMON, *declared)}
     given, others = _given(known, argv)
     for before, text in zip(["", *others], others, strict=False):
@@ -163,11 +182,17 @@ def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mappin
     return {name: _value(argument, texts[name], defaults) for name, argument in known.items()}
 
 
-def glue_run_id(argv: Sequence[str]) -> str | None:
-    """The run's id as Glue gives it, in `sys.argv`; None elsewhere."""
+def run_id(argv: Sequence[str]) -> str:
+    """The run's id: Glue's own in `sys.argv` (`--JOB_RUN_ID`), or one that is made from the time.
+
+    Raises:
+        ArgumentError: It is given, but may not be one name in a path.
+    """
     given, _ = _given(GLUE_GIVES, argv)
-    ids = [text for text in given["JOB_RUN_ID"] if text]
-    return ids[-1] if ids else None
+    text = _only_text(RUN_ID, given["JOB_RUN_ID"])
+    if text is None:
+        return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
+    return str(_parsed(RUN_ID, text))
 
 
 def _given(names: Iterable[str], argv: Sequence[str]) -> tuple[Mapping[str, list[str | None]], list[str]]:
@@ -178,6 +203,14 @@ def _given(names: Iterable[str], argv: Sequence[str]) -> tuple[Mapping[str, list
         parser.add_argument(f"--{name}", action="append", nargs="?", default=[])
     given, others = parser.parse_known_args(argv[1:])
     return vars(given), others
+
+
+def _refuse_undecoded(argv: Sequence[str]) -> None:
+    for text in argv:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ArgumentError(f"{text!a}: an argument must be UTF-8; write it anew") from None
 
 
 def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
@@ -209,7 +242,16 @@ def _value(argument: Argument, text: str | None, defaults: Environment) -> Any:
         if isinstance(argument.default, FromEnvironment):
             return getattr(defaults, argument.default.field)
         return argument.default() if callable(argument.default) else argument.default
+    if redacted(text) != text:
+        raise ArgumentError(
+            f"--{argument.name} {text!r}: must hold no password, no key and no signature; give credentials by the "
+            "environment, a profile or a role"
+        )
+    return _parsed(argument, text)
+
+
+def _parsed(argument: Argument, text: str) -> Any:
     try:
         return argument.parse(text)
     except ValueError as error:
-        raise ArgumentError(f"--{argument.name} {text!r}: {error}") from None
+        raise ArgumentError(f"--{argument.name} {text!r:.200}: {error}") from None

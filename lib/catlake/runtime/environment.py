@@ -64,6 +64,7 @@ Key = Annotated[
     _like("the ARN of a KMS key", r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
 ]
 Day = Annotated[date | None, Rule("a date such as 2025-08-04", lambda value: type(value) is date)]
+Schedule = Annotated[str | None, _like("an AWS schedule, such as cron(30 4 * * ? *)", r"cron\(\S+( \S+){5}\)")]
 Count = Annotated[int, _whole(0)]
 Days = Annotated[int, _whole(1)]
 Flag = Annotated[bool, Rule("true or false", lambda value: isinstance(value, bool))]
@@ -107,9 +108,12 @@ class Environment:
         tuple[str, ...],
         Rule("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),
     ]
-    schedule: Annotated[str | None, _like("an AWS schedule, such as cron(30 4 * * ? *)", r"cron\(\S+( \S+){5}\)")]
+    schedule: Schedule
     purchases_every_minutes: Annotated[int | None, _one_of(5, 10, 15, 20, 30, 60)]
-    export_lead_minutes: Count
+    exported_by: Annotated[str, _one_of("catlake", "others")]
+    export_schedule: Schedule
+    day_ends: Annotated[str, _like("a time of the day, such as 05:00", r"([01][0-9]|2[0-3]):[0-5][0-9]")]
+    rebase_days: Annotated[int, _whole(1, 34)]
     max_export_age_hours: Annotated[int, _whole(1)]
     glue_version: Annotated[str, _one_of("5.1", "6.0")]
     worker_type: Annotated[str, _one_of("G.1X", "G.2X", "G.4X", "G.8X")]
@@ -171,6 +175,11 @@ class Environment:
     def purchases_lake_uri(self) -> str:
         """The same for the purchases."""
         return f"s3://{self.purchases_bucket}"
+
+    @property
+    def nightly(self) -> str | None:
+        """The schedule of the nights: of the exports, or of the workflows where others make the exports."""
+        return self.export_schedule if self.exported_by == "catlake" else self.schedule
 
     @property
     def bucket_keys(self) -> Mapping[str, str]:

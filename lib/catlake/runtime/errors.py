@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
+from catlake.runtime.faults import fault
+from catlake.runtime.redaction import redacted
+
 WORKER_ERROR = re.compile(
     r"^(?:(?P<module>[\w.]+)\.)?(?P<name>\w+): "
     # Looked ahead, not consumed: Java's own line before it has the same form.
@@ -26,14 +29,31 @@ def one_line(text: str) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
+MOST_OF_A_REASON, MOST_OF_A_MESSAGE = 400, 2000
+"""Characters. Reasons and messages quote values from outside, which may have megabytes."""
+
+
+def shortened(text: str, most: int = MOST_OF_A_REASON) -> str:
+    """A text of at most so many characters; a longer one without its middle."""
+    if len(text) <= most:
+        return text
+    half = (most - 3) // 2
+    return f"{text[:half]} … {text[-half:]}"
+
+
 def explain(error: BaseException) -> str | None:
     """The one line that says what to do about an error; None for an error that catlake did not foresee."""
     if isinstance(error, CatlakeError):
-        return one_line(str(error))
+        return _message(str(error))
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing more is published; run the job again"
     in_worker = [match for match in WORKER_ERROR.finditer(str(error)) if _is_ours(match["module"], match["name"])]
-    return one_line(in_worker[-1]["message"]) if in_worker else None
+    line = in_worker[-1]["message"] if in_worker else fault(error)
+    return line and _message(line)
+
+
+def _message(text: str) -> str:
+    return shortened(redacted(one_line(text)), MOST_OF_A_MESSAGE)
 
 
 def _is_ours(module: str | None, name: str) -> bool:
@@ -53,7 +73,11 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
 
 
 class CatlakeError(Exception):
-    """Base of all errors whose message is written for the person who runs the job."""
+    """Base of all errors whose message is written for the person who runs the job; no secret is in it."""
+
+    def __str__(self) -> str:
+        """The message."""
+        return redacted(super().__str__())
 
 
 class PackageError(CatlakeError):
@@ -78,6 +102,10 @@ class ContractError(CatlakeError):
 
 class StoreError(CatlakeError):
     """A folder or an object store cannot be used as asked."""
+
+
+class TooLargeError(StoreError):
+    """A file is larger than any of its kind needs to be."""
 
 
 class CatalogError(CatlakeError):

@@ -5,31 +5,54 @@ replaces a file in one step. `files_for` picks the right kind for a URI; both ki
 """
 
 import contextlib
+import errno
+import fcntl
+import io
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
+import time
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
-from catlake.runtime.aws import aws_errors
-from catlake.runtime.errors import StoreError
+from catlake.runtime.aws import RETRIES, aws_errors
+from catlake.runtime.errors import StoreError, TooLargeError, one_line
+from catlake.runtime.faults import AGAIN_LATER, disk_fault_at
+from catlake.runtime.repeat import repeated
 
 S3_SCHEMES = ("s3", "s3a")
 
 MAX_CONNECTIONS = 32
 """More than the requests that a task has under way at once; boto3's own limit of 10 would make them wait."""
 
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
+"""How long a request waits for a connection, and then for the next byte of its answer, before it is repeated."""
+
+READ_BYTES = 8 << 20
+"""What is read at once of an object that is read whole."""
+
 MAX_KEYS_PER_DELETE = 1000
 """S3's limit for one DeleteObjects request."""
+
+SWAP_SECONDS = 60.0
+"""How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
+
+REMOVALS = 10
+"""How often a folder is removed into which another process writes at the same time."""
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+"""What the system reports of a path that is no file: there is nothing, or a folder, a socket, a link to itself."""
 
 _CLIENT_LOCK = threading.Lock()
 """Only one thread may make a client of boto3; all may use it."""
@@ -58,12 +81,30 @@ class Files(Protocol):
         """Whether there is a file (not a folder) of this URI."""
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        """A stream of a file's bytes, from a byte within the file on. Raises FileNotFoundError."""
+        """A stream of a file's bytes, from a byte on; none where the file ends before.
 
-    def read(self, uri: str) -> bytes:
-        """The whole of a small file. Raises FileNotFoundError."""
+        Raises:
+            FileNotFoundError: There is no file of this URI: nothing at all, or something that is no file (a folder, a
+                pipe, a link to itself), or the URI is too long for one.
+        """
+
+    def read(self, uri: str, most: int = -1) -> bytes:
+        """The whole of a small file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            TooLargeError: It has more than `most` bytes; a negative number is no limit.
+        """
         with contextlib.closing(self.open(uri)) as stream:
-            return stream.read()
+            if most < 0:
+                return stream.read()
+            content = b""
+            # A read may return less than it is asked for.
+            while len(content) <= most and (block := stream.read(most + 1 - len(content))):
+                content += block
+        if len(content) > most:
+            raise TooLargeError(f"{uri}: it has more than {most:,} bytes, which no such file needs; look who wrote it")
+        return content
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes a small file in one step, over an old one."""
@@ -74,14 +115,27 @@ class Files(Protocol):
         It does not wait for the disk: a power cut may lose the newest files, a killed process loses none.
         """
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        """Writes a small file in one step if its content is still `old`; else nothing changes, and it returns False.
+
+        Of several writers at once that swap the same content, one succeeds.
+        """
+
     def upload(self, source: Path, target: str) -> None:
         """Moves a file of this machine, of any size, to a URI, over an old one."""
 
     def replace(self, source: str, target: str) -> None:
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
 
+    def end_uploads(self, uri: str) -> None:
+        """Ends what others have begun to write at a URI: it can no more appear there.
+
+        Where a file is written beside and renamed, there is nothing to end.
+        """
+        return
+
     def remove(self, folder: str) -> None:
-        """Removes a folder with everything below it, if it exists."""
+        """Removes a folder with everything below it, if it exists; others may do the same at the same time."""
 
     def delete(self, uri: str) -> None:
         """Removes a file, if it exists."""
@@ -127,6 +181,17 @@ def is_safe_name(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) is not None and text not in (".", "..")
 
 
+@contextlib.contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Raises a StoreError of one line for a disk that is full, read-only or broken. Other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if message := disk_fault_at(place, error):
+            raise StoreError(message) from error
+        raise
+
+
 def joined(folder: str, *names: str) -> str:
     """The URI of a name below a folder."""
     return "/".join([folder.rstrip("/"), *names])
@@ -141,56 +206,97 @@ class LocalFiles(Files):
     """Files of this machine's file system."""
 
     def list(self, folder: str) -> Iterator[FileInfo]:
-        walked = os.walk(folder, onerror=_refuse_unreadable, followlinks=True)
-        for path in sorted(os.path.join(root, name) for root, _, names in walked for name in names):
+        for path in sorted(_paths_below(folder)):
             try:
                 status = os.stat(path)
-            except FileNotFoundError:  # removed in the meantime
+            except OSError as error:  # removed in the meantime, or a link to nothing
+                _refuse_unreadable(error)
                 continue
-            modified = datetime.fromtimestamp(status.st_mtime, UTC)
-            yield FileInfo(path, status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
+            if stat.S_ISREG(status.st_mode):
+                modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield FileInfo(_readable(path), status.st_size, modified, f"{status.st_size}-{status.st_mtime_ns}")
 
     def folders(self, folder: str) -> Iterator[str]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-            yield from sorted(entry.name for entry in entries if entry.is_dir())
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            yield from sorted(_readable(entry.name) for entry in entries if _is_folder(entry))
 
     def exists(self, uri: str) -> bool:
         return os.path.isfile(uri)
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        stream = open(uri, "rb")  # noqa: SIM115 - the caller closes it
+        with disk_errors(uri):
+            try:
+                # Without waiting: to open a pipe would last until somebody writes into it.
+                handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno in _NO_FILE:
+                    raise FileNotFoundError(errno.ENOENT, error.strerror, uri) from None
+                raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise FileNotFoundError(errno.ENOENT, "Not a file", uri)
+        stream = os.fdopen(handle, "rb")
         stream.seek(start)
         return stream
 
     def write(self, uri: str, content: bytes) -> None:
-        with _hidden_file(uri, content) as temporary:
+        with disk_errors(uri), _hidden_file(uri, content) as temporary:
             self.replace(temporary, uri)
 
     def create(self, uri: str, content: bytes) -> bool:
-        with _hidden_file(uri, content) as temporary:
+        with disk_errors(uri), _hidden_file(uri, content) as temporary:
             try:
                 os.link(temporary, uri)
             except FileExistsError:
                 return False
         return True
 
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with disk_errors(uri), open(uri, "r+b") as stream:
+                if not locked(stream, SWAP_SECONDS):
+                    raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
+                # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
+                if not os.path.samestat(os.fstat(stream.fileno()), os.stat(uri)) or stream.read() != old:
+                    return False
+                self.write(uri, new)
+        except FileNotFoundError:
+            return False
+        return True
+
     def upload(self, source: Path, target: str) -> None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.move(source, target)
+        with disk_errors(target):
+            folder, name = os.path.split(target)
+            os.makedirs(folder, exist_ok=True)
+            # From another disk it is copied.
+            whole = os.path.join(folder, f".{name}.tmp")
+            try:
+                shutil.move(source, whole)
+                os.replace(whole, target)
+            finally:
+                Path(whole).unlink(missing_ok=True)
 
     def replace(self, source: str, target: str) -> None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        # Without the fsync a power cut could leave the new name on an empty file.
-        with open(source, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(source, target)
+        with disk_errors(target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            # Without the fsync a power cut could leave the new name on an empty file.
+            with open(source, "rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(source, target)
 
     def remove(self, folder: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        if os.path.isfile(folder):
+            raise NotADirectoryError(f"{folder}: a file, no folder")
+        with disk_errors(folder):
+            for _ in range(REMOVALS):
+                shutil.rmtree(folder, onerror=_pass_over_others)
+                if not os.path.lexists(folder):
+                    return
+        raise StoreError(f"{folder}: another process writes into it while it is removed; end that process")
 
     def delete(self, uri: str) -> None:
-        Path(uri).unlink(missing_ok=True)
+        with disk_errors(uri):
+            Path(uri).unlink(missing_ok=True)
 
     def refuse_unwritable(self, folder: str) -> None:
         existing = Path(folder)
@@ -202,9 +308,71 @@ class LocalFiles(Files):
             raise StoreError(f"{folder}: {existing} may not be written to; give a folder that you may write to")
 
 
+def locked(stream: IO[bytes], seconds: float) -> bool:
+    """Locks an open file for this process alone, waiting for others; whether that was possible in time.
+
+    The lock ends when the file is closed, or with the process, however it ends.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(0.005)
+
+
+def _paths_below(folder: str) -> Iterator[str]:
+    """What is below a folder and is no folder. Each folder comes once, so that a link to one above it leads nowhere."""
+    folders, links = [folder], list[str]()
+    visited = set()
+    while folders or links:
+        links.sort(reverse=True)
+        path = folders.pop() if folders else links.pop()
+        try:
+            status = os.stat(path)
+            if (identity := (status.st_dev, status.st_ino)) in visited:
+                continue
+            visited.add(identity)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if not _is_folder(entry):
+                        yield entry.path
+                    else:
+                        (links if entry.is_symlink() else folders).append(entry.path)
+        except OSError as error:
+            _refuse_unreadable(error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _readable(name: str) -> str:
+    """A name from the file system. Raises StoreError when it is not UTF-8: no result and no message could hold it."""
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise StoreError(f"{name!a}: the name is not UTF-8; give the file or the folder another name") from None
+    return name
+
+
 def _refuse_unreadable(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+    if error.errno not in _NO_FILE:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
+
+
+def _pass_over_others(_: object, path: str, found: Any) -> None:
+    """Goes on where another process removes the same folder, or writes into it."""
+    error = found[1]
+    if not isinstance(error, FileNotFoundError | NotADirectoryError) and error.errno != errno.ENOTEMPTY:
+        raise error
 
 
 @contextlib.contextmanager
@@ -228,15 +396,19 @@ class S3Settings:
 
     endpoint: str | None = None
     region: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-    session_token: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
     path_style: bool = False
     anonymous: bool = False
 
     @classmethod
     def of_spark(cls, spark: SparkSession, bucket: str) -> "S3Settings":
-        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them."""
+        """Spark's settings for a bucket: `fs.s3a.bucket.<bucket>.*` before `fs.s3a.*`, as S3A reads them.
+
+        Raises:
+            StoreError: The endpoint holds a user and a password, which Spark's client would show in its messages.
+        """
         hadoop = spark.sparkContext._jsc.hadoopConfiguration()
 
         def setting(name: str) -> str | None:
@@ -247,6 +419,11 @@ class S3Settings:
         if endpoint and "://" not in endpoint:
             plain = setting("connection.ssl.enabled") == "false"
             endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+        if endpoint and "@" in endpoint:
+            raise StoreError(
+                f"fs.s3a.endpoint {endpoint}: it must hold no user and no password; give the keys as fs.s3a.access.key "
+                "and fs.s3a.secret.key, or as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         return cls(
             endpoint=endpoint,
             region=setting("endpoint.region"),
@@ -273,7 +450,9 @@ class S3Settings:
             aws_session_token=self.session_token,
             config=Config(
                 s3={"addressing_style": "path" if self.path_style else "auto"},
-                retries={"max_attempts": 5, "mode": "standard"},
+                retries=dict(RETRIES),
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=ANSWER_SECONDS,
                 max_pool_connections=MAX_CONNECTIONS,
                 signature_version=UNSIGNED if self.anonymous else None,
             ),
@@ -328,11 +507,7 @@ class S3Files(Files):
         return True
 
     def open(self, uri: str, start: int = 0) -> BinaryIO:
-        bucket, key = _bucket_and_key(uri)
-        # Not for the whole object: S3 refuses a range of an empty one.
-        byte_range = {"Range": f"bytes={start}-"} if start else {}
-        with _explained(uri):
-            return cast(BinaryIO, self.client.get_object(Bucket=bucket, Key=key, **byte_range)["Body"])
+        return cast(BinaryIO, _ObjectStream(self.client, uri, start))
 
     def write(self, uri: str, content: bytes) -> None:
         bucket, key = _bucket_and_key(uri)
@@ -340,34 +515,72 @@ class S3Files(Files):
             self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def create(self, uri: str, content: bytes) -> bool:
+        return self._put_if(uri, content, IfNoneMatch="*")
+
+    def swap(self, uri: str, old: bytes, new: bytes) -> bool:
+        try:
+            with contextlib.closing(_ObjectStream(self.client, uri, 0)) as stream:
+                same = stream.read() == old
+            return same and self._put_if(uri, new, **stream.same_version)
+        except FileNotFoundError:
+            return False
+
+    def _put_if(self, uri: str, content: bytes, **condition: str) -> bool:
+        """Writes an object if a condition of S3 (`IfNoneMatch`, `IfMatch`) holds; whether it did."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(uri)
+        # A repeated request may find what the first wrote, whose answer was lost: each writing has an id.
+        writer = uuid.uuid4().hex
+        attempts = 0
+
+        def put() -> bool:
+            nonlocal attempts
+            attempts += 1
+            try:
+                self.client.put_object(Bucket=bucket, Key=key, Body=content, Metadata={"writer": writer}, **condition)
+                return True
+            except ClientError as error:
+                if _code(error) not in ("PreconditionFailed", "412"):
+                    raise
+                attempts += error.response["ResponseMetadata"].get("RetryAttempts", 0)
+                return attempts > 1 and self._metadata(bucket, key).get("writer") == writer
+
         with _explained(uri):
-            while True:
-                try:
-                    self.client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
-                    return True
-                except ClientError as error:
-                    code = error.response["Error"]["Code"]
-                    if code in ("PreconditionFailed", "412"):
-                        return False
-                    # Another writer has begun, and may still fail.
-                    if code != "ConditionalRequestConflict":
-                        raise
+            # Another writer has begun, and may still fail.
+            return repeated(put, lambda error: _code(error) == "ConditionalRequestConflict")
+
+    def _metadata(self, bucket: str, key: str) -> dict[str, str]:
+        metadata: dict[str, str] = self.client.head_object(Bucket=bucket, Key=key)["Metadata"]
+        return metadata
 
     def upload(self, source: Path, target: str) -> None:
         bucket, key = _bucket_and_key(target)
-        with _explained(target), source.open("rb") as stream:
-            self.client.upload_fileobj(stream, bucket, key)
+
+        def put() -> None:
+            with source.open("rb") as stream:
+                self.client.upload_fileobj(stream, bucket, key)
+
+        with _explained(target):
+            repeated(put, _is_completed_upload)
 
     def replace(self, source: str, target: str) -> None:
         # A copy within S3, in parts when it is large, appears in one step.
         bucket, key = _bucket_and_key(source)
         target_bucket, target_key = _bucket_and_key(target)
+        original = {"Bucket": bucket, "Key": key}
         with _explained(source):
-            self.client.copy({"Bucket": bucket, "Key": key}, target_bucket, target_key)
+            repeated(lambda: self.client.copy(original, target_bucket, target_key), _is_completed_upload)
             self.client.delete_object(Bucket=bucket, Key=key)
+
+    def end_uploads(self, uri: str) -> None:
+        bucket, key = _bucket_and_key(uri)
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with _explained(uri):
+            for page in paginator.paginate(Bucket=bucket, Prefix=key):
+                for upload in page.get("Uploads", ()):
+                    if upload["Key"] == key:
+                        self.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
 
     def delete(self, uri: str) -> None:
         bucket, key = _bucket_and_key(uri)
@@ -387,6 +600,95 @@ class S3Files(Files):
                 )
 
 
+class _ObjectStream(io.RawIOBase):
+    """The bytes of an object, from a byte on. A body that breaks off is asked for again, from there on.
+
+    All bytes are of one version of the object: the one that was there when the stream was opened.
+
+    Attributes:
+        same_version: The condition of a request that no other version of the object answers.
+    """
+
+    def __init__(self, client: Any, uri: str, start: int) -> None:
+        """Raises FileNotFoundError."""
+        self._client, self._uri, self._position = client, uri, start
+        self.same_version: dict[str, str] = {}
+        self._body: Any = None
+        self.read(0)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads some bytes, at most `size`; all that are left without a size. None are left where it returns none."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(READ_BYTES), b""))
+        try:
+            block = repeated(lambda: self._read(size), lambda error: isinstance(error, _BrokenOff))
+        except _BrokenOff as fault:
+            raise StoreError(
+                f"{self._uri}: its body breaks off after byte {self._position}, however often it is asked for "
+                f"({fault}); {AGAIN_LATER}"
+            ) from fault
+        self._position += len(block)
+        return block
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into a buffer."""
+        block = self.read(len(memoryview(buffer)))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        """Gives up the connection."""
+        if self._body is not None:
+            self._body.close()
+        self._body = None
+        super().close()
+
+    def _read(self, size: int) -> bytes:
+        from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
+
+        if self._body is None:
+            self._body = self._asked()
+        try:
+            block: bytes = self._body.read(size)
+        except (BotoCoreError, HTTPError) as error:
+            self._body.close()
+            self._body = None
+            raise _BrokenOff(one_line(str(error))) from error
+        return block
+
+    def _asked(self) -> Any:
+        from botocore.exceptions import ClientError
+        from urllib3.exceptions import HTTPError
+
+        bucket, key = _bucket_and_key(self._uri)
+        # Not for the whole object: S3 refuses a range of an empty one.
+        byte_range = {"Range": f"bytes={self._position}-"} if self._position else {}
+        with _explained(self._uri):
+            try:
+                answer = self._client.get_object(Bucket=bucket, Key=key, **byte_range, **self.same_version)
+            except HTTPError as error:  # boto3 does not repeat what breaks off within an error's answer
+                raise _BrokenOff(one_line(str(error))) from error
+            except ClientError as error:
+                if _code(error) == "InvalidRange":
+                    return io.BytesIO()
+                if _code(error) in ("PreconditionFailed", "412") or (self.same_version and _is_missing(error)):
+                    raise StoreError(
+                        f"{self._uri}: it was replaced or removed while it was read; run the job again"
+                    ) from error
+                raise
+        self.same_version = {"IfMatch": answer["ETag"]}
+        return answer["Body"]
+
+
+class _BrokenOff(Exception):
+    """The body of an answer broke off."""
+
+
 def _bucket_and_key(uri: str) -> tuple[str, str]:
     # Not urlsplit: a key may hold '?' and '#'.
     bucket, _, key = uri.partition("://")[2].partition("/")
@@ -402,6 +704,21 @@ def _explained(uri: str) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            if _is_missing(error):
                 raise FileNotFoundError(uri) from error
             raise
+
+
+def _is_missing(error: Any) -> bool:
+    return _code(error) in ("404", "NoSuchKey", "NotFound", "KeyTooLongError")
+
+
+def _is_completed_upload(error: Exception) -> bool:
+    """Whether S3 refuses to complete an upload in parts: it did so before, and the answer was lost, or it is gone."""
+    return _code(error) == "NoSuchUpload"
+
+
+def _code(error: Any) -> str | None:
+    """S3's code of an error; None of an error of another kind."""
+    response = getattr(error, "response", None)
+    return str(response["Error"]["Code"]) if response else None

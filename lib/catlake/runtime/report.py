@@ -13,6 +13,7 @@ from typing import Any
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import QuarantineLimitError
 from catlake.runtime.metrics import RUN_FAILED, RUN_SECONDS, RUN_SUCCEEDED, embedded, of_balance
+from catlake.runtime.redaction import all_redacted
 
 
 @dataclass
@@ -104,7 +105,7 @@ class Report:
 
     def summary(self, arguments: Mapping[str, Any], error: str | None) -> dict[str, Any]:
         """The content of `runs/<job>/<run>.json`; `error` is None for a run that succeeded."""
-        return {
+        content = {
             "job": self.job,
             "run": self.run_id,
             "environment": self.environment,
@@ -122,6 +123,8 @@ class Report:
             "highlights": self.highlights,
             "error": error,
         }
+        redacted: dict[str, Any] = all_redacted(content)
+        return redacted
 
     def _seconds(self) -> float:
         return round((datetime.now(UTC) - self.started).total_seconds(), 3)
@@ -135,5 +138,5 @@ def log(event: str, **fields: Any) -> None:
         "event": event,
         **fields,
     }
-    sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(all_redacted(entry), ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()

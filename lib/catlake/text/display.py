@@ -60,8 +60,14 @@ def weekday(day: str, reader: Locale) -> str:
     return format_date(date.fromisoformat(day), "EEEE", locale=reader)
 
 
+MOST_SHOWN = 240
+"""Characters of a text from outside: a browser takes minutes to lay out a word of some hundred thousand letters."""
+
+
 def visible(text: str) -> str:
-    """A text on one line: `�` for each control character, one space for white space."""
+    """A text on one line: `�` for each control character, one space for white space, `…` for what is too much."""
+    if len(text) > MOST_SHOWN:
+        text = text[: MOST_SHOWN - 1] + "…"
     return " ".join("".join("�" if _is_control(character) else character for character in text).split())
 
 

@@ -34,6 +34,12 @@ _OUTSIDE, _IN_ARRAY, _IN_RECORDS = range(3)
 _LONGEST_TOKEN = len(r"\uD83D\uDE00") + 1
 """An error so near to the end of the text read so far may only mean that a word or an escape is incomplete."""
 
+_MOST_READ_TEXT = 1 << 16
+"""Characters that are kept before the place of reading: Python counts the lines in them for each error of JSON."""
+
+_FIRST_LOOK = 1024
+"""Characters of the members after a list that are looked at first."""
+
 # Only the end of a value is needed, and Python makes no number of more than 4,300 digits.
 _scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
@@ -67,6 +73,8 @@ class JsonObjects:
     def __iter__(self) -> Iterator[JsonObject]:
         """Yields all objects. An error of `read` is raised after everything before it was yielded."""
         while True:
+            if self._position > _MOST_READ_TEXT:
+                self._text, self._position = self._text[self._position :], 0
             self._skip_gap()
             if self._line_begins and self._place == _OUTSIDE:
                 yield from self._object_lines()
@@ -143,10 +151,15 @@ class JsonObjects:
         if closed := _CLOSED.match(self._text, end):
             return closed.end()
         # The object may have other members after its list; none of them is an event.
-        start = '{"":0'
-        length, error = _scanned(start + self._text[end:], 0)
-        if error is None:
-            return end + length - len(start)
+        start, size = '{"":0', _FIRST_LOOK
+        while True:
+            length, error = _scanned(start + self._text[end : end + size], 0)
+            if error is None:
+                return end + length - len(start)
+            if error - len(start) + _LONGEST_TOKEN < size or end + size >= len(self._text):
+                break
+            # A copy of all that was read, for each list, would take minutes.
+            size *= 8
         return None if not self._ended and end + error - len(start) + _LONGEST_TOKEN >= len(self._text) else end
 
     def _resumed(self, start: int, error: int) -> int | None:
@@ -155,16 +168,15 @@ class JsonObjects:
         That is the end of its line. If the text has several lines, it is the next line that begins like its first. In
         any case it is a place where one object ends and the next begins.
         """
-        places = []
-        if boundary := _NEXT_OBJECT.search(self._text, max(error - 1, start + 1)):
-            places.append(boundary.start() + 1)
         newline = self._text.find("\n", start)
         if 0 <= newline < error:
             similar = re.compile(rf"\n{re.escape(self._indent)}[{{\[]").search(self._text, start)
             newline = similar.start() if similar else -1
-        if newline >= 0:
-            places.append(newline)
-        return min(places, default=None)
+        # No further than the line break: each broken line would search all that was read.
+        end = newline if newline >= 0 else len(self._text)
+        if boundary := _NEXT_OBJECT.search(self._text, max(error - 1, start + 1), end + 1):
+            return boundary.start() + 1
+        return newline if newline >= 0 else None
 
     def _too_long(self) -> JsonObject:
         """Skips a text that is longer than any may be, up to a place where reading can go on."""

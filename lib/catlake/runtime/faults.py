@@ -1,0 +1,96 @@
+"""Faults of disks and of S3 in one line: where, what, and the remedy.
+
+Python and Java, the driver and the tasks meet them, and only the text of an error reaches the driver. What the system
+and S3 report is the same for all of them.
+"""
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+
+from py4j.protocol import Py4JNetworkError
+
+AGAIN = "run the job again"
+AGAIN_LATER = f"{AGAIN}; if it goes on, look at the service's state and at the network"
+
+_REMEDIES: Mapping[int, str] = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space, or raise the quota",
+    errno.EFBIG: "allow larger files there",
+    errno.EROFS: "make its disk writable, or give another place",
+    errno.EACCES: "check the rights",
+    errno.EPERM: "check the rights",
+    errno.EIO: "check its disk",
+    errno.ESTALE: "check that its disk is still there",
+}
+_REMEDIES_BY_TEXT = {os.strerror(number): remedy for number, remedy in _REMEDIES.items()}
+
+# A path ends before what Java and Python write after it; of a copy, the second path is the one that fails.
+_PATH = r"(?:/[^\n]* -> )?(?:file:)?(?P<path>/[^\n]*?)"
+_PROBLEM = rf"(?P<problem>{'|'.join(map(re.escape, _REMEDIES_BY_TEXT))})"
+_DISK = (
+    re.compile(rf"{_PATH}(?: \(|: ){_PROBLEM}"),
+    re.compile(rf"{_PROBLEM}: (?P<quote>['\"]){_PATH}(?P=quote)"),
+    re.compile(rf"AccessDeniedException: {_PATH}(?P<problem>)$", re.MULTILINE),
+    re.compile(rf"(?:Exception|Error): (?:\[Errno \d+\] )?{_PROBLEM}(?P<path>)"),
+)
+_GONE = (
+    re.compile(rf"(?:FileNotFound|NoSuchFile)Exception: (?:File )?{_PATH}(?: \(No such file| does not exist|$)", re.M),
+    re.compile(rf"No such file or directory: (?P<quote>['\"]){_PATH}(?P=quote)"),
+    re.compile(rf"Failed to create local dir in {_PATH}\.?$", re.MULTILINE),
+    re.compile(rf"Mkdirs failed to create {_PATH}(?: \(|$)", re.MULTILINE),
+)
+_S3 = re.compile(
+    r"(?:org\.apache\.hadoop\.fs\.s3a\.\w+|(?:com\.amazonaws|software\.amazon\.awssdk)\.[\w.]+Exception): (?P<fault>.+)"
+)
+_REFUSED = re.compile(r"Status Code: 4(?!09|29)\d\d")
+
+
+def fault(error: BaseException, writing: str | None = None) -> str | None:
+    """What an error says about a disk, a folder, S3 or Java, in one line; None where it is about something else.
+
+    Args:
+        error: The error.
+        writing: The folder that Spark was asked to write to.
+    """
+    if isinstance(error, Py4JNetworkError):
+        return (
+            f"Spark: its Java has ended, killed or out of memory; nothing more is published; give it more, and {AGAIN}"
+        )
+    if isinstance(error, OSError):
+        place = str(error.filename or temporary_folder())
+        return _gone(place) if error.errno == errno.ENOENT else disk_fault_at(place, error)
+    text = str(error)
+    # Where the system names no file, it is one of Spark's: rows that it shuffles, sorts or keeps. Only what it was
+    # asked to write goes through Hadoop's file systems.
+    unnamed = writing if writing and "org.apache.hadoop.fs.FSError" in text else temporary_folder()
+    for pattern in _DISK:
+        if match := pattern.search(text):
+            return _message(match["path"] or unnamed, match["problem"] or os.strerror(errno.EACCES))
+    for pattern in _GONE:
+        if match := pattern.search(text):
+            return _gone(match["path"])
+    if match := _S3.search(text):
+        refused = _REFUSED.search(match["fault"])
+        return f"S3: {match['fault']}; {'check the credentials and their rights' if refused else AGAIN_LATER}"
+    return None
+
+
+def disk_fault_at(place: str, error: OSError) -> str | None:
+    """The line for an error of a disk that has a place; None for errors of another kind, such as a missing file."""
+    return _message(place, os.strerror(error.errno)) if error.errno is not None and error.errno in _REMEDIES else None
+
+
+def temporary_folder() -> str:
+    """The folder in which Spark and its Python workers keep what they need for a while."""
+    return (os.environ.get("SPARK_LOCAL_DIRS") or "").partition(",")[0] or tempfile.gettempdir()
+
+
+def _message(place: str, problem: str) -> str:
+    return f"{place}: {problem}; {_REMEDIES_BY_TEXT[problem]}, and {AGAIN}"
+
+
+def _gone(place: str) -> str:
+    return f"{place}: it is not there (any more); see what removed it or its disk, and {AGAIN}"
