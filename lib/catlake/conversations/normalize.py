@@ -101,15 +101,14 @@ def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) ->
 
 def _updated(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result | None:
     """The last CSV with the rows of the changed users made anew; None where it does not show the items before."""
-    since = state.since
-    old = since and lake.made_from(_made_from(run, since.position), contract(DATASET), run.run_date)
+    since, dataset = state.since, contract(DATASET)
+    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date) if since else None
     if since is None or old is None:
         return None
     by_user_outcome = Observation("items by user outcome")
     old_items = since.rows.transform(items.classified, run.arguments["first_date"])
     ordered = classified.transform(users.of_changed_users, old_items, since.users).transform(users.in_order)
     by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
-    dataset = contract(DATASET)
     changes = by_user.select(*dataset.struct.names, (F.col(users.WAS) | ~_is_kept()).alias(GONE))
     try:
         draft = lake.updated_draft(old, changes, dataset, run.run_date)
