@@ -35,6 +35,7 @@ class Access:
     Attributes:
         reads: Contracts of datasets that it reads.
         writes: Contracts of datasets that it publishes.
+        keeps: Contracts of tables that it keeps up: it makes them, and merges changes into them.
         files: Keys of other files that it publishes; `*` is a part that a run chooses.
         quarantine: Its folder below `quarantine/`.
         owns: Arguments whose folders it also writes.
@@ -44,11 +45,17 @@ class Access:
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     quarantine: str | None = None
     owns: tuple[str, ...] = ()
     athena: bool = False
     partitions: bool = False
+
+    @property
+    def uses_tables(self) -> bool:
+        """Whether it works with tables that are kept up, its own or those of others."""
+        return any(contract(name).is_kept_up for name in (*self.keeps, *self.reads))
 
 
 @dataclass(frozen=True, kw_only=True)

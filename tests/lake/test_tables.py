@@ -2,39 +2,16 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.lake import Lake
-from catlake.lake.tables import GONE, VERSION, KeptTable, MergeCounts
+from catlake.lake.tables import GONE, KeptTable, MergeCounts
 from catlake.runtime.errors import CatalogError, ContractError
-from tests.contracts.songs import SONGS, SONGS_TABLE, song_rows
-
-
-def table_at(spark: SparkSession, uri: Path | str) -> KeptTable:
-    return Lake(spark, str(uri), "job", "run-1").table(SONGS_TABLE, "any")
-
-
-def rows(spark: SparkSession, *changes: dict[str, Any]) -> DataFrame:
-    """Songs by their ids: the version, and what differs from the usual song; `gone` is a deletion."""
-    songs = song_rows(
-        spark, SONGS, *({"song_id": change["id"], "title": change.get("title", "t")} for change in changes)
-    )
-    facts = spark.createDataFrame(
-        [(change["id"], change["version"], change.get("gone", False)) for change in changes],
-        f"song_id string, {VERSION} bigint, {GONE} boolean",
-    )
-    return songs.join(facts, "song_id")
-
-
-def content(table: KeptTable) -> dict[str, tuple[str, int]]:
-    """The title and version of each song of the table."""
-    return {row["song_id"]: (row["title"], row[VERSION]) for row in table.rows().collect()}
+from tests.lake.song_tables import content, rows, table_at
 
 
 @pytest.fixture

@@ -111,6 +111,11 @@ class Contract:
     partitions: tuple[Column, ...] = ()
 
     @property
+    def is_kept_up(self) -> bool:
+        """Whether it is a table in which jobs merge changes (docs/spec.md 5.1), not files that they replace."""
+        return self.format == "iceberg"
+
+    @property
     def struct(self) -> T.StructType:
         """The dataset's schema in Spark; only what is not required is nullable."""
         return T.StructType([T.StructField(c.name, c.spark_type, not c.required) for c in self.columns])

@@ -31,6 +31,9 @@ from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
 
+QUARANTINE = "quarantine"
+"""The folder of the rejected records, by pipeline and run."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -326,7 +329,9 @@ class Lake:
         Returns:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
-        folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
+        # So that what a killed run leaves is found by the next one.
+        self._staging.claim()
+        folder = joined(self.uri, QUARANTINE, pipeline, self._run_id)
         try:
             rejected.write.json(folder)
         except Py4JJavaError as error:
@@ -334,6 +339,12 @@ class Lake:
                 raise StoreError(explained) from error
             raise
         return folder
+
+    def _remove_quarantine(self, run: str) -> None:
+        """Removes what a killed run has put in quarantine, unless it has published the rest of its input."""
+        if not self._records.has_record_of(run):
+            for pipeline in self.files.folders(self.path(QUARANTINE)):
+                self.files.remove(joined(self.uri, QUARANTINE, pipeline, run))
 
     def write_json(self, relative: str, value: Any) -> str:
         """Writes a small JSON document, for people and programs; returns its URI."""
@@ -346,7 +357,9 @@ class Lake:
         """Removes the drafts of the run at its end; at its start, finishes and removes what killed runs have left."""
         self.files.refuse_unwritable(self.uri)
         self._finish_begun()
-        self._staging.remove_abandoned()
+        for run in list(self._staging.abandoned()):
+            self._remove_quarantine(run)
+            self._staging.remove(run)
         try:
             yield
         finally:

@@ -85,6 +85,7 @@ class KeptTable:
         """Its name in Spark's SQL."""
         self._schema = T.StructType([*contract.struct, T.StructField(VERSION, T.LongType())])
         self._snapshot: int | None = None
+        self._position: str | None = None
         self._pin()
 
     @property
@@ -101,15 +102,13 @@ class KeptTable:
         """
         if self._snapshot is None:
             return None
-        table = self._load()
-        self._refuse_unusable(table)
-        text = _position(table, self._snapshot)
-        if text is None:
+        self._refuse_unusable(self._load())
+        if self._position is None:
             raise CatalogError(
                 f"{self.name}: no snapshot shows how far the table has come; another tool has removed it: give "
                 "--rebuild true"
             )
-        position: dict[str, Any] = json.loads(text)
+        position: dict[str, Any] = json.loads(self._position)
         return position
 
     def rows(self) -> DataFrame:
@@ -127,7 +126,8 @@ class KeptTable:
         """Gives the table another content and position, in one step; it is made when it is not there.
 
         Args:
-            rows: The whole content: the contract's columns and `_version`, one row a key.
+            rows: The whole content: the contract's columns and `_version`, one row a key. With `_gone`, as in `merge`,
+                the deleted ones are left out.
             position: How far the table has come with it: anything that JSON can hold.
 
         Returns:
@@ -137,6 +137,8 @@ class KeptTable:
             ContractError: The rows are not the contract's.
             CatalogError: Another run has changed the table meanwhile; nothing is changed.
         """
+        if GONE in rows.columns:
+            rows = rows.where(~F.col(GONE)).drop(GONE)
         rows = self._conform(rows, VERSION)
         if not self._fits():
             self._make_anew()
@@ -265,6 +267,25 @@ class KeptTable:
             newer.unpersist()
         return counted
 
+    def carry_position(self) -> None:
+        """Gives the newest commit the table's position where it lacks it, as after a compaction: older ones may go."""
+        self._pin()
+        if self._snapshot is None:
+            return
+        if self._position and not self._load().snapshot(self._snapshot).summary().get(POSITION):
+            # A run that has come meanwhile has given it one.
+            with suppress(CatalogError):
+                self._commit(lambda branch: None, json.loads(self._position))
+
+    def iceberg(self) -> Any:
+        """Iceberg's own object of the table, as it is now: for maintenance."""
+        return self._load()
+
+    @property
+    def actions(self) -> Any:
+        """Iceberg's actions on tables, in Spark: for maintenance."""
+        return self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
+
     def _merge_statement(self, target: str, view: str, retract_from: int | None) -> str:
         columns = [_quoted(name) for name in self._schema.names]
         same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, self.contract.key))
@@ -347,7 +368,10 @@ class KeptTable:
         return self._spark.catalog.tableExists(self.name)
 
     def _pin(self) -> None:
-        self._snapshot = _current(self._load()) if self._is_there() else None
+        """Takes the newest commit, and its position."""
+        table = self._load() if self._is_there() else None
+        self._snapshot = None if table is None else _current(table)
+        self._position = None if self._snapshot is None else _position(table, self._snapshot)
 
     def _fits(self) -> bool:
         """Whether the table is there, at its place, with the contract's columns."""
@@ -374,7 +398,7 @@ class KeptTable:
             f"CREATE TABLE {self.name} ({', '.join(columns)}) USING iceberg {location} "
             f"COMMENT {_text(self.contract.description)} TBLPROPERTIES ({properties})"
         )
-        self._snapshot = None
+        self._pin()
 
     def _commit(self, write: Callable[[str], None], position: Mapping[str, Any]) -> Mapping[str, str]:
         """Lets `write` fill a branch, and makes that the table; returns the summary of what was written.
@@ -382,25 +406,23 @@ class KeptTable:
         Raises:
             CatalogError: Another run has moved the table's position meanwhile.
         """
-        pinned = None if self._snapshot is None else _position(self._load(), self._snapshot)
         for attempt in range(1, ATTEMPTS + 1):
             branch = f"run_{secrets.token_hex(6)}"
             try:
                 self._branch(branch)
                 write(branch)
                 summary = self._publish(branch, position)
-            except BaseException as error:
+            except Exception as error:
                 self._drop(branch)
-                table = self._load()
-                current = _current(table)
-                if current is not None and current != self._snapshot and _position(table, current) != pinned:
+                before = self._snapshot, self._position
+                self._pin()
+                if self._position != before[1]:
                     raise CatalogError(
                         f"{self.location}: another run has changed the table meanwhile, and this one has changed "
                         "nothing; run the job again"
                     ) from error
                 # Maintenance, or the branch of another run.
-                if attempt < ATTEMPTS and (current != self._snapshot or CONFLICT in str(error)):
-                    self._snapshot = current
+                if attempt < ATTEMPTS and (self._snapshot != before[0] or CONFLICT in str(error)):
                     continue
                 raise
             self._pin()

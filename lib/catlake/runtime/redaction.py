@@ -20,7 +20,8 @@ _NAME = (
     r"[._-]?token|(?:access|account|api|private|secret|signing|encryption|shared)[._-]?key|signature"
 )
 _TELLING = re.compile(_NAME, re.IGNORECASE)
-_VARIABLE = re.compile(rf"{_NAME}|token|pwd", re.IGNORECASE)
+# PWD and OLDPWD are a shell's working folders.
+_VARIABLE = re.compile(rf"{_NAME}|token|(?!^(?:OLD)?PWD$)(?<!^OLD)pwd", re.IGNORECASE)
 # What names a place where a secret is, and is none.
 _PLACE = re.compile(r"(?:_file|_path|_uri|_url|_provider|\.provider|\.path)$", re.IGNORECASE)
 
