@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from catlake.lake.tables import GONE, KeptTable, MergeCounts
 from catlake.runtime.errors import CatalogError, ContractError
+from tests.contracts.songs import SONGS_TABLE
 from tests.lake.song_tables import content, rows, table_at
 
 
@@ -145,7 +146,7 @@ def test_files_in_the_tables_folder_become_its_content(spark: SparkSession, tmp_
     for day, names in ((1, "ab"), (2, "cde")):
         songs = rows(spark, *({"id": name, "version": day} for name in names)).drop(GONE)
         # Of two files, one is in the table.
-        found = [row.asDict() for row in songs.select(*SONGS.struct.names, VERSION).collect()]
+        found = [row.asDict() for row in songs.select(*SONGS_TABLE.struct.names, "_version").collect()]
         uris = [f"{table.location}/data/{day}-{number}.parquet" for number in range(2)]
         schema = table.file_schema()
         Path(uris[0]).parent.mkdir(exist_ok=True)
