@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,13 +142,15 @@ def _of_export(run: Run, files: Files, chain: ExportChain) -> ItemState:
 def _older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain | None:
     """The exports at `--export_uri`, if a full one is among them and their state is older than the table's."""
     uri = normalized(run.arguments["export_uri"])
-    with suppress(ExportError):
+    try:
         chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
-        if chain.state_time < position.state_time:
-            report_exports(run, chain.exports, ())
-            refuse_late(run, chain.exports[-1].uri, chain.state_time)
-            return chain
-    return None
+    except ExportError:  # such as windows alone
+        return None
+    if chain.state_time >= position.state_time:
+        return None
+    report_exports(run, chain.exports, ())
+    refuse_late(run, chain.exports[-1].uri, chain.state_time)
+    return chain
 
 
 def _stored(lines: DataFrame) -> DataFrame:

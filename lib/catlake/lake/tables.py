@@ -243,28 +243,32 @@ class KeptTable:
         The rows that change are deleted, then the new ones are appended. What is deleted depends on nothing but the
         keys and versions, so that the table is only looked through.
         """
-        keys, old_version = list(self.contract.key), "_old_version"
-        old = self._spark.table(target).select(*keys, F.col(VERSION).alias(old_version))
-        there = old.join(F.broadcast(changes.select(*keys)), keys, "left_semi")
-        gone, version = F.col(GONE), F.col(VERSION)
-        is_newer = (
-            F.col(old_version).isNull() | (version > F.col(old_version)) | (gone & (version == F.col(old_version)))
-        )
-        newer = changes.join(there, keys, "left").where(is_newer).persist(StorageLevel.DISK_ONLY)
+        keys, gone, version = list(self.contract.key), F.col(GONE), F.col(VERSION)
+        changes = changes.persist(StorageLevel.DISK_ONLY)
         view = f"newer_{secrets.token_hex(6)}"
         try:
-            counted = changes.agg(*self._counts(gone)).head().asDict()
-            self._refuse_broken(counted)
+            (counts,) = changes.agg(*self._counts(gone), F.min(version).alias("oldest")).collect()
+            counted = self._refuse_broken(counts.asDict())
+            table, newer = self._spark.table(target), changes
+            ((newest,),) = table.agg(F.max(version)).collect()
+            if newest is not None and counted["oldest"] is not None and counted["oldest"] <= newest:
+                old = F.col("_old_version")
+                there = table.select(*keys, version.alias("_old_version")).join(
+                    F.broadcast(changes.select(*keys)), keys, "left_semi"
+                )
+                is_newer = old.isNull() | (version > old) | (gone & (version == old))
+                newer = changes.join(there, keys, "left").where(is_newer)
             newer.select(*keys).createOrReplaceTempView(view)
             same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, keys))
             self._spark.sql(
                 f"MERGE INTO {target} t USING (SELECT /*+ BROADCAST({view}) */ * FROM {view}) c ON {same_key} "
                 "WHEN MATCHED THEN DELETE"
             )
-            newer.where(~gone).select(*self._schema.names).writeTo(target).append()
+            newer = newer.where(~gone).select(*self._schema.names)
+            newer.writeTo(target).append()
         finally:
             self._spark.catalog.dropTempView(view)
-            newer.unpersist()
+            changes.unpersist()
         return counted
 
     def carry_position(self) -> None:
