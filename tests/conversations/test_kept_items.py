@@ -221,6 +221,13 @@ def test_a_run_that_ends_between_merge_and_publish_loses_and_repeats_nothing(
     assert run.report.highlights[-1] == "normalized_conversations: 6 rows, 6 of them made anew"
 
 
+def test_an_emptied_table_gives_a_csv_of_its_header_alone(spark: SparkSession, tmp_path: Path) -> None:
+    write_export(tmp_path / "empty", [], export_time=FIRST, table_arn=TABLE)
+    run = run_of(spark, tmp_path / "lake", normalize, export_uri=str(tmp_path / "empty"))
+    assert users_of(tmp_path / "lake", 0) == []
+    assert run.report.balance is not None and run.report.balance.read == 0
+
+
 @pytest.mark.slow
 def test_an_export_of_another_table_never_reaches_the_table(
     spark: SparkSession, second_night: Run, lake: Path, anew: tuple[Run, bytes], night: Night, tmp_path: Path

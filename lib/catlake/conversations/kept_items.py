@@ -31,7 +31,6 @@ DATASET = "catia_items"
 MOST_CHANGES = 500_000
 """Lines of exports of whose users a list is kept in memory; with more, all users count as changed."""
 
-
 _NAMES = (*contract(DATASET).struct.names, VERSION)
 
 

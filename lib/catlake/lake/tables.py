@@ -174,9 +174,11 @@ class KeptTable:
             uris: The files, each with the columns of `file_schema`.
             position: See `replace`.
         """
-        rows = self._spark.read.schema(self._schema).parquet(*map(literal, uris))
-        # Reads the columns that have rules.
-        self._refuse_broken(rows.agg(*self._counts(F.lit(False))).head().asDict())  # type: ignore[union-attr]
+        if uris:
+            rows = self._spark.read.schema(self._schema).parquet(*map(literal, uris))
+            # Reads the columns that have rules.
+            (counts,) = rows.agg(*self._counts(F.lit(False))).collect()
+            self._refuse_broken(counts.asDict())
 
         def write(branch: str) -> None:
             table, iceberg = self._load(), self._jvm.org.apache.iceberg
