@@ -112,10 +112,14 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 ##### Use
 
+LOCAL_RUN = $(PY) -m local run --environment="$(ENVIRONMENT)" --lake="$$LAKE"
+
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/; ENV=prod: with that environment's settings
-	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report \
-	  --environment="$(ENVIRONMENT)" --lake="$$LAKE"
+	@# Two nights of the conversations: a full export, then what has changed in a day.
+	@$(LOCAL_RUN) conversations --run_date=2025-11-20
+	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
+	@$(LOCAL_RUN) tokens-archival tokens purchases purchases-report
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV

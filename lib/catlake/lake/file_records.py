@@ -7,9 +7,9 @@ worst there is a record of a file that was not published, which does no harm.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
 from catlake.runtime.errors import StoreError, TooLargeError
@@ -33,7 +33,8 @@ class Record:
     """What was published as a dataset, and by whom.
 
     `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
-    files in their order.
+    files in their order. Where a later run may make its own file from this one by what has changed, `made_from` names
+    all that decides its bytes, and `totals` are the sums of its columns of integers and what else the job has counted.
     """
 
     rows: int
@@ -42,6 +43,8 @@ class Record:
     job: str
     run: str
     others: tuple[str, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    made_from: str = ""
 
     @property
     def text(self) -> str:
