@@ -119,6 +119,10 @@ run: setup ## all workflows on the samples, into lake/; ENV=prod: with that envi
 sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone
 	@$(PY) -m local sql --lake="$$LAKE" $(if $(FILE),--file "$(FILE)")
 
+.PHONY: leftovers
+leftovers: setup ## list what killed runs have left in lake/ and in the temporary folder; later runs remove it
+	@$(PY) -m local leftovers --lake="$$LAKE"
+
 .PHONY: bench
 bench: setup ## measure against the peers (long)
 	@$(PY) -m bench.run
@@ -179,6 +183,7 @@ coverage: setup wheels ## the tests of `make test`, and which lines of the produ
 .PHONY: golden
 golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
 	@CATLAKE_GOLDEN=write $(PYTEST) tests/conversations/test_golden.py tests/bedrock/test_golden.py \
+	  tests/bedrock/test_genuine_costs.py \
 	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
 
 .PHONY: rehearse

@@ -24,6 +24,7 @@ from local import sql_prompt as prompt
 from local.display import display, summary
 from local.duckdb_catalog import CATALOG, SQL, opened, placed, quoted, tables
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
+from local.leftovers import leftovers
 from local.registration import Registration
 from local.workflow_run import Ending, OnEvent, WorkflowRun
 
@@ -88,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
     sql.add_argument("--file", help="run this file of deploy/sql, and no prompt")
     sql.set_defaults(command=_sql)
-    for command in (run, sql):
+    left = commands.add_parser("leftovers", help="list what killed runs have left; later runs remove it")
+    left.set_defaults(command=_leftovers)
+    for command in (run, sql, left):
         command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
     return parser
 
@@ -132,7 +135,7 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
 
 
-INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--trigger")
+INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--bots_export_uri", "--trigger")
 
 
 def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, str]:
@@ -195,6 +198,12 @@ def _check_built(workflow: Workflow) -> None:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _leftovers(options: argparse.Namespace) -> int:
+    found = list(leftovers(_lake(options.lake)))
+    print("\n".join(map(str, found)) or "killed runs have left nothing")
+    return DONE
 
 
 def _sql(options: argparse.Namespace) -> int:

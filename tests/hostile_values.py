@@ -27,7 +27,7 @@ from catlake.purchases.landing_folder import LandingFolder
 from catlake.purchases.stored_documents import checked
 from catlake.runtime.arguments import Argument, optional, parse_arguments
 from catlake.runtime.environment import environment
-from catlake.runtime.errors import MOST_OF_A_MESSAGE, MOST_OF_A_REASON, CatlakeError, explain, shortened
+from catlake.runtime.errors import MOST_OF_A_MESSAGE, MOST_OF_A_REASON, CatlakeError, ExportError, explain, shortened
 from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import (
     TITLES,
@@ -43,7 +43,7 @@ from tests.dynamodb.albums import (
 )
 from tests.dynamodb.changes import as_ion
 
-SECONDS = 10.0
+SECONDS = 20.0
 """Every value is done with by then, on a busy machine too; without its bound most take minutes, or for ever."""
 
 
@@ -247,6 +247,15 @@ def _stored(text: str) -> Callable[[Path], str]:
     return lambda _: str(checked("f", "t/2025/01/01/x.json", text.encode(), "USD").get("reason") or "")
 
 
+def _message(text: str) -> Callable[[Path], str]:
+    """A message that quotes a text from outside."""
+
+    def attempt(_: Path) -> str:
+        raise ExportError(f"no such table: {text}")
+
+    return attempt
+
+
 def _argument(name: str, text: str) -> Callable[[Path], str]:
     def attempt(folder: Path) -> str:
         given = {"JOB_NAME": "j", "lake_uri": str(folder), name: text}
@@ -364,6 +373,9 @@ VALUES: tuple[HostileValue, ...] = (
         "not a count",
         _manifest(lambda export: edit_entries(export, lambda entry: {**entry, "itemCount": 10**4_000})),
     ),
+    HostileValue("a message", "a million letters", "no such table", _message("x" * 1_000_000)),
+    HostileValue("a message", "200,000 words of secrets", "no such table", _message("secret" * 200_000)),
+    HostileValue("a message", "200,000 addresses", "no such table", _message("http://" * 200_000)),
     # What is no file
     *(HostileValue("beside an export", name, "", _beside(place)) for name, place in NO_FILES.items()),
     *(HostileValue("a data file", name, "is missing", _in_place(place)) for name, place in NO_FILES.items()),
@@ -380,9 +392,9 @@ VALUES: tuple[HostileValue, ...] = (
     HostileValue("beside an export", "a name that is not UTF-8", "the name is not UTF-8", _beside(_bytes_name)),
     HostileValue("a landed file", "a name that is not UTF-8", "the name is not UTF-8", _landed(place=_bytes_name)),
     # Landed events and stored documents
-    HostileValue("events", "25,000 broken lines", "not JSON", _landed(b'{"a":x}\n' * 25_000)),
-    HostileValue("events", "25,000 broken objects on one line", "not JSON", _landed(b'{"a":x} ' * 25_000)),
-    HostileValue("events", "25,000 broken objects of two lines", "not JSON", _landed(b'{"a":\nx}\n' * 25_000)),
+    HostileValue("events", "40,000 broken lines", "not JSON", _landed(b'{"a":x}\n' * 40_000)),
+    HostileValue("events", "40,000 broken objects on one line", "not JSON", _landed(b'{"a":x} ' * 40_000)),
+    HostileValue("events", "40,000 broken objects of two lines", "not JSON", _landed(b'{"a":\nx}\n' * 40_000)),
     HostileValue("events", "50,000 lists with other members", "", _landed(b'{"Records":[],"x":1} ' * 50_000)),
     HostileValue("events", "nested a million times", "not JSON", _landed(b"[" * 1_000_000)),
     HostileValue("events", "256 MB of line breaks", "", _landed(gzip.compress(b"\n" * (16 << 20), 9) * 16)),

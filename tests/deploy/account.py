@@ -49,7 +49,8 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "conversations_normalize": {"normalized_conversations": 40},
     "conversations_curate": {"curated_conversations": 40},
     "tokens_archive": {"tokens_analysis_old_table": 7},
-    "tokens_consolidate": {"tokens_table_consolidated": 12, "tokens_analysis": 5, "token_costs": 9},
+    "tokens_consolidate": {"tokens_table_consolidated": 12, "tokens_analysis": 5, "token_usage": 9}
+    | {"token_reconciliation": 5, "bots": 2},
     "tokens_view": {},
     "purchases_report": {"purchases_current": 60, "purchases_products": 20, "purchases_daily": 14},
 }
@@ -67,7 +68,9 @@ COUNTED: Mapping[str, tuple[int, ...]] = {
     "purchases_current": (60,),
     "purchases_daily": (14,),
     "purchases_products": (20,),
-    "token_costs": (9,),
+    "token_usage": (9,),
+    "token_reconciliation": (5,),
+    "bots": (2,),
     "tokens_analysis": (5,),
     "tokens_table_consolidated": (12,),
     "view": (11, 11),

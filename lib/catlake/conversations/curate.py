@@ -10,7 +10,7 @@ from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import cl100k_base, token_count
-from catlake.lake import Lake
+from catlake.lake import Lake, SideFile
 from catlake.lake.csv_rows import REASON, PublishedCsv, read_csv, reason, rejected_rows
 from catlake.lake.publish import publish, quarantine
 from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, write_spreadsheet
@@ -107,7 +107,7 @@ def typed(rows: DataFrame) -> DataFrame:
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: verify, read, count tokens, check, write, balance, publish; then the CSV as a spreadsheet."""
+    """The whole job: verify, read, count tokens, check, write, balance, with the CSV as a spreadsheet, publish."""
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
@@ -125,28 +125,29 @@ def curate(run: Run, lake: Lake) -> None:
         # Read once more: that costs nothing where there are none.
         quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
-    publish(run, lake, draft)
-    if run.arguments["spreadsheet"]:
-        with run.step("spreadsheet"):
-            _publish_spreadsheet(run, lake, source)
+    if not run.arguments["spreadsheet"]:
+        publish(run, lake, draft)
+        return
+    with run.step("spreadsheet"):
+        spreadsheet, rows_in_it = _spreadsheet(run, lake, source)
+    publish(run, lake, draft, beside=[spreadsheet])
+    run.report.published(spreadsheet.target.rpartition("/")[2], spreadsheet.target, rows_in_it, spreadsheet.size)
 
 
-def _publish_spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> None:
-    """Publishes the rows of the CSV as a spreadsheet beside it, for people."""
+def _spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> tuple[SideFile, int]:
+    """Writes the rows of the CSV as a spreadsheet, to be published beside the CSV for people; and their number."""
     struct = contract(SOURCE).struct
     numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
-    uri = f"{source.uri.removesuffix('.csv')}.xlsx"
     with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
         file = Path(folder, "book")
         written = write_spreadsheet(file, source.batches(), struct.names, numbers)
-        size = file.stat().st_size
-        lake.files.upload(file, uri)
-    run.report.published(uri.rpartition("/")[2], uri, written.rows, size)
+        spreadsheet = lake.side_file(f"{source.uri.removeprefix(lake.uri + '/').removesuffix('.csv')}.xlsx", file)
     if written.cut:
         run.report.highlights.append(
             f"{written.cut} texts of the spreadsheet end with{CUT}, because a cell holds {MOST_CHARACTERS:,} "
             "characters; the CSV has them whole"
         )
+    return spreadsheet, written.rows
 
 
 def _first_day() -> Column:

@@ -86,6 +86,10 @@ class Records:
         """The URI of a record of a file."""
         return joined(self.folder(uri), record.name)
 
+    def has_record_of(self, run: str) -> bool:
+        """Whether a run has published anything that is still recorded."""
+        return any(info.uri.endswith(f".{run}.json") for info in self._files.list(joined(self._lake_uri, RECORDS)))
+
     def write(self, uri: str, record: Record) -> None:
         """Records what is about to be published as a file."""
         self._files.write(self.place(uri, record), record.text.encode())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -29,6 +30,9 @@ from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
+
+QUARANTINE = "quarantine"
+"""The folder of the rejected records, by pipeline and run."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,17 @@ class Draft:
 
 @dataclass(frozen=True)
 class SideFile:
-    """A small file that is written, but not yet published: statistics, a page, what belongs to some datasets."""
+    """A file that is written, but not yet published, and belongs to some datasets: statistics, a page, a spreadsheet.
+
+    Attributes:
+        source: Where it is.
+        target: Where it will be published.
+        size: Its bytes.
+    """
 
     source: str
     target: str
+    size: int
 
 
 class Lake:
@@ -113,12 +124,20 @@ class Lake:
         target = self.path(contract.path(run_date, scope))
         return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
 
-    def side_file(self, relative: str, content: bytes) -> SideFile:
-        """Writes a small file beside the lake's live files, to be published with datasets at a path below the lake."""
+    def side_file(self, relative: str, content: bytes | Path) -> SideFile:
+        """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
+
+        `content` is what it holds, or a file of this machine, which is moved.
+        """
         self._staging.claim()
         source = joined(self._staging.folder, "beside", relative)
-        self.files.write(source, content)
-        return SideFile(source, self.path(relative))
+        if isinstance(content, bytes):
+            size = len(content)
+            self.files.write(source, content)
+        else:
+            size = content.stat().st_size
+            self.files.upload(content, source)
+        return SideFile(source, self.path(relative), size)
 
     def publish(
         self, *drafts: Draft, beside: Iterable[SideFile] = (), waiting: Callable[[str], object] = lambda _: None
@@ -130,7 +149,7 @@ class Lake:
 
         Args:
             drafts: The datasets, at least one; the first one's contract names the lease.
-            beside: The small files that belong to them.
+            beside: The files that belong to them.
             waiting: Called with the holder of the lease, when another run has it.
 
         Raises:
@@ -283,7 +302,9 @@ class Lake:
         Returns:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
-        folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
+        # So that what a killed run leaves is found by the next one.
+        self._staging.claim()
+        folder = joined(self.uri, QUARANTINE, pipeline, self._run_id)
         try:
             rejected.write.json(folder)
         except Py4JJavaError as error:
@@ -291,6 +312,12 @@ class Lake:
                 raise StoreError(explained) from error
             raise
         return folder
+
+    def _remove_quarantine(self, run: str) -> None:
+        """Removes what a killed run has put in quarantine, unless it has published the rest of its input."""
+        if not self._records.has_record_of(run):
+            for pipeline in self.files.folders(self.path(QUARANTINE)):
+                self.files.remove(joined(self.uri, QUARANTINE, pipeline, run))
 
     def write_json(self, relative: str, value: Any) -> str:
         """Writes a small JSON document, for people and programs; returns its URI."""
@@ -303,7 +330,9 @@ class Lake:
         """Removes the drafts of the run at its end; at its start, finishes and removes what killed runs have left."""
         self.files.refuse_unwritable(self.uri)
         self._finish_begun()
-        self._staging.remove_abandoned()
+        for run in list(self._staging.abandoned()):
+            self._remove_quarantine(run)
+            self._staging.remove(run)
         try:
             yield
         finally:

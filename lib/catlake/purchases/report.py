@@ -49,7 +49,7 @@ def report(run: Run, lake: Lake) -> None:
     beside = {name: lake.side_file(joined(folder, name), content) for name, content in files.items()}
     publish(run, lake, *drafts.values(), beside=beside.values())
     for name, file in beside.items():
-        run.report.published(name, file.target, rows=sales["totals"]["purchases"], size=len(files[name]))
+        run.report.published(name, file.target, rows=sales["totals"]["purchases"], size=file.size)
 
 
 def _read(run: Run, lake: Lake, tenant: str | None) -> DataFrame:

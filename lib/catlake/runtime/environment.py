@@ -21,6 +21,9 @@ FOLDER = "deploy/environments"
 SUFFIX = ".toml"
 DEFAULTS = "defaults"
 NONE = "none"
+
+AWS_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
+"""The form of a region's name."""
 """Stands for "no such limit, no such thing"."""
 
 
@@ -152,7 +155,7 @@ class Environment:
     unnamed_user: Text
     unknown_place: Text
     token_model: Text
-    token_region: Annotated[str, _like("an AWS region", r"[a-z]{2}(-[a-z]+)+-\d")]
+    token_region: Annotated[str, _like("an AWS region", AWS_REGION)]
     token_price_input: Price
     token_price_output: Price
     tag_values: Mapping[str, Mapping[str, str]]
