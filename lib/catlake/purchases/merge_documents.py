@@ -32,7 +32,7 @@ def documents_of(run: Run, lake: Lake) -> DocumentTree:
 
 
 def merge_new(run: Run, lake: Lake) -> KeptTable:
-    """Merges new documents into the table; into one that was never filled, all documents that are there.
+    """Merges new documents into the table. One that was never filled, or cannot be used here, is made of all documents.
 
     Raises:
         StoreError: There are no documents.
@@ -41,13 +41,22 @@ def merge_new(run: Run, lake: Lake) -> KeptTable:
     table, new = table_of_purchases(run, lake), NewDocuments(lake)
     # Before the documents are listed: those of later lists come with the next merge.
     lists = new.lists()
-    if table.position is None:
+    if not _is_usable(run, table):
         tree = documents_of(run, lake)
         fill(run, table, tree, tree.months())
     elif lists:
         _merge(run, table, documents_of(run, lake), lists)
     new.remove(lists)
     return table
+
+
+def _is_usable(run: Run, table: KeptTable) -> bool:
+    """Whether the table has a content that can be changed: not if it was copied, or the contract has other columns."""
+    try:
+        return table.position is not None
+    except CatalogError as error:
+        run.log("table_made_anew", table=table.location, reason=str(error))
+        return False
 
 
 def fill(run: Run, table: KeptTable, tree: DocumentTree, months: list[str]) -> Balance:
