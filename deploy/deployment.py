@@ -93,15 +93,15 @@ class Deployment:
     @cached_property
     def tables(self) -> Mapping[str, CatalogTable]:
         """The catalog's tables by name, each in the database and bucket of the job that publishes it."""
-        tables = {}
+        tables: dict[str, CatalogTable] = {}
         for job in (job for workflow in self.workflows.values() for job in workflow.jobs):
             bucket = job.arguments["--lake_uri"].removeprefix("s3://")
             database = self.env.purchases_database if bucket == self.env.purchases_bucket else self.env.database
             for written in map(contract, (*job.access.writes, *job.access.keeps)):
                 if written.table:
-                    tables[written.table] = CatalogTable(
-                        contract=written, database=database, bucket=bucket, job=job.name
-                    )
+                    found = CatalogTable(contract=written, database=database, bucket=bucket, job=job.name)
+                    # The first one that has it: of a table that is kept up, the job that fills it.
+                    tables.setdefault(written.table, found)
         return tables
 
     @property

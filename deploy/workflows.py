@@ -5,6 +5,7 @@ what is deployed.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
@@ -16,6 +17,7 @@ from deploy.model import Access, Arrival, Crawler, Job, Trigger, Workflow
 SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
 """By job module, the key that names the table whose exports it reads again and again."""
 
+MAINTENANCE = "TABLES-MAINTENANCE"
 TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
 
@@ -197,6 +199,35 @@ def purchases_backfill(env: Environment) -> Workflow:
     return _of_one_job(env, "COMPRAS-REPORT", purchases_backfill.__doc__, backfill)
 
 
+def tables_maintenance(env: Environment) -> Workflow:
+    """The tables that the other workflows keep up → larger files, no old commits: once a week."""
+    others = (build(env) for build in WORKFLOWS.values() if build is not tables_maintenance)
+    keepers = [job for workflow in others for job in workflow.jobs if job.access.keeps]
+    jobs = []
+    for name, lake_uri, database in (
+        (env.resource("tables-maintain"), env.lake_uri, env.database),
+        (env.purchases_resource("tables-maintain"), env.purchases_lake_uri, env.purchases_database),
+    ):
+        kept = [table for job in keepers if job.arguments["--lake_uri"] == lake_uri for table in job.access.keeps]
+        if kept:
+            job = _batch(
+                env,
+                name,
+                "tables_maintain",
+                MAINTENANCE,
+                "Compacts the tables that jobs keep up, and removes what no commit needs",
+                Access(keeps=tuple(dict.fromkeys(kept))),
+            )
+            jobs.append(replace(job, arguments={**job.arguments, "--lake_uri": lake_uri, "--database": database}))
+    start = Trigger(
+        name=env.resource("tables-maintenance-start"),
+        starts=tuple(job.name for job in jobs),
+        schedule=env.maintenance_schedule,
+    )
+    name = env.resource("tables-maintenance")
+    return _workflow(env, name, MAINTENANCE, tables_maintenance.__doc__, start, jobs=tuple(jobs))
+
+
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
     "conversations": conversations,
     "tokens-archival": tokens_archival,
@@ -204,6 +235,8 @@ WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
     "purchases": purchases,
     "purchases-backfill": purchases_backfill,
     "purchases-report": purchases_report,
+    # Last: a table is that of the job that keeps it up.
+    "tables-maintenance": tables_maintenance,
 }
 """Every workflow of the suite by its short name."""
 

@@ -108,7 +108,7 @@ def test_of_changed_users_all_items_are_read_as_they_are_and_without_texts_as_th
     new = from_items(spark, conversation("ana"), feedback("ana"), conversation("eva"), conversation("zoe"))
     changed = spark.createDataFrame([("ana",), ("sol",), ("zoe",), ("nobody",)], "usuario_id string")
     given = new.transform(users.of_changed_users, old, changed).transform(users.in_order)
-    found = given.transform(users.by_user, LABELS).select(
+    found = given.transform(users.by_user, LABELS, None).select(
         "usuario_id", "was", "conversacion_completa", "numero_feedback"
     )
     assert [(user, was, len(talk) > 2, count) for user, was, talk, count in found.collect()] == [

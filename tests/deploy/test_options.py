@@ -67,6 +67,8 @@ def test_the_roles_that_use_a_bucket_and_no_others_may_use_its_key(elsewhere: As
         "prod-compras-ingest": {PURCHASES: writing},
         "prod-compras-backfill": {PURCHASES: writing},
         "prod-compras-report": {PURCHASES: writing},
+        "cat-prod-tables-maintain": {OURS: writing},
+        "prod-compras-tables-maintain": {PURCHASES: writing},
     }
 
 
@@ -121,7 +123,11 @@ def test_lake_formation_lets_each_role_do_what_it_does_in_the_catalog(elsewhere:
         ("prod-compras-backfill", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT SELECT"),
         *(
             (f"prod-compras-{job}", "prod-compras-datacatalog", "CREATE_TABLE DESCRIBE")
-            for job in ("report", "backfill")
+            for job in ("report", "backfill", "tables-maintain")
+        ),
+        *(
+            (f"cat-prod-{job}", "cat_prod_analytics_db", "CREATE_TABLE DESCRIBE")
+            for job in ("etl1-normalize", "tables-maintain")
         ),
     }
 

@@ -128,6 +128,34 @@ def test_no_job_can_delete_a_result_or_write_an_export(name):
         assert not allows(grants, action, object_of("exports/catia/AWSDynamoDB/x/data/y.json.gz"))
 
 
+def test_a_job_that_keeps_a_table_up_may_change_that_table_and_no_other() -> None:
+    grants = job_grants(JOBS["cat-prod-etl1-normalize"], deployment(OPTIONS["prod"]))
+    glue = "arn:{partition}:glue:{region}:{account}:table"
+    own, other = f"{glue}/cat_prod_analytics_db/catia_items", f"{glue}/cat_prod_analytics_db/data"
+    for action in ("CreateTable", "DeleteTable", "GetTable", "UpdateTable"):
+        assert allows(grants, f"glue:{action}", own)
+        assert not allows(grants, f"glue:{action}", other)
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert allows(grants, action, object_of("tables/catia_items/data/x.parquet"))
+        assert not allows(grants, action, object_of("tables/compras_current/data/x.parquet"))
+
+
+def test_the_maintenance_of_a_lake_may_change_its_tables_alone() -> None:
+    at = deployment(OPTIONS["prod"])
+    for name, bucket, table in (
+        ("cat-prod-tables-maintain", "cat-prod-normalize-reports", "catia_items"),
+        ("prod-compras-tables-maintain", "prod-compras-backup-s3-bucket", "compras_current"),
+    ):
+        deletes = {
+            resource
+            for grant in job_grants(JOBS[name], at)
+            if "s3:DeleteObject" in grant.actions
+            for resource in grant.resources
+        }
+        tables = {resource for resource in deletes if "/tables/" in resource}
+        assert tables == {object_of(f"tables/{table}/*", bucket)}
+
+
 def test_the_job_of_the_view_has_the_rights_of_athenas_guide() -> None:
     grants = job_grants(JOBS["cat-prod-tokens-view"], deployment(OPTIONS["prod"]))
     glue = "arn:{partition}:glue:{region}:{account}:"

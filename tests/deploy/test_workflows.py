@@ -8,14 +8,23 @@ import botocore.session
 import pytest
 from moto.events.models import EventPattern
 
+from catlake.contracts.contract import contract, contract_names
 from catlake.runtime.environment import RULES, environment, environment_names, environment_with
 from deploy.cron import check_cron
 from deploy.deployment import Deployment
 from deploy.exports import arrival_pattern
 from deploy.model import Access, Arrival, Crawler, Job, Trigger, Workflow, WorkflowError
-from deploy.workflows import WORKFLOWS, conversations, purchases, purchases_report, tokens, tokens_archival
+from deploy.workflows import (
+    WORKFLOWS,
+    conversations,
+    purchases,
+    purchases_report,
+    tables_maintenance,
+    tokens,
+    tokens_archival,
+)
 
-PROD = environment("prod")
+PROD, TEST = environment("prod"), environment("test")
 ENVIRONMENTS = [environment(name) for name in environment_names()]
 ARRIVAL = Arrival(bucket="lake", folder="exports/catia")
 CRAWLER = Crawler(name="c", database="db", contract="curated_conversations")
@@ -287,6 +296,31 @@ def test_the_ingest_of_purchases_is_a_stream_and_the_only_one(env):
     for build in WORKFLOWS.values():
         for member in build(env).jobs:
             assert member.streaming or (member.timeout, member.maintenance_window) == (env.timeout, None)
+
+
+@every_environment
+def test_every_table_that_a_job_keeps_up_is_maintained_in_its_lake(env):
+    maintained = {
+        (job.arguments["--lake_uri"], table) for job in tables_maintenance(env).jobs for table in job.access.keeps
+    }
+    kept = {
+        (job.arguments["--lake_uri"], table)
+        for build in WORKFLOWS.values()
+        for job in build(env).jobs
+        if job.module != "tables_maintain"
+        for table in job.access.keeps
+    }
+    assert maintained == kept
+    assert {table for _, table in kept} == {name for name in contract_names() if contract(name).is_kept_up}
+    databases = {job.arguments["--lake_uri"]: job.arguments["--database"] for job in tables_maintenance(env).jobs}
+    assert databases == {env.lake_uri: env.database, env.purchases_lake_uri: env.purchases_database}
+
+
+def test_tables_are_maintained_once_a_week_in_production():
+    assert tables_maintenance(PROD).start.schedule == "cron(0 9 ? * SUN *)"
+    assert tables_maintenance(TEST).start.type == "ON_DEMAND"
+    # Each table is still that of the job that fills it.
+    assert Deployment(PROD).tables["catia_items"].job == "cat-prod-etl1-normalize"
 
 
 def test_a_report_is_of_all_tenants_unless_a_person_says_otherwise():

@@ -37,6 +37,7 @@ def published(table: KeptTable, branch: str, position: Mapping[str, Any]) -> Map
 
 def main() -> None:
     """Merges a new version of the song a, the new song d and the deletion of b, at position 2."""
+    spark = SparkSession.builder.master("local[2]").config("spark.sql.shuffle.partitions", "2").getOrCreate()
     lake, stage = LAKE, STAGE
 
     @F.udf("string")
@@ -47,7 +48,6 @@ def main() -> None:
             time.sleep(120)
         return title
 
-    spark = SparkSession.builder.master("local[2]").config("spark.sql.shuffle.partitions", "2").getOrCreate()
     changes = (
         {"id": "a", "version": 11, "title": "new"},
         {"id": "b", "version": 11, "gone": True},

@@ -25,6 +25,7 @@ def test_after_maintenance_the_rows_are_the_same_and_the_old_files_are_gone(
     before, folder = content(table), Path(table.location)
     # What a killed run leaves: a branch, and files that no commit names.
     table._branch("run_killed")
+    table.iceberg().manageSnapshots().setMaxRefAgeMs("run_killed", 1).commit()
     stranger, young = folder / "data/stranger.parquet", folder / "data/young.parquet"
     for file in (stranger, young):
         file.write_bytes(b"?")

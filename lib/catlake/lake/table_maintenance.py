@@ -6,7 +6,7 @@ The rows of a table and its position stay as they are. Iceberg's own actions do 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -23,9 +23,6 @@ ORPHAN_AGE = timedelta(days=3)
 ATTEMPTS = 3
 
 REWRITE = {
-    # Deletions are read with each file that they are of.
-    "delete-file-threshold": "5",
-    "remove-dangling-deletes": "true",
     # One of them at a time: the memory does not grow with the table.
     "max-file-group-size-bytes": str(1 << 30),
     "max-concurrent-file-group-rewrites": "1",
@@ -74,10 +71,11 @@ def maintain(table: KeptTable, older_than: datetime) -> Maintained:
 
 def _compact(table: KeptTable) -> tuple[int, int]:
     """Rewrites small files, and those with many deletions; the numbers of files before and after."""
-    files = _with_options(table.actions.rewriteDataFiles(table.iceberg()), REWRITE).execute()
-    deletions = table.actions.rewritePositionDeletes(table.iceberg()).execute()
-    merged = files.rewrittenDataFilesCount() + deletions.rewrittenDeleteFilesCount()
-    return merged, files.addedDataFilesCount() + deletions.addedDeleteFilesCount()
+    action = table.actions.rewriteDataFiles(table.iceberg())
+    for name, value in REWRITE.items():
+        action = action.option(name, value)
+    done = action.execute()
+    return int(done.rewrittenDataFilesCount()), int(done.addedDataFilesCount())
 
 
 def _expire(table: KeptTable, older_than: datetime) -> int:
@@ -96,12 +94,6 @@ def _remove_orphans(table: KeptTable) -> int:
     action = table.actions.deleteOrphanFiles(table.iceberg()).olderThan(_milliseconds(datetime.now(UTC) - ORPHAN_AGE))
     # Listed by the table's own client of S3, which Hadoop's need not be.
     return sum(1 for _ in action.usePrefixListing(True).execute().orphanFileLocations())
-
-
-def _with_options(action: Any, options: dict[str, str]) -> Any:
-    for name, value in options.items():
-        action = action.option(name, value)
-    return action
 
 
 def _repeated(act: Callable[[], Result]) -> Result:

@@ -423,6 +423,8 @@ class KeptTable:
                 before = self._snapshot, self._position
                 self._pin()
                 if self._position != before[1]:
+                    # What this run works on stays what it read.
+                    self._snapshot, self._position = before
                     raise CatalogError(
                         f"{self.location}: another run has changed the table meanwhile, and this one has changed "
                         "nothing; run the job again"
@@ -485,7 +487,7 @@ def _place(table: Any) -> str:
 def _name(spark: SparkSession, contract: Contract, lake_uri: str, database: str) -> str:
     """The table's name in Spark's SQL, in a catalog that the session has, or that is made for the lake."""
     if spark.conf.get(f"spark.sql.catalog.{CATALOG}", None) is not None:
-        return ".".join(map(_quoted, (CATALOG, database, str(contract.table))))
+        return ".".join((CATALOG, _quoted(database), _quoted(str(contract.table))))
     # Not one name for all: catalogs of several lakes in one session must not mix.
     catalog = f"{CATALOG}_{sha256(lake_uri.encode()).hexdigest()[:12]}"
     settings = {"": "org.apache.iceberg.spark.SparkCatalog", ".type": "hadoop", ".warehouse": lake_uri}

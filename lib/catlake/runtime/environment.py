@@ -117,6 +117,7 @@ class Environment:
         Rule("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),
     ]
     schedule: Schedule
+    maintenance_schedule: Schedule
     purchases_every_minutes: Annotated[int | None, _one_of(5, 10, 15, 20, 30, 60)]
     exported_by: Annotated[str, _one_of("catlake", "others")]
     export_schedule: Schedule
