@@ -50,13 +50,13 @@ class Bot(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call to the model.
+    """A call to the model, at a time in milliseconds since 1970.
 
     Its whole input is `input + cache_read + cache_write`. `images`, `documents` and `overhead` are the parts of that
     which are not texts of the map, `reasoning` is a part of `output`.
     """
 
-    time: datetime
+    milliseconds: float
     model: str
     answer: str
     input: int
@@ -67,6 +67,11 @@ class Call(NamedTuple):
     documents: int = 0
     overhead: int = 0
     reasoning: int = 0
+
+    @property
+    def time(self) -> datetime:
+        """When it was made (UTC)."""
+        return datetime.fromtimestamp(self.milliseconds / 1000, UTC)
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -148,8 +153,7 @@ class _Replay:
         self._bot = bot
         self._split = MessageParts()
         self._messages = {key: self._split.of(node) for key, node in nodes.items()}
-        named = {part.tool for parts in self._messages.values() for part in parts if part.tool}
-        self._tools = named | bot.tools
+        self._tools = self._split.tools | bot.tools
         self._prologue = _NOTHING
         for key, role in self._roles.items():
             if role in _PROLOGUE_ROLES:
@@ -207,7 +211,7 @@ class _Replay:
             if points and of.least_cached is not None and time >= _CACHING_SINCE_MS:
                 read, write = self._cache.use(model, of.least_cached, points, time)
             yield Call(
-                datetime.fromtimestamp(time / 1000, UTC),
+                time,
                 model,
                 key,
                 whole - read - write,

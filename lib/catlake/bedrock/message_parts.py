@@ -34,12 +34,11 @@ Kind = Literal["text", "image", "document", "thinking", "unsigned"]
 
 
 class Part(NamedTuple):
-    """A part of a message: whether the model wrote it, its tokens, its kind, and the tool that it uses."""
+    """A part of a message: whether the model wrote it, its tokens, and its kind."""
 
     written: bool
     tokens: int
     kind: Kind = "text"
-    tool: str = ""
 
 
 class MessageParts:
@@ -47,10 +46,12 @@ class MessageParts:
 
     Attributes:
         estimated: How many documents and images have no known size.
+        tools: The names of the tools that were used.
     """
 
     def __init__(self) -> None:
         self.estimated = 0
+        self.tools: set[str] = set()
         self._stopped = 0
 
     def of(self, node: Node) -> list[Part]:
@@ -77,21 +78,31 @@ class MessageParts:
         match type_of(item):
             case "text" | None:
                 role = role_of(item) or role
-                if isinstance(body := item.get("body"), str):
-                    self._add(parts, body, role)
-                self._add(parts, item.get("content"), role)
+                if isinstance(body := item.get("body"), str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
+                    parts.append(Part(role in OUTPUT_ROLES, tokens(body)))
+                if "content" in item:
+                    self._add(parts, item["content"], role)
             case "reasoning":
                 if isinstance(text := item.get("text"), str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
                     kind: Kind = "thinking" if item.get("signature") else "unsigned"
                     parts.append(Part(role in OUTPUT_ROLES, tokens(text), kind))
             case "tooluse":
-                parts.append(_tool_use(item))
+                parts.append(self._tool_use(item))
             case "toolresult":
                 parts.extend(self._result(result) for result in tool_results(item))
             case "image":
                 parts.append(self._image(item.get("body")))
             case "attachment":
                 parts.append(self._document(item.get("file_name"), item.get("body")))
+
+    def _tool_use(self, item: dict[str, Any]) -> Part:
+        """The tool's name and its input as they are sent: JSON with non-ASCII unchanged."""
+        body = item.get("body")
+        name = body.get("name") if isinstance(body, dict) else None
+        tool = name if isinstance(name, str) else ""
+        if tool:
+            self.tools.add(tool)
+        return Part(True, tokens(tool + json_text(tool_input(item), escaped=False)))
 
     def _result(self, result: Any) -> Part:
         if isinstance(result, dict) and (image := result.get("image")) is not None:
@@ -128,14 +139,6 @@ def log_parts(node: Node) -> list[Part]:
     if not isinstance(log, str):
         return []
     return [Part(not text.startswith(_TOOL_ANSWER), tokens(text)) for text in _LOG_PART.split(log)]
-
-
-def _tool_use(item: dict[str, Any]) -> Part:
-    """The tool's name and its input as they are sent: JSON with non-ASCII unchanged."""
-    body = item.get("body")
-    name = body.get("name") if isinstance(body, dict) else None
-    tool = name if isinstance(name, str) else ""
-    return Part(True, tokens(tool + json_text(tool_input(item), escaped=False)), tool=tool)
 
 
 def _without_copies(content: Any, log: list[Any]) -> Any:

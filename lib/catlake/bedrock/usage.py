@@ -57,6 +57,8 @@ CHUNK = struct(conversation=_TEXT, answer=_TEXT, tokens=_LONG)
 KNOWLEDGE_PROMPT_TOKENS = KNOWLEDGE_PROMPT // 4
 """What is sent once for an answer that has chunks."""
 
+_DAY = 24 * 60 * 60 * 1000
+
 # A tool's chunks are in the map, as the tool's results.
 _OF_A_TOOL = "tooluse_"
 
@@ -83,12 +85,12 @@ class UsageEstimator:
         """
         bot = self.bots.get(bot_id) if bot_id else None
         replayed = replay(nodes, began, bot)
-        groups: dict[tuple[date, str], list[Call]] = {}
+        groups: dict[tuple[float, str], list[Call]] = {}
         for call in replayed.calls:
-            groups.setdefault((call.time.date(), call.model), []).append(call)
+            groups.setdefault((call.milliseconds // _DAY, call.model), []).append(call)
         unknown_bot = ["bot_settings_unknown"] if bot_id and not bot else []
         return {
-            "usage": [self._row(day, model, calls) for (day, model), calls in groups.items()],
+            "usage": [self._row(calls[0].time.date(), model, calls) for (_, model), calls in groups.items()],
             "reasons": sorted(replayed.reasons + unknown_bot),
         }
 
