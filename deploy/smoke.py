@@ -108,13 +108,12 @@ class Smoke:
             return
         # An export that arrived starts its workflow; where nothing was missing, none arrives.
         run = self._started_by_arrival(workflow) if self._exported.get(name) else self._start(workflow)
-        yield (
-            self._to_the_end(workflow, run)
-            if run
-            else problem(
+        if run:
+            yield self._to_the_end(workflow, run)
+        else:
+            yield problem(
                 f"no run of it began after the export arrived: look at the rule {workflow.jobs[0].name}-arrival"
             )
-        )
 
     def _start(self, workflow: Workflow) -> str:
         return str(self._glue.start_workflow_run(Name=workflow.name)["RunId"])
@@ -127,7 +126,6 @@ class Smoke:
         return self._wait(begun)
 
     def _to_the_end(self, workflow: Workflow, run: str) -> Finding:
-
         def ended() -> dict[str, Any] | None:
             described: dict[str, Any] = self._glue.get_workflow_run(Name=workflow.name, RunId=run)["Run"]
             return described if described["Status"] not in ("RUNNING", "STOPPING") else None
