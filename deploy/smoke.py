@@ -95,11 +95,12 @@ class Smoke:
         yield finding
 
     def _run(self, name: str, workflow: Workflow) -> Iterator[Finding]:
-        for key in (SOURCES[job.module] for job in workflow.jobs if job.module in SOURCES):
+        ours = self._deployment.env.exported_by == "catlake"
+        for key in (SOURCES[job.module] for job in workflow.jobs if ours and job.module in SOURCES):
             if getattr(self._deployment.env, key) is None:
                 yield problem(f"not started: {key} is not named; give -c {key}=<{OPTIONS[key]}>")
                 return
-            if workflow.start.event and name not in self._exported:
+            if name not in self._exported:
                 yield problem("not started: the export of its table did not succeed")
                 return
         endless = [job for job in workflow.jobs if job.endless]
