@@ -139,6 +139,14 @@ def test_where_nothing_is_missing_no_export_arrives_and_the_workflow_is_started(
     assert glue.started == ["cat-test-conversations"]
 
 
+def test_where_others_export_the_tables_every_workflow_is_started_and_nothing_exported(
+    deployed: Deployed, smoke_test: Smoke
+) -> None:
+    glue = simulated(deployed)
+    smoke_test(glue, "-c", "exported_by=others")
+    assert (glue.started, glue.executions) == (IN_ORDER, [])
+
+
 def test_an_arrival_that_starts_nothing_is_a_problem(
     deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
