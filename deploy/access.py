@@ -223,9 +223,8 @@ def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ..
     """
     grants = []
     if job.access.partitions:
-        for name, table in deployed.tables.items():
-            if table.job == job.name:
-                grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT", "SELECT"))
+        for name, table in _partitioned(job, deployed):
+            grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT", "SELECT"))
     for name in _tables_of(job):
         table = _catalog_table(name, deployed)
         if name in job.access.keeps:
@@ -296,7 +295,7 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
         why = "the name of a record is the checksum of what the job publishes"
         yield from _s3("Records", bucket, OWN, recorded, recorded, why)
     folders = [f"{STAGING}/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
-    yield from _owning("Work", bucket, folders)
+    yield from _owning("Work", bucket, [*folders, *access.consumes])
 
 
 def _argument_grants(job: Job) -> Iterator[Grant]:
@@ -316,14 +315,23 @@ def _argument_grants(job: Job) -> Iterator[Grant]:
 
 
 def _partition_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
-    for name, table in deployed.tables.items():
-        if table.job == job.name:
-            yield Grant(
-                name="Partitions",
-                actions=PARTITIONS,
-                resources=_tables(table.database, name),
-                why="the one table, by name",
-            )
+    for name, table in _partitioned(job, deployed):
+        yield Grant(
+            name="Partitions",
+            actions=PARTITIONS,
+            resources=_tables(table.database, name),
+            why="the one table, by name",
+        )
+
+
+def _partitioned(job: Job, deployed: Deployment) -> Iterator[tuple[str, CatalogTable]]:
+    """The tables, by name, whose partitions a job registers."""
+    names = (*job.access.writes, *job.access.reads)
+    return (
+        (name, table)
+        for name, table in deployed.tables.items()
+        if table.contract.partitions and table.contract.name in names
+    )
 
 
 def _table_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:

@@ -38,9 +38,10 @@ class Access:
         keeps: Contracts of tables that it keeps up: it makes them, and merges changes into them.
         files: Keys of other files that it publishes; `*` is a part that a run chooses.
         quarantine: Its folder below `quarantine/`.
+        consumes: Folders below its lake whose files it reads and removes.
         owns: Arguments whose folders it also writes.
         athena: Whether it sends statements to Athena.
-        partitions: Whether it registers partitions of the tables that it writes; these need no crawler.
+        partitions: Whether it registers partitions of the tables that it reads or writes; these need no crawler.
     """
 
     reads: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class Access:
     keeps: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     quarantine: str | None = None
+    consumes: tuple[str, ...] = ()
     owns: tuple[str, ...] = ()
     athena: bool = False
     partitions: bool = False

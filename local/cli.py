@@ -6,9 +6,9 @@ A bucket is a folder of `--lake`; jobs run under spark-submit; the tables that t
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -23,7 +23,7 @@ from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
 from local.arrivals import arrivals
 from local.display import display, summary
-from local.duckdb_catalog import CATALOG, SQL, opened, placed, quoted, tables
+from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
 from local.leftovers import leftovers
 from local.registration import Registration
@@ -87,8 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--source", help="a folder of change events of purchases (default: the sample)")
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, today for the jobs (default: today, UTC)")
     run.set_defaults(command=_run)
-    sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
-    sql.add_argument("--file", help="run this file of deploy/sql, and no prompt")
+    sql = commands.add_parser("sql", help="open a SQL prompt on what the lake holds")
+    question = sql.add_mutually_exclusive_group()
+    question.add_argument("--file", help="run this file of deploy/sql, and no prompt")
+    question.add_argument("--query", help="answer this query of DuckDB's SQL as CSV, and no prompt")
     sql.set_defaults(command=_sql)
     left = commands.add_parser("leftovers", help="list what killed runs have left; later runs remove it")
     left.set_defaults(command=_leftovers)
@@ -228,22 +230,31 @@ def _leftovers(options: argparse.Namespace) -> int:
 
 
 def _sql(options: argparse.Namespace) -> int:
-    file = _lake(options.lake) / CATALOG
-    duckdb = PYTHON.parent / "duckdb"
-    if not file.is_file():
-        raise UsageError(f"{file} does not exist yet; `make run` makes the lake and its catalog")
+    # Here: only the prompt needs them, and they take a while to import.
+    from local.lake_catalog import lake_catalog
+
+    lake, duckdb = _lake(options.lake), PYTHON.parent / "duckdb"
     if not duckdb.is_file():
-        raise UsageError(f"{duckdb} does not exist; run `make setup`, or open {file} with a duckdb of your own")
+        raise UsageError(f"{duckdb} does not exist; run `make setup`")
     asked = Path(options.file) if options.file else None
     if asked and not asked.is_file():
         raise UsageError(f"--file {asked}: no such file; give one of {SQL.relative_to(ROOT)}")
-    with opened(file) as db:
-        databases = dict.fromkeys(database for database, _ in tables(db))
-        # Names without a database are found in any of them.
-        begin = [placed(file), f"SET search_path = '{','.join(map(quoted, databases))}'"]
-        db.execute(begin[-1])
-        begin += prompt.additions(file.parent, db)
-        if not asked:
-            print(prompt.overview(db), file=sys.stderr, flush=True)
     question = ["-c", prompt.athena_query(asked)] if asked else []
-    os.execv(duckdb, [str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(file), *question])
+    with lake_catalog(lake) as catalog:
+        with catalog.opened() as db:
+            databases = dict.fromkeys(database for database, _ in tables(db))
+            # Names without a database are found in any of them.
+            begin = [placed(lake / CATALOG), f"SET search_path = '{','.join(map(quoted, databases))}'"]
+            db.execute(begin[-1])
+            begin += prompt.additions(lake, db)
+            if options.query is not None:
+                prompt.answer(db, options.query, catalog.unreadable, sys.stdout.buffer)
+                return DONE
+            if not asked:
+                print(prompt.overview(db), file=sys.stderr, flush=True)
+                for name, reason in catalog.unreadable.items():
+                    print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
+        process = subprocess.Popen([str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(catalog.file), *question])
+        # Ctrl-C is for the prompt alone, which started with the usual handler.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return process.wait()

@@ -76,6 +76,7 @@ def run_of(
         "max_shrink": Decimal("0.5"),
         "catalog": "none",
         "allow_filtered_export": False,
+        "rebuild": False,
         "spreadsheet": False,
         **more,
     }

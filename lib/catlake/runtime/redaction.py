@@ -23,7 +23,7 @@ _TELLING = re.compile(_NAME, re.IGNORECASE)
 # PWD and OLDPWD are a shell's working folders.
 _VARIABLE = re.compile(rf"{_NAME}|token|(?!^(?:OLD)?PWD$)(?<!^OLD)pwd", re.IGNORECASE)
 # What names a place where a secret is, and is none.
-_PLACE = re.compile(r"(?:_file|_path|_uri|_url|_provider|\.provider|\.path)$", re.IGNORECASE)
+_PLACE = re.compile(r"(?:_file|_path|_dir|_home|_sock|_uri|_url|_provider|\.provider|\.path)$", re.IGNORECASE)
 
 _FORMS = (
     # The user and password of an address.
