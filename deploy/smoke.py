@@ -95,11 +95,12 @@ class Smoke:
         yield finding
 
     def _run(self, name: str, workflow: Workflow) -> Iterator[Finding]:
-        for key in (SOURCES[job.module] for job in workflow.jobs if job.module in SOURCES):
+        ours = self._deployment.env.exported_by == "catlake"
+        for key in (SOURCES[job.module] for job in workflow.jobs if ours and job.module in SOURCES):
             if getattr(self._deployment.env, key) is None:
                 yield problem(f"not started: {key} is not named; give -c {key}=<{OPTIONS[key]}>")
                 return
-            if workflow.start.event and name not in self._exported:
+            if name not in self._exported:
                 yield problem("not started: the export of its table did not succeed")
                 return
         endless = [job for job in workflow.jobs if job.endless]
@@ -108,13 +109,12 @@ class Smoke:
             return
         # An export that arrived starts its workflow; where nothing was missing, none arrives.
         run = self._started_by_arrival(workflow) if self._exported.get(name) else self._start(workflow)
-        yield (
-            self._to_the_end(workflow, run)
-            if run
-            else problem(
+        if run:
+            yield self._to_the_end(workflow, run)
+        else:
+            yield problem(
                 f"no run of it began after the export arrived: look at the rule {workflow.jobs[0].name}-arrival"
             )
-        )
 
     def _start(self, workflow: Workflow) -> str:
         return str(self._glue.start_workflow_run(Name=workflow.name)["RunId"])
@@ -127,7 +127,6 @@ class Smoke:
         return self._wait(begun)
 
     def _to_the_end(self, workflow: Workflow, run: str) -> Finding:
-
         def ended() -> dict[str, Any] | None:
             described: dict[str, Any] = self._glue.get_workflow_run(Name=workflow.name, RunId=run)["Run"]
             return described if described["Status"] not in ("RUNNING", "STOPPING") else None

@@ -16,15 +16,16 @@ class GlueHere:
     """A Glue that starts the jobs of a workflow one after the other, as its triggers would, and waits for each.
 
     `run_job` runs one and gives None, or the error that it ends with. `export` puts what an execution of the state
-    machine is asked for into a bucket, and raises LookupError where that fails; its arrival starts the workflow. A
-    thing is first reported as going on, and as ended when it is asked for again.
+    machine is asked for into a bucket, whose arrival starts the workflow; it gives False where nothing is missing, and
+    raises LookupError where the export fails. A thing is first reported as going on, and as ended when it is asked for
+    again.
     """
 
     def __init__(
         self,
         deployment: Deployment,
         run_job: Callable[[Job], str | None],
-        export: Callable[[Mapping[str, Any]], None],
+        export: Callable[[Mapping[str, Any]], bool],
     ) -> None:
         self.started: list[str] = []
         self.executions: list[str] = []
@@ -112,10 +113,10 @@ class GlueHere:
         arn = f"{given['stateMachineArn'].replace('stateMachine', 'execution')}:{export.job}-{len(self.executions)}"
         described = {"input": given["input"], "startDate": datetime.now(UTC), "executionArn": arn}
         try:
-            self._export_table(asked)
-            output = json.dumps([{"to": asked["scheduled_time"]}])
-            self._states[arn] = {**described, "status": "SUCCEEDED", "output": output}
-            self._StartWorkflowRun({"Name": self._deployment.workflows[export.workflow].name})
+            made = [{"to": asked["scheduled_time"]}] if self._export_table(asked) else []
+            self._states[arn] = {**described, "status": "SUCCEEDED", "output": json.dumps(made)}
+            if made:
+                self._StartWorkflowRun({"Name": self._deployment.workflows[export.workflow].name})
         except LookupError as error:
             self._states[arn] = {**described, "status": "FAILED", "cause": str(error)}
         self.executions.insert(0, arn)

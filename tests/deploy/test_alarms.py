@@ -168,6 +168,22 @@ def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     )
 
 
+def test_an_export_that_fails_is_a_message_to_the_topic(assembly: Assembly) -> None:
+    (rule,) = (
+        each.properties
+        for each in assembly.resources("AWS::Events::Rule")
+        if each.properties["EventPattern"]["source"] == ["aws.states"]
+    )
+    (machine,) = rule["EventPattern"]["detail"]["stateMachineArn"]
+    # https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+    event = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
+    for status, matched in (("FAILED", True), ("TIMED_OUT", True), ("ABORTED", True), ("SUCCEEDED", False)):
+        detail = {"stateMachineArn": machine, "status": status}
+        assert matches(rule["EventPattern"], {**event, "detail": detail}) == matched
+    (target,) = rule["Targets"]
+    assert "$.detail.cause" in target["InputTransformer"]["InputPathsMap"].values()
+
+
 def test_no_rule_counts_what_no_schedule_starts(assemblies: dict[str, Assembly]) -> None:
     names = [str(each.properties.get("Name")) for each in assemblies["test"].resources("AWS::Events::Rule")]
     assert not [name for name in names if name.endswith("-succeeded")]

@@ -99,7 +99,8 @@ def test_each_table_that_is_named_is_exported_for_its_workflow_unless_others_do_
         "Chat-Conversations": ("exports/bedrock", "tokens"),
     }
     assert [export.workflow for export in deployment({"environment": "test"}).exports] == ["conversations"]
-    assert deployment({**PROD, "exported_by": "others"}).exports == ()
+    # Then the table needs no name.
+    assert deployment({"environment": "prod", "exported_by": "others"}).exports == ()
 
 
 def test_a_workflow_that_an_export_starts_has_the_clock_of_the_exports():

@@ -68,8 +68,9 @@ def smoke_test(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     return run
 
 
-def exported(asked: Mapping[str, Any]) -> None:
-    """An export that succeeds and leaves nothing."""
+def exported(asked: Mapping[str, Any]) -> bool:
+    """An export that succeeds, without a file."""
+    return True
 
 
 def simulated(deployed: Deployed, errors: Mapping[str, str] | None = None) -> GlueHere:
@@ -114,7 +115,7 @@ def test_a_failure_is_a_line_of_its_own_and_stops_no_other_workflow(deployed: De
 
 
 def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_test: Smoke) -> None:
-    def refused(asked: Mapping[str, Any]) -> None:
+    def refused(asked: Mapping[str, Any]) -> bool:
         raise LookupError(f"Point in time recovery is not enabled for {asked['request']['TableArn']}")
 
     glue = GlueHere(deployed.deployment, lambda job: deployed.run(job), refused)
@@ -126,6 +127,34 @@ def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_
     assert lines["run of cat-test-tokens"].startswith(
         "✗ not started: bedrock_table is not named; give -c bedrock_table="
     )
+
+
+def test_where_nothing_is_missing_no_export_arrives_and_the_workflow_is_started(
+    deployed: Deployed, smoke_test: Smoke
+) -> None:
+    glue = GlueHere(deployed.deployment, lambda job: deployed.run(job), lambda asked: False)
+    code, lines = smoke_test(glue, "--workflow", "conversations", *BEDROCK)
+    assert code == 0, lines
+    assert lines["export of cat-test-catia-conversations-table"].startswith("✓ nothing was missing on 20")
+    assert glue.started == ["cat-test-conversations"]
+
+
+def test_where_others_export_the_tables_every_workflow_is_started_and_nothing_exported(
+    deployed: Deployed, smoke_test: Smoke
+) -> None:
+    glue = simulated(deployed)
+    smoke_test(glue, "-c", "exported_by=others")
+    assert (glue.started, glue.executions) == (IN_ORDER, [])
+
+
+def test_an_arrival_that_starts_nothing_is_a_problem(
+    deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glue = simulated(deployed)
+    monkeypatch.setattr(glue, "_GetWorkflowRuns", lambda given: {"Runs": []})
+    code, lines = smoke_test(glue, "--workflow", "conversations", "--minutes", "1", *BEDROCK)
+    assert code == 1
+    assert "look at the rule cat-test-etl1-normalize-arrival" in lines["run of cat-test-conversations"]
 
 
 def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test: Smoke) -> None:
@@ -152,11 +181,12 @@ def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, 
     """From an export of the chatbot's table to verified results; by spark-submit, with the deployed arguments."""
     packaged()
 
-    def export(asked: Mapping[str, Any]) -> None:
+    def export(asked: Mapping[str, Any]) -> bool:
         files = [path for path in SAMPLE.rglob("*") if path.is_file() and path.name != "README.md"]
         for path in files:
             key = f"{asked['prefix']}/{path.relative_to(SAMPLE)}"
             deployed.s3.put_object(Bucket=asked["request"]["S3Bucket"], Key=key, Body=path.read_bytes())
+        return True
 
     def run_job(job: Job) -> str | None:
         arguments = {name: value.replace("s3://", "s3a://") for name, value in job.arguments.items()}
