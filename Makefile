@@ -112,10 +112,14 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 ##### Use
 
+LOCAL_RUN = $(PY) -m local run --environment="$(ENVIRONMENT)" --lake="$$LAKE"
+
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/; ENV=prod: with that environment's settings
-	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report \
-	  --environment="$(ENVIRONMENT)" --lake="$$LAKE"
+	@# Two nights of the conversations: a full export, then what has changed in a day.
+	@$(LOCAL_RUN) conversations --run_date=2025-11-20
+	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
+	@$(LOCAL_RUN) tokens-archival tokens purchases purchases-report
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV
@@ -178,6 +182,10 @@ test-fast: setup wheels ## tests that need neither Spark nor a server nor a brow
 test-slow: setup wheels ## the slow tests
 	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m slow
 
+.PHONY: chaos
+chaos: setup package ## kills, pairs at once, faults of S3, hostile values for 15 minutes; the figures go into docs/reliability.md
+	@CATLAKE_CHAOS_SECONDS=800 $(PY) -m pytest -q -s tests/chaos
+
 .PHONY: coverage
 coverage: setup wheels ## the tests of `make test`, and which lines of the product they run (build/coverage)
 	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
@@ -219,6 +227,7 @@ lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m tools.datasets_page
 	@$(PY) -m tools.purchases_costs --check
+	@$(PY) -m tools.exports_costs --check
 
 .PHONY: verify
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
@@ -234,9 +243,10 @@ format: setup ## let ruff format and fix
 	@$(PY) -m ruff check --fix .
 
 .PHONY: docs
-docs: setup ## write docs/datasets.md from the contracts, and the table of docs/costs.md from the prices
+docs: setup ## write docs/datasets.md from the contracts, and the tables of docs/costs.md from the prices
 	@$(PY) -m tools.datasets_page
 	@$(PY) -m tools.purchases_costs
+	@$(PY) -m tools.exports_costs
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays

@@ -26,8 +26,8 @@ def conversations(env: Environment) -> Workflow:
         env.resource("etl1-normalize"),
         "conversations_normalize",
         "ETL-1",
-        "ETL-1: DynamoDB export to one CSV row a user",
-        Access(writes=("normalized_conversations",), quarantine="conversations"),
+        "ETL-1: DynamoDB exports to one CSV row a user",
+        Access(keeps=("catia_items",), writes=("normalized_conversations",), quarantine="conversations"),
         scheduled=True,
     )
     curate = _batch(

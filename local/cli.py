@@ -21,6 +21,7 @@ from catlake.runtime.package import check_package
 from deploy.model import Crawler, Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
+from local.arrivals import arrivals
 from local.display import display, summary
 from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
@@ -128,13 +129,33 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     arguments = {job.name: _arguments(job, lake, options) for job in workflow.jobs}
     for given in arguments.values():
         _check_folders(given)
+    event = _event(workflow, arguments, options)
     logs = lake / "_logs" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}", flush=True)
+    print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}{event}", flush=True)
 
     def command(job: Job) -> Sequence[str]:
         return spark_submit(ROOT, PYTHON, job, arguments[job.name])
 
     return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
+
+
+def _event(workflow: Workflow, arguments: Mapping[str, Mapping[str, str]], options: argparse.Namespace) -> str:
+    """What fires the start trigger, as the end of a line; nothing where the person who runs it does.
+
+    Raises:
+        UsageError: An export's arrival would, and none has arrived.
+    """
+    event = workflow.start.event
+    if event is None or options.export:
+        return ""
+    folder = Path(arguments[workflow.start.starts[0]]["--export_uri"])
+    arrived = arrivals(event, folder)
+    if not arrived:
+        raise UsageError(
+            f"{workflow.name}: starts when an export arrives in {folder}, and no finished one is there; put one there, "
+            "or give --export"
+        )
+    return f", started by {arrived[-1]}"
 
 
 INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--bots_export_uri", "--trigger")

@@ -1,4 +1,4 @@
-"""What killed runs have left on this machine: drafts, their quarantine, temporary files. Later runs remove all of it."""
+"""What killed runs have left on this machine: drafts, quarantine, temporary files. Later runs remove all of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Leftover:
     @classmethod
     def of(cls, folder: Path, goes: str) -> Leftover:
         """Measures a folder."""
-        files = [info for info in LocalFiles().list(str(folder))]
+        files = list(LocalFiles().list(str(folder)))
         modified = [info.modified for info in files] or [datetime.fromtimestamp(folder.stat().st_mtime, UTC)]
         return cls(folder, sum(info.size for info in files), max(modified), goes)
 

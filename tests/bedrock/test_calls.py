@@ -433,6 +433,8 @@ def test_an_answer_that_is_longer_than_a_call_may_write_was_continued() -> None:
         (QUESTION + 800, 200),
     ]
     assert replayed.reasons == ["continued_answers"]
+    # A limit that is newer than the answer, and one that is none.
+    assert [len(replay(nodes, BEGAN, Bot(max_tokens=limit)).calls) for limit in (50, 49, 1, 0, -1)] == [20, 1, 1, 1, 1]
     assert len(replay(nodes, BEGAN).calls) == 1
 
 

@@ -407,6 +407,7 @@ def test_a_conversation_that_began_before_the_first_date_is_used_if_it_went_on(
     [
         ("ana#RELATED_DOCUMENT#1#a@0", {"text": "x" * 401}, {"conversation": "1", "answer": "a", "tokens": 119}),
         ("P#b#RELATED_DOCUMENT#1#a@12", {"json": {}}, {"conversation": "1", "answer": "a", "tokens": 21}),
+        ("ana#RELATED_DOCUMENT#1#a@0", ["no map"], {"conversation": "1", "answer": "a", "tokens": 21}),
         # What a tool found is in the map.
         ("ana#RELATED_DOCUMENT#1#tooluse_7@0", {"text": "x"}, None),
         ("ana#RELATED_DOCUMENT#1#a", {"text": "x"}, None),
@@ -420,3 +421,9 @@ def test_a_retrieved_chunk_has_the_size_with_which_it_is_sent(
     content = content and json.dumps(content)
     assert row_of({"usage": US}, SK=sort_key, Content=content)["chunk"] == chunk
     assert row_of(SK=sort_key, Content=content)["chunk"] is None
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[" * 100_000], ids=["a text", "nested too deeply"])
+def test_a_chunk_whose_content_is_no_map_counts_whole(content: str) -> None:
+    chunk = row_of({"usage": US}, SK="ana#RELATED_DOCUMENT#1#a@0", Content=content)["chunk"]
+    assert chunk["tokens"] == (len(content) + 75) // 4

@@ -23,7 +23,7 @@ from tests.s3 import S3Server
 from tests.samples.export_files import Item, write_export
 
 LARGE = BEDROCK / "large_messages"
-OTHERS = ("quarantine/", "runs/", "_checksums/")
+OTHERS = ("quarantine/", "runs/", "_checksums/", "_lease/")
 """What a lake holds besides results."""
 
 MIDNIGHT = 1_735_689_600_000

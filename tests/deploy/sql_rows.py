@@ -103,7 +103,7 @@ COST = {
 COSTS = [
     COST,
     # The same conversation a month later.
-    {**COST, "day": date(2026, 1, 1), "calls": 3, "total_cost": usd("0.000000000001")},
+    {**COST, "day": date(2026, 1, 1), "calls": 3, "total_cost": usd("0.000001")},
     {**COST, "model": "unheard-of", "model_id": None, "price_state": "unpriced", "unpriced_because": "so"}
     | {"total_cost": None},
     {**COST, "pk": "u2", "sk": "u2#CONV#c2", "conversation_id": "c2", "user_id": "u2", "bot_id": "b1"}

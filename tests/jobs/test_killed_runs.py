@@ -122,7 +122,7 @@ def drafts(place: Place, script: str) -> set[str]:
 @pytest.mark.parametrize(
     ("script", "event", "step"),
     [
-        (NORMALIZE, "step_started", "read"),
+        (NORMALIZE, "step_started", "merge"),
         (NORMALIZE, "step_started", "write"),
         (NORMALIZE, "balance", None),
         (CURATE, "balance", None),

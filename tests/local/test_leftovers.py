@@ -62,7 +62,7 @@ def test_the_next_run_removes_the_quarantine_of_a_killed_run_that_published_noth
     rejected = spark.createDataFrame([("f", 1, "bad", "x")], "file string, line long, reason string, raw string")
     killed = Lake(spark, str(tmp_path), JOB, "killed")
     killed.quarantine(rejected, "songs")
-    killed._staging._held.close()  # type: ignore[union-attr] - as the kernel does when it kills a process
+    killed._staging._held.close()  # type: ignore[union-attr]
     put(tmp_path, "_staging/" + JOB + "/published/_alive", b"")
     put(tmp_path, "quarantine/songs/published/part-0.json")
     put(tmp_path, "_checksums/songs/songs.csv/0123.published.json")

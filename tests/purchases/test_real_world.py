@@ -110,7 +110,7 @@ def test_a_file_that_was_planned_and_then_removed_is_in_quarantine_by_its_name(
     folder = landing(tmp_path, data / "x.json", data / "y.json")
     with monkeypatch.context() as patch:
 
-        def fail(*_: Any) -> Any:
+        def fail(*_: Any, **__: Any) -> Any:
             raise OSError("the lake is not writable")
 
         patch.setattr(document_writer, "write_events", fail)

@@ -30,6 +30,9 @@ CITING_PROMPT, CITING_PROMPT_FOR_NOVA = 1_215, 991
 KNOWLEDGE_PROMPT, AROUND_CHUNK = 1_518, 75
 """The prompt for retrieved chunks, where the model has no tools, and what is around each chunk."""
 
+MOST_CONTINUED = 20
+"""Calls of one answer. What would need more was written before the bot's limit was set."""
+
 CACHING_SINCE = datetime(2025, 4, 7, tzinfo=UTC)
 """When prompt caching became generally available on Bedrock."""
 
@@ -221,11 +224,12 @@ class _Replay:
         """The answer's rounds; one that is longer than a call may write was continued by further calls."""
         longest = self._bot.max_tokens or of.max_tokens
         for round_ in _rounds(log_parts(node) + self._messages[key]):
-            if round_.output <= longest:
+            count = math.ceil(round_.output / longest)
+            if not 1 < count <= MOST_CONTINUED:
                 yield round_
                 continue
             self._continued = True
-            for number in range(math.ceil(round_.output / longest)):
+            for number in range(count):
                 # The next call sends what the calls before it wrote.
                 done = number * longest
                 yield _Round(

@@ -128,6 +128,14 @@ def chunk(sort_key: str, content: str | None) -> dict[str, Any] | None:
     answer, at, _ = source.rpartition("@")
     if not at or answer.startswith(_OF_A_TOOL) or content is None:
         return None
-    text = parse(content)
-    length = len(text["text"]) if isinstance(text, dict) and isinstance(text.get("text"), str) else len(content)
-    return {"conversation": conversation, "answer": answer, "tokens": (length + AROUND_CHUNK) // 4}
+    return {"conversation": conversation, "answer": answer, "tokens": (len(_text(content)) + AROUND_CHUNK) // 4}
+
+
+def _text(content: str) -> str:
+    """The text of a chunk; the whole content where it has none of its own."""
+    try:
+        parsed = parse(content)
+    except (ValueError, RecursionError):
+        return content
+    text = parsed.get("text") if isinstance(parsed, dict) else None
+    return text if isinstance(text, str) else content
