@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import duckdb
 import pytest
+from pyspark.sql import SparkSession
 
 from catlake.bedrock.view import view_name, view_statement
 from catlake.lake.catalog import GluePartitions
@@ -19,9 +20,11 @@ from deploy.athena import PURCHASES
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
 from deploy.deployment import Deployment
-from local.duckdb_catalog import CATALOG, changed, execute_athena, opened, register
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
+from local.lake_catalog import lake_catalog
 from tests.catalog import publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
+from tests.engines.spark_on_glue import run_on_glue
 from tests.engines.trino import Trino, as_json
 from tests.purchases import tree
 from tests.s3 import S3Server
@@ -50,7 +53,7 @@ REPORT: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Buckets as folders, and beside them their DuckDB catalog."""
     lake = tmp_path_factory.mktemp("lake")
     documents = lake / LOCAL.purchases_bucket
@@ -62,14 +65,13 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
             register(db, replace(publish(documents, name, rows), database=LOCAL.purchases_database))
         register(db, tree.table(documents))
         execute_athena(db, LOCAL.database, view_statement(LOCAL.name))
-        view = (SQL / f"{CURRENT_PURCHASES}.view.sql").read_text(encoding="utf-8")
-        execute_athena(db, LOCAL.purchases_database, view)
+    tree.merge(spark, documents)
     return lake
 
 
 @pytest.fixture(scope="module")
 def duck(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with opened(lake / CATALOG) as db:
+    with lake_catalog(lake) as catalog, catalog.opened() as db:
         yield db
 
 
@@ -79,14 +81,14 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
     deployment = Deployment(env=LOCAL)
     for bucket in deployment.made_buckets:
         s3.client.create_bucket(Bucket=bucket)
-        for path in (path for path in (lake / bucket).rglob("*") if path.is_file()):
+        for path in (path for path in (lake / bucket).rglob("*") if path.is_file() and "tables" not in path.parts):
             s3.client.upload_file(str(path), bucket, path.relative_to(lake / bucket).as_posix())
     glue = boto3.client(
         "glue", "us-east-1", endpoint_url=trino.glue, aws_access_key_id=s3.key, aws_secret_access_key=s3.secret
     )
     for database in deployment.databases:
         glue.create_database(DatabaseInput={"Name": database})
-    for table in deployment.tables.values():
+    for table in (table for table in deployment.tables.values() if not table.contract.is_kept_up):
         declared = table_input(table.contract, f"s3://{table.bucket}")
         glue.create_table(DatabaseName=table.database, TableInput=declared)
         if table.contract.partitions:
@@ -97,6 +99,9 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
     purchases = LOCAL.purchases_database
     glue.create_table(DatabaseName=purchases, TableInput=current_purchases_view(purchases))
     trino.ask(view_statement(LOCAL.name), LOCAL.database)
+    # The table that is kept up is made by the job, as on AWS.
+    backfill = ("purchases_backfill", "--JOB_NAME", "backfill", "--lake_uri", f"s3://{LOCAL.purchases_bucket}")
+    run_on_glue(Path("tests/engines/job_on_glue.py"), trino.glue, s3, *backfill)
     return trino
 
 
