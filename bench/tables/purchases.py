@@ -39,8 +39,9 @@ def compared(events: Sequence[int]) -> str:
         [
             "Change events wait in the 8 files of a landing folder. The ingest writes a JSON document for each. The "
             "first report reads all documents, keeps the latest state of each purchase in a table, and adds up days "
-            "and products; the next ones read the table, and documents that are new since. DuckDB makes the same three Parquet files with `read_json` from the same documents, and once more from "
-            "the 8 files, without the documents. All rows agree (sums, and the MD5 of each); otherwise the run fails.",
+            "and products; the next ones read the table, and documents that are new since. DuckDB makes the same three "
+            "Parquet files with `read_json` from the same documents, and once more from the 8 files, without the "
+            "documents. All rows agree (sums, and the MD5 of each); otherwise the run fails.",
             markdown(HEAD, [row for number, results in measured.items() for row in _rows(number, results)]),
             "\n".join(f"- {_bottleneck(number, results)}" for number, results in measured.items()),
             "Measured once. *Work* begins when the session, or the program with its libraries, is there. *CPU* is of "
@@ -103,7 +104,7 @@ def _bottleneck(events: int, results: Mapping[str, Measured]) -> str:
     return (
         f"{events:,} events: of the first report's {report.seconds:.1f} s, the step `{step}` takes {seconds:.1f} s, "
         f"which is {seconds / events * 1e6:.0f} µs a document; the next report takes {again.seconds:.1f} s, "
-        f"{again.seconds / report.seconds:.0%} of that. From the documents DuckDB needs {documents.seconds:.1f} s, from "
-        f"the event files {straight.seconds:.1f} s: a file for each event costs "
+        f"{again.seconds / report.seconds:.0%} of that. From the documents DuckDB needs {documents.seconds:.1f} s, "
+        f"from the event files {straight.seconds:.1f} s: a file for each event costs "
         f"{documents.seconds / straight.seconds:.1f} times what the figures themselves cost."
     )
