@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 
-from pyiceberg.io import InputFile
-from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.table import FileScanTask, StaticTable
 
 from catlake.runtime.errors import CatalogError, one_line
@@ -74,7 +73,7 @@ class _FilesHere(PyArrowFileIO):
         super().__init__()
         self.made, self.now = _path(made), str(now)
 
-    def new_input(self, location: str) -> InputFile:
+    def new_input(self, location: str) -> PyArrowFile:
         """The file that the metadata call `location`."""
         return super().new_input(self.path(location))
 

@@ -102,8 +102,8 @@ def _add_all(db: duckdb.DuckDBPyConnection, lake: Path) -> dict[str, str]:
                     define(db, table)
             except (CatalogError, duckdb.Error) as error:
                 unreadable[table.name] = str(error)
-    for name in sorted({_environment(bucket).name for bucket in buckets}):
-        create_views(db, name)
+    for environment_name in sorted({_environment(bucket).name for bucket in buckets}):
+        create_views(db, environment_name)
     return unreadable
 
 

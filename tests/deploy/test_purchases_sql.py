@@ -10,14 +10,10 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.lake import Lake
-from catlake.purchases.merge_documents import merge_new
-from catlake.runtime.run import Run
 from local.duckdb_catalog import execute_athena
 from local.lake_catalog import lake_catalog
 from tests.deploy.sql_rows import EVENTS
-from tests.jobs.running import run_of
-from tests.purchases.tree import DATABASE, write
+from tests.purchases.tree import DATABASE, merge, write
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
 VIEW = "compras_actuales.view.sql"
@@ -59,14 +55,9 @@ def db(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """What `make sql` opens: documents, the table that is merged from them, and the view over that."""
     lake = tmp_path_factory.mktemp("lake")
     write(lake / "bucket", *EVENTS)
-    run_of(spark, lake / "bucket", merged, environment="local", job="local-compras-report")
+    merge(spark, lake / "bucket")
     with lake_catalog(lake) as catalog, catalog.opened() as reading:
         yield reading
-
-
-def merged(run: Run, lake: Lake) -> None:
-    """Brings the table up to date, as a report does first."""
-    merge_new(run, lake)
 
 
 def text_of(name: str) -> str:

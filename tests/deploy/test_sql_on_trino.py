@@ -13,25 +13,19 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.bedrock.view import view_name, view_statement
-from catlake.contracts.contract import contract
-from catlake.lake import Lake
 from catlake.lake.catalog import GluePartitions
 from catlake.purchases.document_writer import partition_of
-from catlake.purchases.merge_documents import merge_new
-from catlake.purchases.purchase_table import TABLE as KEPT
 from catlake.runtime.environment import environment
-from catlake.runtime.run import Run
 from deploy.athena import PURCHASES
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
 from deploy.deployment import Deployment
-from local.duckdb_catalog import CATALOG, changed, define_view, execute_athena, opened, register, table_of
-from local.kept_tables import kept_query
+from local.duckdb_catalog import CATALOG, changed, execute_athena, register
+from local.lake_catalog import lake_catalog
 from tests.catalog import publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.spark_on_glue import run_on_glue
 from tests.engines.trino import Trino, as_json
-from tests.jobs.running import run_of
 from tests.purchases import tree
 from tests.s3 import S3Server
 
@@ -64,29 +58,20 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = tmp_path_factory.mktemp("lake")
     documents = lake / LOCAL.purchases_bucket
     tree.write(documents, *EVENTS)
-    run_of(spark, documents, merged, environment=LOCAL.name, job="report")
     with changed(lake / CATALOG) as db:
         for name, rows in DATASETS.items():
             register(db, publish(lake / LOCAL.bucket, name, rows))
         for name, rows in REPORT.items():
             register(db, replace(publish(documents, name, rows), database=LOCAL.purchases_database))
         register(db, tree.table(documents))
-        kept = table_of(contract(KEPT), LOCAL.purchases_database, documents)
-        define_view(db, kept, kept_query(kept.folder))
         execute_athena(db, LOCAL.database, view_statement(LOCAL.name))
-        view = (SQL / f"{CURRENT_PURCHASES}.view.sql").read_text(encoding="utf-8")
-        execute_athena(db, LOCAL.purchases_database, view)
+    tree.merge(spark, documents)
     return lake
-
-
-def merged(run: Run, lake: Lake) -> None:
-    """Brings the table of current purchases up to date, as a report does first."""
-    merge_new(run, lake)
 
 
 @pytest.fixture(scope="module")
 def duck(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with opened(lake / CATALOG) as db:
+    with lake_catalog(lake) as catalog, catalog.opened() as db:
         yield db
 
 
@@ -96,8 +81,7 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
     deployment = Deployment(env=LOCAL)
     for bucket in deployment.made_buckets:
         s3.client.create_bucket(Bucket=bucket)
-        tables = lake / bucket / "tables"
-        for path in (path for path in (lake / bucket).rglob("*") if path.is_file() and tables not in path.parents):
+        for path in (path for path in (lake / bucket).rglob("*") if path.is_file() and "tables" not in path.parts):
             s3.client.upload_file(str(path), bucket, path.relative_to(lake / bucket).as_posix())
     glue = boto3.client(
         "glue", "us-east-1", endpoint_url=trino.glue, aws_access_key_id=s3.key, aws_secret_access_key=s3.secret
@@ -112,11 +96,12 @@ def athena(trino: Trino, s3: S3Server, lake: Path) -> Trino:
             folders = {path.parent.relative_to(lake / table.bucket).as_posix() for path in files}
             registry = GluePartitions(glue, table.database, table.contract, f"s3://{table.bucket}")
             assert registry.register(map(partition_of, folders)) == len(folders) > 1
-    # Not a copy of DuckDB's: Spark has types and files of its own in such a table.
-    assert run_on_glue(Path("tests/engines/kept_purchases.py"), trino.glue, s3, LOCAL.purchases_lake_uri) > 1
     purchases = LOCAL.purchases_database
     glue.create_table(DatabaseName=purchases, TableInput=current_purchases_view(purchases))
     trino.ask(view_statement(LOCAL.name), LOCAL.database)
+    # The table that is kept up is made by the job, as on AWS.
+    backfill = ("purchases_backfill", "--JOB_NAME", "backfill", "--lake_uri", f"s3://{LOCAL.purchases_bucket}")
+    run_on_glue(Path("tests/engines/job_on_glue.py"), trino.glue, s3, *backfill)
     return trino
 
 

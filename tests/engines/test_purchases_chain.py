@@ -22,6 +22,7 @@ from typing import Any
 import boto3
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
 from catlake.contracts.contract import contract
 from catlake.purchases.event_document import DocumentSettings, document
@@ -29,14 +30,16 @@ from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
-from local.duckdb_catalog import CATALOG, changed, execute_athena, register
+from local.duckdb_catalog import execute_athena
+from local.lake_catalog import lake_catalog
 from tests.engines import ingest_by_connector
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables
+from tests.engines.spark_on_glue import run_on_glue
 from tests.engines.trino import Trino, as_json
-from tests.jobs.running import BIN, ROOT, environment, packaged, spark_submit
+from tests.jobs.running import BIN, ROOT, environment, packaged
 from tests.places import Bucket, Place
-from tests.purchases.tree import table
+from tests.purchases.tree import DATABASE, merge
 from tests.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -169,21 +172,19 @@ def documents_of(records: list[bytes]) -> dict[str, bytes]:
     return {each.path.removeprefix(f"{DOCUMENTS.root}/"): each.content for each in made}
 
 
-def duckdb_rows(lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[Any]]]:
-    """The answers of the local catalog to the statements over documents."""
+def duckdb_rows(spark: SparkSession, lake: Path, documents: dict[str, bytes]) -> dict[str, list[list[Any]]]:
+    """The answers of the local catalog to the statements, over documents of a folder and the table of them."""
     for name, content in documents.items():
         file = lake / "bucket" / DOCUMENTS.root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    of = table(lake / "bucket")
-    with changed(lake / CATALOG) as db:
-        register(db, of)
-        execute_athena(db, of.database, VIEW.read_text())
-        return {file.name: as_json(execute_athena(db, of.database, file.read_text()).fetchall()) for file in STATEMENTS}
+    merge(spark, lake / "bucket")
+    with lake_catalog(lake) as catalog, catalog.opened() as db:
+        return {file.name: as_json(execute_athena(db, DATABASE, file.read_text()).fetchall()) for file in STATEMENTS}
 
 
 def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
-    s3: S3Server, trino: Trino, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, s3: S3Server, trino: Trino, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packaged()
     generator, lake, parts = random.Random(SEED), Bucket(s3), Parts()
@@ -238,9 +239,19 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert partitions(glue) == {name.rpartition("/")[0] for name in found}
     parts.end("documents and partitions compared")
 
+    job = ("--JOB_NAME", PROD.purchases_resource("report"), "--environment", PROD.name)
+    uri = lake.root.replace("s3a://", "s3://")
+    run_on_glue(Path("tests/engines/job_on_glue.py"), trino.glue, s3, "purchases_report", *job, "--lake_uri", uri)
+    assert lake.names("_new_documents") == []
+    file = lake.tree("reports/compras/purchases_current.parquet")["data.parquet"]
+    current = pq.read_table(io.BytesIO(file)).to_pylist()
+    assert {(row["tenant_id"], row["compra_id"]) for row in current} == tables.living.keys()
+    assert sum(row["revenue"] for row in current) == sum(tables.revenue().values())
+    parts.end("the report, and the table that it keeps up")
+
     answers = {file.name: trino.ask(file.read_text(), PROD.purchases_database)[1] for file in STATEMENTS}
     parts.end(f"{len(STATEMENTS)} statements of deploy/sql on Trino")
-    assert answers == duckdb_rows(tmp_path, found)
+    assert answers == duckdb_rows(spark, tmp_path, found)
     purchases: Counter[str] = Counter()
     revenue: dict[str, Decimal] = defaultdict(Decimal)
     for tenant, _, number, _, _, income, *_ in answers["compras_por_dia.sql"]:
@@ -249,19 +260,3 @@ def test_each_change_of_a_table_is_a_document_once_and_trino_answers_with_it(
     assert revenue == tables.revenue()
     assert purchases == Counter(tenant for tenant, _ in tables.living)
     parts.end("compared with DuckDB, and with what stands in the tables")
-
-    job = (
-        "--JOB_NAME",
-        PROD.purchases_resource("report"),
-        "--environment",
-        PROD.name,
-        "--lake_uri",
-        lake.root,
-    )
-    reported = spark_submit("purchases_report", *job, **variables)
-    assert reported.code == 0, reported.stderr
-    file = lake.tree("reports/compras/purchases_current.parquet")["data.parquet"]
-    current = pq.read_table(io.BytesIO(file)).to_pylist()
-    assert {(row["tenant_id"], row["compra_id"]) for row in current} == tables.living.keys()
-    assert sum(row["revenue"] for row in current) == sum(tables.revenue().values())
-    parts.end("the report")

@@ -47,6 +47,7 @@ def assert_golden_report(bucket: Path) -> None:
         assert found == (GOLDEN / f"{name}.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_report_reads_what_is_new_and_gives_what_all_documents_give(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,8 +63,8 @@ def test_a_report_reads_what_is_new_and_gives_what_all_documents_give(
     ingested(spark, bucket, "b.json", *EVENTS[8:])
     assert len(lists(bucket)) == 2
     # Who reads a merged document again, finds it broken.
-    for path in merged:
-        path.write_text("{", encoding="utf-8")
+    for document in merged:
+        document.write_text("{", encoding="utf-8")
     with monkeypatch.context() as patch:
 
         def killed(*_: object) -> None:
@@ -95,6 +96,7 @@ class Registered:
         return 0
 
 
+@pytest.mark.slow
 def test_a_backfill_registers_all_days_and_takes_what_no_list_has(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_backfill_registers_all_days_and_takes_what_no_list_has(
     assert_golden_report(bucket)
 
 
+@pytest.mark.slow
 def test_a_lake_that_was_copied_makes_its_table_anew(spark: SparkSession, tmp_path: Path) -> None:
     bucket = tmp_path / "bucket"
     write(bucket, event("INSERT", "c1", "2025-07-13 15:30:00", ("P", "Café", "2", "1")))
@@ -131,9 +134,7 @@ def test_a_lake_that_was_copied_makes_its_table_anew(spark: SparkSession, tmp_pa
     assert reported(spark, bucket).report.highlights[0].startswith("1 purchases, 1 units, 2.00 USD")
 
 
-def test_a_batch_lists_each_document_once_and_an_empty_one_nothing(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_a_batch_lists_each_document_once_and_an_empty_one_nothing(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(spark, str(tmp_path), "job", "run-1")
     new = NewDocuments(lake)
     new.add("s", 7, "r", [("t1/b", 2), ("t1/a", 1), ("t1/b", 2)])

@@ -4,9 +4,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pyspark.sql import SparkSession
+
 from catlake.contracts.contract import contract
+from catlake.lake import Lake
 from catlake.purchases.event_document import document
+from catlake.purchases.merge_documents import merge_new
+from catlake.runtime.run import Run
 from local.duckdb_catalog import Table
+from tests.jobs.running import run_of
 from tests.purchases.records import LOCAL, image, line, product
 
 DATABASE = "local-compras-datacatalog"
@@ -52,6 +58,15 @@ def write(bucket: Path, *events: bytes) -> list[Path]:
         path.write_bytes(made.content)
         written.append(path)
     return written
+
+
+def merge(spark: SparkSession, bucket: Path) -> None:
+    """Brings the table of current purchases of a bucket's folder up to date, as a report does first."""
+
+    def merged(run: Run, lake: Lake) -> None:
+        merge_new(run, lake)
+
+    run_of(spark, bucket, merged, environment="local", job="local-compras-report")
 
 
 def table(bucket: Path) -> Table:
