@@ -22,8 +22,9 @@ PINS := -c $(CARRIED) -c constraints-dev.txt
 LAKE ?= lake
 # ENV=prod or ENVIRONMENT=prod; but a shell's own ENV is a start-up file of sh.
 ENVIRONMENT ?= $(if $(filter command,$(origin ENV)),$(ENV),local)
-# Exported, so that the shell does not split a name.
-export LAKE
+# Exported, so that the shell does not split a name; as it was written, for a query may have a `$`.
+override QUERY := $(value QUERY)
+export LAKE QUERY
 WORKERS ?= 2
 PYTEST = $(PY) -m pytest -n $(WORKERS)
 # ORDER=random: files in a random order, and the tests within each; the seed is shown (pytest's --random-order-seed).
@@ -70,10 +71,11 @@ JAVA_GONE := $(shell [ ! -s $(VENV)/.configured ] || [ -x "$$(cat $(VENV)/.confi
 
 .PHONY: moved java-gone
 moved:
-	@rm -rf $(VENV) $(info $(VENV) was made at $(MADE_AT); it is made again here)
+	@echo "$(VENV) was made at $(MADE_AT); it is made again here" >&2
+	@rm -rf $(VENV)
 
 java-gone:
-	@echo "Java is no longer in $$(cat $(VENV)/.configured)"
+	@echo "Java is no longer in $$(cat $(VENV)/.configured)" >&2
 
 $(VENV)/bin/python: $(MOVED)
 	@$(FIND_PYTHON); then $$python -m venv $(VENV); exit; fi; done; \
@@ -82,22 +84,22 @@ $(VENV)/bin/python: $(MOVED)
 # The user's own pip configuration says where packages come from; this file names no index.
 $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt \
                     tools/catlake.pth $(MOVED) | $(VENV)/bin/python
-	@echo "Installing packages (a first time takes minutes) ..."
+	@echo "Installing packages (a first time takes minutes) ..." >&2
 	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
-	  -r requirements-deploy.txt
+	  -r requirements-deploy.txt >&2
 	@cp tools/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 $(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tools/node.py tools/package-lock.json $(wildcard local/spark/*) $(JAVA_GONE)
-	@echo "Finding Java 17, the S3 jars, Node and a browser ..."
-	@$(PY) -m tools.toolchain
+	@echo "Finding Java 17, the S3 jars, Node and a browser ..." >&2
+	@$(PY) -m tools.toolchain >&2
 
 # Folders too: a deleted file changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
                   deploy/environments $(wildcard deploy/environments/*.toml) \
                   $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -type d \) -print) \
                   | $(VENV)/.installed
-	@$(PY) setup.py --quiet library_zip
+	@$(PY) setup.py --quiet library_zip >&2
 
 # A stamp: the names of the zips are those of their packages.
 dist/wheels/.made: tools/wheels.py constraints.txt constraints-glue6.txt constraints-dev.txt | $(VENV)/.installed
@@ -110,14 +112,22 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 ##### Use
 
+LOCAL_RUN = $(PY) -m local run --environment="$(ENVIRONMENT)" --lake="$$LAKE"
+
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/; ENV=prod: with that environment's settings
-	@$(PY) -m local run conversations tokens-archival tokens purchases purchases-report \
-	  --environment="$(ENVIRONMENT)" --lake="$$LAKE"
+	@# Two nights of the conversations: a full export, then what has changed in a day.
+	@$(LOCAL_RUN) conversations --run_date=2025-11-20
+	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
+	@$(LOCAL_RUN) tokens-archival tokens purchases purchases-report
 
 .PHONY: sql
-sql: setup ## SQL prompt (DuckDB) on the catalog of lake/; FILE=deploy/sql/x.sql: that query alone
-	@$(PY) -m local sql --lake="$$LAKE" $(if $(FILE),--file "$(FILE)")
+sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV
+	@$(PY) -m local sql $(if $(FILE),--file "$(FILE)") $(if $(QUERY),--query="$$QUERY") --lake="$$LAKE"
+
+.PHONY: leftovers
+leftovers: setup ## list what killed runs have left in lake/ and in the temporary folder; later runs remove it
+	@$(PY) -m local leftovers --lake="$$LAKE"
 
 .PHONY: bench
 bench: setup ## measure against the peers (long)
@@ -183,6 +193,7 @@ coverage: setup wheels ## the tests of `make test`, and which lines of the produ
 .PHONY: golden
 golden: setup ## write tests/data/golden anew from the present results; then read `git diff`
 	@CATLAKE_GOLDEN=write $(PYTEST) tests/conversations/test_golden.py tests/bedrock/test_golden.py \
+	  tests/bedrock/test_genuine_costs.py \
 	  tests/purchases/test_golden.py tests/purchases/test_report_golden.py
 
 .PHONY: rehearse
@@ -216,6 +227,7 @@ lint: setup ## ruff, mypy, import-linter; docs/datasets.md is up to date
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m tools.datasets_page
 	@$(PY) -m tools.purchases_costs --check
+	@$(PY) -m tools.exports_costs --check
 
 .PHONY: verify
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
@@ -231,9 +243,10 @@ format: setup ## let ruff format and fix
 	@$(PY) -m ruff check --fix .
 
 .PHONY: docs
-docs: setup ## write docs/datasets.md from the contracts, and the table of docs/costs.md from the prices
+docs: setup ## write docs/datasets.md from the contracts, and the tables of docs/costs.md from the prices
 	@$(PY) -m tools.datasets_page
 	@$(PY) -m tools.purchases_costs
+	@$(PY) -m tools.exports_costs
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays

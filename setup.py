@@ -124,7 +124,7 @@ setup(
     packages=find_packages("lib"),
     package_data={
         "catlake": ["py.typed"],
-        "catlake.bedrock": ["price_book.json"],
+        "catlake.bedrock": ["price_book.json", "inference_profiles.json"],
         "catlake.purchases": ["*.jinja", "*.css", "*.js"],
     },
     cmdclass={"build_py": BuildWithContracts, "library_zip": LibraryZip},

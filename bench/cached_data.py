@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,18 +31,22 @@ class CachedExport:
     @cached_property
     def folder(self) -> Path:
         """The folder of its manifests."""
-        (folder,) = self.root.glob("AWSDynamoDB/*")
-        return folder
+        (summary,) = self.root.glob("AWSDynamoDB/*/manifest-summary.json")
+        return summary.parent
 
     @property
     def items(self) -> int:
         """Its items."""
         return int(self._summary["itemCount"])
 
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of its data files."""
+        return [file.stat().st_size for file in self.root.rglob("data/*.json.gz")]
+
     def __str__(self) -> str:
-        sizes = [file.stat().st_size for file in self.folder.glob("data/*.json.gz")]
         return (
-            f"{len(sizes)} files, {sum(sizes) / 1e6:,.0f} MB gzipped, "
+            f"{len(self.sizes)} files, {sum(self.sizes) / 1e6:,.0f} MB gzipped, "
             f"{self._summary['billedSizeBytes'] / 1e6:,.0f} MB of JSON"
         )
 
@@ -78,6 +82,31 @@ def catia_export_of(users: int) -> CachedExport:
     )
 
 
+def catia_window_of(users: int, share: float) -> CachedExport:
+    """The incremental export of the day after, in which a share of the items has changed."""
+    return CachedExport(
+        _cached(
+            f"catia-{users}-window-{share}",
+            lambda folder: catia_export.write_catia_changes(folder, users=users, share=share),
+        )
+    )
+
+
+def catia_next_day_of(users: int, share: float) -> CachedExport:
+    """The full export of the day after."""
+    return CachedExport(
+        _cached(
+            f"catia-{users}-next-day-{share}",
+            lambda folder: write_export(
+                folder,
+                _ordinary(catia_export.lines_of_next_day(seed=1, users=users, share=share)),
+                export_time=catia_export.NEXT_EXPORT_TIME,
+                table_arn=catia_export.TABLE_ARN,
+            ),
+        )
+    )
+
+
 def purchase_events(events: int) -> Path:
     """A folder of so many change events of purchases, none odd."""
     return _cached(
@@ -87,7 +116,11 @@ def purchase_events(events: int) -> Path:
 
 def ordinary_items(users: int) -> Iterator[Line]:
     """The lines of the chatbot's table with so many users, without its odd items."""
-    for line in catia_export.lines(seed=1, users=users):
+    return _ordinary(catia_export.lines(seed=1, users=users))
+
+
+def _ordinary(lines: Iterable[Line]) -> Iterator[Line]:
+    for line in lines:
         if "USER#odd-" not in (line if isinstance(line, str) else line["PK"]["S"]):
             yield line
 

@@ -48,6 +48,11 @@ SECTIONS: Mapping[str, Section] = {
         lambda options: conversations.normalize(options.users, options.repeat),
         ("pyspark", "pyarrow", "duckdb"),
     ),
+    "nights": Section(
+        "Two nights",
+        lambda options: conversations.nights(max(options.users), options.repeat),
+        ("pyspark", "pyarrow"),
+    ),
     "curate": Section(
         "curate",
         lambda options: conversations.curate(options.users, options.repeat),

@@ -14,7 +14,7 @@ from catlake.contracts.contract import contract
 from catlake.lake.file_records import RECORDS
 from catlake.lake.lease import LEASES
 from catlake.lake.staging import STAGING
-from deploy.deployment import Deployment
+from deploy.deployment import CatalogTable, Deployment
 from deploy.exports import listed_folders
 from deploy.model import Crawler, Job, Workflow
 
@@ -61,6 +61,7 @@ PARTITIONS = (
     "glue:GetTable",
     "glue:UpdatePartition",
 )
+KEEP = ("glue:CreateTable", "glue:DeleteTable", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable")
 LOG = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
@@ -92,6 +93,7 @@ def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
         *_argument_grants(job),
         *(_athena_grants(deployed) if job.access.athena else ()),
         *(_partition_grants(job, deployed) if job.access.partitions else ()),
+        *_table_grants(job, deployed),
         log_grant(f"{LOG_GROUPS}/{job.name}/output", f"{LOG_GROUPS}/{job.name}/error"),
         METRICS,
     )
@@ -221,9 +223,16 @@ def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ..
     """
     grants = []
     if job.access.partitions:
-        for name, table in deployed.tables.items():
-            if table.job == job.name:
-                grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT", "SELECT"))
+        for name, table in _partitioned(job, deployed):
+            grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT", "SELECT"))
+    for name in _tables_of(job):
+        table = _catalog_table(name, deployed)
+        if name in job.access.keeps:
+            # Who creates a table has all rights on it.
+            grants.append(_catalog_grant(table.database, None, "CREATE_TABLE", "DESCRIBE"))
+        else:
+            # By name one can grant only what is there, and the table comes with its first run.
+            grants.append(_catalog_grant(table.database, "*", "DESCRIBE", "SELECT"))
     if job.access.athena:
         database = deployed.env.database
         grants.append(_catalog_grant(database, None, "CREATE_TABLE", "DESCRIBE"))
@@ -258,7 +267,7 @@ def further_keys(name: str) -> str:
 
 def _lake_grants(job: Job) -> Iterator[Grant]:
     access, bucket = job.access, _bucket_and_key(job.arguments["--lake_uri"])[0]
-    for name in access.reads:
+    for name in (name for name in access.reads if not contract(name).is_kept_up):
         folders = [contract(name).root, f"{RECORDS}/{contract(name).root}"]
         yield from _reading(_camel(name), bucket, folders, f"the dataset {name}, whatever its date, and its records")
     written = [*map(dataset_keys, access.writes), *access.files, f"runs/{job.name}/*"]
@@ -286,7 +295,7 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
         why = "the name of a record is the checksum of what the job publishes"
         yield from _s3("Records", bucket, OWN, recorded, recorded, why)
     folders = [f"{STAGING}/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
-    yield from _owning("Work", bucket, folders)
+    yield from _owning("Work", bucket, [*folders, *access.consumes])
 
 
 def _argument_grants(job: Job) -> Iterator[Grant]:
@@ -306,14 +315,53 @@ def _argument_grants(job: Job) -> Iterator[Grant]:
 
 
 def _partition_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
-    for name, table in deployed.tables.items():
-        if table.job == job.name:
-            yield Grant(
-                name="Partitions",
-                actions=PARTITIONS,
-                resources=_tables(table.database, name),
-                why="the one table, by name",
-            )
+    for name, table in _partitioned(job, deployed):
+        yield Grant(
+            name="Partitions",
+            actions=PARTITIONS,
+            resources=_tables(table.database, name),
+            why="the one table, by name",
+        )
+
+
+def _partitioned(job: Job, deployed: Deployment) -> Iterator[tuple[str, CatalogTable]]:
+    """The tables, by name, whose partitions a job registers."""
+    names = (*job.access.writes, *job.access.reads)
+    return (
+        (name, table)
+        for name, table in deployed.tables.items()
+        if table.contract.partitions and table.contract.name in names
+    )
+
+
+def _table_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
+    """For tables that are kept up: their files, whose names Iceberg chooses, and their entries in the catalog."""
+    for name in _tables_of(job):
+        table, folder = _catalog_table(name, deployed), contract(name).table_folder
+        keeps, keys = name in job.access.keeps, [f"{folder}/*"]
+        yield from _s3(
+            f"Table{_camel(name)}",
+            table.bucket,
+            OWN if keeps else READ,
+            keys,
+            keys,
+            "Iceberg chooses the names of files",
+        )
+        yield Grant(
+            name=f"Catalog{_camel(name)}",
+            actions=KEEP if keeps else ("glue:GetDatabase", "glue:GetTable"),
+            resources=_tables(table.database, str(table.contract.table)),
+            why="the one table, by name",
+        )
+
+
+def _tables_of(job: Job) -> Iterator[str]:
+    """The contracts of the tables that a job keeps up or reads."""
+    return (name for name in dict.fromkeys((*job.access.keeps, *job.access.reads)) if contract(name).is_kept_up)
+
+
+def _catalog_table(name: str, deployed: Deployment) -> CatalogTable:
+    return deployed.tables[str(contract(name).table)]
 
 
 def _athena_grants(deployed: Deployment) -> Iterator[Grant]:

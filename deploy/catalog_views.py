@@ -50,20 +50,20 @@ def current_purchases_view(database: str) -> dict[str, Any]:
 
 def _columns() -> dict[str, str]:
     """The view's columns and their types in the catalog, in the order of the statement."""
-    documents = {column.name: column.catalog_type for column in contract("compras_json").columns}
+    table = {column.name: column.catalog_type for column in contract("compras_current").columns}
     return {
         "tenant_id": "string",
-        "compra_id": documents["compra_id"],
-        "user_id": documents["user_id"],
-        "fecha": documents["fecha"],
+        "compra_id": "string",
+        "user_id": "string",
+        "fecha": "string",
         "dia": "date",
-        "productos": documents["productos"],
+        "productos": table["productos"],
         "total_productos": "bigint",
         "total_cantidad": "decimal(38,6)",
         "total_precio": "decimal(38,2)",
         "moneda": "string",
         "ultimo_evento": "string",
-        "actualizada": "string",
+        "actualizada": "timestamp",
     }
 
 

@@ -97,7 +97,7 @@ class Deployment:
         for job in (job for workflow in self.workflows.values() for job in workflow.jobs):
             bucket = job.arguments["--lake_uri"].removeprefix("s3://")
             database = self.env.purchases_database if bucket == self.env.purchases_bucket else self.env.database
-            for written in map(contract, job.access.writes):
+            for written in map(contract, (*job.access.writes, *job.access.keeps)):
                 if written.table:
                     tables[written.table] = CatalogTable(
                         contract=written, database=database, bucket=bucket, job=job.name

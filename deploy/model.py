@@ -35,20 +35,29 @@ class Access:
     Attributes:
         reads: Contracts of datasets that it reads.
         writes: Contracts of datasets that it publishes.
+        keeps: Contracts of tables that it keeps up: it makes them, and merges changes into them.
         files: Keys of other files that it publishes; `*` is a part that a run chooses.
         quarantine: Its folder below `quarantine/`.
+        consumes: Folders below its lake whose files it reads and removes.
         owns: Arguments whose folders it also writes.
         athena: Whether it sends statements to Athena.
-        partitions: Whether it registers partitions of the tables that it writes; these need no crawler.
+        partitions: Whether it registers partitions of the tables that it reads or writes; these need no crawler.
     """
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     quarantine: str | None = None
+    consumes: tuple[str, ...] = ()
     owns: tuple[str, ...] = ()
     athena: bool = False
     partitions: bool = False
+
+    @property
+    def uses_tables(self) -> bool:
+        """Whether it works with tables that are kept up, its own or those of others."""
+        return any(contract(name).is_kept_up for name in (*self.keeps, *self.reads))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
+from catlake.purchases.new_documents import FOLDER as NEW_DOCUMENTS
 from catlake.runtime.environment import Environment
 from deploy.cron import every_minutes
 from deploy.model import Access, Arrival, Crawler, Job, Trigger, Workflow
@@ -25,8 +26,8 @@ def conversations(env: Environment) -> Workflow:
         env.resource("etl1-normalize"),
         "conversations_normalize",
         "ETL-1",
-        "ETL-1: DynamoDB export to one CSV row a user",
-        Access(writes=("normalized_conversations",), quarantine="conversations"),
+        "ETL-1: DynamoDB exports to one CSV row a user",
+        Access(keeps=("catia_items",), writes=("normalized_conversations",), quarantine="conversations"),
         scheduled=True,
     )
     curate = _batch(
@@ -79,7 +80,9 @@ def tokens(env: Environment) -> Workflow:
                 "tokens_table_consolidated",
                 "tokens_daily",
                 "tokens_analysis",
-                "token_costs",
+                "token_usage",
+                "token_reconciliation",
+                "bots",
             ),
             files=(_statistics("tokens_analysis_consolidated"),),
             quarantine="tokens",
@@ -131,7 +134,13 @@ def purchases(env: Environment) -> Workflow:
     ingest = Job(
         name=env.purchases_resource("ingest"),
         script="jobs/purchases_ingest.py",
-        access=Access(writes=("compras_json",), quarantine="purchases", owns=("--checkpoint_uri",), partitions=True),
+        access=Access(
+            writes=("compras_json",),
+            files=(f"{NEW_DOCUMENTS}/*",),
+            quarantine="purchases",
+            owns=("--checkpoint_uri",),
+            partitions=True,
+        ),
         arguments=arguments,
         description="Change events of the purchases table to one JSON document an event",
         streaming=True,
@@ -160,6 +169,8 @@ def purchases_report(env: Environment) -> Workflow:
         Access(
             reads=("compras_json",),
             writes=("purchases_current", "purchases_products", "purchases_daily"),
+            keeps=("compras_current",),
+            consumes=(NEW_DOCUMENTS,),
             files=tuple(f"{reports}/*report.{kind}" for kind in ("json", "html")),
             quarantine="purchases-report",
         ),
@@ -167,11 +178,31 @@ def purchases_report(env: Environment) -> Workflow:
     return _of_one_job(env, "COMPRAS-REPORT", purchases_report.__doc__, report)
 
 
+def purchases_backfill(env: Environment) -> Workflow:
+    """All stored documents of purchases → partitions of `compras_json`, `compras_current` anew: a person starts it."""
+    backfill = _batch(
+        env,
+        env.purchases_resource("backfill"),
+        "purchases_backfill",
+        "COMPRAS-REPORT",
+        "Registers the partitions of all stored purchases, and makes the table of current purchases anew",
+        Access(
+            reads=("compras_json",),
+            keeps=("compras_current",),
+            consumes=(NEW_DOCUMENTS,),
+            quarantine="purchases-backfill",
+            partitions=True,
+        ),
+    )
+    return _of_one_job(env, "COMPRAS-REPORT", purchases_backfill.__doc__, backfill)
+
+
 WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
     "conversations": conversations,
     "tokens-archival": tokens_archival,
     "tokens": tokens,
     "purchases": purchases,
+    "purchases-backfill": purchases_backfill,
     "purchases-report": purchases_report,
 }
 """Every workflow of the suite by its short name."""

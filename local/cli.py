@@ -6,9 +6,9 @@ A bucket is a folder of `--lake`; jobs run under spark-submit; the tables that t
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -21,9 +21,11 @@ from catlake.runtime.package import check_package
 from deploy.model import Crawler, Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
+from local.arrivals import arrivals
 from local.display import display, summary
-from local.duckdb_catalog import CATALOG, SQL, opened, placed, quoted, tables
+from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
 from local.job_processes import ProcessRunner, spark_environment, spark_submit
+from local.leftovers import leftovers
 from local.registration import Registration
 from local.workflow_run import Ending, OnEvent, WorkflowRun
 
@@ -85,10 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--source", help="a folder of change events of purchases (default: the sample)")
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, today for the jobs (default: today, UTC)")
     run.set_defaults(command=_run)
-    sql = commands.add_parser("sql", help="open a SQL prompt on the catalog of the lake")
-    sql.add_argument("--file", help="run this file of deploy/sql, and no prompt")
+    sql = commands.add_parser("sql", help="open a SQL prompt on what the lake holds")
+    question = sql.add_mutually_exclusive_group()
+    question.add_argument("--file", help="run this file of deploy/sql, and no prompt")
+    question.add_argument("--query", help="answer this query of DuckDB's SQL as CSV, and no prompt")
     sql.set_defaults(command=_sql)
-    for command in (run, sql):
+    left = commands.add_parser("leftovers", help="list what killed runs have left; later runs remove it")
+    left.set_defaults(command=_leftovers)
+    for command in (run, sql, left):
         command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
     return parser
 
@@ -123,8 +129,9 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     arguments = {job.name: _arguments(job, lake, options) for job in workflow.jobs}
     for given in arguments.values():
         _check_folders(given)
+    event = _event(workflow, arguments, options)
     logs = lake / "_logs" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}", flush=True)
+    print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}{event}", flush=True)
 
     def command(job: Job) -> Sequence[str]:
         return spark_submit(ROOT, PYTHON, job, arguments[job.name])
@@ -132,7 +139,26 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
 
 
-INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--trigger")
+def _event(workflow: Workflow, arguments: Mapping[str, Mapping[str, str]], options: argparse.Namespace) -> str:
+    """What fires the start trigger, as the end of a line; nothing where the person who runs it does.
+
+    Raises:
+        UsageError: An export's arrival would, and none has arrived.
+    """
+    event = workflow.start.event
+    if event is None or options.export:
+        return ""
+    folder = Path(arguments[workflow.start.starts[0]]["--export_uri"])
+    arrived = arrivals(event, folder)
+    if not arrived:
+        raise UsageError(
+            f"{workflow.name}: starts when an export arrives in {folder}, and no finished one is there; put one there, "
+            "or give --export"
+        )
+    return f", started by {arrived[-1]}"
+
+
+INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--bots_export_uri", "--trigger")
 
 
 def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, str]:
@@ -197,23 +223,38 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _leftovers(options: argparse.Namespace) -> int:
+    found = list(leftovers(_lake(options.lake)))
+    print("\n".join(map(str, found)) or "killed runs have left nothing")
+    return DONE
+
+
 def _sql(options: argparse.Namespace) -> int:
-    file = _lake(options.lake) / CATALOG
-    duckdb = PYTHON.parent / "duckdb"
-    if not file.is_file():
-        raise UsageError(f"{file} does not exist yet; `make run` makes the lake and its catalog")
+    # Here: only the prompt needs them, and they take a while to import.
+    from local.lake_catalog import lake_catalog
+
+    lake, duckdb = _lake(options.lake), PYTHON.parent / "duckdb"
     if not duckdb.is_file():
-        raise UsageError(f"{duckdb} does not exist; run `make setup`, or open {file} with a duckdb of your own")
+        raise UsageError(f"{duckdb} does not exist; run `make setup`")
     asked = Path(options.file) if options.file else None
     if asked and not asked.is_file():
         raise UsageError(f"--file {asked}: no such file; give one of {SQL.relative_to(ROOT)}")
-    with opened(file) as db:
-        databases = dict.fromkeys(database for database, _ in tables(db))
-        # Names without a database are found in any of them.
-        begin = [placed(file), f"SET search_path = '{','.join(map(quoted, databases))}'"]
-        db.execute(begin[-1])
-        begin += prompt.additions(file.parent, db)
-        if not asked:
-            print(prompt.overview(db), file=sys.stderr, flush=True)
     question = ["-c", prompt.athena_query(asked)] if asked else []
-    os.execv(duckdb, [str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(file), *question])
+    with lake_catalog(lake) as catalog:
+        with catalog.opened() as db:
+            databases = dict.fromkeys(database for database, _ in tables(db))
+            # Names without a database are found in any of them.
+            begin = [placed(lake / CATALOG), f"SET search_path = '{','.join(map(quoted, databases))}'"]
+            db.execute(begin[-1])
+            begin += prompt.additions(lake, db)
+            if options.query is not None:
+                prompt.answer(db, options.query, catalog.unreadable, sys.stdout.buffer)
+                return DONE
+            if not asked:
+                print(prompt.overview(db), file=sys.stderr, flush=True)
+                for name, reason in catalog.unreadable.items():
+                    print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
+        process = subprocess.Popen([str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(catalog.file), *question])
+        # Ctrl-C is for the prompt alone, which started with the usual handler.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return process.wait()

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ _TYPES = {
 }
 _INSTANT = " WITH TIME ZONE"
 _PATH_COLUMN, _PATH_COMMENT = "$path", "The file of the row: a hidden column of every table in Athena."
+
+_PUBLISH = "run the job that publishes it"
+
+LONGEST_CSV_ROW = 64 << 20
+"""Bytes: a user's whole conversations are one row."""
 
 _LAKE = "lake"
 """The variable that holds the catalog's folder, where a catalog is changed or attached to another database."""
@@ -75,6 +81,16 @@ class Table:
     columns: Sequence[Column]
     partitions: Sequence[Column] = ()
 
+    @property
+    def pattern(self) -> str:
+        """Its files below its folder: JSON documents in a folder for each partition, or Parquet files."""
+        return "/".join(["*"] * (len(self.partitions) + 1)) + ".json" if self.partitions else "*.parquet"
+
+    @property
+    def full_name(self) -> str:
+        """Its name with that of its database, as SQL writes them."""
+        return f"{quoted(self.database)}.{quoted(self.name)}"
+
 
 def table_of(contract: Contract, database: str, bucket: Path) -> Table:
     """The table of a contract whose files are in the folder of a bucket."""
@@ -100,7 +116,7 @@ def changed(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         if catalog.exists():
             shutil.copyfile(catalog, draft)
         try:
-            with _connected(draft, catalog) as db:
+            with connected(draft, catalog) as db:
                 yield db
             os.replace(draft, catalog)
         finally:
@@ -114,11 +130,16 @@ def opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         CatalogError: The catalog is damaged, or open for writing.
     """
-    with _connected(catalog, catalog, read_only=True) as db:
+    with connected(catalog, catalog, read_only=True) as db:
         yield db
 
 
-def _connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection to a file that is a catalog, or a copy of it: its tables are found beside `catalog`.
+
+    Raises:
+        CatalogError: The catalog is damaged, or open for writing.
+    """
     try:
         db = duckdb.connect(str(file), read_only=read_only)
     except duckdb.Error as error:
@@ -135,7 +156,7 @@ def _connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.Duc
 
 def placed(catalog: Path) -> str:
     """The statement that sets the folder of a catalog."""
-    return f"SET VARIABLE {_LAKE} = {_text(os.path.abspath(catalog.parent))}"
+    return f"SET VARIABLE {_LAKE} = {text_literal(os.path.abspath(catalog.parent))}"
 
 
 def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
@@ -144,7 +165,35 @@ def register(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     Raises:
         CatalogError: There is no file, one cannot be read, or its columns or their types are not the contract's.
     """
-    return _register_documents(db, table) if table.partitions else _register_parquet(db, table)
+    define(db, table)
+    with _explained(table):
+        rows = db.execute(f"SELECT count(*) FROM {table.full_name}").fetchone()
+    return int(rows[0]) if rows else 0
+
+
+def define(db: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Registers a table without reading its rows. Raises CatalogError as `register` does."""
+    with _explained(table):
+        if table.partitions:
+            _define_documents(db, table)
+        else:
+            _define_parquet(db, table)
+
+
+def csv_query(files: Sequence[Path], columns: Sequence[Column]) -> str:
+    """The rows of CSV files, as the writer of datasets writes them (RFC 4180; what is empty is absent)."""
+    names = ", ".join(text_literal(escape(str(file))) for file in files)
+    types = ", ".join(f"{text_literal(column.name)}: {text_literal(duckdb_type(column))}" for column in columns)
+    return (
+        f"SELECT * FROM read_csv([{names}], auto_detect = false, header = true, delim = ',', quote = '\"', "
+        f"escape = '\"', new_line = '\\n', nullstr = '', max_line_size = {LONGEST_CSV_ROW}, columns = {{{types}}})"
+    )
+
+
+def define_view(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> None:
+    """Registers a table that a query gives, with the comments of its columns; an instant is shown in UTC."""
+    columns = ", ".join(_selected(*column) for column in _described(db, query))
+    _define(db, table, f"SELECT {columns} FROM ({query})")
 
 
 def tables(db: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
@@ -186,38 +235,42 @@ def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str)
 
 def _execute(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
     try:
-        db.execute(f"SET schema = {_text(quoted(database))}")
+        db.execute(f"SET schema = {text_literal(quoted(database))}")
         return db.execute(statement)
     except duckdb.Error as error:
         raise refused(str(error)) from error
 
 
-def _register_parquet(db: duckdb.DuckDBPyConnection, table: Table) -> int:
-    pattern = "*.parquet"
-    if not any(table.folder.glob(pattern)):
-        raise CatalogError(f"no Parquet file in {table.folder}; run the job that publishes it")
-    # A folder `a=b` above the lake is no partition.
-    files = f"read_parquet({_files(db, table.folder, pattern)}, hive_partitioning = false)"
+@contextmanager
+def _explained(table: Table) -> Iterator[None]:
+    """Turns an error of DuckDB's about the files of a table into one line.
+
+    Raises:
+        CatalogError: There is such an error.
+    """
     try:
-        described = db.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()
-        found = [(str(row[0]), str(row[1])) for row in described]
-        _check(found, f"{table.folder}/{pattern}", table)
-        columns = ", ".join(_selected(*column) for column in found)
-        return _define(db, table, f"SELECT {columns} FROM {files}")
+        yield
     except duckdb.Error as error:
-        raise CatalogError(
-            f"a Parquet file of {table.folder} cannot be read: {one_line(str(error))}; run the job that publishes it"
-        ) from error
+        file, remedy = ("document", "look at that file") if table.partitions else ("Parquet file", _PUBLISH)
+        raise CatalogError(f"a {file} of {table.folder} cannot be read: {one_line(str(error))}; {remedy}") from error
 
 
-def _register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
+def _define_parquet(db: duckdb.DuckDBPyConnection, table: Table) -> None:
+    if not any(table.folder.glob(table.pattern)):
+        raise CatalogError(f"no Parquet file in {table.folder}; {_PUBLISH}")
+    # A folder `a=b` above the lake is no partition.
+    files = f"read_parquet({_files(db, table.folder, table.pattern)}, hive_partitioning = false)"
+    _check(_described(db, f"SELECT * FROM {files}"), f"{table.folder}/{table.pattern}", table)
+    define_view(db, table, f"SELECT * FROM {files}")
+
+
+def _define_documents(db: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Registers JSON documents, one object a line, in a folder for each partition.
 
     A number whose column is a text keeps all its digits, as in Athena. Documents whose names begin with `_` or `.`
     are read too.
     """
-    pattern = "/".join(["*"] * (len(table.partitions) + 1)) + ".json"
-    if not any(table.folder.glob(pattern)):
+    if not any(table.folder.glob(table.pattern)):
         raise CatalogError(f"no document in {table.folder}; run the job that writes them")
     columns = [f"document.{quoted(column.name)}" for column in table.columns]
     # Counted from the file's name back: the lake may be anywhere.
@@ -225,21 +278,15 @@ def _register_documents(db: duckdb.DuckDBPyConnection, table: Table) -> int:
     columns += [
         f"folders[{place}] AS {quoted(column.name)}" for place, column in enumerate(table.partitions, outermost)
     ]
+    structure = text_literal(json.dumps(_structure(table.columns)))
     documents = (
-        f"SELECT json_transform({_with_exact_numbers(table.columns)}, {_text(json.dumps(_structure(table.columns)))}) "
-        "AS document, string_split(filename, '/') AS folders, filename "
-        f"FROM read_ndjson_objects({_files(db, table.folder, pattern)}, filename = true)"
+        f"SELECT json_transform({_with_exact_numbers(table.columns)}, {structure}) AS document, "
+        "string_split(filename, '/') AS folders, filename "
+        f"FROM read_ndjson_objects({_files(db, table.folder, table.pattern)}, filename = true)"
     )
     path = quoted(_PATH_COLUMN)
-    try:
-        rows = _define(db, table, f"SELECT {', '.join(columns)}, filename AS {path} FROM ({documents})")
-    except duckdb.Error as error:
-        raise CatalogError(
-            f"a document of {table.folder} cannot be read: {one_line(str(error))}; look at that file"
-        ) from error
-    name = f"{quoted(table.database)}.{quoted(table.name)}"
-    db.execute(f"COMMENT ON COLUMN {name}.{path} IS {_text(_PATH_COMMENT)}")
-    return rows
+    _define(db, table, f"SELECT {', '.join(columns)}, filename AS {path} FROM ({documents})")
+    db.execute(f"COMMENT ON COLUMN {table.full_name}.{path} IS {text_literal(_PATH_COMMENT)}")
 
 
 def _files(db: duckdb.DuckDBPyConnection, folder: Path, pattern: str) -> str:
@@ -247,17 +294,19 @@ def _files(db: duckdb.DuckDBPyConnection, folder: Path, pattern: str) -> str:
     db.execute(_MACROS)
     lake = db.execute("SELECT main.lake_folder()").fetchone()
     assert lake  # a row always
-    return f"main.files_in({_text(os.path.relpath(folder, lake[0]))}, {_text(pattern)})"
+    return f"main.files_in({text_literal(os.path.relpath(folder, lake[0]))}, {text_literal(pattern)})"
 
 
-def _define(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> int:
-    name = f"{quoted(table.database)}.{quoted(table.name)}"
+def _define(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> None:
     db.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(table.database)}")
-    db.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    db.execute(f"CREATE OR REPLACE VIEW {table.full_name} AS {query}")
     for column in (*table.columns, *table.partitions):
-        db.execute(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {_text(column.description)}")
-    rows = db.execute(f"SELECT count(*) FROM {name}").fetchone()
-    return int(rows[0]) if rows else 0
+        db.execute(f"COMMENT ON COLUMN {table.full_name}.{quoted(column.name)} IS {text_literal(column.description)}")
+
+
+def _described(db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[str, str]]:
+    """The names and types of a query's columns."""
+    return [(str(row[0]), str(row[1])) for row in db.execute(f"DESCRIBE {query}").fetchall()]
 
 
 def _structure(columns: Sequence[Column]) -> dict[str, Any]:
@@ -267,7 +316,7 @@ def _structure(columns: Sequence[Column]) -> dict[str, Any]:
 
 def _shape(column: Column) -> Any:
     if not column.fields:
-        return _duckdb_type(column)
+        return duckdb_type(column)
     fields = _structure(column.fields)
     return [fields] if column.logical_type == "array" else fields
 
@@ -280,7 +329,7 @@ def _with_exact_numbers(columns: Sequence[Column]) -> str:
     """
     names = "|".join(dict.fromkeys(map(re.escape, _numbers(columns))))
     number = rf'"({names})"\s*:\s*(-?[0-9][0-9.eE+-]*)'
-    return rf"""regexp_replace(json::VARCHAR, {_text(number)}, '"\1":"\2"', 'g')"""
+    return rf"""regexp_replace(json::VARCHAR, {text_literal(number)}, '"\1":"\2"', 'g')"""
 
 
 def _numbers(columns: Sequence[Column]) -> Iterator[str]:
@@ -303,7 +352,7 @@ def _selected(name: str, kind: str) -> str:
 def _check(described: Sequence[tuple[str, str]], files: str, table: Table) -> None:
     # The catalog's one timestamp type has two forms in Parquet: with and without "adjusted to UTC".
     found = [(name, kind.removesuffix(_INSTANT)) for name, kind in described]
-    wanted = [(column.name, _duckdb_type(column)) for column in table.columns]
+    wanted = [(column.name, duckdb_type(column)) for column in table.columns]
     if found == wanted:
         return
     differences = [
@@ -317,7 +366,8 @@ def _check(described: Sequence[tuple[str, str]], files: str, table: Table) -> No
     )
 
 
-def _duckdb_type(column: Column) -> str:
+def duckdb_type(column: Column) -> str:
+    """The type of a column in DuckDB. Raises CatalogError for one that has no counterpart."""
     kind = column.catalog_type.lower()
     if kind.startswith("decimal("):
         return kind.upper().replace(" ", "")
@@ -326,5 +376,6 @@ def _duckdb_type(column: Column) -> str:
     return _TYPES[kind]
 
 
-def _text(text: str) -> str:
+def text_literal(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from glob import escape
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 
 from catlake.contracts.contract import contract, contract_names
+from catlake.runtime.errors import CatalogError, one_line
 from local.athena_sql import parse_athena, query_from_athena
-from local.duckdb_catalog import SQL, VIEW_SUFFIX
+from local.duckdb_catalog import SQL, VIEW_SUFFIX, text_literal
 
 EXAMPLES: Mapping[str, str] = {
     "SELECT tenant_id, sum(revenue) FROM purchases_current GROUP BY ALL": "what each shop sold",
@@ -105,11 +109,38 @@ def overview(db: duckdb.DuckDBPyConnection) -> str:
     )
 
 
+def answer(db: duckdb.DuckDBPyConnection, query: str, unreadable: Mapping[str, str], output: BinaryIO) -> None:
+    """Writes the answer to a query as CSV with a header, whole or not at all.
+
+    Raises:
+        CatalogError: It is not one query, or it cannot be answered; `unreadable` has the reasons of missing tables.
+    """
+    try:
+        statements = db.extract_statements(query)
+        if len(statements) != 1:
+            raise CatalogError(f"QUERY must be one statement, and holds {len(statements)}; ask them one by one")
+        rows = db.sql(query)
+        if rows is None:
+            raise CatalogError("QUERY asks for no rows; write SELECT …")
+        with tempfile.TemporaryDirectory(prefix="catlake-answer-") as folder:
+            file = Path(folder) / "answer.csv"
+            rows.write_csv(str(file), header=True)
+            with file.open("rb") as answered:
+                shutil.copyfileobj(answered, output)
+            output.flush()
+    except duckdb.Error as error:
+        missing = [reason for name, reason in unreadable.items() if name in query]
+        reason = missing[0] if missing else one_line(str(error))
+        raise CatalogError(f"the query cannot be answered: {reason}") from error
+
+
 def _rows(lake: Path, table: Added) -> str:
-    if next(lake.glob(table.files), None):
-        files = f"{escape(str(lake))}/{table.files}".replace("'", "''")
+    # The lake holds buckets, or is one.
+    patterns = [each for each in (table.files, table.files.removeprefix("*/")) if next(lake.glob(each), None)]
+    if patterns:
+        files = ", ".join(text_literal(f"{escape(str(lake))}/{each}") for each in patterns)
         fields = ", ".join(f"{name}: '{kind}'" for name, kind in table.fields.items())
-        return f"read_json('{files}', filename = true, columns = {{{fields}}})"
+        return f"read_json([{files}], filename = true, columns = {{{fields}}})"
     # DuckDB refuses files that are not there.
     nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in table.fields.items())
     return f"(SELECT {nothing}, '' AS filename WHERE false)"
@@ -117,7 +148,7 @@ def _rows(lake: Path, table: Added) -> str:
 
 def _descriptions() -> dict[str, str]:
     """What each table of a contract holds, and each view of deploy/sql."""
-    about = {table.table: table.description for table in map(contract, contract_names()) if table.table}
+    about = {table.table or table.name: table.description for table in map(contract, contract_names())}
     for file in SQL.glob(f"*{VIEW_SUFFIX}"):
         text = _text_of(file)
         about[parse_athena(text).this.name] = text.partition("\n")[0].removeprefix("-- ")

@@ -15,6 +15,7 @@ TYPES = {
     "string": pa.string(),
     "int": pa.int32(),
     "bigint": pa.int64(),
+    "boolean": pa.bool_(),
     "date": pa.date32(),
     # As Spark writes it: an instant, in UTC.
     "timestamp": pa.timestamp("us", "UTC"),

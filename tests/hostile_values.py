@@ -11,9 +11,10 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pyarrow as pa
+from pyspark.sql import SparkSession
 
 from catlake.bedrock.conversation_items import ITEM, MOST_MAP_BYTES, ConversationCounter
 from catlake.bedrock.length4_tokens import count_v2
@@ -22,12 +23,17 @@ from catlake.dynamodb import REJECTED, find_export
 from catlake.dynamodb.export_lines import ItemLines, format_of
 from catlake.dynamodb.export_manifest import MOST_SUMMARY_BYTES
 from catlake.dynamodb.export_reader import REASON, Decoder, read_data_file
+from catlake.lake import Lake
+from catlake.lake.file_records import Records
+from catlake.lake.moves import Moves
 from catlake.purchases.event_document import DocumentSettings, decoder
+from catlake.purchases.landing_checkpoint import LandingCheckpoint
 from catlake.purchases.landing_folder import LandingFolder
 from catlake.purchases.stored_documents import checked
+from catlake.purchases.stream_counts import StreamCounts
 from catlake.runtime.arguments import Argument, optional, parse_arguments
 from catlake.runtime.environment import environment
-from catlake.runtime.errors import MOST_OF_A_MESSAGE, MOST_OF_A_REASON, CatlakeError, explain, shortened
+from catlake.runtime.errors import MOST_OF_A_MESSAGE, MOST_OF_A_REASON, CatlakeError, ExportError, explain, shortened
 from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import (
     TITLES,
@@ -43,7 +49,7 @@ from tests.dynamodb.albums import (
 )
 from tests.dynamodb.changes import as_ion
 
-SECONDS = 10.0
+SECONDS = 20.0
 """Every value is done with by then, on a busy machine too; without its bound most take minutes, or for ever."""
 
 
@@ -247,6 +253,51 @@ def _stored(text: str) -> Callable[[Path], str]:
     return lambda _: str(checked("f", "t/2025/01/01/x.json", text.encode(), "USD").get("reason") or "")
 
 
+def _record(text: str) -> Callable[[Path], str]:
+    def attempt(folder: Path) -> str:
+        records = Records(LocalFiles(), str(folder))
+        record = Path(records.folder(f"{folder}/a.csv"), "x.json")
+        record.parent.mkdir(parents=True)
+        record.write_text(text)
+        return str(records.records_for(f"{folder}/a.csv"))
+
+    return attempt
+
+
+def _moves(path: str) -> Callable[[Path], str]:
+    moves = Moves("l", {}, [("_staging/a", path)], {})
+    return lambda _: str(Moves.of(moves.as_bytes()))
+
+
+def _counts(text: str) -> Callable[[Path], str]:
+    def attempt(folder: Path) -> str:
+        file = folder / "runs/j/streams/s.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        # The files of a folder need no session.
+        return str(StreamCounts(Lake(cast(SparkSession, None), str(folder), "j", "r"), "j", "s"))
+
+    return attempt
+
+
+def _checkpoint(text: str) -> Callable[[Path], str]:
+    def attempt(folder: Path) -> str:
+        (folder / "landing").mkdir()
+        (folder / "landing/stream.json").write_text(text)
+        return LandingCheckpoint(LocalFiles(), str(folder)).stream
+
+    return attempt
+
+
+def _message(text: str) -> Callable[[Path], str]:
+    """A message that quotes a text from outside."""
+
+    def attempt(_: Path) -> str:
+        raise ExportError(f"no such table: {text}")
+
+    return attempt
+
+
 def _argument(name: str, text: str) -> Callable[[Path], str]:
     def attempt(folder: Path) -> str:
         given = {"JOB_NAME": "j", "lake_uri": str(folder), name: text}
@@ -354,9 +405,7 @@ VALUES: tuple[HostileValue, ...] = (
         "manifest",
         "a key of 100,000 letters",
         "is missing",
-        _manifest(
-            lambda export: edit_entries(export, lambda entry: {**entry, "dataFileS3Key": "x/" * 500 + "y" * 100_000})
-        ),
+        _manifest(lambda export: edit_entries(export, lambda entry: {**entry, "dataFileS3Key": "x/" * 50_000 + "y"})),
     ),
     HostileValue(
         "manifest",
@@ -364,6 +413,9 @@ VALUES: tuple[HostileValue, ...] = (
         "not a count",
         _manifest(lambda export: edit_entries(export, lambda entry: {**entry, "itemCount": 10**4_000})),
     ),
+    HostileValue("a message", "a million letters", "no such table", _message("x" * 1_000_000)),
+    HostileValue("a message", "50,000 words of secrets", "no such table", _message("secret" * 50_000)),
+    HostileValue("a message", "200,000 addresses", "no such table", _message("http://" * 200_000)),
     # What is no file
     *(HostileValue("beside an export", name, "", _beside(place)) for name, place in NO_FILES.items()),
     *(HostileValue("a data file", name, "is missing", _in_place(place)) for name, place in NO_FILES.items()),
@@ -380,9 +432,9 @@ VALUES: tuple[HostileValue, ...] = (
     HostileValue("beside an export", "a name that is not UTF-8", "the name is not UTF-8", _beside(_bytes_name)),
     HostileValue("a landed file", "a name that is not UTF-8", "the name is not UTF-8", _landed(place=_bytes_name)),
     # Landed events and stored documents
-    HostileValue("events", "25,000 broken lines", "not JSON", _landed(b'{"a":x}\n' * 25_000)),
-    HostileValue("events", "25,000 broken objects on one line", "not JSON", _landed(b'{"a":x} ' * 25_000)),
-    HostileValue("events", "25,000 broken objects of two lines", "not JSON", _landed(b'{"a":\nx}\n' * 25_000)),
+    HostileValue("events", "30,000 broken lines", "not JSON", _landed(b'{"a":x}\n' * 30_000)),
+    HostileValue("events", "30,000 broken objects on one line", "not JSON", _landed(b'{"a":x} ' * 30_000)),
+    HostileValue("events", "30,000 broken objects of two lines", "not JSON", _landed(b'{"a":\nx}\n' * 30_000)),
     HostileValue("events", "50,000 lists with other members", "", _landed(b'{"Records":[],"x":1} ' * 50_000)),
     HostileValue("events", "nested a million times", "not JSON", _landed(b"[" * 1_000_000)),
     HostileValue("events", "256 MB of line breaks", "", _landed(gzip.compress(b"\n" * (16 << 20), 9) * 16)),
@@ -407,6 +459,21 @@ VALUES: tuple[HostileValue, ...] = (
         "an event's name of a million letters",
         "metadata.event_name",
         _stored(json.dumps({"tenant_id": "t", "compra_id": "c", "metadata": {"event_name": "x" * 1_000_000}})),
+    ),
+    # Small files of catlake's own
+    HostileValue("a record", "nested 100,000 times", "not the record of a published file", _record("[" * NESTED)),
+    HostileValue(
+        "a record", "of 20 MB", "not the record of a published file", _record(f'{{"rows":"{"x" * 20_000_000}"}}')
+    ),
+    HostileValue("a list of moves", "that leads out of the lake", "none of catlake's", _moves("../../etc/passwd")),
+    HostileValue(
+        "a list of moves", "nested 100,000 times", "none of catlake's", lambda _: str(Moves.of(b"[" * NESTED))
+    ),
+    HostileValue("a stream's counts", "nested 100,000 times", "not the counts of a stream", _counts("[" * NESTED)),
+    HostileValue("a stream's counts", "a list", "not the counts of a stream", _counts("[]")),
+    HostileValue("a checkpoint", "nested 100,000 times", "cannot be used", _checkpoint("[" * NESTED)),
+    HostileValue(
+        "a checkpoint", "a stream that leads elsewhere", "no id of a stream", _checkpoint('{"stream":"../x"}')
     ),
     # Cities
     HostileValue("a city", "of 61 letters, for a pattern that goes back", "", _city(CITY, "(.*a){14}b")),

@@ -4,19 +4,15 @@
 differs.
 """
 
-import argparse
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
+from decimal import Decimal
 
 from catlake.runtime.environment import environment
+from tools.costs_page import markdown, money, write_or_check
 
-PAGE = Path(__file__).parents[1] / "docs" / "costs.md"
 COMMAND = "python -m tools.purchases_costs"
-BEGIN, END = f"<!-- {COMMAND}: begin -->", f"<!-- {COMMAND}: end -->"
 
 DPU_HOUR = Decimal("0.44")
 SHARD_HOUR = Decimal("0.015")
@@ -99,38 +95,18 @@ def costs(mode: Mode) -> dict[str, Decimal]:
 def table() -> str:
     """The Markdown of the table."""
     kinds = list(costs(modes()[0]))
-    rows = [["way", "DPU-hours", "batches", *kinds, "USD a day"], ["---", *["--:"] * (len(kinds) + 3)]]
+    rows = [["way", "DPU-hours", "batches", *kinds, "USD a day"]]
     for mode in modes():
         paid = costs(mode)
         hours = mode.workers * DPUS[mode.worker_type] * mode.billed_seconds / 3600
-        figures = [_money(paid[kind]) for kind in kinds]
-        rows.append(
-            [mode.name, f"{float(hours):g}", f"{mode.batches:,}", *figures, f"**{_money(sum(paid.values()))}**"]
-        )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _money(amount: Decimal | int) -> str:
-    return str(Decimal(amount).quantize(Decimal("0.01"), ROUND_HALF_UP))
-
-
-def with_table(page: str) -> str:
-    """A page with the table between its marks."""
-    return re.sub(f"(?s){re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{table()}\n{END}", page)
+        figures = [money(paid[kind]) for kind in kinds]
+        rows.append([mode.name, f"{float(hours):g}", f"{mode.batches:,}", *figures, f"**{money(sum(paid.values()))}**"])
+    return markdown(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the page; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the purchases' costs into docs/costs.md.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the page is out of date")
-    options = parser.parse_args(arguments)
-    page = PAGE.read_text(encoding="utf-8")
-    if not options.check:
-        PAGE.write_text(with_table(page), encoding="utf-8")
-    elif BEGIN not in page or with_table(page) != page:
-        print(f"{PAGE}: differs from the prices; run {COMMAND}", file=sys.stderr)
-        return 1
-    return 0
+    return write_or_check(COMMAND, "Write the purchases' costs into docs/costs.md.", table(), arguments)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,12 @@ SUFFIX = ".gluewheels.zip"
 """By this ending Glue knows that a module is a zip of wheels."""
 
 READER = ("isal",)
+TOKENS = (*READER, "pypdf")
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "conversations_normalize": READER,
     "conversations_curate": ("bpe-openai", "regex", "tiktoken"),
-    "tokens_archive": READER,
-    "tokens_consolidate": READER,
+    "tokens_archive": TOKENS,
+    "tokens_consolidate": TOKENS,
     "purchases_report": ("babel", "jinja2", "markupsafe"),
 }
 """By job module. Each set is whole: what its packages need is in it or on Glue."""

@@ -8,10 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
-from bench.cached_data import CACHE, CachedExport, catia_export_of
+from bench.cached_data import CACHE, CachedExport, catia_export_of, catia_next_day_of, catia_window_of
 from bench.measured import Measured, fastest, run_job, run_program
 from bench.results import markdown, megabytes
 from bench.tables.agreement import agree, sums_and_hash
@@ -19,10 +19,19 @@ from catlake.contracts.contract import contract
 
 RUN_DATE = date(2025, 11, 20)
 CATLAKE, PLAIN, DUCKDB, TIKTOKEN = "catlake", "plain Python", "DuckDB", "tiktoken alone"
+FIRST_LOAD, INCREMENTAL, FULL = "first load", "night, what has changed", "night, full export"
+CHANGED = 0.01
+"""The share of the items that change in a day."""
+DAY = timedelta(days=1)
 TOKENS = ("token_pregunta", "token_respuesta")
 HEAD = (
     "", "items", "work, s", "of it: read", "write", "start, s", "CPU, s (all)", "CPU, s, for 100,000 items",
     "times plain Python's CPU", "peak memory, MB",
+)  # fmt: skip
+
+NIGHTS_HEAD = (
+    "", "items in the export", "MB of it", "work, s", "of it: merge", "write", "start, s", "CPU, s (all)",
+    "peak memory, MB", "work, ratio", "clock, ratio", "CPU, ratio",
 )  # fmt: skip
 
 Results = Mapping[str, Measured]
@@ -56,6 +65,57 @@ def curate(users: Sequence[int], repeat: int) -> str:
             _table(measured),
             _sentences(measured, TIKTOKEN),
             _legend(repeat),
+        ]
+    )
+
+
+def nights(users: int, repeat: int) -> str:
+    """The section of nights: a first load, a night with what has changed, a night with everything."""
+    first, window, full = catia_export_of(users), catia_window_of(users, CHANGED), catia_next_day_of(users, CHANGED)
+    lake = CACHE / "lake-nights"
+
+    def night(export: CachedExport, day: date) -> Measured:
+        return run_job("conversations_normalize", lake, {"export_uri": export.root, "run_date": day})
+
+    def first_load() -> Measured:
+        shutil.rmtree(lake, ignore_errors=True)
+        return night(first, RUN_DATE)
+
+    exports = {FIRST_LOAD: first, INCREMENTAL: window, FULL: full}
+    runs: dict[str, Callable[[], Measured]] = {
+        FIRST_LOAD: first_load,
+        INCREMENTAL: lambda: night(window, RUN_DATE + DAY),
+        FULL: lambda: night(full, RUN_DATE + 2 * DAY),
+    }
+    measured = fastest(f"nights, {first.items:,} items", runs, repeat)
+    dataset = contract("normalized_conversations")
+    written = {name: _md5(lake / dataset.path(RUN_DATE + days * DAY)) for days, name in ((1, INCREMENTAL), (2, FULL))}
+    agree("nights", written)
+    base = measured[FULL]
+    rows = [
+        [
+            name,
+            f"{export.items:,}",
+            megabytes(sum(export.sizes)),
+            f"{took.seconds:.1f}",
+            *(f"{took.parts[part]:.1f}" for part in ("merge", "write")),
+            f"{took.start_seconds:.1f}",
+            f"{took.cpu_seconds:.1f}",
+            megabytes(took.peak_bytes),
+            f"{took.seconds / base.seconds:.2f}",
+            f"{took.whole_seconds / base.whole_seconds:.2f}",
+            f"{took.cpu_seconds / base.cpu_seconds:.2f}",
+        ]
+        for (name, export), took in zip(exports.items(), measured.values(), strict=True)
+    ]
+    return "\n\n".join(
+        [
+            f"normalize on a table of {first.items:,} items, of which {CHANGED:.0%} change in a day: a first load, "
+            "which makes the table `catia_items` too; a night that reads the incremental export; a night that reads "
+            "the full export of the same moment. Both nights wrote the same bytes (MD5); otherwise the run fails.",
+            markdown(NIGHTS_HEAD, rows),
+            f"The fastest of {repeat}, in turns. The ratios are to the night with the full export. "
+            "Settings and words: see the section of normalize.",
         ]
     )
 
@@ -146,7 +206,8 @@ def _table(measured: Mapping[CachedExport, Results]) -> str:
                     name,
                     f"{export.items:,}",
                     f"{took.seconds:.1f}",
-                    *(f"{took.parts[part]:.1f}" if part in took.parts else "" for part in ("read", "write")),
+                    # normalize reads as it merges.
+                    *(_seconds(took, *names) for names in (("read", "merge"), ("write",))),
                     f"{took.start_seconds:.1f}" if took.start_seconds else "",
                     f"{took.cpu_seconds:.1f}",
                     f"{took.cpu_seconds / export.items * 1e5:.1f}",
@@ -155,6 +216,11 @@ def _table(measured: Mapping[CachedExport, Results]) -> str:
                 ]
             )
     return markdown(HEAD, rows)
+
+
+def _seconds(took: Measured, *names: str) -> str:
+    """The seconds of the part that has one of the names; nothing where there is none."""
+    return "".join(f"{took.parts[name]:.1f}" for name in names if name in took.parts)
 
 
 def _sentences(measured: Mapping[CachedExport, Results], limit: str) -> str:

@@ -12,7 +12,7 @@ from catlake.bedrock.view import view_name
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.checks.account import Account
-from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, ok, problem
+from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, note, ok, problem
 from deploy.deployment import CatalogTable, Deployment
 from deploy.glue_arguments import LIBRARY, OPTIONAL_GLUE_ARGUMENTS, PACKAGES, default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
@@ -109,7 +109,8 @@ def _catalog_checks(account: Account, deployment: Deployment) -> Iterator[Check]
     for database in deployment.databases:
         yield comparison(CATALOG, f"database {database}", partial(glue.get_database, Name=database), {})
     for name, table in deployment.tables.items():
-        yield Check(CATALOG, f"table {table.database}.{name}", partial(_table, glue, table))
+        look = partial(_kept_table if table.contract.is_kept_up else _table, glue, table)
+        yield Check(CATALOG, f"table {table.database}.{name}", look)
     view = view_name(env.name)
     yield comparison(
         CATALOG,
@@ -124,6 +125,20 @@ def _catalog_checks(account: Account, deployment: Deployment) -> Iterator[Check]
         for crawler in workflow.crawlers:
             yield Check(CATALOG, f"crawler {crawler.name}", partial(_crawler, glue, crawler))
     yield Check(CATALOG, f"work group {env.work_group}", partial(_work_group, account.athena, env.work_group))
+
+
+def _kept_table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
+    """A table that a job keeps up is there after its first run; Iceberg describes it in a file, not in the catalog."""
+    try:
+        actual = glue.get_table(DatabaseName=table.database, Name=table.contract.table)["Table"]
+    except ClientError as error:
+        if not is_missing(error):
+            raise
+        yield note("no run has made it yet")
+        return
+    expected = {"Parameters": {"table_type": "ICEBERG"}}
+    yield from map(problem, differences(expected, actual))
+    yield from _columns("column", table.contract.catalog_columns, actual["StorageDescriptor"].get("Columns", ()))
 
 
 def _table(glue: Any, table: CatalogTable) -> Iterator[Finding]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+
+from botocore.exceptions import ClientError
 
 from catlake.bedrock.view import view_name
 from catlake.lake import athena
 from deploy.checks.account import Account
-from deploy.checks.check import Check, Finding, note, ok, problem
+from deploy.checks.check import Check, Finding, is_missing, note, ok, problem
 from deploy.checks.summaries import Summaries
 from deploy.deployment import CatalogTable, Deployment
 
@@ -23,9 +24,10 @@ REPORT = "purchases_report"
 
 def checks(account: Account, deployment: Deployment, summaries: Summaries) -> Iterator[Check]:
     """A check for each table and one for the view. Each is a query and costs what it scans."""
-    rows = _Rows(account.athena, deployment, summaries)
+    rows = _Rows(account, deployment, summaries)
     for name, table in deployment.tables.items():
-        look = partial(rows.of_documents if table.contract.partitions else rows.of_table, table)
+        is_kept_up, has_partitions = table.contract.is_kept_up, bool(table.contract.partitions)
+        look = partial(rows.of_kept if is_kept_up else rows.of_documents if has_partitions else rows.of_table, table)
         yield Check(PART, f"rows of {table.database}.{name}", look)
     yield Check(PART, f"rows of {rows.view}", rows.of_view)
 
@@ -33,8 +35,9 @@ def checks(account: Account, deployment: Deployment, summaries: Summaries) -> It
 class _Rows:
     """Compares the rows of tables and of the view with the summaries of runs."""
 
-    def __init__(self, athena_client: Any, deployment: Deployment, summaries: Summaries) -> None:
-        self._athena, self._deployment, self._summaries = athena_client, deployment, summaries
+    def __init__(self, account: Account, deployment: Deployment, summaries: Summaries) -> None:
+        self._athena, self._glue = account.athena, account.glue
+        self._deployment, self._summaries = deployment, summaries
         self._jobs = {job.name: job for workflow in deployment.workflows.values() for job in workflow.jobs}
         self.view = view_name(deployment.env.name)
 
@@ -48,6 +51,17 @@ class _Rows:
             yield ok(f"{rows} rows, as published")
         else:
             yield problem(f"Athena counts {rows} rows, but the last run published {published}")
+
+    def of_kept(self, table: CatalogTable) -> Iterator[Finding]:
+        """A table that a job keeps up: its first run makes it, and no summary has its rows."""
+        try:
+            self._glue.get_table(DatabaseName=table.database, Name=table.contract.table)
+        except ClientError as error:
+            if not is_missing(error):
+                raise
+            yield note("no run has made it yet")
+            return
+        yield ok(f"{self._rows(table)} rows")
 
     def of_documents(self, table: CatalogTable) -> Iterator[Finding]:
         """A table that grows: it can have more rows than the last report read, never fewer."""

@@ -6,27 +6,21 @@ WITH lineas AS (
         actualizada AS momento,
         codigo,
         nombre,
-        TRY_CAST(precio AS DECIMAL(38, 12)) AS precio_unitario,
-        TRY_CAST(unidades AS DECIMAL(38, 6)) AS cantidad
+        TRY_CAST(unidades AS DECIMAL(38, 6)) AS cantidad,
+        TRY_CAST(total AS DECIMAL(38, 12)) AS importe
     FROM compras_actuales
-    CROSS JOIN UNNEST(productos) AS producto (codigo, nombre, precio, unidades)
-),
-importes AS (
-    SELECT
-        *,
-        TRY(precio_unitario * cantidad) AS importe
-    FROM lineas
+    CROSS JOIN UNNEST(productos) AS producto (codigo, nombre, precio, unidades, total)
 ),
 vendidos AS (
     SELECT
         tenant_id,
         codigo,
-        MAX_BY(nombre, REPLACE(momento, 'Z', '')) FILTER (WHERE nombre <> '') AS nombre,
+        MAX_BY(nombre, momento) FILTER (WHERE nombre IS NOT NULL) AS nombre,
         COUNT(DISTINCT compra_id) AS compras,
         SUM(cantidad) AS cantidad,
         CAST(SUM(importe) AS DECIMAL(38, 2)) AS ingresos,
         COUNT(*) - COUNT(importe) AS sin_importe
-    FROM importes
+    FROM lineas
     GROUP BY tenant_id, codigo, CASE WHEN codigo IS NULL THEN nombre END
 ),
 puestos AS (

@@ -112,6 +112,8 @@ class StorageStack(Stack):
         tables = [
             (table.database, table_input(table.contract, f"s3://{table.bucket}"))
             for table in deployment.tables.values()
+            # Iceberg makes its tables itself: their first commit is a file.
+            if not table.contract.is_kept_up
         ]
         purchases = deployment.env.purchases_database
         for database, table in [*tables, (purchases, current_purchases_view(purchases))]:

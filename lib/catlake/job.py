@@ -30,15 +30,15 @@ from catlake.runtime.warm_up import import_pandas, warm_up
 S3A_REGION = "fs.s3a.endpoint.region"
 
 S3A_SETTINGS = {
-    "fs.s3a.attempts.maximum": "5",
-    "fs.s3a.retry.limit": "5",
+    "fs.s3a.attempts.maximum": "2",
+    "fs.s3a.retry.limit": "3",
     "fs.s3a.retry.interval": "500ms",
-    "fs.s3a.retry.throttle.limit": "8",
+    "fs.s3a.retry.throttle.limit": "3",
     "fs.s3a.retry.throttle.interval": "500ms",
     "fs.s3a.connection.establish.timeout": "10000",
-    "fs.s3a.connection.timeout": "30000",
+    "fs.s3a.connection.timeout": "20000",
 }
-"""How Spark's own client repeats requests that fail in passing, within a minute or two; its own bounds are hours."""
+"""How Spark's own client repeats requests that fail in passing: for at most four minutes; its own bounds are hours."""
 
 SESSION_SETTINGS = {
     # Dates and times in results are UTC, wherever the job runs.

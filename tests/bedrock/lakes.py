@@ -16,15 +16,16 @@ from catlake.bedrock.consolidate import consolidate
 from catlake.lake import Lake
 from catlake.runtime.run import Run
 from tests.bedrock.genuine import BEDROCK
+from tests.bedrock.genuine_v3 import SAMPLE
 from tests.jobs.running import run_of
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tokens"
 ARCHIVED = "archives/tokens-analysis/tokens_analysis_old_table"
 CONSOLIDATED = "tokens-analysis/tokens_analysis_consolidated"
 DAILY = "tokens-analysis/tokens_20251120.csv"
-TABLE, DAILY_TABLE, COSTS = (
+TABLE, DAILY_TABLE, USAGE, RECONCILIATION, BOTS = (
     f"tokens-analysis/{name}.parquet/data.parquet"
-    for name in ("tokens_table_consolidated", "tokens_analysis", "token_costs")
+    for name in ("tokens_table_consolidated", "tokens_analysis", "token_usage", "token_reconciliation", "bots")
 )
 
 
@@ -38,6 +39,17 @@ def consolidated(spark: SparkSession, lake: Path) -> Run:
     return _run(spark, lake, consolidate, "new_table")
 
 
+def sample_consolidated(spark: SparkSession, lake: Path, **more: Any) -> Run:
+    """A run of the consolidate job over the sample, with its bots and without a historical file."""
+    arguments = {
+        "export_uri": str(SAMPLE / "new_table"),
+        "large_messages_uri": str(SAMPLE / "large_messages"),
+        "bots_export_uri": str(SAMPLE / "bots"),
+        "historical": "optional",
+    }
+    return _run(spark, lake, consolidate, "new_table", **arguments, **more)
+
+
 def parquet_text(path: Path) -> str:
     """The rows of a Parquet file, written as CSV: decimals with all their digits, times as in the CSV files."""
     table = pq.read_table(path)
@@ -48,7 +60,7 @@ def parquet_text(path: Path) -> str:
     return stream.getvalue()
 
 
-def _run(spark: SparkSession, lake: Path, main: Callable[[Run, Lake], None], table: str) -> Run:
+def _run(spark: SparkSession, lake: Path, main: Callable[[Run, Lake], None], table: str, **more: Any) -> Run:
     arguments = {
         "export_uri": str(BEDROCK / table),
         "large_messages_uri": str(BEDROCK / "large_messages"),
@@ -56,6 +68,10 @@ def _run(spark: SparkSession, lake: Path, main: Callable[[Run, Lake], None], tab
         "first_date": None,
         "last_date": None,
         "historical": "required",
+        "bots_export_uri": None,
+        "bedrock_region": "us-east-1",
+        "inference": "global",
+        **more,
     }
     return run_of(spark, lake, main, environment="local", **arguments)
 

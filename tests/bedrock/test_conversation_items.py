@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from catlake.bedrock.calls import Bot
 from catlake.bedrock.conversation_items import ITEM, ConversationCounter
 from catlake.bedrock.length4_tokens import count_v1, count_v2
+from catlake.bedrock.usage import UsageEstimator
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.files import LocalFiles
 
@@ -70,7 +72,10 @@ def test_a_conversation_has_its_keys_its_time_and_its_counts() -> None:
         "total_price": None,
         "input": 2,
         "output": 3,
-        "usage": [],
+        "bot_id": None,
+        "usage": None,
+        "reasons": None,
+        "chunk": None,
         REASON: None,
     }
 
@@ -313,48 +318,112 @@ def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict
     assert "is not a relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
 
 
+US = UsageEstimator("us-east-1")
+
+
 def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
-    options = {"price_region": "us-east-1"}
-    (usage,) = row_of(options)["usage"]
+    row = row_of({"usage": US})
+    (usage,) = row["usage"]
     # A call that sent the question (8 characters) and got the answer (12).
-    assert {name: usage[name] for name in ("model", "calls", "input", "output", "images")} == {
+    names = ("model", "calls", "input_tokens", "output_tokens", "image_tokens", "day")
+    assert {name: usage[name] for name in names} == {
         "model": "claude-v3.5-sonnet",
         "calls": 1,
-        "input": 2,
-        "output": 3,
-        "images": 0,
+        "input_tokens": 2,
+        "output_tokens": 3,
+        "image_tokens": 0,
+        "day": date(2025, 1, 1),
     }
     assert (usage["model_id"], usage["price_input"], usage["price_output"]) == (
-        "anthropic.claude-3-5-sonnet-20240620-v1:0",
+        "us.anthropic.claude-3-5-sonnet-20240620-v1:0",
         Decimal("0.003"),
         Decimal("0.015"),
     )
     assert usage["price_valid_from"] == date(2024, 6, 20) and usage["price_source"]
-    assert usage["unpriced_because"] is None
+    assert (usage["unpriced_because"], row["bot_id"], row["reasons"]) == (None, None, [])
 
 
 @pytest.mark.parametrize(
-    ("differing", "options", "model_id"),
+    ("differing", "usage", "model_id"),
     [
-        ({"MessageMap": json.dumps({"a": node("assistant", "yes", model="model-x")})}, {}, "model-x"),
-        ({"MessageMap": json.dumps({"a": node("assistant", "yes")})}, {}, None),
+        ({"MessageMap": json.dumps({"a": node("assistant", "yes", model="model-x")})}, US, "model-x"),
+        ({"MessageMap": json.dumps({"a": node("assistant", "yes")})}, US, None),
         # The model began on 20 June 2024.
-        ({"CreateTime": "1718841599999"}, {}, "anthropic.claude-3-5-sonnet-20240620-v1:0"),
-        # The book has its price for the United States alone.
+        ({"CreateTime": "1718841599999"}, US, "us.anthropic.claude-3-5-sonnet-20240620-v1:0"),
+        # The book has its own price for the United States alone.
         (
             {
                 "MessageMap": json.dumps({"a": node("assistant", "yes", model="claude-v4.5-haiku")}),
                 "CreateTime": "1763596800000",
             },
-            {"price_region": "sa-east-1"},
+            UsageEstimator("sa-east-1", "none"),
             "anthropic.claude-haiku-4-5-20251001-v1:0",
         ),
     ],
 )
 def test_a_model_day_or_region_without_a_price_is_unpriced_not_free(
-    differing: dict[str, Any], options: dict[str, Any], model_id: str | None
+    differing: dict[str, Any], usage: UsageEstimator, model_id: str | None
 ) -> None:
-    (usage,) = row_of({"price_region": "us-east-1", **options}, **differing)["usage"]
-    prices = {usage[name] for name in ("price_input", "price_output", "price_valid_from", "price_source")}
-    assert (usage["model_id"], prices, usage["calls"]) == (model_id, {None}, 1)
-    assert usage["unpriced_because"]
+    (used,) = row_of({"usage": usage}, **differing)["usage"]
+    prices = {used[name] for name in used if name.startswith("price_")}
+    assert (used["model_id"], prices, used["calls"]) == (model_id, {None}, 1)
+    assert used["unpriced_because"]
+
+
+def test_the_settings_of_its_bot_count_and_an_unknown_bot_has_a_word() -> None:
+    short = UsageEstimator("us-east-1", bots={"b": Bot(max_tokens=1)})
+    known, unknown = (row_of({"usage": usage}, BotId="b") for usage in (short, US))
+    assert [row["usage"][0]["calls"] for row in (known, unknown)] == [3, 1]
+    assert (known["bot_id"], known["reasons"], unknown["reasons"]) == (
+        "b",
+        ["continued_answers"],
+        ["bot_settings_unknown"],
+    )
+
+
+# The first message of 2025-01-02, as a ULID, and the last of 2025-01-01.
+SECOND, FIRST_OF_JANUARY = "01JGJ4ZP00" + "0" * 16, "01JGJ4ZNZZ" + "Z" * 16
+
+
+@pytest.mark.parametrize(
+    ("last_message", "is_read"),
+    [(SECOND, True), (FIRST_OF_JANUARY, False), (None, True), ("not a ULID", True), ("Z" * 26, True)],
+)
+def test_a_conversation_that_began_before_the_first_date_is_used_if_it_went_on(
+    last_message: str | None, is_read: bool
+) -> None:
+    options = {"first_date": date(2025, 1, 2), "usage": US}
+    row = row_of(options, LastMessageId=last_message)
+    assert (row["filter"], row["input"], row["usage"] is not None) == ("before_first_date", None, is_read)
+    broken = row_of(options, LastMessageId=last_message, MessageMap="{")
+    assert (broken["filter"], broken[REASON] is not None) == (None, True) if is_read else ("before_first_date", False)
+    assert (
+        row_of({**options, "usage": None}, LastMessageId=last_message, MessageMap="{")["filter"] == "before_first_date"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sort_key", "content", "chunk"),
+    [
+        ("ana#RELATED_DOCUMENT#1#a@0", {"text": "x" * 401}, {"conversation": "1", "answer": "a", "tokens": 119}),
+        ("P#b#RELATED_DOCUMENT#1#a@12", {"json": {}}, {"conversation": "1", "answer": "a", "tokens": 21}),
+        ("ana#RELATED_DOCUMENT#1#a@0", ["no map"], {"conversation": "1", "answer": "a", "tokens": 21}),
+        # What a tool found is in the map.
+        ("ana#RELATED_DOCUMENT#1#tooluse_7@0", {"text": "x"}, None),
+        ("ana#RELATED_DOCUMENT#1#a", {"text": "x"}, None),
+        ("ana#RELATED_DOCUMENT#1#a@0", None, None),
+        ("ana#BOT#1#a@0", {"text": "x"}, None),
+    ],
+)
+def test_a_retrieved_chunk_has_the_size_with_which_it_is_sent(
+    sort_key: str, content: Any, chunk: dict[str, Any] | None
+) -> None:
+    content = content and json.dumps(content)
+    assert row_of({"usage": US}, SK=sort_key, Content=content)["chunk"] == chunk
+    assert row_of(SK=sort_key, Content=content)["chunk"] is None
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[" * 100_000], ids=["a text", "nested too deeply"])
+def test_a_chunk_whose_content_is_no_map_counts_whole(content: str) -> None:
+    chunk = row_of({"usage": US}, SK="ana#RELATED_DOCUMENT#1#a@0", Content=content)["chunk"]
+    assert chunk["tokens"] == (len(content) + 75) // 4

@@ -14,11 +14,12 @@ from tests.bedrock.genuine import BEDROCK, calls, conversations
 from tests.bedrock.lakes import (
     ARCHIVED,
     CONSOLIDATED,
-    COSTS,
     DAILY,
     DAILY_TABLE,
     GOLDEN,
+    RECONCILIATION,
     TABLE,
+    USAGE,
     archived,
     parquet_text,
 )
@@ -77,7 +78,8 @@ def test_each_file_for_people_is_the_golden_one(genuine_lake: Lake, path: str, g
         # What Athena reads has the rows of what people read.
         (TABLE, "tokens_analysis_consolidated.csv"),
         (DAILY_TABLE, "tokens_20251120.csv"),
-        (COSTS, "token_costs.csv"),
+        (USAGE, "token_usage.csv"),
+        (RECONCILIATION, "token_reconciliation.csv"),
     ],
 )
 def test_each_parquet_dataset_rendered_as_csv_is_the_golden_one(genuine_lake: Lake, path: str, golden: str) -> None:
@@ -104,9 +106,8 @@ def test_the_balances_close_and_count_what_is_no_conversation(genuine_lake: Lake
 
 
 def test_the_summary_has_tokens_and_dollars_by_source_and_the_ten_most_expensive(genuine_lake: Lake) -> None:
-    old, new, title, *most_expensive = (
-        sorted(genuine_lake[2].report.highlights[:2], reverse=True) + genuine_lake[2].report.highlights[2:]
-    )
+    lines = genuine_lake[2].report.highlights
+    old, new, title, *most_expensive = sorted(lines[:2], reverse=True) + lines[2:13]
     assert old == "old_table: 10 conversations, 2030 input and 820 output tokens, 0.018390 USD"
     assert new == "new_table: 22 conversations, 31890 input and 61675 output tokens, 1.020795 USD"
     assert title == "the 10 most expensive conversations:"
@@ -163,29 +164,50 @@ def test_the_golden_daily_rows_are_those_of_the_new_table_by_conversation() -> N
         ]
 
 
-def test_the_golden_costs_have_the_calls_that_were_truly_made_and_cost_what_their_tokens_cost() -> None:
-    rows = golden_rows("token_costs.csv")
+# Its stub wrote answers of 14,252 tokens, each of which would have taken four calls.
+TOO_LONG_ANSWERS = "01M7Y2064A6DCYCR9BYWFZDN9M"
+
+
+def test_the_golden_usage_has_the_calls_that_were_truly_made_and_costs_what_its_tokens_cost() -> None:
+    rows = golden_rows("token_usage.csv")
     made = calls()
     estimated: Counter[str] = Counter()
     for row in rows:
         estimated[row["conversation_id"]] += int(row["calls"])
+    assert estimated.pop(TOO_LONG_ANSWERS) == 4 * len(made[TOO_LONG_ANSWERS])
     # One item was written by a version of the application that recorded no calls.
     assert {name: count for name, count in estimated.items() if name in made} == {
         name: len(calls_made) for name, calls_made in made.items() if name in estimated
     }
+    kinds = ("input", "cache_read", "cache_write", "output")
     for row in rows:
+        costs = [row[f"{kind}_cost"] for kind in kinds]
         if row["price_state"] == "unpriced":
             assert {row[name] for name in row if name.startswith("price_") and name != "price_state"} == {""}
-            assert (row["input_cost"], row["output_cost"], row["total_cost"]) == ("", "", "")
+            assert [*costs, row["total_cost"]] == [""] * 5
             # The genuine items' dates are made up.
-            assert row["unpriced_because"].startswith(
-                f"the conversation is older than the first price of {row['model']}, "
-            )
+            assert row["unpriced_because"].startswith("the conversation is older than the first price of ")
             continue
-        costs = [Decimal(row[f"{side}_tokens"]) * Decimal(row[f"price_{side}"]) / 1000 for side in ("input", "output")]
-        assert [Decimal(row["input_cost"]), Decimal(row["output_cost"])] == costs
-        assert Decimal(row["total_cost"]) == sum(costs)
+        prices = [row[f"price_{kind}"] for kind in kinds]
+        tokens = [row[f"{kind}_tokens"] for kind in kinds]
+        expected = [Decimal(count) * Decimal(price or 0) / 1000 for count, price in zip(tokens, prices, strict=True)]
+        assert list(map(Decimal, costs)) == expected
+        assert Decimal(row["total_cost"]) == sum(expected)
     assert Counter(row["price_state"] for row in rows) == {"unpriced": 20, "priced": 5}
+
+
+def test_the_golden_reconciliation_compares_what_can_be_compared() -> None:
+    rows = golden_rows("token_reconciliation.csv")
+    assert len(rows) == 22
+    for row in rows:
+        estimated, application = row["estimated_cost"], Decimal(row["application_total_price"] or 0)
+        if not application:
+            assert row["state"] == "no_application_price"
+        elif not estimated:
+            assert row["state"] == "unpriced"
+        else:
+            near = abs(Decimal(estimated) - application) <= application / 20
+            assert row["state"] == ("agrees" if near else "differs")
 
 
 @pytest.mark.parametrize("name", ["old_table", "oldest_table", "tokens_analysis_consolidated"])

@@ -1,13 +1,14 @@
 """Message maps: of every version, and what comes from outside instead of one."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catlake.bedrock.billed_usage import billed
+from catlake.bedrock.calls import replay
 from catlake.bedrock.length4_tokens import count_v1, count_v2
 from catlake.bedrock.message_map import as_list, holds_messages, parse_nodes, role_of
 from tests.bedrock.genuine import conversations
@@ -157,11 +158,11 @@ def test_no_nodes_crash_a_count_or_make_it_negative(written: Any) -> None:
     nodes = parse_nodes(json.dumps(written))
     assert len(nodes) == len(written)
     numbers = [*count_v1(nodes), *count_v2(nodes)]
-    for usage in billed(nodes):
-        assert isinstance(usage.model, str)
-        assert usage.calls >= 1
-        assert usage.images <= usage.input
-        numbers += usage[1:]
+    for call in replay(nodes, datetime(2025, 12, 1, tzinfo=UTC)).calls:
+        assert isinstance(call.model, str)
+        assert call.images + call.documents <= call.input + call.cache_read + call.cache_write
+        assert call.reasoning <= call.output
+        numbers += [number for number in call if isinstance(number, int)]
     assert all(type(number) is int and number >= 0 for number in numbers)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from catlake.bedrock import price_book as module
+from catlake.bedrock.application_models import traits
+from catlake.bedrock.inference_profiles import invoked_id
 from catlake.bedrock.price_book import ANY_REGION, Price, PriceBook, Unpriced, price_book
 from tests.bedrock.genuine import BEDROCK, conversations
 
@@ -172,6 +174,54 @@ def test_no_price_is_zero_or_negative() -> None:
         assert listed.cache_write is None or listed.cache_write >= listed.input, listed
 
 
+def test_every_price_of_a_model_that_caches_has_the_prices_of_the_cache() -> None:
+    caching = {BOOK.model_id(name) for name in BOOK.names if traits(name).least_cached is not None}
+    assert len(caching) == 15
+    listed = [price for price in BOOK.prices if price.model.endswith(tuple(caching))]
+    assert {price.model for price in listed if price.cache_read is None or price.cache_write is None} == set()
+
+
+def test_a_model_whose_price_was_lowered_has_both_prices() -> None:
+    days = [date(2024, 11, 4), date(2024, 12, 2), date(2024, 12, 3), TODAY]
+    assert [str(BOOK.price("claude-v3.5-haiku", REGION, day).input) for day in days] == [
+        "0.001",
+        "0.001",
+        "0.0008",
+        "0.0008",
+    ]
+
+
+SIX_REGIONS = ("us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-northeast-1", "sa-east-1")
+THIRTY_MODELS = sorted(set(BOOK.names) - {"claude-instant-v1", "claude-v2", "claude-v3-sonnet"})
+
+
+def test_what_is_unpriced_of_the_newest_applications_models_by_region_is_known() -> None:
+    unpriced: dict[str, list[str]] = {}
+    assert len(THIRTY_MODELS) == 30
+    for region in SIX_REGIONS:
+        for model in THIRTY_MODELS:
+            try:
+                BOOK.price(invoked_id(model, BOOK.model_id(model), region, "global"), region, TODAY)
+            except Unpriced:
+                unpriced.setdefault(region, []).append(model)
+    abroad = ["gpt-oss-120b", "gpt-oss-20b"]
+    mistral = ["mistral-7b-instruct", "mistral-large", "mixtral-8x7b-instruct"]
+    small_llama = ["llama3-2-1b-instruct", "llama3-2-3b-instruct"]
+    assert unpriced == {
+        "eu-central-1": ["amazon-nova-micro", *abroad, *mistral],
+        "eu-west-1": ["amazon-nova-micro", *abroad, *mistral],
+        "ap-northeast-1": [*abroad, *small_llama, *mistral],
+        "sa-east-1": [
+            "amazon-nova-lite",
+            "amazon-nova-micro",
+            "amazon-nova-pro",
+            *abroad,
+            *small_llama,
+            *mistral,
+        ],
+    }
+
+
 def test_prices_are_exact_decimal_texts() -> None:
     for entry in DOCUMENT["prices"]:
         for kind in ("input", "output", "cache_read", "cache_write"):
@@ -194,6 +244,7 @@ def test_every_price_names_its_source() -> None:
     assert sources == {
         "litellm 1.109.1 price table",
         "litellm 1.60.0 price table",
+        "litellm 1.53.1 price table",
         "application bedrock-chat prices",
     }
 

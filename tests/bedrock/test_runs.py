@@ -14,7 +14,7 @@ from catlake.runtime.errors import ArgumentError
 from catlake.runtime.run import Run
 from jobs import tokens_archive, tokens_consolidate
 from tests.bedrock.genuine import BEDROCK, items
-from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
+from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, DAILY, DAILY_TABLE, GOLDEN, RECONCILIATION, TABLE, USAGE
 from tests.dynamodb.albums import write
 from tests.dynamodb.changes import as_ion, write_changes
 from tests.jobs.running import RunScript, files_below
@@ -23,7 +23,7 @@ from tests.s3 import S3Server
 from tests.samples.export_files import Item, write_export
 
 LARGE = BEDROCK / "large_messages"
-OTHERS = ("quarantine/", "runs/", "_checksums/")
+OTHERS = ("quarantine/", "runs/", "_checksums/", "_lease/")
 """What a lake holds besides results."""
 
 MIDNIGHT = 1_735_689_600_000
@@ -186,7 +186,7 @@ def test_an_ion_export_of_the_same_items_gives_the_same_bytes_however_spark_divi
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "1")
     assert done.code == 0, done.stderr
-    for path in (DAILY, DAILY_TABLE, COSTS):
+    for path in (DAILY, DAILY_TABLE, USAGE, RECONCILIATION):
         assert (lake / path).read_bytes() == (genuine_lake[0] / path).read_bytes()
     golden = (GOLDEN / "tokens_analysis_consolidated.csv").read_text().splitlines(keepends=True)
     without_old = "".join(line for line in golden if not line.endswith("old_table\n"))
@@ -212,7 +212,15 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
         return {name: content for name, content in lake.items() if not name.startswith(OTHERS)}
 
     expected = results(Folder(genuine_lake[0]).tree())
-    assert expected.keys() > {f"{ARCHIVED}.csv", f"{CONSOLIDATED}.csv", DAILY, TABLE, DAILY_TABLE, COSTS}
+    assert expected.keys() > {
+        f"{ARCHIVED}.csv",
+        f"{CONSOLIDATED}.csv",
+        DAILY,
+        TABLE,
+        DAILY_TABLE,
+        USAGE,
+        RECONCILIATION,
+    }
     assert results(bucket.tree("lake")) == expected
 
 
@@ -270,7 +278,7 @@ def test_a_full_export_and_its_incrementals_give_the_bytes_of_a_full_export_take
     shutil.copy(GOLDEN / "old_table.csv", lake / f"{ARCHIVED}.csv")
     done = run("tokens_consolidate", lake, export_uri=folder, large_messages_uri=LARGE)
     assert done.code == 0, done.stderr
-    for path in (f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, COSTS):
+    for path in (f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, USAGE, RECONCILIATION):
         assert (lake / path).read_bytes() == (genuine_lake[0] / path).read_bytes(), path
     balance = done.event("balance")
     # 32 + 3 + 4 lines and the ten historical rows. Superseded: two versions each of the edited and the reborn one, the

@@ -1,7 +1,7 @@
-"""The rows of the token datasets: flat prices, both tables together, what each model cost (docs/spec.md 3)."""
+"""The rows of the token datasets: flat prices, both tables together (docs/spec.md 3)."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,6 @@ from catlake.bedrock.token_datasets import (
     as_text,
     at_flat_price,
     by_conversation,
-    by_model,
     usd,
     with_historical,
 )
@@ -24,6 +23,8 @@ from catlake.runtime.environment import environment
 from tests.conversations.table import assert_rows
 
 LOCAL = environment("local")
+# The columns of usage.
+NOT_USED = (None,) * 4
 NEWEST, OLDER = datetime(2025, 12, 2), datetime(2025, 12, 1)
 
 
@@ -56,7 +57,7 @@ def test_a_price_is_exact_and_rounded_half_up_once(spark: SparkSession) -> None:
 
 def test_kept_conversations_are_priced_by_column_and_their_times_cut_to_the_second(spark: SparkSession) -> None:
     created = datetime(2025, 1, 1, 1, 44, 5, 999_999, UTC)
-    counted = spark.createDataFrame([("ana", "ana#CONV#1", None, created, None, 10, 167, [])], COUNTED)
+    counted = spark.createDataFrame([("ana", "ana#CONV#1", None, created, None, 10, 167, *NOT_USED)], COUNTED)
     assert_rows(
         at_flat_price(counted, LOCAL, "new_table").withColumn("create_date", as_text("create_date")),
         "create_date string, input_token bigint, output_token bigint, precio_token_input decimal(10,6), "
@@ -79,7 +80,9 @@ def test_kept_conversations_are_priced_by_column_and_their_times_cut_to_the_seco
 
 def test_the_total_is_the_sum_of_the_rounded_prices(spark: SparkSession) -> None:
     cheap = replace(LOCAL, token_price_input=Decimal("0.0005"), token_price_output=Decimal("0.0005"))
-    counted = spark.createDataFrame([("ana", "a", None, datetime(2025, 1, 1, tzinfo=UTC), None, 1, 1, [])], COUNTED)
+    counted = spark.createDataFrame(
+        [("ana", "a", None, datetime(2025, 1, 1, tzinfo=UTC), None, 1, 1, *NOT_USED)], COUNTED
+    )
     row = at_flat_price(counted, cheap, "old_table").collect()[0]
     # Half-up each: 0.0000005 → 0.000001; their exact sum would be 0.000001.
     assert (row["precio_token_input"], row["precio_token_output"]) == (Decimal("0.000001"), Decimal("0.000001"))
@@ -150,62 +153,3 @@ def test_the_daily_row_has_the_id_after_the_last_hash_and_the_environments_const
             for name, user in (("abc", "PUBLISHED_API#7"), ("ana_01HCOLD", "ana"))
         ],
     )
-
-
-SONNET = ("anthropic.sonnet", Decimal("0.003"), Decimal("0.015"), date(2024, 6, 20), "the list", None)
-UNPRICED = (None, None, None, None, None, "it is so")
-TOTAL = Decimal("0.0014579999999999999")
-
-
-def cost_rows(spark: SparkSession, *usages: tuple[Any, ...], total: Decimal | None = TOTAL) -> DataFrame:
-    """Costs of a conversation whose models were used so: name, calls, input, output, images; and priced so."""
-    created = datetime(2025, 1, 1, 0, 0, 58, 590_000, UTC)
-    counted = ("ana", "ana#CONV#1", None, created, total, 1, 1, list(usages))
-    return by_model(spark.createDataFrame([counted], COUNTED), LOCAL)
-
-
-def test_each_model_of_a_conversation_is_a_row_at_its_own_price_and_an_unpriced_one_costs_null_not_zero(
-    spark: SparkSession,
-) -> None:
-    found = cost_rows(
-        spark,
-        ("sonnet", 2, 1_501, 333, 1_500, *SONNET),
-        ("model-x", 1, 10, 20, 0, "model-x", *UNPRICED[1:]),
-        ("", 1, 0, 0, 0, *UNPRICED),
-    )
-    fields = ("model", "model_id", "calls", "input_tokens", "output_tokens", "image_tokens", "price_state")
-    assert [row["unpriced_because"] for row in found.collect()] == [None, "it is so", "it is so"]
-    assert [tuple(row[name] for name in fields) for row in found.collect()] == [
-        ("sonnet", "anthropic.sonnet", 2, 1_501, 333, 1_500, "priced"),
-        ("model-x", "model-x", 1, 10, 20, 0, "unpriced"),
-        ("", None, 1, 0, 0, 0, "unpriced"),
-    ]
-    priced, *unpriced = found.select("input_cost", "output_cost", "total_cost", "price_input").collect()
-    # 1,501 x 0.003 / 1,000 and 333 x 0.015 / 1,000.
-    assert tuple(priced) == (Decimal("0.004503"), Decimal("0.004995"), Decimal("0.009498"), Decimal("0.003"))
-    assert [tuple(row) for row in unpriced] == [(None,) * 4] * 2
-    whose = found.select("pk", "sk", "conversation_id", "create_date", "region", "application_total_price").distinct()
-    assert [tuple(row) for row in whose.collect()] == [
-        ("ana", "ana#CONV#1", "1", datetime(2025, 1, 1, 0, 0, 58), "us-east-1", TOTAL)
-    ]
-
-
-def test_a_priced_model_that_was_sent_nothing_costs_zero(spark: SparkSession) -> None:
-    (row,) = cost_rows(spark, ("sonnet", 1, 0, 0, 0, *SONNET), total=None).collect()
-    assert (row["price_state"], row["total_cost"], row["application_total_price"]) == ("priced", Decimal(0), None)
-
-
-def test_costs_keep_twelve_decimals_rounded_half_up_once(spark: SparkSession) -> None:
-    def at(input_price: str, output_price: str) -> tuple[Any, ...]:
-        return ("id", Decimal(input_price), Decimal(output_price), date(2024, 1, 1), "the list", None)
-
-    found = cost_rows(
-        spark,
-        # 0.000000000000500 and 0.000000000000499: Spark would round the latter to 14 decimals first, and then up.
-        ("half", 1, 1, 1, 0, *at("0.0000000005", "0.000000000499")),
-        ("large", 1, 9_000_000_000_000, 3, 0, *at("0.01", "0.000035")),
-    ).collect()
-    assert [tuple(str(row[name]) for name in ("input_cost", "output_cost", "total_cost")) for row in found] == [
-        ("1E-12", "0E-12", "1E-12"),
-        ("90000000.000000000000", "1.05000E-7", "90000000.000000105000"),
-    ]

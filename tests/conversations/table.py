@@ -1,7 +1,6 @@
 """Items of the Catia table as the tests state them: a base item, and what differs from it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
 from itertools import zip_longest
 from typing import Any
 
@@ -9,7 +8,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from catlake.conversations.items import FLAT, ITEM, FlatItems, packed, unpacked
+from catlake.conversations.items import FLAT, ITEM, flat_items, stored
 from catlake.dynamodb.attribute_values import converter, source_of
 from catlake.dynamodb.export_reader import REJECTED, REJECTED_TYPE
 from tests.samples.catia_oddities import item, message
@@ -36,28 +35,28 @@ def said(*texts: object) -> list[dict[str, object]]:
     return [message("user", text) for text in texts]
 
 
-def flat_rows(*items: Item, first_date: date | None = None) -> list[dict[str, Any]]:
-    """The FLAT rows of items, as the reading task makes them; `content` as a `Content`."""
+def flat_rows(*items: Item) -> list[dict[str, Any]]:
+    """The FLAT rows of items, as the reading task makes them."""
     columns = {
         field.name: [None if (value := each.get(source_of(field))) is None else convert(value) for each in items]
         for field in ITEM
         if (convert := converter(field))
     }
-    rows: list[dict[str, Any]] = FlatItems(first_date)(columns).to_pylist()
-    return [{**row, "content": row["content"] and unpacked(row["content"])} for row in rows]
+    rows: list[dict[str, Any]] = flat_items(columns).to_pylist()
+    return rows
 
 
 def from_items(spark: SparkSession, *items: Item, reasons: Sequence[str | None] = ()) -> DataFrame:
-    """The items as the reader gives them; `reasons` reject them one by one."""
+    """The items as the table has them; `reasons` reject them one by one."""
     rows = [
         {
             **row,
-            "content": row["content"] and packed(row["content"]),
             REJECTED: None if reason is None else ("data.json.gz", number, reason, str(each)),
         }
         for number, (row, each, reason) in enumerate(zip_longest(flat_rows(*items), items, reasons), start=1)
     ]
-    return spark.createDataFrame(rows, T.StructType([*FLAT, T.StructField(REJECTED, REJECTED_TYPE)]))
+    struct = T.StructType([*FLAT, T.StructField(REJECTED, REJECTED_TYPE)])
+    return spark.createDataFrame(rows, struct).transform(stored)
 
 
 def assert_rows(actual: DataFrame, columns: str, expected: Iterable[tuple[Any, ...]]) -> None:

@@ -41,7 +41,7 @@ ROW = {column.name: "0" if column.required else None for column in contract("nor
 
 
 def a_run(spark: SparkSession, lake: Path, run_date: date = date(2025, 11, 20)) -> tuple[Run, Lake]:
-    arguments: dict[str, Any] = {"run_date": run_date, "max_quarantined": 0, "max_shrink": None}
+    arguments: dict[str, Any] = {"run_date": run_date, "max_quarantined": 0, "max_shrink": None, "spreadsheet": False}
     run = Run(spark, arguments, environment("local"), "curate", "run-1")
     return run, Lake(spark, str(lake), "curate", "run-1")
 

@@ -4,22 +4,32 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema, to_arrow_type
 
+from catlake.contracts.contract import contract
 from catlake.conversations import items
+from catlake.conversations.item_files import table_rows
 from catlake.conversations.items import json_elements, moment, place
 from catlake.dynamodb.attribute_values import Mismatch, converter
+from catlake.dynamodb.export_reader import REJECTED_TYPE
 from tests.conversations.table import assert_rows, conversation, feedback, flat_rows, from_items
 from tests.samples.catia_oddities import item
 
 FIRST_DATE = date(2025, 8, 4)
 
 
-def outcomes(given: Mapping[Any, Mapping[str, Any]], first_date: date | None = FIRST_DATE) -> dict[Any, str]:
-    """What becomes of items that can be read."""
-    rows = flat_rows(*given.values(), first_date=first_date)
-    return dict(zip(given, (row["outcome"] for row in rows), strict=True))
+def outcomes(given: Mapping[Any, Mapping[str, Any]]) -> dict[Any, str]:
+    """What becomes of items that can be read, before an argument decides."""
+    return dict(zip(given, (row["outcome"] for row in flat_rows(*given.values())), strict=True))
+
+
+def final_outcomes(spark: SparkSession, given: DataFrame, first_date: date | None) -> dict[str, str]:
+    """What becomes of items of the table, by their sort key."""
+    return {row["sk"]: row["outcome"] for row in given.transform(items.classified, first_date).collect()}
 
 
 def test_the_first_word_of_register_feedback_conversation_in_the_sort_key_decides_in_any_case() -> None:
@@ -114,7 +124,7 @@ def test_a_missing_or_null_created_at_is_no_date() -> None:
     assert [row["created"] for row in flat_rows(without, conversation(CreatedAt=None))] == [None, None]
 
 
-def test_conversations_of_an_earlier_utc_day_are_filtered_undated_ones_kept() -> None:
+def test_conversations_of_an_earlier_utc_day_are_filtered_undated_ones_kept(spark: SparkSession) -> None:
     expected = {
         "2025-08-03T23:59:59.999Z": "before_first_date",
         "2025-08-03": "before_first_date",
@@ -125,10 +135,15 @@ def test_conversations_of_an_earlier_utc_day_are_filtered_undated_ones_kept() ->
         "ayer": "kept",
         "": "kept",
     }
-    assert outcomes({text: conversation(CreatedAt=text) for text in expected}) == expected
-    # Without a first date no conversation is too early, and feedback never is.
-    assert outcomes({1: conversation(CreatedAt="1999-01-01")}, first_date=None) == {1: "kept"}
-    assert outcomes({1: feedback(CreatedAt="1999-01-01")}) == {1: "kept"}
+    given = [conversation("ana", f"CONVERSATION#{text}", CreatedAt=text) for text in expected]
+    given += [feedback("ana", "FEEDBACK#1999", CreatedAt="1999-01-01"), item("ana", "REGISTER#1", CreatedAt="1999")]
+    table = from_items(spark, *given).cache()
+    by_text = {f"CONVERSATION#{text}": outcome for text, outcome in expected.items()}
+    # Feedback is never too early.
+    others = {"FEEDBACK#1999": "kept", "REGISTER#1": "register"}
+    assert final_outcomes(spark, table, FIRST_DATE) == by_text | others
+    # Without a first date no conversation is too early.
+    assert final_outcomes(spark, table, None) == dict.fromkeys(by_text, "kept") | others
 
 
 def test_only_items_whose_content_counts_are_quarantined_when_they_cannot_be_read(spark: SparkSession) -> None:
@@ -141,7 +156,7 @@ def test_only_items_whose_content_counts_are_quarantined_when_they_cannot_be_rea
         conversation("eva"),
     ]
     reasons = ["attribute Conversation: text is not JSON"] * 4 + ["not JSON"]
-    found = from_items(spark, *given, reasons=reasons).transform(items.classified).cache()
+    found = from_items(spark, *given, reasons=reasons).transform(items.classified, FIRST_DATE).cache()
     assert_rows(
         found.select("sk", "outcome"),
         "sk string, outcome string",
@@ -161,11 +176,11 @@ def test_only_items_whose_content_counts_are_quarantined_when_they_cannot_be_rea
 
 
 def test_an_item_that_is_too_early_is_not_looked_at(spark: SparkSession) -> None:
-    (row,) = flat_rows(conversation(CreatedAt="2025-01-01"), first_date=FIRST_DATE)
-    rejected = ("data.json.gz", 1, "attribute Conversation: text is not JSON", "{}")
-    given = from_items(spark, conversation()).schema
-    found = spark.createDataFrame([{**row, "_rejected": rejected}], given).transform(items.classified)
-    assert [each["outcome"] for each in found.collect()] == ["before_first_date"]
+    early = conversation(CreatedAt="2025-01-01")
+    table = from_items(spark, early, reasons=["attribute Conversation: text is not JSON"])
+    assert final_outcomes(spark, table, FIRST_DATE) == {"CONVERSATION#1": "before_first_date"}
+    # Another night may have an earlier first date.
+    assert final_outcomes(spark, table, date(2025, 1, 1)) == {"CONVERSATION#1": "quarantined"}
 
 
 def test_a_feedback_item_that_holds_none_is_filtered_under_its_own_rule() -> None:
@@ -288,3 +303,20 @@ def test_numbers_in_a_json_text_keep_their_digits_too() -> None:
     assert converter(COLUMNS["raw_feedback"])({"S": text}) == [
         '{"id":12345678901234567890123456789012345678,"score":1.10,"exp":1E+2}'
     ]
+
+
+def test_a_line_of_an_export_is_a_row_of_the_table_also_without_a_key() -> None:
+    schema = to_arrow_schema(T.StructType([*contract("catia_items").struct, T.StructField("_version", T.LongType())]))
+    flat = items.flat_items({name: [None, None] for name in items.ITEM.names} | {"pk": ["USER#a", None]})
+    assert flat.column("item_key").null_count == 2
+    broken = [{"file": "data.gz", "line": line, "reason": "not JSON", "raw": "{"} for line in (3, 4)]
+    lines = flat.append_column("_rejected", pa.array(broken, to_arrow_type(REJECTED_TYPE)))
+    found = table_rows(lines, 7, schema).to_pylist()
+    assert [row["item_key"] for row in found] == ["data.gz#3", "data.gz#4"]
+    assert [row["usuario_id"] for row in found] == ["a", None]
+    assert {(row["_version"], row["rejected_reason"], row["outcome"]) for row in found} == {
+        (7, "not JSON", "quarantined")
+    }
+    # Good lines have no such columns.
+    (key,) = items.flat_items({name: [None] for name in items.ITEM.names} | {"pk": ["USER#a"], "sk": ["S"]})["item_key"]
+    assert key.as_py() == '["USER#a","S"]'

@@ -25,10 +25,10 @@ def described(*given: Item) -> dict[str, dict[str, Any]]:
     kept = [row for row in flat_rows(*given) if row["outcome"] == "kept"]
     kept.sort(key=lambda row: (row["usuario_id"], row["created"] is None, row["created"], row["sk"]))
     rows = (
-        users.user_row(user, ((row["created"], row["content"]) for row in of_user), LABELS)
+        users.user_row(user, [tuple(row.get(name) for name in users.ITEM) for row in of_user], LABELS)
         for user, of_user in groupby(kept, lambda row: row["usuario_id"])
     )
-    return {row[0]: dict(zip(users.USER.names, row, strict=True)) for row in rows}
+    return {row[0]: dict(zip(users.USER.names, row, strict=False)) for row in rows}
 
 
 def values(column: str, *given: Item) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
           for key, text in created.items()),
         conversation("sol"),
     ]  # fmt: skip
-    rows = from_items(spark, *given, reasons=[None] * (len(given) - 1) + ["broken"]).transform(items.classified)
-    kept = rows.repartition(3).transform(users.in_order).where("outcome = 'kept'")
+    rows = from_items(spark, *given, reasons=[None] * (len(given) - 1) + ["broken"]).transform(items.classified, None)
+    kept = rows.repartition(3).transform(users.all_items).transform(users.in_order).where("outcome = 'kept'")
     found = kept.transform(users.by_user, LABELS, None).collect()
     assert [(row["usuario_id"], row["conversation_items"], row["feedback_items"]) for row in found] == [
         ("USER#", 1, 0),
@@ -95,11 +95,28 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
         *contract("normalized_conversations").struct.names,
         "conversation_items",
         "feedback_items",
+        "was",
         users.IS_EXCLUDED,
     ]
     talk = json.loads(found[3]["conversacion_completa"])
     assert "".join(dict.fromkeys(message["conversacion"][-1] for message in talk)) == "fegcdBa"
     assert found[3]["respuesta_feedback"] == "f | e | g | c | d | B | a"
+
+
+def test_of_changed_users_all_items_are_read_as_they_are_and_without_texts_as_they_were(spark: SparkSession) -> None:
+    old = from_items(spark, conversation("ana"), conversation("eva"), conversation("sol"))
+    new = from_items(spark, conversation("ana"), feedback("ana"), conversation("eva"), conversation("zoe"))
+    changed = spark.createDataFrame([("ana",), ("sol",), ("zoe",), ("nobody",)], "usuario_id string")
+    given = new.transform(users.of_changed_users, old, changed).transform(users.in_order)
+    found = given.transform(users.by_user, LABELS).select(
+        "usuario_id", "was", "conversacion_completa", "numero_feedback"
+    )
+    assert [(user, was, len(talk) > 2, count) for user, was, talk, count in found.collect()] == [
+        ("ana", True, False, 0),
+        ("ana", False, True, 1),
+        ("sol", True, False, 0),
+        ("zoe", False, True, 0),
+    ]
 
 
 # described: the person

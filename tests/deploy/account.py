@@ -49,13 +49,16 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "conversations_normalize": {"normalized_conversations": 40},
     "conversations_curate": {"curated_conversations": 40},
     "tokens_archive": {"tokens_analysis_old_table": 7},
-    "tokens_consolidate": {"tokens_table_consolidated": 12, "tokens_analysis": 5, "token_costs": 9},
+    "tokens_consolidate": {"tokens_table_consolidated": 12, "tokens_analysis": 5, "token_usage": 9}
+    | {"token_reconciliation": 5, "bots": 2},
     "tokens_view": {},
+    "purchases_backfill": {},
     "purchases_report": {"purchases_current": 60, "purchases_products": 20, "purchases_daily": 14},
 }
 """By job module, the rows of each dataset that it published."""
 
 BALANCES: Mapping[str, Mapping[str, Any]] = {
+    "purchases_backfill": {"read": 100, "written": {"table": 62}, "filtered": {"superseded": 36}, "quarantined": 2},
     "tokens_view": {"read": 0, "written": {"view": 0}, "filtered": {}, "quarantined": 0},
     "purchases_report": {"read": 100, "written": {"current": 60}, "filtered": {"removed": 38}, "quarantined": 2},
 }
@@ -67,7 +70,9 @@ COUNTED: Mapping[str, tuple[int, ...]] = {
     "purchases_current": (60,),
     "purchases_daily": (14,),
     "purchases_products": (20,),
-    "token_costs": (9,),
+    "token_usage": (9,),
+    "token_reconciliation": (5,),
+    "bots": (2,),
     "tokens_analysis": (5,),
     "tokens_table_consolidated": (12,),
     "view": (11, 11),

@@ -81,20 +81,62 @@ COST = {
     "pk": "u1",
     "sk": "u1#CONV#c1",
     "conversation_id": "c1",
-    "create_date": instant("2025-12-01 10:00:00"),
+    "user_id": "u1",
+    "channel": "chat",
+    "bot_id": None,
+    "day": date(2025, 12, 1),
     "model": "claude-v3-haiku",
+    "model_id": "us.haiku",
     "region": "us-east-1",
     "calls": 2,
     "input_tokens": 1000,
+    "cache_read_tokens": 500,
+    "cache_write_tokens": 50,
     "output_tokens": 200,
     "image_tokens": 0,
+    "document_tokens": 0,
+    "overhead_tokens": 0,
+    "reasoning_tokens": 0,
     "price_state": "priced",
     "total_cost": usd("0.5"),
 }
 COSTS = [
     COST,
-    {**COST, "sk": "c2", "calls": 3, "total_cost": usd("0.000000000001")},
-    {**COST, "model": "unheard-of", "price_state": "unpriced", "unpriced_because": "so", "total_cost": None},
+    # The same conversation a month later.
+    {**COST, "day": date(2026, 1, 1), "calls": 3, "total_cost": usd("0.000001")},
+    {**COST, "model": "unheard-of", "model_id": None, "price_state": "unpriced", "unpriced_because": "so"}
+    | {"total_cost": None},
+    {**COST, "pk": "u2", "sk": "u2#CONV#c2", "conversation_id": "c2", "user_id": "u2", "bot_id": "b1"}
+    | {"total_cost": usd("0.25")},
+    {**COST, "pk": "PUBLISHED_API#b1", "sk": "PUBLISHED_API#b1#CONV#c3", "conversation_id": "c3", "bot_id": "b1"}
+    | {"user_id": "PUBLISHED_API#b1", "channel": "published_api", "total_cost": usd("0.125")},
+    {**COST, "pk": "PUBLISHED_API#b2", "sk": "PUBLISHED_API#b2#CONV#c4", "conversation_id": "c4", "bot_id": "b2"}
+    | {"user_id": "PUBLISHED_API#b2", "channel": "published_api", "total_cost": usd("2")},
+]
+BOTS = [{"bot_id": "b1", "title": "Guía", "owner_user_id": "u1", "prompt_caching_enabled": True, "max_tokens": 2000}]
+RECONCILED = {
+    "pk": "u1",
+    "sk": "u1#CONV#c1",
+    "conversation_id": "c1",
+    "user_id": "u1",
+    "estimated_cost": usd("0.5"),
+    "application_total_price": usd("0.5"),
+    "difference": usd("0"),
+    "ratio": usd("1"),
+    "state": "agrees",
+    "reasons": "hidden_reasoning",
+}
+RECONCILIATION = [
+    RECONCILED,
+    {
+        **RECONCILED,
+        "sk": "c2",
+        "estimated_cost": usd("0.25"),
+        "application_total_price": usd("0.5"),
+        "state": "differs",
+    },
+    {**RECONCILED, "sk": "c3", "estimated_cost": None, "state": "unpriced"},
+    {**RECONCILED, "sk": "c4", "application_total_price": None, "state": "no_application_price"},
 ]
 USER = {
     "usuario_id": "1",
@@ -117,7 +159,9 @@ USERS = [
 DATASETS = {
     "tokens_table_consolidated": USAGES,
     "tokens_analysis": DAILIES,
-    "token_costs": COSTS,
+    "token_usage": COSTS,
+    "token_reconciliation": RECONCILIATION,
+    "bots": BOTS,
     "curated_conversations": USERS,
 }
 """The rows of each dataset of the analytics database."""

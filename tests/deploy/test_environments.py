@@ -217,6 +217,7 @@ def test_values_of_a_file_go_before_the_defaults_and_names_follow(tmp_path):
         ('[filters]\nfirst_conversation_date = "2025-08-04"', r"must be a date such as 2025-08-04, or 'none'"),
         ("[filters]\nfirst_conversation_date = 2025-08-04T10:00:00", r"must be a date"),
         ('[filters]\nexcluded_cities = "("', r"must be a regular expression"),
+        ('[filters]\nexcluded_cities = "(?=a)"', r"must be a regular expression of RE2"),
         ("[retention]\nlog_days = 31", r"log_days = 31: must be one of 1, 3, 5"),
         ('[glue]\nworker_type = "G.025X"', r"worker_type = 'G.025X': must be one of G.1X"),
         ("[glue]\nstream_batch_seconds = 0", r"stream_batch_seconds = 0: must be a whole number from 1 to 300"),

@@ -65,6 +65,7 @@ def test_the_roles_that_use_a_bucket_and_no_others_may_use_its_key(elsewhere: As
         "cat-prod-tokens-consolidated": {OURS: writing, LARGE: reading},
         "cat-prod-tokens-view": {OURS: writing},
         "prod-compras-ingest": {PURCHASES: writing},
+        "prod-compras-backfill": {PURCHASES: writing},
         "prod-compras-report": {PURCHASES: writing},
     }
 
@@ -117,6 +118,11 @@ def test_lake_formation_lets_each_role_do_what_it_does_in_the_catalog(elsewhere:
         ("cat-prod-tokens-view", "cat_prod_analytics_db", "CREATE_TABLE DESCRIBE"),
         ("cat-prod-tokens-view", "cat_prod_analytics_db.*", "DESCRIBE SELECT"),
         ("prod-compras-ingest", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT SELECT"),
+        ("prod-compras-backfill", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT SELECT"),
+        *(
+            (f"prod-compras-{job}", "prod-compras-datacatalog", "CREATE_TABLE DESCRIBE")
+            for job in ("report", "backfill")
+        ),
     }
 
 

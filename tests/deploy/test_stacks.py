@@ -76,9 +76,13 @@ def test_triggers_of_a_workflow_are_made_and_deleted_one_after_the_other(assembl
 
 def test_every_job_keeps_s3a_in_its_region_and_may_have_settings_of_spark(assembly):
     for job, properties in job_templates(assembly):
-        assert properties["DefaultArguments"]["--conf"] == f"spark.hadoop.fs.s3a.endpoint.region={REGION}"
+        conf, *tables = properties["DefaultArguments"]["--conf"].split(" --conf ")
+        assert conf == f"spark.hadoop.fs.s3a.endpoint.region={REGION}"
+        # Those that work with tables that are kept up have their catalog, and Iceberg.
+        assert bool(tables) == job.access.uses_tables == ("--datalake-formats" in properties["DefaultArguments"])
+        assert all(setting.startswith("spark.sql.catalog.lake") for setting in tables)
         more = replace(job, spark_settings={"spark.a": "1", "spark.b": "2"})
-        assert default_arguments(more)["--conf"].endswith("=${AWS::Region} --conf spark.a=1 --conf spark.b=2")
+        assert default_arguments(more)["--conf"].endswith(" --conf spark.a=1 --conf spark.b=2")
 
 
 def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:

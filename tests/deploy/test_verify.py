@@ -140,7 +140,7 @@ def damage_catalog(deployed: Deployed) -> Damage:
 
     deployed.change_table("data", columns)
     deployed.change_table("tokens_analysis", order)
-    deployed.change_table("token_costs", place)
+    deployed.change_table("token_usage", place)
     deployed.change_table("compras_json", lambda table: table["PartitionKeys"].pop(0))
     deployed.change_table("compras_actuales", lambda table: table.update(ViewOriginalText="another"))
     deployed.glue.delete_table(DatabaseName=env.database, Name="tokens_table_consolidated")
@@ -154,7 +154,7 @@ def damage_catalog(deployed: Deployed) -> Damage:
             ", ".join(reversed([column.name for column in contract("tokens_analysis").columns])),
             "0.9.0",
         ],
-        f"table {env.database}.token_costs": ["s3://elsewhere", "a.Serde"],
+        f"table {env.database}.token_usage": ["s3://elsewhere", "a.Serde"],
         f"table {env.purchases_database}.compras_json": ["partition key tenant_id is missing"],
         f"table {env.database}.tokens_table_consolidated": ["does not exist"],
         "view cat_prod_token_usage_analysis": ["EXTERNAL_TABLE"],

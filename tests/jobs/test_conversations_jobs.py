@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openpyxl import load_workbook
 from pyspark.sql import SparkSession
 
 from catlake.conversations.curate import curate
@@ -22,6 +23,7 @@ from tests.jobs.running import (
     ROOT,
     SAMPLE,
     SMALL,
+    SPREADSHEET,
     RunScript,
     arguments_of,
     files_below,
@@ -64,8 +66,8 @@ def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path,
     assert pq.read_table(tmp_path / PARQUET).equals(pq.read_table(pa.BufferReader(expected[1])))
     runs = [f"runs/{job}/{done.last['run']}.json" for job, done in ((NORMALIZE, first), (CURATE, second))]
     found = files_below(tmp_path)
-    beside = ("quarantine/", "_checksums/")
-    assert [name for name in found if not name.startswith(beside)] == sorted([CSV, PARQUET, *runs])
+    beside = ("quarantine/", "_checksums/", "_lease/", "tables/")
+    assert [name for name in found if not name.startswith(beside)] == sorted([CSV, SPREADSHEET, PARQUET, *runs])
     for done in (first, second):
         assert done.last["event"] == "run_finished"
         assert [each["event"] for each in done.events].count("balance") == 1
@@ -77,8 +79,33 @@ def test_both_jobs_run_by_spark_submit_on_a_folder(export: Path, tmp_path: Path,
     assert [each["kind"] for each in summary["inputs"]] == ["dynamodb_export"]
     assert summary["inputs"][0]["items"] == 17
     assert [(each["dataset"], each["rows"]) for each in summary["outputs"]] == [("normalized_conversations", 4)]
-    assert [each["name"] for each in summary["steps"]] == ["read", "write"]
+    assert [each["name"] for each in summary["steps"]] == ["merge", "write"]
     assert Path(summary["quarantine"]).is_dir()
+
+
+def test_the_spreadsheet_beside_the_csv_has_its_rows_for_people(run: RunScript, tmp_path: Path) -> None:
+    (tmp_path / CSV).parent.mkdir(parents=True)
+    names, row, *_ = csv.reader((SMALL / "data_20251120.csv").read_text("utf-8").splitlines())
+    people = [dict(zip(names, row, strict=True)) for _ in range(2)]
+    people[0] |= {"usuario_id": "a", "nombre": '=HYPERLINK("http://x")', "pregunta_conversacion": "@SUM(1+1)"}
+    people[1] |= {"usuario_id": "b", "ciudad": "-1+1", "pregunta_conversacion": "x" * 100_000}
+    with (tmp_path / CSV).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(people)
+    done = run(CURATE, tmp_path)
+    assert done.code == 0, done.stderr
+    assert "1 texts of the spreadsheet end with […]" in done.stderr
+    (sheet,) = load_workbook(tmp_path / SPREADSHEET).worksheets
+    head, *rows = ([cell.value for cell in row] for row in sheet.iter_rows())
+    assert head == names
+    assert [cell.data_type for row in sheet.iter_rows() for cell in row].count("f") == 0
+    for shown, person in zip(rows, people, strict=True):
+        person["pregunta_conversacion"] = str(shown[names.index("pregunta_conversacion")])
+        assert ["" if value is None else str(value) for value in shown] == list(person.values())
+    (tmp_path / SPREADSHEET).unlink()
+    assert run(CURATE, tmp_path, spreadsheet="false").code == 0
+    assert not (tmp_path / SPREADSHEET).exists()
 
 
 @pytest.mark.slow
@@ -127,8 +154,8 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
 
     found = lake.tree()
     assert (found[CSV], found[PARQUET]) == expected
-    others = [key for key in found if not key.startswith(("quarantine/", "runs/", "_checksums/"))]
-    assert sorted(others) == [CSV, PARQUET]
+    others = [key for key in found if not key.startswith(("quarantine/", "runs/", "_checksums/", "_lease/", "tables/"))]
+    assert sorted(others) == sorted([CSV, SPREADSHEET, PARQUET])
     assert second.event("input_verified")["uri"] == f"{lake.root}/{CSV}"
     summary = json.loads(found[f"runs/{NORMALIZE}/{first.last['run']}.json"])
     assert summary["outputs"][0]["uri"] == f"{everyday}/{CSV}"
@@ -165,7 +192,9 @@ def test_a_broken_export_leaves_the_old_result_whole(run: RunScript, tmp_path: P
     before = (lake / CSV).read_bytes()
     largest = max(export.rglob("*.json.gz"), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-20])
-    failed = run(NORMALIZE, lake, environment="prod", export_uri=export)
+    # What the table has is not read again.
+    assert run(NORMALIZE, lake, environment="prod", export_uri=export).code == 0
+    failed = run(NORMALIZE, lake, environment="prod", export_uri=export, rebuild="true")
     assert failed.code == 1
     assert failed.last["error"].startswith(f"{largest}: ")
     assert failed.stderr.splitlines()[-1] == failed.last["error"]
@@ -254,7 +283,7 @@ def test_a_filtered_export_of_a_real_layout_does_not_replace_the_whole_table(run
     assert (lake / CSV).read_text(encoding="utf-8").count("\n") == 51
     done = run(NORMALIZE, lake, export_uri=folder, allow_filtered_export="true", max_shrink="none")
     assert (done.code, done.event("published")["rows"]) == (0, 1)
-    assert "filterSpecification" in done.event("input_selected")["filtered"]
+    assert "filterSpecification" in shrunk.event("input_selected")["filtered"]
 
 
 @pytest.mark.slow

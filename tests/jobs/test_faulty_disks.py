@@ -83,7 +83,7 @@ def test_a_lake_that_is_removed_while_a_run_publishes_is_one_line(
     monkeypatch.setattr(Report, "settle", removed)
     done = run(NORMALIZE, lake, environment="prod", export_uri=small_export(tmp_path / "export"))
     assert done.code == 1
-    assert done.last["error"].startswith(f"{lake}/") and "it is not there (any more); " in done.last["error"]
+    assert done.last["error"].startswith(f"{lake}/_staging/") and done.last["error"].endswith("; run the job again")
     assert "Traceback" not in done.stderr
 
 

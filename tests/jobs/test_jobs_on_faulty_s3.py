@@ -54,7 +54,7 @@ def land(place: Place) -> None:
 
 def results(place: Place) -> dict[str, bytes]:
     """All results by their path."""
-    apart = ("in/", "runs/", "quarantine/", "_checksums/", "checkpoint/")
+    apart = ("in/", "runs/", "quarantine/", "_checksums/", "_lease/", "checkpoint/")
     return {name: content for name, content in place.tree().items() if not name.startswith(apart)}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from catlake.lake import staging
 from tests.bedrock.genuine import BEDROCK
-from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, COSTS, DAILY, DAILY_TABLE, GOLDEN, TABLE
+from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, DAILY, DAILY_TABLE, GOLDEN, RECONCILIATION, TABLE, USAGE
 from tests.jobs.running import (
     CSV,
     CURATE,
@@ -36,7 +36,7 @@ CONSOLIDATE = "tokens_consolidate"
 RESULTS = {
     NORMALIZE: [CSV],
     CURATE: [PARQUET],
-    CONSOLIDATE: [f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, COSTS],
+    CONSOLIDATE: [f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, USAGE, RECONCILIATION],
 }
 EXPECTED = {
     CSV: SMALL / "data_20251120.csv",
@@ -122,7 +122,7 @@ def drafts(place: Place, script: str) -> set[str]:
 @pytest.mark.parametrize(
     ("script", "event", "step"),
     [
-        (NORMALIZE, "step_started", "read"),
+        (NORMALIZE, "step_started", "merge"),
         (NORMALIZE, "step_started", "write"),
         (NORMALIZE, "balance", None),
         (CURATE, "balance", None),

@@ -72,6 +72,7 @@ def test_each_event_has_its_file_or_is_in_quarantine_and_a_replay_changes_nothin
     assert tree.quarantined == [{"file": "landing/a", "line": 7, "reason": "no JSON", "raw": raw}]
     assert (done.read, done.written, done.replayed, done.quarantined, done.bytes) == (3, 2, 0, 1, 16)
     assert (done.folders, dict(done.reasons)) == ({"a", "b"}, {"no JSON": 1})
+    assert done.paths == {"a/x.json": 8, "b/y.json": 8}
 
     done = tree.write(
         event("a/x.json", '{"x":1}\n'), event("a/x.json", '{"x":1}\n'), event("a/z.json"), batch="batch-1"

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, t
     record = lake.verified(str(tmp_path / LIVE), "")
     assert record == Record(rows=2, bytes=staged.size, md5=file.md5, job="job", run="run-1")
     assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["song_id", "a", "b"]
+
+
+def test_the_next_csv_may_be_made_from_the_newest_one_that_was_made_from_the_same(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    days = {DAY: "x", DAY + timedelta(days=1): ""}
+    with lake.staging():
+        for day, made_from in days.items():
+            draft = lake.draft(song_rows(spark, SONGS_CSV, {"song_id": "a", "plays": 3}), SONGS_CSV, day)
+            lake.publish(replace(draft, made_from=made_from))
+    old = lake.made_from("x", SONGS_CSV, DAY)
+    assert old and (old.uri, old.totals["plays"]) == (str(tmp_path / LIVE), 3)
+    # Of another state, or not the newest one, or where a file of its size may be several.
+    assert lake.made_from("y", SONGS_CSV, DAY) is None
+    assert lake.made_from("x", SONGS_CSV, DAY + timedelta(days=1)) is None
+    assert Lake(spark, str(tmp_path), "job", "run-2", file_bytes=10).made_from("x", SONGS_CSV, DAY) is None
+    with (tmp_path / LIVE).open("a") as stream:
+        stream.write("more")
+    assert lake.made_from("x", SONGS_CSV, DAY) is None
 
 
 def test_rows_are_ordered_by_code_points_whatever_their_partitions(spark: SparkSession, tmp_path: Path) -> None:

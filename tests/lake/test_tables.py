@@ -2,37 +2,17 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.lake import Lake
-from catlake.lake.tables import GONE, VERSION, KeptTable, MergeCounts
+from catlake.lake.tables import GONE, KeptTable, MergeCounts
 from catlake.runtime.errors import CatalogError, ContractError
-from tests.contracts.songs import SONGS, SONGS_TABLE, song_rows
-
-
-def table_at(spark: SparkSession, uri: Path | str) -> KeptTable:
-    return Lake(spark, str(uri), "job", "run-1").table(SONGS_TABLE, "any")
-
-
-def rows(spark: SparkSession, *changes: dict[str, Any]) -> DataFrame:
-    """Songs by their ids: the version, and what differs from the usual song; `gone` is a deletion."""
-    songs = song_rows(
-        spark, SONGS, *({"song_id": change["id"], "title": change.get("title", "t")} for change in changes)
-    )
-    facts = spark.createDataFrame(
-        [(change["id"], change["version"], change.get("gone", False)) for change in changes],
-        f"song_id string, {VERSION} bigint, {GONE} boolean",
-    )
-    return songs.join(facts, "song_id")
-
-
-def content(table: KeptTable) -> dict[str, tuple[str, int]]:
-    """The title and version of each song of the table."""
-    return {row["song_id"]: (row["title"], row[VERSION]) for row in table.rows().collect()}
+from tests.contracts.songs import SONGS_TABLE
+from tests.lake.song_tables import content, rows, table_at
 
 
 @pytest.fixture
@@ -159,3 +139,31 @@ def test_a_copied_lake_does_not_write_to_the_first_one(spark: SparkSession, tabl
         _ = copy.position
     copy.replace(rows(spark, {"id": "z", "version": 1}).drop(GONE), position={"at": 1})
     assert (sorted(content(copy)), sorted(content(table))) == (["z"], ["a", "b", "c"])
+
+
+def test_files_in_the_tables_folder_become_its_content(spark: SparkSession, tmp_path: Path) -> None:
+    table = table_at(spark, tmp_path / "lake")
+    for day, names in ((1, "ab"), (2, "cde")):
+        songs = rows(spark, *({"id": name, "version": day} for name in names)).drop(GONE)
+        # Of two files, one is in the table.
+        found = [row.asDict() for row in songs.select(*SONGS_TABLE.struct.names, "_version").collect()]
+        uris = [f"{table.location}/data/{day}-{number}.parquet" for number in range(2)]
+        schema = table.file_schema()
+        Path(uris[0]).parent.mkdir(exist_ok=True)
+        for uri in uris:
+            pq.write_table(pa.Table.from_pylist(found, schema), uri)
+        assert table.replace_by_files(uris[:1], position={"day": day}) == len(names)
+        assert content(table) == dict.fromkeys(names, ("t", day))
+        assert content(table_at(spark, tmp_path / "lake")) == content(table)
+        assert table.position == {"day": day}
+    # They are rows as any others.
+    changes = [{"id": "c", "version": 3, "gone": True}, {"id": "d", "version": 3, "title": "new"}]
+    assert table.merge(rows(spark, *changes), position={"day": 3}) == MergeCounts(merged=1, older=0, gone=1)
+    assert content(table) == {"d": ("new", 3), "e": ("t", 2)}
+
+    pq.write_table(pa.Table.from_pylist([{**found[0], "title": ""}], schema), uris[0])
+    with pytest.raises(
+        ContractError, match=r"songs would break its contract \(1 rows; one of them breaks title.required"
+    ):
+        table.replace_by_files(uris[:1], position={"day": 4})
+    assert table.position == {"day": 3}

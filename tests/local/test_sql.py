@@ -67,10 +67,45 @@ RESULTS: dict[str, list[tuple[Any, ...]]] = {
         (date(2025, 12, 2), 1, 1200, usd("0.000015"), "claude"),
         (date(2025, 12, 1), 2, 1201, usd("0.012"), "claude"),
     ],
-    "token_costs_by_model.sql": [
-        ("claude-v3-haiku", "priced", None, 2, 5, 2000, 400, usd("0.500000000001")),
-        ("unheard-of", "unpriced", "so", 1, 2, 1000, 200, None),
+    "token_costs_by_month.sql": [
+        ("2026-01", 1, 1, 3, 1000, 500, 50, 200, usd("0.000001"), 0),
+        ("2025-12", 4, 4, 10, 5000, 2500, 250, 1000, usd("2.875"), 1),
     ],
+    "token_costs_by_user.sql": [
+        ("u1", 1, 7, date(2025, 12, 1), date(2026, 1, 1), usd("0.500001"), 1),
+        ("u2", 1, 2, date(2025, 12, 1), date(2025, 12, 1), usd("0.25"), 0),
+    ],
+    "token_costs_by_bot.sql": [
+        ("b2", None, None, 1, 1, 2, usd("2"), 0),
+        (None, None, None, 1, 1, 7, usd("0.500001"), 1),
+        ("b1", "Guía", "u1", 2, 2, 4, usd("0.375"), 0),
+    ],
+    "token_costs_by_model.sql": [
+        ("claude-v3-haiku", "us.haiku", "priced", None, 4, 11, 7750, 2500, 1000, usd("2.875001")),
+        ("unheard-of", None, "unpriced", "so", 1, 2, 1550, 500, 200, None),
+    ],
+    "token_costs_of_published_apis.sql": [
+        ("2025-12", "b2", None, None, 1, 2, usd("2")),
+        ("2025-12", "b1", "Guía", "u1", 1, 2, usd("0.125")),
+    ],
+    "token_costs_dearest.sql": [
+        ("c4", "PUBLISHED_API#b2", "b2", date(2025, 12, 1), date(2025, 12, 1), 2, usd("2"), None, None, None),
+        (
+            "c1",
+            "u1",
+            None,
+            date(2025, 12, 1),
+            date(2026, 1, 1),
+            7,
+            usd("0.500001"),
+            usd("0.5"),
+            "agrees",
+            "hidden_reasoning",
+        ),
+        ("c2", "u2", "b1", date(2025, 12, 1), date(2025, 12, 1), 2, usd("0.25"), None, None, None),
+        ("c3", "PUBLISHED_API#b1", "b1", date(2025, 12, 1), date(2025, 12, 1), 2, usd("0.125"), None, None, None),
+    ],
+    "token_reconciliation.sql": [(usd("0.75"), usd("1"), 0.75, 1, 1, 1, 1)],
     "conversations_validation.sql": [(3, date(2025, 8, 4), date(2025, 9, 30), 7 / 3)],
     "conversations_kpis.sql": [("Total Usuarios", 3), ("Total Conversaciones", 7)],
 }

@@ -10,9 +10,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.purchases import document_writer
-from catlake.purchases.current_purchases import current_purchases, with_outcome
-from catlake.purchases.document_tree import months, read_tree
+from catlake.purchases.current_purchases import current_purchases
+from catlake.purchases.document_tree import DocumentTree
 from catlake.purchases.ingest import ingest
+from catlake.purchases.purchase_table import judged, rows_of
 from catlake.runtime.files import LocalFiles
 from catlake.runtime.run import Run
 from tests.jobs.running import run_of
@@ -75,8 +76,9 @@ def test_of_two_changes_within_a_millisecond_the_later_is_current(
 ) -> None:
     read(DATA / "microsecond-order/in")
     root = str(tmp_path / "lake/compras")
-    stored = read_tree(spark, LocalFiles(), root, months(LocalFiles(), root, None), "USD")
-    rows = stored.transform(with_outcome).transform(current_purchases).collect()
+    tree = DocumentTree(spark, LocalFiles(), root, "USD")
+    documents = judged(tree.read_folders(tree.months()), None, tree.read_paths)
+    rows = rows_of(documents, version=1).transform(current_purchases).collect()
     assert {row["compra_id"]: str(row["revenue"]) for row in rows} == {"A": "4.00", "B": "4.00", "D": "4.00"}
 
 
@@ -108,7 +110,7 @@ def test_a_file_that_was_planned_and_then_removed_is_in_quarantine_by_its_name(
     folder = landing(tmp_path, data / "x.json", data / "y.json")
     with monkeypatch.context() as patch:
 
-        def fail(*_: Any) -> Any:
+        def fail(*_: Any, **__: Any) -> Any:
             raise OSError("the lake is not writable")
 
         patch.setattr(document_writer, "write_events", fail)

@@ -7,7 +7,8 @@ from typing import Any
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 
-from catlake.purchases.current_purchases import current_purchases, daily, rejected, with_outcome
+from catlake.purchases.current_purchases import current_purchases, daily, with_outcome
+from catlake.purchases.purchase_table import judged, rejected, rows_of
 from catlake.purchases.stored_documents import STORED
 
 MOMENT = datetime(2025, 7, 13, 15, 30, tzinfo=UTC)
@@ -24,7 +25,7 @@ BASE: dict[str, Any] = {
     "quantity": Decimal(1),
     "revenue": Decimal("9.99"),
     "currency": "USD",
-    "lines": [],
+    "productos": [],
 }
 
 
@@ -35,6 +36,11 @@ def stored(spark: SparkSession, *differing: dict[str, Any]) -> DataFrame:
         path = each.get("path", f"t1/2025/07/13/{chr(ord('a') + at)}")
         rows.append(tuple({**BASE, **each, "path": path, "file": f"/lake/compras/{path}"}.values()))
     return spark.createDataFrame(rows, STORED)
+
+
+def table_rows(files: DataFrame) -> DataFrame:
+    """The table's rows of some files."""
+    return rows_of(judged(files, None, read_paths=lambda _: files), version=1)
 
 
 def outcomes(spark: SparkSession, *purchases: list[dict[str, Any]]) -> list[list[str]]:
@@ -144,7 +150,7 @@ def test_quarantined_files_have_their_reason_and_text(spark: SparkSession) -> No
         ],
         "file string, line bigint, reason string, raw string",
     )
-    found = files.transform(with_outcome).transform(rejected)
+    found = rejected(files.transform(table_rows), "/lake/compras")
     assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
 
 
@@ -164,12 +170,12 @@ def test_the_days_of_a_shop_are_added_up(spark: SparkSession) -> None:
         ],
         "tenant_id string, day date, purchases bigint, quantity decimal(38,18), revenue decimal(38,2)",
     )
-    found = files.transform(with_outcome).transform(current_purchases).transform(daily)
+    found = files.transform(table_rows).transform(current_purchases).transform(daily)
     assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
 
 
 def test_a_day_whose_sum_does_not_fit_has_none_rather_than_a_wrong_one(spark: SparkSession) -> None:
     most = {"revenue": Decimal("9" * 36 + ".99")}
     files = stored(spark, most, {**most, "compra_id": "c2"})
-    (row,) = files.transform(with_outcome).transform(current_purchases).transform(daily).collect()
+    (row,) = files.transform(table_rows).transform(current_purchases).transform(daily).collect()
     assert (row["purchases"], row["revenue"]) == (2, None)

@@ -7,15 +7,16 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
 from catlake.purchases.product_sales import products
-from catlake.purchases.stored_documents import STORED
 from catlake.runtime.errors import explain
 
 Line = tuple[str | None, str | None, str, str]
-PURCHASE = T.StructType([STORED[name] for name in ("tenant_id", "compra_id", "processed_at", "lines")])
+PURCHASE = (
+    "tenant_id string, compra_id string, processed_at timestamp, "
+    "lines array<struct<codigo string, nombre string, quantity decimal(38,18), amount string>>"
+)
 
 
 def purchases(spark: SparkSession, *given: list[Line], tenant: str = "t1") -> DataFrame:

@@ -44,6 +44,11 @@ def of_spark(text: str) -> RuntimeError:
             "java.io.FileNotFoundException: File file:/lake/a.csv does not exist. It is possible that",
             "/lake/a.csv: it is not there (any more)",
         ),
+        (
+            "org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
+            "FileNotFoundError: s3://bucket/lake/a.csv",
+            "s3://bucket/lake/a.csv: it is not there (any more)",
+        ),
         ("java.io.IOException: Failed to create local dir in /tmp/b/0d.", "/tmp/b/0d: it is not there (any more)"),
         (
             "org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
@@ -94,6 +99,8 @@ def test_a_java_that_has_ended_is_one_line() -> None:
 def test_an_error_of_the_system_names_its_file() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/data/lake/x")
     assert str(explain(error)).startswith("/data/lake/x: No space left on device; free space")
+    for gone in (FileNotFoundError("s3://b/x"), FileNotFoundError(errno.ENOENT, "No such file", "s3://b/x")):
+        assert str(explain(gone)).startswith("s3://b/x: it is not there (any more)")
 
 
 @pytest.mark.parametrize("fault_of_disk", ["No space left on device", "Read-only file system"])

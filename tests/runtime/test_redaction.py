@@ -72,3 +72,10 @@ def test_the_value_of_a_setting_of_spark_with_a_telling_name_is_hidden(monkeypat
 
 def test_settings_of_s3_show_no_key() -> None:
     assert MARK not in repr(S3Settings("http://host", "us-east-1", MARK, MARK, MARK))
+
+
+def test_the_working_folder_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PWD", "OLDPWD"):
+        monkeypatch.setenv(name, "/home/ana/project")
+    monkeypatch.setenv("DB_PWD", MARK)
+    assert redacted(f"/home/ana/project/lake {MARK}") == "/home/ana/project/lake ***"

@@ -9,11 +9,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.samples.catia_oddities import item, oddities, readme
-from tests.samples.export_files import Item, Line, encode_ascii, write_export
+from tests.samples.export_files import (
+    ExportSettings,
+    Item,
+    Line,
+    change,
+    encode_ascii,
+    write_export,
+    write_incremental_export,
+)
 from tests.samples.spanish_sentences import answer, question
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/cat-prod-catia-conversations-table"
 EXPORT_TIME = datetime(2025, 11, 20, 5, 0, tzinfo=UTC)
+NEXT_EXPORT_TIME = EXPORT_TIME + timedelta(days=1)
 FIRST_DAY = datetime(2025, 7, 21, tzinfo=UTC)
 DAYS = 120
 
@@ -106,13 +115,65 @@ def write_catia_export(folder: Path | str, *, users: int, seed: int = 1) -> Path
     return export
 
 
+def write_catia_changes(folder: Path | str, *, users: int, share: float, seed: int = 1) -> Path:
+    """Write the incremental export of the day after: a `share` of the ordinary users' items has changed."""
+    settings = ExportSettings(NEXT_EXPORT_TIME, TABLE_ARN, seed, from_time=EXPORT_TIME)
+    return write_incremental_export(folder, changed_lines(seed, users, share), settings)
+
+
 def lines(seed: int, users: int) -> Iterator[Line]:
     """The lines of an export: the odd items, then ordinary users until there are `users` in all."""
-    odd = list(oddities())
-    yield from (each.line for each in odd)
-    odd_users = {each.user for each in odd}
-    for number in range(users - len(odd_users)):
+    yield from (each.line for each in oddities())
+    for number in _ordinary(users):
         yield from _user_lines(random.Random(f"{seed}/user/{number}"))
+
+
+def lines_of_next_day(seed: int, users: int, share: float) -> Iterator[Line]:
+    """The lines of the full export of the day after."""
+    yield from (each.line for each in oddities())
+    yield from (new for _, new in _states(seed, users, share) if new is not None)
+
+
+def changed_lines(seed: int, users: int, share: float) -> Iterator[str]:
+    """The lines of the incremental export of the day after."""
+    written = EXPORT_TIME
+    for old, new in _states(seed, users, share):
+        if old is not new:
+            written += timedelta(milliseconds=1)
+            before, after = _item(old), _item(new)
+            keys = before or after or {}
+            yield change({name: keys[name] for name in ("PK", "SK")}, written, old=before, new=after)
+
+
+def _ordinary(users: int) -> range:
+    return range(users - len({each.user for each in oddities()}))
+
+
+def _item(line: Line | None) -> Item | None:
+    if isinstance(line, str):
+        item: Item = json.loads(line)["Item"]
+        return item
+    return line
+
+
+def _states(seed: int, users: int, share: float) -> Iterator[tuple[Line | None, Line | None]]:
+    """Each item of the ordinary users on one day and on the next: the same object where it has not changed."""
+    for number in _ordinary(users):
+        rng = random.Random(f"{seed}/user/{number}/next day")
+        for line in _user_lines(random.Random(f"{seed}/user/{number}")):
+            draw = rng.random() / share if share else 1.0
+            if draw >= 1:
+                yield line, line
+                continue
+            user = (_item(line) or {})["PK"]["S"].removeprefix("USER#")
+            today = _conversation(rng, user, _user_data(rng), EXPORT_TIME + timedelta(seconds=rng.randrange(86_400)))
+            if draw < 0.2:
+                yield line, None
+            elif draw < 0.6:
+                yield line, today | {"SK": (_item(line) or {})["SK"]}
+            else:
+                yield line, line
+                yield None, today
 
 
 def _user_lines(rng: random.Random) -> Iterator[Line]:

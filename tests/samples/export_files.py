@@ -1,4 +1,4 @@
-"""Writes DynamoDB full exports (`DYNAMODB_JSON`) exactly in the layout that AWS writes.
+"""Writes DynamoDB exports (`DYNAMODB_JSON`), full and incremental, exactly in the layout that AWS writes.
 
 The same items, options and seed give the same bytes: names derive from the seed, gzip headers carry no time.
 """
@@ -33,7 +33,8 @@ TABLE_ID = "5b7e9c1a-3d42-4f60-8a1b-6c2d9e0f7a35"
 class ExportSettings:
     """What the manifests say of an export, beside its files.
 
-    `s3_prefix` precedes the data files' keys; the folder on disk need not repeat it.
+    `s3_prefix` precedes the data files' keys; the folder on disk need not repeat it. `from_time` is the start of an
+    incremental export's window, which ends at `export_time`.
     """
 
     export_time: datetime
@@ -41,6 +42,7 @@ class ExportSettings:
     seed: int = 1
     s3_bucket: str = "exports"
     s3_prefix: str = ""
+    from_time: datetime | None = None
 
     @property
     def export_id(self) -> str:
@@ -51,7 +53,15 @@ class ExportSettings:
     @property
     def key(self) -> str:
         """The export's folder as an S3 key."""
-        return "/".join(part for part in (self.s3_prefix, "AWSDynamoDB", self.export_id) if part)
+        return self._key(self.export_id)
+
+    @property
+    def data_key(self) -> str:
+        """The folder of its data files as an S3 key: all incremental exports share one."""
+        return self._key("data") if self.from_time else f"{self.key}/data"
+
+    def _key(self, name: str) -> str:
+        return "/".join(part for part in (self.s3_prefix, "AWSDynamoDB", name) if part)
 
     def data_name(self, index: int) -> str:
         """The name of the `index`-th data file: 26 letters and digits, as AWS draws them."""
@@ -86,14 +96,25 @@ def write_export(
     Nothing but the current item is held in memory. `empty_files` come after the `files` with items.
     """
     settings = ExportSettings(export_time, table_arn, seed, s3_bucket, s3_prefix)
-    data = _data_folder(Path(folder), settings)
+    return _write_lines(Path(folder), items, settings, files, empty_files)
+
+
+def write_incremental_export(
+    folder: Path | str, changes: Iterable[str], settings: ExportSettings, *, files: int = 1, empty_files: int = 1
+) -> Path:
+    """Write the lines of an incremental export (`change`), and return its folder; see `write_export`."""
+    return _write_lines(Path(folder), changes, settings, files, empty_files)
+
+
+def _write_lines(folder: Path, lines: Iterable[Line], settings: ExportSettings, files: int, empty_files: int) -> Path:
+    export, data = _folders(folder, settings)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(_DataWriter(data / settings.data_name(index))) for index in range(files + empty_files)
         ]
-        for position, line in enumerate(items):
+        for position, line in enumerate(lines):
             writers[position % files].write(line)
-    return _write_manifests(data.parent, settings, [writer.summary() for writer in writers])
+    return _write_manifests(export, settings, [writer.summary() for writer in writers])
 
 
 def write_export_by_file(
@@ -108,7 +129,7 @@ def write_export_by_file(
 
     Parts must be picklable (`functools.partial` of a module's function) when `processes` is more than one.
     """
-    data = _data_folder(Path(folder), settings)
+    export, data = _folders(Path(folder), settings)
     paths = [data / settings.data_name(index) for index in range(len(parts) + empty_files)]
     makers = [*parts, *[_no_items] * empty_files]
     if processes == 1:
@@ -116,7 +137,7 @@ def write_export_by_file(
     else:
         with ProcessPoolExecutor(processes) as pool:
             written = list(pool.map(_write_data_file, paths, makers))
-    return _write_manifests(data.parent, settings, written)
+    return _write_manifests(export, settings, written)
 
 
 def _no_items() -> Iterable[Line]:
@@ -171,11 +192,24 @@ def encode_ascii(item: Item) -> str:
     return json.dumps({"Item": item})
 
 
-def _data_folder(folder: Path, settings: ExportSettings) -> Path:
-    data = folder / "AWSDynamoDB" / settings.export_id / "data"
-    data.mkdir(parents=True)
-    (data.parent / "_started").touch()
-    return data
+def change(keys: Item, written: datetime, *, old: Item | None = None, new: Item | None = None) -> str:
+    """A line of an incremental export: an item as it was written last in the window; without `new`, its deletion."""
+    micros = round(written.timestamp() * 1_000_000)
+    line: dict[str, object] = {"Metadata": {"WriteTimestampMicros": {"N": str(micros)}}, "Keys": keys}
+    line |= {} if old is None else {"OldImage": old}
+    line |= {} if new is None else {"NewImage": new}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _folders(folder: Path, settings: ExportSettings) -> tuple[Path, Path]:
+    """The folders of an export and of its data files, made."""
+    above = folder / "AWSDynamoDB"
+    export = above / settings.export_id
+    export.mkdir(parents=True)
+    data = above / "data" if settings.from_time else export / "data"
+    data.mkdir(exist_ok=True)
+    (export / "_started").touch()
+    return export, data
 
 
 def _write_manifests(export: Path, settings: ExportSettings, written: Sequence[DataFile]) -> Path:
@@ -190,14 +224,14 @@ def _file_line(settings: ExportSettings, file: DataFile) -> str:
         "itemCount": file.item_count,
         "md5Checksum": base64.b64encode(file.md5).decode(),
         "etag": binascii.hexlify(file.md5).decode() + "-1",
-        "dataFileS3Key": f"{settings.key}/data/{file.name}",
+        "dataFileS3Key": f"{settings.data_key}/{file.name}",
     }
     return json.dumps(line, separators=(",", ":")) + "\n"
 
 
 def _summary(settings: ExportSettings, written: Sequence[DataFile]) -> dict[str, object]:
-    time = settings.export_time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
+    time = _iso(settings.export_time)
+    summary: dict[str, object] = {
         "version": "2020-06-30",
         "exportArn": f"{settings.table_arn}/export/{settings.export_id}",
         "startTime": time,
@@ -215,6 +249,20 @@ def _summary(settings: ExportSettings, written: Sequence[DataFile]) -> dict[str,
         "outputFormat": "DYNAMODB_JSON",
         "exportType": "FULL_EXPORT",
     }
+    if settings.from_time:
+        del summary["exportTime"]
+        summary |= {
+            "version": "2023-08-01",
+            "exportFromTime": _iso(settings.from_time),
+            "exportToTime": time,
+            "outputView": "NEW_AND_OLD_IMAGES",
+            "exportType": "INCREMENTAL_EXPORT",
+        }
+    return summary
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _write_with_checksum(export: Path, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Makes exports and change events: `python -m tests.samples.generate bedrock|catia|purchases <folder>`."""
+"""Makes exports and change events: `python -m tests.samples.generate <kind> <folder>`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.samples.bedrock_export import write_bedrock_export
-from tests.samples.catia_export import write_catia_export
+from tests.samples.catia_export import write_catia_changes, write_catia_export
 from tests.samples.purchase_event_files import write_purchase_events
 from tests.samples.purchase_events import PRECISIONS
 
@@ -36,6 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     catia.add_argument("--seed", type=int, default=1)
     catia.set_defaults(write=_catia)
 
+    changes = tables.add_parser("catia-changes", help="the incremental export of the day after, of ordinary users")
+    changes.add_argument("folder", type=Path)
+    changes.add_argument("--users", type=int, default=60)
+    changes.add_argument("--share", type=float, default=0.05, help="of the items that change, 0 to 1 (default: 0.05)")
+    changes.add_argument("--seed", type=int, default=1)
+    changes.set_defaults(write=_catia_changes)
+
     purchases = tables.add_parser("purchases", help="change events of the purchases table, as JSON lines")
     purchases.add_argument("folder", type=Path)
     purchases.add_argument("--events", type=int, default=100_000)
@@ -59,6 +66,10 @@ def _bedrock(options: argparse.Namespace) -> Path:
 
 def _catia(options: argparse.Namespace) -> Path:
     return write_catia_export(options.folder, users=options.users, seed=options.seed)
+
+
+def _catia_changes(options: argparse.Namespace) -> Path:
+    return write_catia_changes(options.folder, users=options.users, share=options.share, seed=options.seed)
 
 
 def _purchases(options: argparse.Namespace) -> Path:

@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from tools.purchases_costs import PAGE, by_the_clock, continuous, costs, main, modes, with_table
+from tools.costs_page import PAGE, with_table
+from tools.purchases_costs import COMMAND, by_the_clock, continuous, costs, main, modes, table
 
 
 def test_the_page_has_the_table() -> None:
@@ -11,7 +12,7 @@ def test_the_page_has_the_table() -> None:
 
 def test_a_page_with_other_figures_differs() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert with_table(page.replace("5.28", "5.29")) == page != page.replace("5.28", "5.29")
+    assert with_table(page.replace("5.28", "5.29"), COMMAND, table()) == page != page.replace("5.28", "5.29")
 
 
 def test_the_largest_parts_by_hand() -> None:

@@ -70,6 +70,16 @@ def test_without_java_17_none_is_found(tmp_path: Path) -> None:
 # Jars
 
 
+def test_each_spark_has_the_iceberg_that_its_glue_carries() -> None:
+    jars = {version: toolchain.iceberg(version).file for version in ("3.5.6", "4.1.1")}
+    assert jars == {
+        "3.5.6": "iceberg-spark-runtime-3.5_2.12-1.10.0.jar",
+        "4.1.1": "iceberg-spark-runtime-4.1_2.13-1.11.0.jar",
+    }
+    with pytest.raises(toolchain.ToolchainError, match=r"Spark 3\.3\.0 is unknown; it is known for 3\.5 and 4\.1"):
+        toolchain.iceberg("3.3.0")
+
+
 def test_a_mirror_of_maven_central_is_found_in_the_users_settings(tmp_path: Path) -> None:
     settings = tmp_path / "settings.xml"
     settings.write_text(

@@ -121,6 +121,7 @@ def test_a_job_brings_every_package_that_its_code_imports_and_glue_lacks():
         "isal",
         "jinja2",
         "markupsafe",
+        "pypdf",
         "regex",
         "sqlglot",
         "tiktoken",

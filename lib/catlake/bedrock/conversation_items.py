@@ -4,6 +4,8 @@ A message map is kilobytes of text and its counts are a few numbers, so the map 
 `ConversationCounter` is applied to each batch and gives one small row an item.
 """
 
+import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -14,23 +16,16 @@ import pyarrow as pa
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_type
 
-from catlake.bedrock.billed_usage import Usage, billed
 from catlake.bedrock.length4_tokens import Count
 from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
-from catlake.bedrock.price_book import Unpriced, price_book
+from catlake.bedrock.usage import CHUNK, USAGE, UsageEstimator, chunk, struct
 from catlake.dynamodb import attribute
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.errors import TooLargeError
 from catlake.runtime.files import Files, joined
 
 _TEXT, _LONG = T.StringType(), T.LongType()
-_PRICE = T.DecimalType(18, 12)
 TOTAL_PRICE = T.DecimalType(38, 24)
-
-
-def _struct(**columns: T.DataType) -> T.StructType:
-    return T.StructType([T.StructField(name, data_type) for name, data_type in columns.items()])
-
 
 ITEM = T.StructType(
     [
@@ -46,25 +41,14 @@ ITEM = T.StructType(
         attribute("Messages", _TEXT),
         attribute("IsLargeMessage", T.BooleanType()),
         attribute("LargeMessagePath", _TEXT),
+        attribute("BotId", _TEXT),
+        attribute("LastMessageId", _TEXT),
+        # Of a RELATED_DOCUMENT.
+        attribute("Content", _TEXT),
     ]
 )
 
-USAGE = _struct(
-    model=_TEXT,
-    calls=_LONG,
-    input=_LONG,
-    output=_LONG,
-    images=_LONG,
-    model_id=_TEXT,
-    price_input=_PRICE,
-    price_output=_PRICE,
-    price_valid_from=T.DateType(),
-    price_source=_TEXT,
-    unpriced_because=_TEXT,
-)
-"""What one model received and wrote, and the price of that day; the price's columns are null when it is unpriced."""
-
-COUNTED = _struct(
+COUNTED = struct(
     pk=_TEXT,
     sk=_TEXT,
     filter=_TEXT,
@@ -72,11 +56,22 @@ COUNTED = _struct(
     total_price=TOTAL_PRICE,
     input=_LONG,
     output=_LONG,
+    bot_id=_TEXT,
     usage=T.ArrayType(USAGE),
+    reasons=T.ArrayType(_TEXT),
+    chunk=CHUNK,
 )
-"""What becomes of an item: `filter` names the rule that leaves it out; the counts of the others are set."""
+"""What becomes of an item: `filter` names the rule that leaves it out; the counts of the others are set.
+
+`usage` is null where it is not wanted. It is set also for a conversation that began before the first date and went on
+after it. `chunk` is set for a retrieved chunk.
+"""
 
 _ARROW_COLUMNS = {**{column.name: to_arrow_type(column.dataType) for column in COUNTED}, REASON: pa.string()}
+
+_ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# 48 bits of milliseconds, then a random part. The first digit is small, so that the time is one of the calendar.
+_ULID = re.compile(f"[0-1][{_ULID_DIGITS}]{{25}}")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _38_DIGITS = Context(prec=38, rounding=ROUND_HALF_UP)
@@ -84,8 +79,12 @@ _38_DIGITS = Context(prec=38, rounding=ROUND_HALF_UP)
 MOST_MAP_BYTES = 64 << 20
 """A larger map of a conversation is rejected: parsed, it takes many times its size of memory."""
 
+BEFORE_FIRST_DATE = "before_first_date"
+"""The rule that filters a conversation that began before the first date."""
+
 CONVERSATION = "#CONV#"
-_OTHER_KINDS = {"#RELATED_DOCUMENT#": "related_document", "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
+RELATED_DOCUMENT = "related_document"
+_OTHER_KINDS = {"#RELATED_DOCUMENT#": RELATED_DOCUMENT, "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
 
 
 class _Rejected(ValueError):
@@ -101,14 +100,14 @@ class ConversationCounter:
         first_date: Conversations of an earlier UTC day are filtered, and their map is not read; None keeps all.
         last_date: The same for a later day.
         large_messages: Where `LargeMessagePath` is looked up: the files and the root folder; None: nowhere.
-        price_region: The AWS region whose prices `usage` gets; None leaves `usage` empty.
+        usage: What estimates the usage; None: it is not wanted.
     """
 
     count: Callable[[dict[str, Node]], Count]
     first_date: date | None = None
     last_date: date | None = None
     large_messages: tuple[Files, str] | None = None
-    price_region: str | None = None
+    usage: UsageEstimator | None = None
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
         """One row of COUNTED an item, and `_reason` where it is rejected."""
@@ -124,14 +123,21 @@ class ConversationCounter:
         sk = item["SK"] if item["SK"] is not None else item["ConversationId"]
         row: dict[str, Any] = {"pk": pk, "sk": sk}
         if (kind := _other_kind(item)) is not None:
-            return row | {"filter": kind}
+            return row | {"filter": kind, "chunk": self._chunk(kind, item)}
         try:
             _check_key(item, pk, sk)
             row["created"] = created = _created(item["CreateTime"])
-            if (rule := self._date_filter(created.date())) is not None:
+            rule = self._date_filter(created.date())
+            if rule is not None and not self._used_later(item, rule):
                 return row | {"filter": rule}
             row["total_price"] = _total_price(item["TotalPrice"])
-            row |= self._counts(self._nodes(item), created.date())
+            nodes = self._nodes(item)
+            if self.usage is not None:
+                row["bot_id"] = item["BotId"]
+                row |= self.usage.estimate(nodes, created, item["BotId"])
+            if rule is not None:
+                return row | {"filter": rule}
+            row["input"], row["output"] = self.count(nodes)
         except _Rejected as rejected:
             row[REASON] = str(rejected)
         except RecursionError:
@@ -139,14 +145,20 @@ class ConversationCounter:
             row[REASON] = "attribute MessageMap: the message map is nested too deeply"
         return row
 
-    def _counts(self, nodes: dict[str, Node], day: date) -> dict[str, Any]:
-        input_, output = self.count(nodes)
-        usage = [_priced(used, self.price_region, day) for used in billed(nodes)] if self.price_region else []
-        return {"input": input_, "output": output, "usage": usage}
+    def _chunk(self, kind: str, item: dict[str, Any]) -> dict[str, Any] | None:
+        wanted = self.usage is not None and kind == RELATED_DOCUMENT
+        return chunk(item["SK"], item["Content"]) if wanted else None
+
+    def _used_later(self, item: dict[str, Any], rule: str) -> bool:
+        """Whether a conversation that began before the first date may have gone on after it: its calls then count."""
+        if self.usage is None or self.first_date is None or rule != BEFORE_FIRST_DATE:
+            return False
+        last = _ulid_time(item["LastMessageId"])
+        return last is None or last.date() >= self.first_date
 
     def _date_filter(self, day: date) -> str | None:
         if self.first_date is not None and day < self.first_date:
-            return "before_first_date"
+            return BEFORE_FIRST_DATE
         if self.last_date is not None and day > self.last_date:
             return "after_last_date"
         return None
@@ -199,21 +211,6 @@ def _check_key(item: dict[str, Any], pk: str | None, sk: str | None) -> None:
         raise _Rejected(f"attribute SK: {sk!r} ends without a conversation's id")
 
 
-def _priced(usage: Usage, region: str, day: date) -> dict[str, Any]:
-    book = price_book()
-    row = {**usage._asdict(), "model_id": book.model_id(usage.model) or None}
-    try:
-        price = book.price(usage.model, region, day)
-    except Unpriced as reason:
-        return row | {"unpriced_because": str(reason)}
-    return row | {
-        "price_input": price.input,
-        "price_output": price.output,
-        "price_valid_from": price.valid_from,
-        "price_source": price.source,
-    }
-
-
 def _created(text: str | None) -> datetime:
     """`CreateTime`: milliseconds since 1970; a fraction of one is cut."""
     number = _number("CreateTime", text)
@@ -227,6 +224,14 @@ def _created(text: str | None) -> datetime:
     if created is None or created < _EPOCH:
         raise _Rejected(f"attribute CreateTime: {number} is no time in epoch milliseconds")
     return created
+
+
+def _ulid_time(text: str | None) -> datetime | None:
+    """The time in a message's id, which is a ULID; None where it is not one."""
+    if text is None or not _ULID.fullmatch(text):
+        return None
+    milliseconds = functools.reduce(lambda number, digit: number * 32 + _ULID_DIGITS.index(digit), text[:10], 0)
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _total_price(text: str | None) -> Decimal | None:

@@ -1,9 +1,13 @@
 """Splits a message into parts with their sizes: what it adds to a call that sends it (docs/token-costs.md)."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from catlake.bedrock.documents import Stopped, Unreadable, text_length
+from catlake.bedrock.image_size import UNKNOWN_SIZE_TOKENS, image_tokens
 from catlake.bedrock.length4_tokens import (
     INPUT_ROLES,
     OUTPUT_ROLES,
@@ -15,32 +19,107 @@ from catlake.bedrock.length4_tokens import (
 )
 from catlake.bedrock.message_map import Node, as_list, role_of, type_of
 
-# An image costs width x height / 750 tokens and is scaled down to some 1.15 megapixels, so that every picture of a
-# camera or a screen costs about this. Genuine calls bill the same. Real sizes would mean decoding every image.
-IMAGE_TOKENS = 1_500
+BYTES_A_TOKEN = 23
+"""For a document whose text is not known: about what the genuine PDF, DOCX and XLSX have together."""
+
+# A conversation with many documents that take too long must not take that time for each of them.
+_MOST_STOPPED = 3
 
 # A log of the agents of 2024 is one text: the model's words ("Thought: …", "Action: …") and its tools' answers.
 _LOG_PART = re.compile(r"(?m)^(?=Thought:|Observation:)")
 _TOOL_ANSWER = "Observation:"
 
+Kind = Literal["text", "image", "document", "thinking", "unsigned"]
+"""Of a part. `thinking` is reasoning with a signature, `unsigned` reasoning without one."""
+
 
 class Part(NamedTuple):
-    """A part of a message: whether the model wrote it, its tokens, and how many of them are for an image."""
+    """A part of a message: whether the model wrote it, its tokens, its kind, and the tool that it uses."""
 
     written: bool
     tokens: int
-    images: int = 0
+    kind: Kind = "text"
+    tool: str = ""
 
 
-def message_parts(node: Node) -> list[Part]:
-    """What a node adds to each later call: its rounds of tools, then its content."""
-    parts: list[Part] = []
-    content, log, role = node.get("content"), node.get("thinking_log"), role_of(node)
-    if isinstance(log, list) and log:
-        _add(parts, log, role)
-        content = _without_copies(content, log)
-    _add(parts, content, role)
-    return parts
+class MessageParts:
+    """Splits the messages of one conversation, and remembers what could only be estimated.
+
+    Attributes:
+        estimated: How many documents and images have no known size.
+    """
+
+    def __init__(self) -> None:
+        self.estimated = 0
+        self._stopped = 0
+
+    def of(self, node: Node) -> list[Part]:
+        """What a node adds to each later call: its rounds of tools, then its content."""
+        parts: list[Part] = []
+        content, log, role = node.get("content"), node.get("thinking_log"), role_of(node)
+        if isinstance(log, list) and log:
+            self._add(parts, log, role)
+            content = _without_copies(content, log)
+        self._add(parts, content, role)
+        return parts
+
+    def _add(self, parts: list[Part], content: Any, role: str | None) -> None:
+        """Adds content's parts in order; texts of an unknown role do not count."""
+        if isinstance(content, list):
+            for item in content:
+                self._add(parts, item, role)
+        elif isinstance(content, dict):
+            self._add_item(parts, content, role)
+        elif isinstance(content, str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
+            parts.append(Part(role in OUTPUT_ROLES, tokens(content)))
+
+    def _add_item(self, parts: list[Part], item: dict[str, Any], role: str | None) -> None:
+        match type_of(item):
+            case "text" | None:
+                role = role_of(item) or role
+                if isinstance(body := item.get("body"), str):
+                    self._add(parts, body, role)
+                self._add(parts, item.get("content"), role)
+            case "reasoning":
+                if isinstance(text := item.get("text"), str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
+                    kind: Kind = "thinking" if item.get("signature") else "unsigned"
+                    parts.append(Part(role in OUTPUT_ROLES, tokens(text), kind))
+            case "tooluse":
+                parts.append(_tool_use(item))
+            case "toolresult":
+                parts.extend(self._result(result) for result in tool_results(item))
+            case "image":
+                parts.append(self._image(item.get("body")))
+            case "attachment":
+                parts.append(self._document(item.get("file_name"), item.get("body")))
+
+    def _result(self, result: Any) -> Part:
+        if isinstance(result, dict) and (image := result.get("image")) is not None:
+            return self._image(image.get("image") if isinstance(image, dict) else None)
+        if isinstance(result, dict) and isinstance(document := result.get("document"), dict):
+            name, form = document.get("name"), document.get("format")
+            return self._document(f"{name}.{form}" if form else name, document.get("document"))
+        return Part(False, tokens(result_text(result, escaped=False)))
+
+    def _image(self, body: Any) -> Part:
+        size = image_tokens(body)
+        self.estimated += size is None
+        return Part(False, UNKNOWN_SIZE_TOKENS if size is None else size, "image")
+
+    def _document(self, name: Any, body: Any) -> Part:
+        if not isinstance(body, str):
+            return Part(False, 0, "document")
+        try:
+            content = base64.b64decode(body)
+        except (binascii.Error, ValueError):
+            content = b" " * (len(body) * 3 // 4)
+        if self._stopped < _MOST_STOPPED:
+            try:
+                return Part(False, text_length(str(name), content) // 4, "document")
+            except Unreadable as reason:
+                self._stopped += isinstance(reason, Stopped)
+        self.estimated += 1
+        return Part(False, len(content) // BYTES_A_TOKEN, "document")
 
 
 def log_parts(node: Node) -> list[Part]:
@@ -51,58 +130,12 @@ def log_parts(node: Node) -> list[Part]:
     return [Part(not text.startswith(_TOOL_ANSWER), tokens(text)) for text in _LOG_PART.split(log)]
 
 
-def _add(parts: list[Part], content: Any, role: str | None) -> None:
-    """Adds content's parts in order; texts of an unknown role do not count."""
-    if isinstance(content, list):
-        for item in content:
-            _add(parts, item, role)
-    elif isinstance(content, dict):
-        _add_item(parts, content, role)
-    elif isinstance(content, str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
-        parts.append(Part(role in OUTPUT_ROLES, tokens(content)))
-
-
-def _add_item(parts: list[Part], item: dict[str, Any], role: str | None) -> None:
-    match type_of(item):
-        case "text" | None:
-            role = role_of(item) or role
-            if isinstance(body := item.get("body"), str):
-                _add(parts, body, role)
-            _add(parts, item.get("content"), role)
-        case "reasoning":
-            if isinstance(text := item.get("text"), str):
-                _add(parts, text, role)
-        case "tooluse":
-            parts.append(Part(True, tokens(_tool_use(item))))
-        case "toolresult":
-            parts.extend(_result(result) for result in tool_results(item))
-        case "image":
-            parts.append(_IMAGE)
-        case "attachment":
-            parts.append(_file(item.get("body")))
-
-
-_IMAGE = Part(False, IMAGE_TOKENS, IMAGE_TOKENS)
-
-
-def _tool_use(item: dict[str, Any]) -> str:
+def _tool_use(item: dict[str, Any]) -> Part:
     """The tool's name and its input as they are sent: JSON with non-ASCII unchanged."""
     body = item.get("body")
     name = body.get("name") if isinstance(body, dict) else None
-    return (name if isinstance(name, str) else "") + json_text(tool_input(item), escaped=False)
-
-
-def _result(result: Any) -> Part:
-    if isinstance(result, dict) and result.get("image") is not None:
-        return _IMAGE
-    if isinstance(result, dict) and isinstance(document := result.get("document"), dict):
-        return _file(document.get("document"))
-    return Part(False, tokens(result_text(result, escaped=False)))
-
-
-def _file(base64: Any) -> Part:
-    """A file counts one token for four bytes: its text is unknown without the readers that Bedrock has."""
-    return Part(False, len(base64.rstrip("=")) * 3 // 4 // 4 if isinstance(base64, str) else 0)
+    tool = name if isinstance(name, str) else ""
+    return Part(True, tokens(tool + json_text(tool_input(item), escaped=False)), tool=tool)
 
 
 def _without_copies(content: Any, log: list[Any]) -> Any:

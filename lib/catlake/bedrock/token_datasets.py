@@ -7,8 +7,6 @@ from pyspark.sql import functions as F
 
 from catlake.runtime.environment import Environment
 
-COST = "decimal(20,12)"
-
 PLACE = "_place"
 """The column that is 1 for the row of a conversation that stays, and more for the rows that repeat it."""
 
@@ -63,36 +61,6 @@ def by_conversation(new: DataFrame, environment: Environment) -> DataFrame:
     )
 
 
-def by_model(conversations: DataFrame, environment: Environment) -> DataFrame:
-    """Counted conversations as one row a conversation and model, at the price book's prices."""
-    rows = conversations.select("*", F.explode("usage").alias("used")).select(
-        "pk",
-        "sk",
-        conversation_id().alias("conversation_id"),
-        F.date_trunc("second", "created").alias("create_date"),
-        F.col("used.model").alias("model"),
-        "used.model_id",
-        F.lit(environment.token_region).alias("region"),
-        "used.calls",
-        F.col("used.input").alias("input_tokens"),
-        F.col("used.output").alias("output_tokens"),
-        F.col("used.images").alias("image_tokens"),
-        F.when(F.col("used.price_input").isNull(), "unpriced").otherwise("priced").alias("price_state"),
-        "used.unpriced_because",
-        "used.price_input",
-        "used.price_output",
-        "used.price_valid_from",
-        "used.price_source",
-        F.col("total_price").alias("application_total_price"),
-    )
-    return rows.withColumns(
-        {
-            "input_cost": _cost("input_tokens", "price_input"),
-            "output_cost": _cost("output_tokens", "price_output"),
-        }
-    ).withColumn("total_cost", (F.col("input_cost") + F.col("output_cost")).cast(COST))
-
-
 def conversation_id() -> Column:
     """What follows the last `#` of the SK; the user id of a published API may contain one too."""
     return F.substring_index("sk", "#", -1)
@@ -101,10 +69,3 @@ def conversation_id() -> Column:
 def as_text(timestamp: str) -> Column:
     """A timestamp column as the CSV files show it, in UTC."""
     return F.date_format(timestamp, "yyyy-MM-dd HH:mm:ss").alias(timestamp)
-
-
-def _cost(tokens: str, price: str) -> Column:
-    # First the price of one token: exact, as 12 decimals become 15. The product then has the 38 digits that Spark
-    # allows. With one more, Spark would round it before we do.
-    per_token = (F.col(price) * F.lit("0.001").cast("decimal(4,3)")).cast("decimal(18,15)")
-    return F.round(F.col(tokens).cast("decimal(19,0)") * per_token, 12).cast(COST)

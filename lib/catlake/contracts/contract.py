@@ -39,6 +39,7 @@ _SPARK_TYPES: Mapping[str, T.DataType] = {
     "timestamp": T.TimestampType(),
 }
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
+_ARRAY = re.compile(r"array<(\w+)>")
 
 # The limit of Glue's catalog for a column's comment.
 _LONGEST_DESCRIPTION = 255
@@ -72,6 +73,8 @@ class Column:
             return T.ArrayType(struct) if self.logical_type == "array" else struct
         if self.catalog_type in _SPARK_TYPES:
             return _SPARK_TYPES[self.catalog_type]
+        if (array := _ARRAY.fullmatch(self.catalog_type)) and array[1] in _SPARK_TYPES:
+            return T.ArrayType(_SPARK_TYPES[array[1]])
         if decimal := _DECIMAL.fullmatch(self.catalog_type):
             return T.DecimalType(int(decimal[1]), int(decimal[2]))
         raise ContractError(
@@ -109,6 +112,11 @@ class Contract:
     row_rules: tuple[RowRule, ...] = ()
     order: tuple[str, ...] = ()
     partitions: tuple[Column, ...] = ()
+
+    @property
+    def is_kept_up(self) -> bool:
+        """Whether it is a table in which jobs merge changes (docs/spec.md 5.1), not files that they replace."""
+        return self.format == "iceberg"
 
     @property
     def struct(self) -> T.StructType:

@@ -1,16 +1,15 @@
 """The items of the Catia table (docs/spec.md 1.3): what is read of them, and what becomes of each.
 
-An item's messages and feedback are nested and large, its share of the result is a few texts. So `FlatItems` makes
-those texts in the task that parses the item, and Spark moves, sorts and keeps flat rows only.
+An item's messages and feedback are nested and large, its share of the result is a few texts. So `flat_items` makes
+those texts in the task that parses the item, and Spark moves, sorts and keeps flat rows only. They depend on the item
+alone: what an argument decides (`classified`) is decided when the rows are read, so that a table can keep them.
 """
 
 import functools
-import marshal
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -20,6 +19,8 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.dynamodb import REJECTED, attribute
+from catlake.dynamodb.export_reader import REJECTED_TYPE
+from catlake.dynamodb.newest_version import DELETED, SUPERSEDED, TOO_EARLY
 from catlake.lake.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
 
 _TEXT = T.StringType()
@@ -43,45 +44,43 @@ ITEM = T.StructType(
 
 FLAT = T.StructType(
     [
+        # PK and SK as a JSON array; null where one of them cannot be read.
+        T.StructField("item_key", _TEXT),
         T.StructField("usuario_id", _TEXT),
         # Microseconds since 1970, UTC; null without a date.
         T.StructField("created", T.LongType()),
         T.StructField("sk", _TEXT),
+        T.StructField("kind", _TEXT),
         T.StructField(OUTCOME, _TEXT),
-        # A `Content` as `packed` writes it; null for an item that is not kept.
-        T.StructField("content", T.BinaryType()),
+        # The rest is null for an item that is not kept.
+        *(T.StructField(name, _TEXT) for name in ("nombre", "gerencia", "ciudad")),
+        # The elements of a JSON array, joined by commas, without its brackets; so is `raw_feedback`.
+        T.StructField("messages", _TEXT),
+        # The user's texts, as a JSON array; so are `comments` and `options`.
+        T.StructField("questions", _TEXT),
+        T.StructField("raw_feedback", _TEXT),
+        T.StructField("likes", T.IntegerType()),
+        T.StructField("dislikes", T.IntegerType()),
+        T.StructField("comments", _TEXT),
+        T.StructField("options", _TEXT),
     ]
 )
-"""What is kept of an item: what Spark sorts by, and the rest as bytes."""
+"""What is kept of an item. No column is nested: Iceberg reads flat ones many rows at a time."""
 
+TEXTS = ("messages", "questions", "raw_feedback", "comments", "options")
+"""The columns that are large, and in which the result has its texts."""
 
-class Content(NamedTuple):
-    """What an item adds to the row of its user.
-
-    Attributes:
-        messages: The elements of a JSON array, joined by commas, without its brackets; so is `raw_feedback`.
-        questions: The user's texts.
-    """
-
-    kind: str
-    nombre: str | None
-    gerencia: str | None
-    ciudad: str | None
-    messages: str
-    questions: list[str]
-    raw_feedback: str
-    likes: int
-    dislikes: int
-    comments: list[str]
-    options: list[str]
-
+_CONTENT = len(FLAT) - FLAT.names.index("nombre")
 
 CONVERSATION, FEEDBACK_ITEM = "conversation", "feedback"
 
 _KINDS = {"REGISTER": "register", "FEEDBACK": FEEDBACK_ITEM, "CONVERSATION": CONVERSATION}
 
-OUTCOMES = (KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback")
-"""All that can become of an item."""
+OUTCOMES = (
+    *(KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback"),
+    *(SUPERSEDED, DELETED, TOO_EARLY),
+)
+"""All that can become of an item, or of a line of exports that are read without the table."""
 
 _USER_WORDS = ("user", "usuario")
 _BOT_WORDS = ("bot", "assistant", "catia")
@@ -108,29 +107,17 @@ _LARGEST_OFFSET = (18, 0)
 _ESCAPES = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 
 
-@dataclass(frozen=True)
-class FlatItems:
-    """Makes FLAT rows of a batch of items; travels to the tasks.
-
-    Attributes:
-        first_date: Conversations of an earlier UTC day are filtered; undated ones and feedback never are.
-    """
-
-    first_date: date | None
-
-    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
-        """One row of FLAT for each item."""
-        first = None if self.first_date is None else moment(self.first_date.isoformat())
-        rows = [flat(first, *values) for values in zip(*(columns[name] for name in ITEM.names), strict=True)]
-        schema = to_arrow_schema(FLAT)
-        values = zip(*rows, strict=True) if rows else ((),) * len(schema)
-        return pa.RecordBatch.from_arrays(
-            [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)], schema=schema
-        )
+def flat_items(columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
+    """One row of FLAT for each item of a batch, whose columns are those of ITEM."""
+    rows = [flat(*values) for values in zip(*(columns[name] for name in ITEM.names), strict=True)]
+    schema = to_arrow_schema(FLAT)
+    values = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)], schema=schema
+    )
 
 
 def flat(
-    first: int | None,
     pk: str | None,
     sk: str | None,
     created_at: str | None,
@@ -139,42 +126,34 @@ def flat(
     feedback: Sequence[Mapping[str, str | None] | None] | None,
     raw_feedback: Sequence[str | None] | None,
 ) -> tuple[Any, ...]:
-    """The FLAT row of an item; `first` is the earliest moment of a conversation that is kept."""
-    created, item_kind = moment(created_at), kind(sk)
+    """The FLAT row of an item."""
+    item_kind = kind(sk)
     raw = [text for text in raw_feedback or () if text is not None]
-    outcome = _outcome(item_kind, sk, first is not None and created is not None and created < first, bool(raw))
-    content = None
-    if outcome == KEPT:
-        person = user_data or {}
-        said, questions = _said(sk, messages or ())
-        likes, dislikes, comments, options = _opinions(feedback or ())
-        content = packed(
-            Content(
-                item_kind,
-                trimmed(person.get("nombre")),
-                place(person.get("gerencia")),
-                place(person.get("ciudad")),
-                said,
-                questions,
-                ",".join(raw),
-                likes,
-                dislikes,
-                comments,
-                options,
-            )
-        )
-    return None if pk is None else user_id(pk), created, sk, outcome, content
+    outcome = _outcome(item_kind, sk, bool(raw))
+    key = None if pk is None or sk is None else orjson.dumps((pk, sk)).decode()
+    row = key, None if pk is None else user_id(pk), moment(created_at), sk, item_kind, outcome
+    if outcome != KEPT:
+        return (*row, *(None,) * _CONTENT)
+    person = user_data or {}
+    said, questions = _said(sk, messages or ())
+    likes, dislikes, comments, options = _opinions(feedback or ())
+    return (
+        *row,
+        trimmed(person.get("nombre")),
+        place(person.get("gerencia")),
+        place(person.get("ciudad")),
+        said or None,
+        _json_texts(questions),
+        ",".join(raw) or None,
+        likes,
+        dislikes,
+        _json_texts(comments),
+        _json_texts(options),
+    )
 
 
-def packed(content: Content) -> bytes:
-    """A content as bytes, which `unpacked` reads: the same for the same content, and only within a run."""
-    # Version 2 has no references between equal texts, which may or may not be one object.
-    return marshal.dumps(tuple(content), 2)
-
-
-def unpacked(content: bytes) -> Content:
-    """The content that `packed` wrote."""
-    return Content(*marshal.loads(content))
+def _json_texts(texts: Sequence[str]) -> str | None:
+    return orjson.dumps(texts).decode() if texts else None
 
 
 def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[str, list[str]]:
@@ -208,33 +187,43 @@ def kind(sort_key: str | None) -> str:
     return OTHER
 
 
-def _outcome(item_kind: str, sort_key: str | None, is_early: bool, has_feedback: bool) -> str:
-    """What becomes of an item that can be read."""
+def _outcome(item_kind: str, sort_key: str | None, has_feedback: bool) -> str:
+    """What becomes of an item that can be read, before an argument decides."""
     if sort_key is None:
         return QUARANTINED
     if item_kind in ("register", OTHER):
         return item_kind
-    if item_kind == CONVERSATION and is_early:
-        return "before_first_date"
     if item_kind == FEEDBACK_ITEM and not has_feedback:
         return "empty_feedback"
     return KEPT
 
 
-def classified(items: DataFrame) -> DataFrame:
-    """Items with their final `outcome`: one that could not be read is quarantined.
+def stored(items: DataFrame) -> DataFrame:
+    """Items of the reader, with its `_rejected` as the four columns in which a table keeps it."""
+    rejected_columns = {f"rejected_{name}": F.col(REJECTED)[name] for name in REJECTED_TYPE.names}
+    return items.withColumns(rejected_columns).drop(REJECTED)
+
+
+def classified(items: DataFrame, first_date: date | None) -> DataFrame:
+    """Items with their final `outcome`: some are too early, and one that could not be read is quarantined.
 
     Args:
-        items: Columns of FLAT and the reader's `_rejected`.
+        items: Columns of FLAT and those that `stored` adds.
+        first_date: Conversations of an earlier UTC day are filtered; undated ones and feedback never are.
     """
+    outcome = F.col(OUTCOME)
+    if first_date is not None:
+        is_early = (F.col("kind") == CONVERSATION) & (F.col("created") < F.lit(moment(first_date.isoformat())))
+        outcome = F.when(is_early, "before_first_date").otherwise(outcome)
     # The content of a filtered item is not looked at, so it cannot be broken.
-    is_broken = F.col(REJECTED).isNotNull() & F.col(OUTCOME).isin(KEPT, "empty_feedback")
-    return items.withColumn(OUTCOME, F.when(is_broken, QUARANTINED).otherwise(F.col(OUTCOME)))
+    is_broken = F.col("rejected_reason").isNotNull() & outcome.isin(KEPT, "empty_feedback")
+    return items.withColumn(OUTCOME, F.when(is_broken, QUARANTINED).otherwise(outcome))
 
 
 def rejected(classified_items: DataFrame) -> DataFrame:
     """The quarantined items, as file, line, reason and raw text."""
-    return classified_items.where(F.col(OUTCOME) == QUARANTINED).select(f"{REJECTED}.*")
+    quarantined = classified_items.where(F.col(OUTCOME) == QUARANTINED)
+    return quarantined.select(*(F.col(f"rejected_{name}").alias(name) for name in REJECTED_TYPE.names))
 
 
 def trimmed(text: str | None) -> str | None:

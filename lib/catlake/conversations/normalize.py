@@ -1,4 +1,9 @@
-"""ETL-1, normalize: a full export of the Catia table → `data_YYYYMMDD.csv` (docs/spec.md 2.1)."""
+"""ETL-1, normalize: the items of the Catia table → `data_YYYYMMDD.csv` (docs/spec.md 2.1)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -6,74 +11,146 @@ from pyspark.sql import functions as F
 from catlake.contracts.contract import contract
 from catlake.conversations import items, users
 from catlake.conversations.excluded_cities import checked_pattern
-from catlake.dynamodb import Export, read_items
-from catlake.dynamodb.export_selection import refuse_foreign, select_exports
-from catlake.lake import Lake, Outcomes
+from catlake.conversations.kept_items import ItemState, items_now
+from catlake.lake import Draft, Lake, Outcomes
+from catlake.lake.dataset_writer import GONE, OldCsvError
 from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
-from catlake.runtime.files import Files
+from catlake.runtime.errors import BalanceError
+from catlake.runtime.package import sources_fingerprint
 from catlake.runtime.run import Run
 
 PIPELINE = "conversations"
 DATASET = "normalized_conversations"
 
 
-def normalize(run: Run, lake: Lake) -> None:
-    """Reads and classifies the items, makes one row a user, and publishes the CSV.
+@dataclass(frozen=True)
+class _Result:
+    """The CSV, and what became of the items.
 
-    All in one pass: what is counted on the way comes from observations, and only a run with rejected items reads twice.
+    Attributes:
+        draft: The CSV.
+        read: The number of items, counted apart from their outcomes where that is possible.
+        outcomes: The items by outcome.
+        by_user: The kept users, and the items of users by what becomes of the users.
+        made_anew: How many rows are not copied.
     """
-    excluded_cities = checked_pattern(run.arguments["excluded_cities"])
-    with run.step("read"):
-        files, chain = select_exports(run, incremental=False)
-        classified = _read(run, files, chain.full)
+
+    draft: Draft
+    read: int
+    outcomes: Outcomes
+    by_user: Mapping[str, int]
+    made_anew: int
+
+
+def normalize(run: Run, lake: Lake) -> None:
+    """Brings the items up to date, makes one row a user, and publishes the CSV.
+
+    Where the last CSV was made from what the table had before, in the same way, only the rows of users whose items have
+    changed are made anew: the bytes are the same.
+
+    Raises:
+        BalanceError: The CSV has other rows than there are users; or the balance does not close.
+    """
+    checked_pattern(run.arguments["excluded_cities"])
+    with run.step("merge"):
+        state = items_now(run, lake)
+    classified = state.rows.transform(items.classified, run.arguments["first_date"])
     with run.step("write"):
-        by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
-        # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
-        ordered = classified.transform(users.in_order).observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
-        kept = ordered.where(F.col(OUTCOME) == KEPT)
-        by_user = kept.transform(users.by_user, run.environment, excluded_cities).withColumn(
-            "user_outcome", users.user_outcome()
+        result = _updated(run, lake, state, classified) or _made_anew(run, lake, state, classified)
+    draft, by_user = result.draft, result.by_user
+    if draft.rows != by_user["users"]:
+        raise BalanceError(
+            f"{DATASET}: it would have {draft.rows} rows for {by_user['users']} users; nothing is published; this is a "
+            "defect of catlake: report it with this line"
         )
-        dataset = contract(DATASET)
-        rows = (
-            by_user.observe(by_user_outcome, *_items_by_user_outcome())
-            .where(F.col("user_outcome") == KEPT)
-            .select(*dataset.struct.names)
-        )
-        draft = lake.draft(rows, dataset, run.run_date, in_order=True)
-    outcomes, user_outcomes = Outcomes(by_outcome.get), by_user_outcome.get
-    refuse_foreign(chain.full, outcomes.known(), outcomes.unknown)
-    if outcomes.quarantined:
+    if result.outcomes.quarantined:
         quarantine(run, lake, classified.transform(items.rejected), PIPELINE)
     run.report.settle(
         Balance(
-            read=chain.item_count,
+            read=result.read,
             # The conversations that the file counts, and the feedback that went into its rows.
-            written={DATASET: draft.totals["numero_conversaciones"] + user_outcomes["kept_feedback"]},
-            filtered=outcomes.filtered | {rule: user_outcomes[rule] for rule in users.FILTERS if user_outcomes[rule]},
-            quarantined=outcomes.quarantined,
+            written={DATASET: draft.totals["numero_conversaciones"] + by_user["kept_feedback"]},
+            filtered=result.outcomes.filtered | {rule: by_user[rule] for rule in users.FILTERS if by_user[rule]},
+            quarantined=result.outcomes.quarantined,
         )
     )
+    run.report.highlights.append(f"{DATASET}: {draft.rows} rows, {result.made_anew} of them made anew")
+    if state.position is not None:
+        draft = replace(draft, made_from=_made_from(run, state.position), totals={**draft.totals, **by_user})
     publish(run, lake, draft)
 
 
-def _read(run: Run, files: Files, export: Export) -> DataFrame:
-    """The items of an export as flat rows, each with its outcome."""
-    flat = items.FlatItems(run.arguments["first_date"])
-    rows = read_items(run.spark, files, export, items.ITEM, each_batch=flat, output=items.FLAT)
-    return rows.transform(items.classified)
+def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result:
+    """All rows from all items, in one pass: what is counted on the way comes from observations."""
+    by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
+    # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
+    ordered = (
+        classified.transform(users.all_items)
+        .transform(users.in_order)
+        .observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
+    )
+    by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
+    dataset = contract(DATASET)
+    draft = lake.draft(by_user.where(_is_kept()).select(*dataset.struct.names), dataset, run.run_date, in_order=True)
+    read = state.rows.count() if state.count is None else state.count
+    counts = by_user_outcome.get
+    return _Result(draft, read, Outcomes(by_outcome.get), counts, counts["users"])
 
 
-def _items_by_user_outcome() -> list[Column]:
-    """The numbers of items of users, by what becomes of the users."""
+def _updated(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result | None:
+    """The last CSV with the rows of the changed users made anew; None where it does not show the items before."""
+    since, dataset = state.since, contract(DATASET)
+    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date) if since else None
+    if since is None or old is None:
+        return None
+    by_user_outcome = Observation("items by user outcome")
+    old_items = since.rows.transform(items.classified, run.arguments["first_date"])
+    ordered = classified.transform(users.of_changed_users, old_items, since.users).transform(users.in_order)
+    by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
+    changes = by_user.select(*dataset.struct.names, (F.col(users.WAS) | ~_is_kept()).alias(GONE))
+    try:
+        draft = lake.updated_draft(old, changes, dataset, run.run_date)
+    except OldCsvError as error:
+        run.log("old_csv_not_used", reason=str(error))
+        return None
+    outcomes, changed = Outcomes.of(classified), by_user_outcome.get
+    counts = {name: old.totals[name] + change for name, change in changed.items() if name != "made_anew"}
+    return _Result(draft, outcomes.total, outcomes, counts, changed["made_anew"])
+
+
+def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
+    """The rows of users, with `user_outcome`."""
+    kept = ordered.where(F.col(OUTCOME) == KEPT)
+    rows = kept.transform(users.by_user, run.environment, run.arguments["excluded_cities"])
+    return rows.withColumn("user_outcome", users.user_outcome())
+
+
+def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
+    """All that decides the bytes of the CSV: the items, the arguments, the labels, the program."""
+    environment = run.environment
+    labels = environment.unnamed_user, environment.unknown_place
+    arguments = {name: run.arguments[name] for name in ("first_date", "excluded_cities")}
+    made_from = {"items": position, "arguments": arguments, "labels": labels, "program": sources_fingerprint()}
+    return json.dumps(made_from, sort_keys=True, default=str)
+
+
+def _counts_by_user_outcome() -> list[Column]:
+    """The kept users, and the items of users by what becomes of the users: what is, less what was."""
+    sign = F.when(F.col(users.WAS), -1).otherwise(1)
 
     def total(count: Column, outcome: str) -> Column:
-        return F.coalesce(F.sum(F.when(F.col("user_outcome") == outcome, count)), F.lit(0))
+        return F.coalesce(F.sum(F.when(F.col("user_outcome") == outcome, count * sign)), F.lit(0))
 
     both = F.col("conversation_items") + F.col("feedback_items")
     return [
+        total(F.lit(1), KEPT).alias("users"),
+        F.count_if(_is_kept() & ~F.col(users.WAS)).alias("made_anew"),
         total(F.col("feedback_items"), KEPT).alias("kept_feedback"),
         *(total(both, rule).alias(rule) for rule in users.FILTERS),
     ]
+
+
+def _is_kept() -> Column:
+    return F.col("user_outcome") == KEPT

@@ -6,6 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import orjson
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,7 +15,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
 from catlake.conversations.excluded_cities import are_excluded
-from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, Content, unpacked
+from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, FLAT, TEXTS
 from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import StoreError
@@ -25,14 +26,20 @@ SEPARATOR = " | "
 BATCH_BYTES = 8 << 20
 """Text of so many users, at least, goes to Spark at once."""
 
+WAS = "was"
+"""The column that is true for items, and rows of users, as they were before the last changes."""
+
 USER = T.StructType(
     [
         *contract("normalized_conversations").struct.fields,
         T.StructField("conversation_items", T.IntegerType()),
         T.StructField("feedback_items", T.IntegerType()),
+        T.StructField(WAS, T.BooleanType()),
     ]
 )
-"""The columns of the dataset, and how many items a user has of each kind."""
+"""The columns of the dataset, how many items a user has of each kind, and WAS."""
+
+ITEM = ("usuario_id", WAS, "created", "kind", *FLAT.names[FLAT.names.index("nombre") :])
 
 MOST_CHARACTERS = 400_000_000
 """Of a user's texts. Arrow and the JVM hold texts of 2 GB at most, and a character has up to four bytes."""
@@ -46,12 +53,31 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def in_order(items: DataFrame) -> DataFrame:
-    """FLAT items in one partition, by user and date, undated last, ties by `SK`.
+    """Items in one partition, by user, what was before what is, and date, undated last, ties by `SK`, then by key.
 
-    One, because the result is one file in this order. With `content` in it, the same items give the same order.
+    One, because the result is one file in this order.
     """
-    order = ("usuario_id", F.asc_nulls_last("created"), "sk", "content")
+    order = ("usuario_id", F.desc(WAS), F.asc_nulls_last("created"), "sk", "item_key")
     return items.repartition(1).sortWithinPartitions(*order)
+
+
+def all_items(items: DataFrame) -> DataFrame:
+    """All items, with the column WAS."""
+    return items.withColumn(WAS, F.lit(False))
+
+
+def of_changed_users(items: DataFrame, old_items: DataFrame, changed: DataFrame) -> DataFrame:
+    """The items of some users as they are and as they were, with the column WAS.
+
+    Args:
+        items: All items.
+        old_items: All items as they were. Their texts do not matter, and are not read.
+        changed: The users, each once, as `usuario_id`.
+    """
+    without_texts = old_items.withColumns({name: F.lit(None).cast("string") for name in TEXTS})
+    both = items.withColumn(WAS, F.lit(False)), without_texts.withColumn(WAS, F.lit(True))
+    now, then = (rows.join(F.broadcast(changed), "usuario_id", "left_semi") for rows in both)
+    return now.unionByName(then)
 
 
 def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | None) -> DataFrame:
@@ -60,7 +86,7 @@ def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | No
     Items belong together by the id that the dataset shows, so that it never shows one twice.
 
     Args:
-        kept: The kept items, from `in_order`.
+        kept: The kept items, from `in_order`. What was and what is gives two rows.
         environment: Its labels stand where a name or a place is unknown.
         excluded_cities: See `excluded_cities.are_excluded`.
     """
@@ -68,20 +94,16 @@ def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | No
     def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker():
             items = (row for batch in batches for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
-            users = groupby(items, itemgetter(0))
-            rows = (
-                user_row(user, ((created, unpacked(content)) for _, created, content in rows), environment)
-                for user, rows in users
-            )
+            rows = ((*user_row(user, rows, environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1)))
             for batch in _user_batches(rows):
                 yield batch.append_column(IS_EXCLUDED, are_excluded(batch.column("ciudad"), excluded_cities))
 
     columns = T.StructType([*USER, T.StructField(IS_EXCLUDED, T.BooleanType())])
-    return kept.select("usuario_id", "created", "content").mapInArrow(describe_users, columns)
+    return kept.select(*ITEM).mapInArrow(describe_users, columns)
 
 
-def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment: Environment) -> tuple[Any, ...]:
-    """The USER row of a user's items, which come in their order: when each was created, and its content."""
+def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environment) -> tuple[Any, ...]:
+    """The USER row of a user's items, which come in their order, with the columns of `ITEM`; without WAS."""
     name: str | None = None
     department: str | None = None
     city: str | None = None
@@ -92,28 +114,29 @@ def user_row(user: str, items: Iterable[tuple[int | None, Content]], environment
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
     likes = dislikes = conversation_items = feedback_items = characters = 0
-    for created, item in items:
-        characters += len(item.messages) + len(item.raw_feedback)
+    for _, _, created, kind, *person, said, asked, raw_feedback, liked, disliked, commented, chosen in items:
+        characters += len(said or "") + len(raw_feedback or "")
         if characters > MOST_CHARACTERS:
             raise StoreError(
                 f"the user {user!r:.140} has conversations of more than {MOST_CHARACTERS:,} characters, which no row "
                 "of the dataset can hold; look who writes under this id, and remove it from the source"
             )
-        if item.kind == CONVERSATION:
+        if kind == CONVERSATION:
             conversation_items += 1
             first = created if first is None else first
-            name, department, city = name or item.nombre, department or item.gerencia, city or item.ciudad
-            if item.messages:
-                messages.append(item.messages)
-            questions |= dict.fromkeys(item.questions)
-        elif item.kind == FEEDBACK_ITEM:
+            name, department, city = name or person[0], department or person[1], city or person[2]
+            if said:
+                messages.append(said)
+            if asked:
+                questions |= dict.fromkeys(orjson.loads(asked))
+        elif kind == FEEDBACK_ITEM:
             feedback_items += 1
         # A conversation may have a feedback too.
-        if item.raw_feedback:
-            feedback.append(item.raw_feedback)
-            likes, dislikes = likes + item.likes, dislikes + item.dislikes
-            comments |= dict.fromkeys(item.comments)
-            options |= dict.fromkeys(item.options)
+        if raw_feedback:
+            feedback.append(raw_feedback)
+            likes, dislikes = likes + liked, dislikes + disliked
+            comments |= dict.fromkeys(orjson.loads(commented or "[]"))
+            options |= dict.fromkeys(orjson.loads(chosen or "[]"))
     return (
         user,
         name or environment.unnamed_user,

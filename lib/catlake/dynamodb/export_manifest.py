@@ -7,7 +7,6 @@ the data files verify their contents (`catlake.dynamodb.export_reader`).
 import base64
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +29,9 @@ DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
 
 MOST_SUMMARY_BYTES, MOST_FILE_LIST_BYTES = 1 << 20, 64 << 20
 """A summary has some 1,500 bytes; a list has some 230 for each data file."""
+
+MOST_KEY_CHARACTERS = 1024
+"""A key of S3 has no more."""
 
 MOST_ITEMS = 10**15
 """More than any table has; Python writes no number of 4,300 digits."""
@@ -181,11 +183,14 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
     content = files.read(uri, MOST_FILE_LIST_BYTES)
     verify_checksum(files, uri, content, listed)
     entries = [_json_object(uri, line) for line in content.splitlines() if line.strip()]
-    data_files = tuple(_data_file(files, root, summary, entry, listed) for entry in entries)
-    if twice := [uri for uri, count in Counter(file.uri for file in data_files).items() if count > 1]:
-        raise ExportError(f"{folder}: {FILE_LIST} lists {twice[0]} more than once; {AGAIN}")
+    data_files: dict[str, DataFile] = {}
+    for entry in entries:
+        file = _data_file(files, root, summary, entry, listed)
+        if file.uri in data_files:
+            raise ExportError(f"{folder}: {FILE_LIST} lists {file.uri} more than once; {AGAIN}")
+        data_files[file.uri] = file
     item_count = _item_count(joined(folder, SUMMARY), fields)
-    listed_count = sum(file.item_count for file in data_files)
+    listed_count = sum(file.item_count for file in data_files.values())
     if listed_count != item_count:
         raise ExportError(
             f"{folder}: {SUMMARY} counts {item_count} items but {FILE_LIST} lists {listed_count}; {AGAIN}"
@@ -196,7 +201,7 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
         summary.end,
         item_count,
         summary.table_arn,
-        data_files,
+        tuple(data_files.values()),
         output_format,
         start,
         filtered,
@@ -239,7 +244,7 @@ def _places(root: str, summary: Summary, key: str) -> Iterable[str]:
     """
     folder = summary.folder
     segments = [segment for segment in key.split("/") if segment]
-    if not segments or "." in segments or ".." in segments:
+    if len(key) > MOST_KEY_CHARACTERS or not segments or "." in segments or ".." in segments:
         return
     if "://" in folder:
         bucket = "/".join(folder.split("/")[:3])

@@ -212,7 +212,7 @@ class FinishedExports:
         listed: All files there.
         sound: The summaries of the sound ones.
         broken: Those whose summary is damaged.
-        skipped: How many are not even looked at, because their names show that they hold no later state than `since`.
+        skipped: The folders of those that are not looked at, because their names show no later state than `since`.
     """
 
     def __init__(self, files: Files, uri: str, *, since: datetime | None = None) -> None:
@@ -223,13 +223,13 @@ class FinishedExports:
         self.listed = frozenset(info.uri for info in files.list(uri))
         self.sound: list[Summary] = []
         self.broken: list[_BrokenExport] = []
-        self.skipped = 0
+        self.skipped: set[str] = set()
         for summary_uri in sorted(name for name in self.listed if name.endswith("/" + SUMMARY)):
             folder, summary = summary_uri.removesuffix("/" + SUMMARY), None
             # An export begins after the time of the state that it holds. Without this, a year of hourly exports would
             # mean some ten thousand requests a night.
             if since and (began := _began(folder)) and began <= since:
-                self.skipped += 1
+                self.skipped.add(folder)
                 continue
             try:
                 content = files.read(summary_uri, MOST_SUMMARY_BYTES)
@@ -275,9 +275,10 @@ class FinishedExports:
     def left_out(self) -> list[LeftOut]:
         """The broken exports, and those that are not looked at, as such that are not read."""
         broken = [LeftOut(export.uri, f"broken: {export.message}") for export in self.broken]
-        if not self.skipped:
+        if self._since is None or not self.skipped:
             return broken
-        return [*broken, LeftOut(self.uri, f"{self.skipped} exports began before {self._since}, as their names show")]
+        since = self._since.isoformat()
+        return [*broken, LeftOut(self.uri, f"{len(self.skipped)} exports began by {since}, as their names show")]
 
     def refuse_broken_after(self, state: datetime, name: str) -> None:
         """Raises ExportError for a broken export that may hold a newer state."""
@@ -329,7 +330,8 @@ class FinishedExports:
     def _unfinished(self) -> list[str]:
         """The folders of exports that have begun and have no summary."""
         begun = {name.rpartition("/")[0] for name in self.listed if name.endswith(("/" + STARTED, "/" + FILE_LIST))}
-        return sorted(begun - {summary.folder for summary in self.sound} - {export.uri for export in self.broken})
+        finished = {summary.folder for summary in self.sound} | {export.uri for export in self.broken} | self.skipped
+        return sorted(begun - finished)
 
     def _why_none(self) -> str:
         if self.sound or self.broken:

@@ -12,9 +12,10 @@ import hashlib
 import io
 import itertools
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -30,7 +31,9 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import Contract
-from catlake.runtime.errors import ContractError
+from catlake.lake.csv_parts import parse_rows
+from catlake.lake.csv_update import BLOCK_BYTES, CsvUpdate, RowChange
+from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import lean_worker
 
@@ -54,8 +57,13 @@ _WRITTEN = T.StructType(
         T.StructField("md5", T.StringType()),
         T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
+        # Of the file that is updated, as it was read; null without one.
+        T.StructField("old_md5", T.StringType()),
     ]
 )
+
+GONE = "_gone"
+"""The column, of rows that update a file, that says that there is no row of this key any more."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,11 @@ def write_dataset(
     with _small_batches(spark):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
     # Where Spark knows that there are no rows, it runs no task.
-    found = found or [row for batch in task(()) for row in batch.to_pylist()]
+    return _written(found or [row for batch in task(()) for row in batch.to_pylist()], contract)
+
+
+def _written(found: Sequence[Mapping[str, Any]], contract: Contract) -> WrittenDataset:
+    """The dataset whose files a task wrote. Raises ContractError when a row breaks a rule."""
     if violations := dict(found[-1]["violations"]):
         broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
         raise ContractError(
@@ -127,6 +139,54 @@ def write_dataset(
     return WrittenDataset(
         tuple(DatasetFile(**{name: row[name] for name in names}) for row in found), dict(found[-1]["totals"])
     )
+
+
+@dataclass(frozen=True)
+class OldCsv:
+    """A published CSV that is updated: where it is, and what its record says of it."""
+
+    uri: str
+    md5: str
+    totals: Mapping[str, int]
+
+
+class OldCsvError(StoreError):
+    """A published CSV that shall be updated is not what was published."""
+
+
+def update_csv(
+    spark: SparkSession, changes: DataFrame, contract: Contract, files: Files, folder: str, old: OldCsv
+) -> WrittenDataset:
+    """Writes a CSV that differs from a published one in some rows; see `csv_update`.
+
+    Args:
+        spark: The session.
+        changes: The rows that are new, in one partition, in the order of the contract, whose key is the first column;
+            and the column GONE, which is true for keys without a row. Of several for a key, the last one counts.
+        contract: See `write_dataset`, also for the others. The old file satisfies it.
+        files: See there.
+        folder: See there.
+        old: The old file.
+
+    Returns:
+        The new file, as `write_dataset` would write it from all rows.
+
+    Raises:
+        ContractError: A row breaks a rule of the contract.
+        OldCsvError: The old file is not what was published.
+    """
+    gone = F.col(GONE)
+    texts = {name: F.col(name).cast("string") for name in contract.struct.names}
+    checked = changes.select(*(F.col(name) for name in (*contract.struct.names, GONE))).withColumn(
+        _VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
+    )
+    task = _UpdateTask(contract, files, folder, old)
+    with _small_batches(spark):
+        found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
+    found = found or [row for batch in task(()) for row in batch.to_pylist()]
+    if found[0]["old_md5"] != old.md5:
+        raise OldCsvError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
+    return _written(found, contract)
 
 
 @contextmanager
@@ -187,7 +247,60 @@ class _WriteTask:
         if self.contract.format == "csv":
             return _CsvFile(stream, struct.names)
         # A row group reaches the file as a whole.
-        return ParquetFile(stream, struct, min(GROUP_BYTES, self.file_bytes or GROUP_BYTES))
+        return ParquetFile(stream, to_arrow_schema(struct), min(GROUP_BYTES, self.file_bytes or GROUP_BYTES))
+
+
+@dataclass(frozen=True)
+class _UpdateTask:
+    """What the worker does with the rows that update a file. Travels to the task."""
+
+    contract: Contract
+    files: Files
+    folder: str
+    old: OldCsv
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        check = _RowCheck(self.contract, in_order=True)
+        totals = Counter(self.old.totals)
+        names = self.contract.struct.names
+
+        def leave_out(rows: bytes) -> None:
+            old_rows, _ = parse_rows(rows, names)
+            totals.subtract({name: _total(old_rows, name) for name in check.totals})
+
+        update = CsvUpdate(self.old.uri, leave_out)
+        with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
+            path = Path(temporary, "file")
+            with path.open("wb") as target, closing(self.files.open(self.old.uri)) as source:
+                stream, blocks = DigestingStream(target), DigestedBlocks(source)
+                try:
+                    stream.write_all(update.merged(blocks, self._changes(batches, check)))
+                    old_md5 = blocks.md5
+                except StoreError:
+                    # It is not what was published.
+                    old_md5 = ""
+            uri = f"{self.folder}/part-{_attempt()}-1.csv"
+            self.files.upload(path, uri)
+        totals.update(check.totals)
+        written = {"uri": uri, "rows": update.rows, "size": stream.size, "md5": stream.md5, "old_md5": old_md5}
+        written |= {"totals": list(totals.items()), "violations": list(check.violations().items())}
+        yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
+
+    def _changes(self, batches: Iterable[pa.RecordBatch], check: "_RowCheck") -> Iterator[RowChange]:
+        key = self.contract.struct.names[0]
+        last: RowChange | None = None
+        for batch in batches:
+            there = pc.invert(batch.column(GONE))
+            check.keeps_contract(batch.filter(there))
+            lines = _lines(batch.select(self.contract.struct.names))
+            rows = (row for array in lines for row in array.cast(pa.large_binary()).to_pylist())
+            for text, row, is_there in zip(batch.column(key).to_pylist(), rows, there.to_pylist(), strict=True):
+                change = RowChange(text.encode(), row if is_there else None)
+                if last and last.key != change.key:
+                    yield last
+                last = change
+        if last:
+            yield last
 
 
 class _RowCheck:
@@ -215,7 +328,7 @@ class _RowCheck:
         if self._order and (misplaced := self._order.misplaced(batch)):
             self._violations["order"] += misplaced
         for name in self.totals:
-            self.totals[name] += pc.sum(batch.column(name).cast(pa.int64(), safe=True)).as_py() or 0
+            self.totals[name] += _total(batch, name)
         return not self._violations
 
     def violations(self) -> Counter[str]:
@@ -223,6 +336,10 @@ class _RowCheck:
         return self._violations | Counter(
             {values.rule: repeated for values in self._unique if (repeated := values.repeated())}
         )
+
+
+def _total(rows: pa.RecordBatch, name: str) -> int:
+    return pc.sum(rows.column(name).cast(pa.int64(), safe=True)).as_py() or 0
 
 
 def _attempt() -> int:
@@ -281,9 +398,40 @@ class DigestingStream(io.RawIOBase):
         self.size += (length := memoryview(content).nbytes)
         return length
 
+    def write_all(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """Writes bytes that nobody changes any more; a thread takes their MD5 meanwhile."""
+        taken: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1) as thread:
+            for piece in pieces:
+                self._file.write(piece)
+                self.size += len(piece)
+                taken.append(thread.submit(self._digest.update, piece))
+                # Few pieces are in memory, however large they are.
+                if len(taken) > 2:
+                    taken.popleft().result()
+
     @property
     def md5(self) -> str:
         """The MD5 (hex) so far."""
+        return self._digest.hexdigest()
+
+
+class DigestedBlocks:
+    """The blocks of a stream, and the MD5 of what it holds, which a thread takes meanwhile."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._digest = stream, hashlib.md5(usedforsecurity=False)
+
+    def __iter__(self) -> Iterator[bytes]:
+        with ThreadPoolExecutor(1) as thread:
+            while block := self._stream.read(BLOCK_BYTES):
+                taken = thread.submit(self._digest.update, block)
+                yield block
+                taken.result()
+
+    @property
+    def md5(self) -> str:
+        """The MD5 (hex) of the blocks so far."""
         return self._digest.hexdigest()
 
 
@@ -295,19 +443,21 @@ class _CsvFile:
         stream.write(f"{','.join(names)}\n".encode())
 
     def write(self, batch: pa.RecordBatch) -> None:
-        # While it is written, each text is there several times.
-        step = 1 if batch.nbytes > LARGE_BATCH_BYTES else max(batch.num_rows, 1)
-        for first in range(0, batch.num_rows, step):
-            self._write(batch.slice(first, step))
-
-    def _write(self, batch: pa.RecordBatch) -> None:
-        lines = pc.binary_join_element_wise(*map(_fields, batch.columns), _large(","))
-        ended = pc.binary_join_element_wise(lines, _large("\n"), _large(""))
-        # The texts of an array follow each other in its buffer.
-        size = pc.sum(pc.binary_length(ended)).as_py()
-        self._stream.write(memoryview(ended.buffers()[2])[:size])
+        for lines in _lines(batch):
+            # The texts of an array follow each other in its buffer.
+            size = pc.sum(pc.binary_length(lines)).as_py()
+            self._stream.write(memoryview(lines.buffers()[2])[:size])
 
     def close(self) -> None: ...
+
+
+def _lines(batch: pa.RecordBatch) -> Iterator[pa.Array]:
+    """Rows as lines of a CSV, each with its newline."""
+    # While they are made, each text is there several times.
+    step = 1 if batch.nbytes > LARGE_BATCH_BYTES else max(batch.num_rows, 1)
+    for first in range(0, batch.num_rows, step):
+        fields = map(_fields, batch.slice(first, step).columns)
+        yield pc.binary_join_element_wise(pc.binary_join_element_wise(*fields, _large(",")), _large("\n"), _large(""))
 
 
 def _fields(texts: pa.Array) -> pa.Array:
@@ -323,12 +473,14 @@ def _large(text: str) -> pa.Scalar:
 
 
 class ParquetFile:
-    """Parquet with the types of a contract, a row group at a time."""
+    """Parquet with the types of a schema, a row group at a time."""
 
-    def __init__(self, stream: DigestingStream, struct: T.StructType, group_bytes: int = GROUP_BYTES) -> None:
+    def __init__(
+        self, stream: io.RawIOBase, schema: pa.Schema, group_bytes: int = GROUP_BYTES, compression: str = "snappy"
+    ) -> None:
         self._group_bytes = group_bytes
-        self._schema = to_arrow_schema(struct)
-        self._writer = pq.ParquetWriter(pa.PythonFile(stream, mode="w"), self._schema, compression="snappy")
+        self._schema = schema
+        self._writer = pq.ParquetWriter(pa.PythonFile(stream, mode="w"), schema, compression=compression)
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 

@@ -58,11 +58,12 @@ _STORED = T.StructType(
 )
 """An event of a name that has a conflict: its content, or the key of its content if that is what the file had."""
 
+_PATH = T.StructType([T.StructField("path", T.StringType()), T.StructField("size", T.LongType())])
 _RESULT = T.StructType(
     [
         *(T.StructField(name, T.LongType()) for name in _COUNTS),
         T.StructField("reasons", T.MapType(T.StringType(), T.LongType())),
-        T.StructField("folders", T.ArrayType(T.StringType())),
+        T.StructField("paths", T.ArrayType(_PATH)),
         T.StructField("contents", T.ArrayType(T.StructType(_STORED.fields[:2]))),
         T.StructField("agreed", T.ArrayType(T.StructType([_STORED["path"], _STORED["agreed"]]))),
     ]
@@ -85,7 +86,7 @@ class EventCounts:
         conflicts: The events that found another content under their name.
         bytes: The size of the new files.
         reasons: How many records are in quarantine for each reason.
-        folders: The folders below the root that hold files of these events.
+        paths: The paths below the root of the files of these events, and their sizes.
     """
 
     read: int = 0
@@ -96,7 +97,12 @@ class EventCounts:
     conflicts: int = 0
     bytes: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    folders: set[str] = field(default_factory=set)
+    paths: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> set[str]:
+        """The folders below the root that hold these files."""
+        return {path.rpartition("/")[0] for path in self.paths}
 
     def reject(self, reason: str, count: int = 1) -> None:
         """Counts records that are in quarantine."""
@@ -115,7 +121,7 @@ class EventCounts:
         """Counts what became of further events."""
         for name in (*_COUNTS, "repeated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.folders |= other.folders
+        self.paths |= other.paths
         for reason, count in other.reasons.items():
             self.reject(reason, count)
 
@@ -150,9 +156,9 @@ def write_events(
     results = source.mapInArrow(_writer(read, decode, files, root, joined(quarantine, batch)), _RESULT).persist()
     total = EventCounts()
     try:
-        for row in results.select(*_COUNTS, "reasons", "folders").collect():
+        for row in results.select(*_COUNTS, "reasons", "paths").collect():
             counts = {name: row[name] for name in _COUNTS}
-            total.add(EventCounts(**counts, reasons=Counter(row["reasons"]), folders=set(row["folders"])))
+            total.add(EventCounts(**counts, reasons=Counter(row["reasons"]), paths=dict(row["paths"])))
         settled = _settled(results, conflicts) if total.conflicts else Settled()
     finally:
         results.unpersist()
@@ -239,7 +245,7 @@ def _create(
     else:
         with ThreadPoolExecutor(WRITERS) as pool:
             results = list(pool.map(create, events))
-    done.folders.update(event["path"].rpartition("/")[0] for event in events)
+    done.paths.update((event["path"], len(event["content"])) for event in events)
     contents, agreed = [], []
     for event, (is_new, agrees) in zip(events, results, strict=True):
         done.written += agrees
@@ -258,7 +264,7 @@ def _result(done: EventCounts, contents: Sequence[dict[str, Any]], agreed: Seque
     return {
         **counts,
         "reasons": list(done.reasons.items()),
-        "folders": sorted(done.folders),
+        "paths": [{"path": path, "size": size} for path, size in sorted(done.paths.items())],
         "contents": contents,
         "agreed": agreed,
     }

@@ -7,12 +7,12 @@ worst there is a record of a file that was not published, which does no harm.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
-from catlake.runtime.errors import StoreError
+from catlake.runtime.errors import StoreError, TooLargeError
 from catlake.runtime.files import FileInfo, Files, joined
 
 RECORDS = "_checksums"
@@ -20,6 +20,9 @@ RECORDS = "_checksums"
 
 EachBlock = Callable[[str, bytes], object]
 """What else is done with the blocks of a file, which is read but once: it gets the URI and the bytes."""
+
+MOST_RECORD_BYTES = 16 << 20
+"""A record has some 200 bytes, and 36 more for each further file of its dataset."""
 
 KEPT_FOR = timedelta(days=1)
 """A younger record may be that of a file which a reader has just opened."""
@@ -30,7 +33,8 @@ class Record:
     """What was published as a dataset, and by whom.
 
     `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
-    files in their order.
+    files in their order. Where a later run may make its own file from this one by what has changed, `made_from` names
+    all that decides its bytes, and `totals` are the sums of its columns of integers and what else the job has counted.
     """
 
     rows: int
@@ -39,6 +43,8 @@ class Record:
     job: str
     run: str
     others: tuple[str, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    made_from: str = ""
 
     @property
     def text(self) -> str:
@@ -85,6 +91,10 @@ class Records:
     def place(self, uri: str, record: Record) -> str:
         """The URI of a record of a file."""
         return joined(self.folder(uri), record.name)
+
+    def has_record_of(self, run: str) -> bool:
+        """Whether a run has published anything that is still recorded."""
+        return any(info.uri.endswith(f".{run}.json") for info in self._files.list(joined(self._lake_uri, RECORDS)))
 
     def write(self, uri: str, record: Record) -> None:
         """Records what is about to be published as a file."""
@@ -135,7 +145,7 @@ class Records:
 
     def _read(self, uri: str) -> Record:
         try:
-            record = Record(**json.loads(self._files.read(uri)))
+            record = Record(**json.loads(self._files.read(uri, MOST_RECORD_BYTES)))
             return replace(record, others=tuple(record.others))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError, TooLargeError):
             raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None

@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import Contract
 from catlake.lake import csv
-from catlake.lake.dataset_writer import DatasetFile, write_dataset
+from catlake.lake.dataset_writer import DatasetFile, OldCsv, WrittenDataset, update_csv, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
@@ -30,6 +30,9 @@ from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
+
+QUARANTINE = "quarantine"
+"""The folder of the rejected records, by pipeline and run."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Draft:
         target: Where the first of them will be published; for the others see `numbered_uri`.
         replaces: What it replaces: the newest file of the dataset up to the run's date.
         totals: The sums of its columns of integers.
+        made_from: See `Record`.
     """
 
     contract: Contract
@@ -49,6 +53,7 @@ class Draft:
     target: str
     replaces: FileInfo | None
     totals: Mapping[str, int]
+    made_from: str = ""
 
     @property
     def rows(self) -> int:
@@ -118,8 +123,31 @@ class Lake:
         written = write_dataset(
             self._spark, rows, contract, self.files, folder, in_order=in_order, file_bytes=self._file_bytes
         )
+        return self._drafted(written, contract, run_date, scope)
+
+    def _drafted(self, written: WrittenDataset, contract: Contract, run_date: date, scope: str = "") -> Draft:
         target = self.path(contract.path(run_date, scope))
         return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
+
+    def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldCsv | None:
+        """The newest published CSV up to a date, if it is one file and was made from this; see `Record`.
+
+        None too where a dataset may be several files: where the second one begins depends on all rows before.
+        """
+        newest = self.newest(contract, run_date)
+        if newest is None or self._file_bytes is not None:
+            return None
+        for record in self._records.records_for(newest.uri):
+            if record.made_from == made_from and record.bytes == newest.size and not record.others:
+                return OldCsv(newest.uri, record.md5, record.totals)
+        return None
+
+    def updated_draft(self, old: OldCsv, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
+        """Writes a CSV that differs from an old one in some rows beside the live files; see `update_csv`."""
+        self._staging.claim()
+        folder = joined(self._staging.folder, contract.name)
+        written = update_csv(self._spark, changes, contract, self.files, folder, old)
+        return self._drafted(written, contract, run_date)
 
     def side_file(self, relative: str, content: bytes | Path) -> SideFile:
         """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
@@ -169,7 +197,9 @@ class Lake:
 
     def _record(self, draft: Draft) -> Record:
         first, *others = draft.files
-        return Record(draft.rows, first.size, first.md5, self._job, self._run_id, tuple(file.md5 for file in others))
+        md5s = tuple(file.md5 for file in others)
+        totals = draft.totals if draft.made_from else {}
+        return Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s, totals, draft.made_from)
 
     def _moves(self, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
         """What is moved to publish drafts and side files.
@@ -299,7 +329,9 @@ class Lake:
         Returns:
             The folder's URI: `quarantine/<pipeline>/<run>`.
         """
-        folder = self.path(f"quarantine/{pipeline}/{self._run_id}")
+        # So that what a killed run leaves is found by the next one.
+        self._staging.claim()
+        folder = joined(self.uri, QUARANTINE, pipeline, self._run_id)
         try:
             rejected.write.json(folder)
         except Py4JJavaError as error:
@@ -307,6 +339,12 @@ class Lake:
                 raise StoreError(explained) from error
             raise
         return folder
+
+    def _remove_quarantine(self, run: str) -> None:
+        """Removes what a killed run has put in quarantine, unless it has published the rest of its input."""
+        if not self._records.has_record_of(run):
+            for pipeline in self.files.folders(self.path(QUARANTINE)):
+                self.files.remove(joined(self.uri, QUARANTINE, pipeline, run))
 
     def write_json(self, relative: str, value: Any) -> str:
         """Writes a small JSON document, for people and programs; returns its URI."""
@@ -319,7 +357,9 @@ class Lake:
         """Removes the drafts of the run at its end; at its start, finishes and removes what killed runs have left."""
         self.files.refuse_unwritable(self.uri)
         self._finish_begun()
-        self._staging.remove_abandoned()
+        for run in list(self._staging.abandoned()):
+            self._remove_quarantine(run)
+            self._staging.remove(run)
         try:
             yield
         finally:

@@ -78,7 +78,7 @@ class Content:
         try:
             values = json.loads(text)
             return cls(values["holder"], tuple(values["moves"]), values["beat"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return cls()
 
 

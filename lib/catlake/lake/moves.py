@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from catlake.runtime.errors import StoreError
+
 
 @dataclass(frozen=True)
 class Moves:
@@ -27,7 +29,19 @@ class Moves:
 
     @classmethod
     def of(cls, text: bytes) -> "Moves":
-        """The list of a small file, which `as_bytes` made and which appeared whole."""
-        values = json.loads(text)
-        values["moves"] = [(source, target) for source, target in values["moves"]]
-        return cls(**values)
+        """The list of a small file, which `as_bytes` made and which appeared whole.
+
+        Raises:
+            StoreError: It is another file, or a path in it leads out of the lake.
+        """
+        try:
+            values = json.loads(text)
+            values["moves"] = [(source, target) for source, target in values["moves"]]
+            paths = [*values["records"], *values["files"], *(path for move in values["moves"] for path in move)]
+            if any(segment in ("", ".", "..") for path in paths for segment in path.split("/")):
+                raise ValueError
+            return cls(**values)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise StoreError(
+                f"_staging: a list of moves is none of catlake's ({text[:80]!r}); remove the folder of its run there"
+            ) from None

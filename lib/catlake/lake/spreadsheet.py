@@ -2,7 +2,7 @@
 
 A CSV that is opened in a spreadsheet runs each text that begins with `=`, `+`, `-` or `@`. Here a text is a cell of the
 type text, also after a person has edited it. Excel's own limits are kept: rows go on in further sheets, and a text that
-is longer than a cell ends with CUT. Our own code, because XlsxWriter takes five times as long (docs/architecture.md).
+is longer than a cell ends with CUT. Our own code, because XlsxWriter takes three times as long (docs/architecture.md).
 """
 
 import re

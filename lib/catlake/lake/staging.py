@@ -83,13 +83,12 @@ class Staging:
             if info.uri.endswith(f"/{MOVES}"):
                 yield info.uri
 
-    def remove_abandoned(self) -> None:
-        """Removes the folders of killed runs of the job."""
-        for run in list(self._abandoned()):
-            self._files.remove(joined(self._job_folder, run))
+    def remove(self, run: str) -> None:
+        """Removes the folder of a run of the job."""
+        self._files.remove(joined(self._job_folder, run))
 
-    def _abandoned(self) -> Iterator[str]:
-        """The ids of the runs that were killed more than ABANDONED_AFTER ago."""
+    def abandoned(self) -> Iterator[str]:
+        """The ids of the runs of the job that were killed more than ABANDONED_AFTER ago."""
         if not any(run != self._run for run in self._written()):
             return
         self.claim()

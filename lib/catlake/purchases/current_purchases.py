@@ -6,18 +6,20 @@ from pyspark.sql import functions as F
 from catlake.lake.outcomes import OUTCOME, QUARANTINED
 
 CURRENT, SUPERSEDED, REMOVED = "current", "superseded", "removed"
+RANK = "rank"
+"""The column of a document's place among those of its purchase: the latest is 1."""
 
 PURCHASE = ("tenant_id", "compra_id")
 _LONGEST_SEQUENCE = 128
 
 
 def with_outcome(stored: DataFrame) -> DataFrame:
-    """Adds the outcome of each stored file.
+    """Adds the outcome of each document, and its rank.
 
     The latest event of a purchase has the greatest (processed_at, sequence, kind of event, file name). The sequence
     counts only where all events of that moment have one: to compare some of them by number and others by kind would go
     round in circles. A broken file still takes the place of its event, where that is known: what it replaces is not
-    current any more. deploy/sql/compras_actuales.view.sql has the same rule for Athena.
+    current any more.
     """
     one_moment = Window.partitionBy(*PURCHASE, "processed_at")
     numbered = F.count_if(F.col("sequence").isNull()).over(one_moment) == 0
@@ -28,34 +30,34 @@ def with_outcome(stored: DataFrame) -> DataFrame:
         F.desc(F.substring_index("path", "/", -1)),
         F.desc("path"),
     )
-    ranked = stored.withColumn("_numbered", numbered).withColumn("_rank", F.row_number().over(latest_first))
-    return ranked.withColumn(OUTCOME, _outcome()).drop("_numbered", "_rank")
+    ranked = stored.withColumn("_numbered", numbered).withColumn(RANK, F.row_number().over(latest_first))
+    return ranked.withColumn(OUTCOME, _outcome()).drop("_numbered")
 
 
-def current_purchases(documents: DataFrame) -> DataFrame:
-    """The rows of `purchases_current`, with the `lines` of each."""
-    return documents.where(F.col(OUTCOME) == CURRENT).select(
+def current_purchases(table: DataFrame) -> DataFrame:
+    """The rows of `purchases_current`, with the `lines` of each, from the table of purchases."""
+    # What the decimals cannot hold is not current.
+    lines = F.transform(
+        "productos",
+        lambda product: F.struct(
+            product["codigo"].alias("codigo"),
+            product["nombre"].alias("nombre"),
+            product["cantidad"].cast("decimal(38,18)").alias("quantity"),
+            product["importe"].alias("amount"),
+        ),
+    )
+    return table.where(F.col("state") == CURRENT).select(
         *PURCHASE,
         "user_id",
         "fecha",
         "day",
         "event_name",
         "processed_at",
-        F.size("lines").alias("products"),
+        F.size("productos").alias("products"),
         "quantity",
         "revenue",
         "currency",
-        "lines",
-    )
-
-
-def rejected(documents: DataFrame) -> DataFrame:
-    """The rejected files: file, line (none), reason and raw text."""
-    return documents.where(F.col(OUTCOME) == QUARANTINED).select(
-        "file",
-        F.lit(None).cast("bigint").alias("line"),
-        F.coalesce("reason", "misfit").alias("reason"),
-        "raw",
+        lines.alias("lines"),
     )
 
 
@@ -71,7 +73,7 @@ def daily(purchases: DataFrame) -> DataFrame:
 def _outcome() -> Column:
     return (
         F.when(F.col("reason").isNotNull(), QUARANTINED)
-        .when(F.col("_rank") > 1, SUPERSEDED)
+        .when(F.col(RANK) > 1, SUPERSEDED)
         .when(F.col("event_name") == "REMOVE", REMOVED)
         # Only a current purchase needs its numbers.
         .when(F.col("misfit").isNotNull(), QUARANTINED)

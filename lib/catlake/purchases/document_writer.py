@@ -9,6 +9,7 @@ from catlake.lake import Lake
 from catlake.lake.catalog import Partition, catalog
 from catlake.lake.event_files import BatchFunction, EventCounts, write_events
 from catlake.purchases.event_document import DATASET, DocumentSettings, decoder
+from catlake.purchases.new_documents import NewDocuments
 from catlake.purchases.stream_counts import StreamCounts
 from catlake.runtime.balance import Balance
 from catlake.runtime.files import joined
@@ -46,6 +47,7 @@ class DocumentWriter:
         self._decode = decoder(DocumentSettings.of(run.environment))
         database = run.environment.purchases_database
         self._partitions = catalog(run.arguments["catalog"]).partitions(contract(DATASET), database, lake.uri)
+        self._new = NewDocuments(lake)
         self._counts: StreamCounts | None = None
         self.total = EventCounts()
 
@@ -82,9 +84,13 @@ class DocumentWriter:
         balance = balance_of(written)
         balance.enforce()
         self._partitions.register(map(partition_of, written.folders))
+        root = f"{contract(DATASET).root}/"
+        self._new.add(
+            stream, number, self._run.id, ((path.removeprefix(root), size) for path, size in written.paths.items())
+        )
         self._counts.batch_done(number, written)
-        # A stream that runs for months must not remember all its days.
-        self.total.add(replace(written, folders=set()))
+        # A stream that runs for months must not remember all its documents.
+        self.total.add(replace(written, paths={}))
         if written.quarantined:
             report.quarantined(quarantine, dict(written.reasons.most_common()))
         report.batch_written(balance, batch=number, replayed=written.replayed)

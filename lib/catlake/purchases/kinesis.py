@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from catlake.purchases.document_writer import CONTINUOUS, DocumentWriter
 from catlake.purchases.landing_checkpoint import NEW_CHECKPOINT
 from catlake.runtime.arguments import uri
-from catlake.runtime.errors import ArgumentError, StoreError, one_line
+from catlake.runtime.errors import ArgumentError, StoreError, explain, one_line
 from catlake.runtime.files import normalized
 from catlake.runtime.run import Run
 
@@ -174,7 +174,7 @@ def _explained_checkpoint(checkpoint: str) -> Iterator[None]:
     """Turns Spark's errors of a checkpoint into one line.
 
     Raises:
-        StoreError: Another ingest uses the checkpoint, or it is damaged.
+        StoreError: Another ingest uses the checkpoint, it is damaged, or its disk or S3 fails.
     """
     try:
         yield
@@ -186,6 +186,8 @@ def _explained_checkpoint(checkpoint: str) -> Iterator[None]:
                 f"{checkpoint}: another ingest uses this checkpoint, or a file of it is missing ({reason}); let the "
                 f"other end and run this one again: no event is lost. If there is none, {NEW_CHECKPOINT}"
             ) from error
+        if line := explain(error):  # a task, a disk or S3 has failed: the checkpoint is sound
+            raise StoreError(line) from error
         if _DAMAGED.search(reason) or isinstance(error, Py4JJavaError):
             raise StoreError(f"{checkpoint}: the checkpoint cannot be used ({reason}); {NEW_CHECKPOINT}") from error
         raise

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from catlake.runtime.errors import StoreError
-from catlake.runtime.files import FileInfo, Files, joined
+from catlake.runtime.files import FileInfo, Files, is_safe_name, joined
 
 BATCHES_A_PART = 50
 """After this number of batches, all that is known is written to a new part, and the old part is removed."""
@@ -121,7 +121,10 @@ class LandingCheckpoint:
         self._files.create(uri, orjson.dumps({"stream": str(uuid.uuid4())}) + b"\n")
         if not any(name.endswith(_KNOWN) for name in self._names()):
             self._files.create(self._uri(0, _KNOWN), b"")
-        return str(orjson.loads(self._files.read(uri))["stream"])
+        stream = str(orjson.loads(self._files.read(uri))["stream"])
+        if not is_safe_name(stream):  # files are named after it
+            raise ValueError(f"{uri}: {stream!r:.80} is no id of a stream")
+        return stream
 
     def _names(self) -> set[str]:
         """The names of all files of the checkpoint, each with its part."""

@@ -1,17 +1,24 @@
-"""report: the stored purchase documents → current purchases, best sellers, daily trend, and a page of them."""
+"""report: the table of current purchases → what is current, best sellers, daily trend, and a page of them.
+
+Documents that are newer than the table are merged into it first.
+"""
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
-from catlake.lake import Lake, Outcomes
+from catlake.lake import Lake
 from catlake.lake.publish import publish, quarantine
-from catlake.purchases.current_purchases import CURRENT, current_purchases, daily, rejected, with_outcome
-from catlake.purchases.document_tree import months, read_tree
+from catlake.lake.tables import KeptTable
+from catlake.purchases.current_purchases import current_purchases, daily
+from catlake.purchases.document_tree import no_such_tenant
 from catlake.purchases.event_document import DATASET
 from catlake.purchases.figures import Figures, as_json, best_sellers, figures, sums_of
+from catlake.purchases.merge_documents import merge_new
 from catlake.purchases.page import page
 from catlake.purchases.product_sales import PRODUCTS, products
+from catlake.purchases.purchase_table import TABLE, rejected, table_outcomes
 from catlake.runtime.balance import Balance
 from catlake.runtime.files import joined
 from catlake.runtime.run import Run
@@ -26,13 +33,18 @@ def report(run: Run, lake: Lake) -> None:
     tenant: str | None = run.arguments["tenant_id"]
     # In a folder of their own the tenants' reports collide with nothing, whatever a tenant is called.
     scope = "" if tenant is None else f"tenants/{tenant}"
+    root = lake.path(contract(DATASET).root)
+    with run.step("merge"):
+        table = merge_new(run, lake)
     with run.step("read"):
-        documents = _read(run, lake, tenant).transform(with_outcome).persist(StorageLevel.MEMORY_AND_DISK)
-        outcomes = Outcomes.of(documents, kept=CURRENT)
+        known = _read(run, table, tenant).persist(StorageLevel.MEMORY_AND_DISK)
+        outcomes = table_outcomes(known)
+        if tenant is not None and not outcomes.total:
+            raise no_such_tenant(root, _tenants(table), tenant)
     if outcomes.quarantined:
-        quarantine(run, lake, documents.transform(rejected), PIPELINE)
+        quarantine(run, lake, rejected(known, root), PIPELINE)
     with run.step("write"):
-        purchases = documents.transform(current_purchases)
+        purchases = known.transform(current_purchases)
         by_day, by_product = purchases.transform(daily).persist(), purchases.transform(products).persist()
         sums = sums_of(by_day)
         datasets = {PURCHASES: purchases.drop("lines"), PRODUCTS: by_product, DAILY: by_day}
@@ -52,13 +64,15 @@ def report(run: Run, lake: Lake) -> None:
         run.report.published(name, file.target, rows=sales["totals"]["purchases"], size=file.size)
 
 
-def _read(run: Run, lake: Lake, tenant: str | None) -> DataFrame:
-    """The stored documents of a tenant, or of all."""
-    root = lake.path(contract(DATASET).root)
-    folders = months(lake.files, root, tenant)
-    source = root if tenant is None else joined(root, tenant)
-    run.report.read_from("purchase_documents", source, months=len(folders))
-    return read_tree(run.spark, lake.files, root, folders, run.environment.currency)
+def _read(run: Run, table: KeptTable, tenant: str | None) -> DataFrame:
+    """The table's rows of a tenant, or all."""
+    run.report.read_from(TABLE, table.location, position=table.position)
+    return table.rows() if tenant is None else table.rows().where(F.col("tenant_id") == tenant)
+
+
+def _tenants(table: KeptTable) -> list[str]:
+    """The tenants of a table, in order."""
+    return [row["tenant_id"] for row in table.rows().select("tenant_id").distinct().orderBy("tenant_id").collect()]
 
 
 def _highlights(sales: Figures) -> list[str]:

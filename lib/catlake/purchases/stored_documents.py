@@ -26,13 +26,14 @@ from catlake.runtime.errors import shortened
 from catlake.runtime.files import is_safe_name
 from catlake.text.json_text import Number, parse_exact
 
-LINE = (
+PRODUCT = (
     T.StructType()
     .add("codigo", "string")
     .add("nombre", "string")
-    .add("quantity", "decimal(38,18)")
-    # Price times quantity, with all its digits.
-    .add("amount", "string")
+    # Numbers with all their digits; the last is price times quantity.
+    .add("precio_unitario", "string")
+    .add("cantidad", "string")
+    .add("importe", "string")
 )
 STORED = (
     T.StructType()
@@ -50,7 +51,7 @@ STORED = (
     .add("quantity", "decimal(38,18)")
     .add("revenue", "decimal(38,2)")
     .add("currency", "string")
-    .add("lines", T.ArrayType(LINE))
+    .add("productos", T.ArrayType(PRODUCT))
     # Why the file is not a document.
     .add("reason", "string")
     # Why the report cannot hold the numbers of a file that is a document.
@@ -139,37 +140,39 @@ def _event(document: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def _purchase(document: Mapping[str, Any], currency: str) -> dict[str, Any]:
-    products = enumerate(_value(document, "productos", "list"))
-    lines = [_line(product, f"productos[{index}]") for index, product in products]
-    quantity, revenue = total(line["quantity"] for line in lines), cents(total(line["amount"] for line in lines))
+    listed = enumerate(_value(document, "productos", "list"))
+    products = [_product(product, f"productos[{index}]") for index, product in listed]
+    quantities = [Decimal(product["cantidad"]) for product in products]
+    quantity, revenue = total(quantities), cents(total(Decimal(product["importe"]) for product in products))
     summary = _value(document, "resumen", "object")
     counted, units, price = (_sum(summary, name) for name in ("total_productos", "total_cantidad", "total_precio"))
-    if (counted, units, cents(price)) != (Decimal(len(lines)), quantity, revenue):
+    if (counted, units, cents(price)) != (Decimal(len(products)), quantity, revenue):
         raise _NoDocument("resumen disagrees with productos")
     found = _value(summary, "moneda", "text", "resumen.")
     if found != currency:
         raise _NoDocument(f"resumen.moneda is {found!r:.40}: the report adds up {currency} only")
-    purchase = {
+    misfit = _misfit(quantities, quantity, revenue)
+    return {
         "user_id": _optional_text(document, "user_id"),
         "fecha": _value(document, "fecha", "text"),
         "currency": currency,
+        "quantity": None if misfit_quantity(quantity) else quantity,
+        "revenue": None if misfit_money(revenue) else revenue,
+        "productos": products,
+        "misfit": misfit and f"the report cannot hold {misfit}",
     }
-    if misfit := _misfit(lines, quantity, revenue):
-        return {**purchase, "misfit": f"the report cannot hold {misfit}"}
-    texts = [{**line, "amount": str(line["amount"])} for line in lines]
-    return {**purchase, "quantity": quantity, "revenue": revenue, "lines": texts}
 
 
-def _misfit(lines: Sequence[Mapping[str, Any]], quantity: Decimal, revenue: Decimal) -> str | None:
-    quantities = {f"productos[{index}].cantidad": line["quantity"] for index, line in enumerate(lines)}
-    for name, value in {**quantities, "total_cantidad": quantity}.items():
+def _misfit(quantities: Sequence[Decimal], quantity: Decimal, revenue: Decimal) -> str | None:
+    named = {f"productos[{index}].cantidad": value for index, value in enumerate(quantities)}
+    for name, value in {**named, "total_cantidad": quantity}.items():
         if misfit := misfit_quantity(value):
             return f"{name}: {misfit}"
     misfit = misfit_money(revenue)
     return misfit and f"total_precio: {misfit}"
 
 
-def _line(product: Any, where: str) -> dict[str, Any]:
+def _product(product: Any, where: str) -> dict[str, Any]:
     if not isinstance(product, dict):
         raise _NoDocument(f"{where} is no object")
     price, quantity = (_dynamodb_number(product, name, f"{where}.") for name in ("precio_unitario", "cantidad"))
@@ -178,9 +181,16 @@ def _line(product: Any, where: str) -> dict[str, Any]:
         # A blank code or name is absent.
         "codigo": codigo if codigo and not codigo.isspace() else None,
         "nombre": nombre if nombre and not nombre.isspace() else None,
-        "quantity": quantity,
-        "amount": EXACT.multiply(price, quantity),
+        "precio_unitario": str(product["precio_unitario"]),
+        "cantidad": str(product["cantidad"]),
+        # Without an exponent, which not every engine reads.
+        "importe": f"{EXACT.multiply(price, quantity):f}",
     }
+
+
+def is_day(folder: str) -> bool:
+    """Whether a folder ends with a day, as those of documents do: `…/yyyy/mm/dd`."""
+    return _DAY_FOLDER.search(folder) is not None
 
 
 def _day(folder: str) -> date:

@@ -5,6 +5,7 @@ from typing import Any
 
 from catlake.lake import Lake
 from catlake.lake.event_files import EventCounts
+from catlake.runtime.errors import StoreError
 
 COUNTS = ("read", "written", "repeated", "quarantined")
 
@@ -22,8 +23,13 @@ class StreamCounts:
         self._path = f"runs/{job}/streams/{stream}.json"
         try:
             self._state: dict[str, Any] = json.loads(lake.files.read(lake.path(self._path)))
+            _ = self._state["batch"], self._state["total"].get("read")
         except FileNotFoundError:
             self._state = {"batch": None, "total": dict.fromkeys(COUNTS, 0)}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise StoreError(
+                f"{lake.path(self._path)}: these are not the counts of a stream; remove the file, and they begin anew"
+            ) from None
 
     def batch_done(self, number: int, written: EventCounts) -> None:
         """Counts a batch that is written, in place of an earlier attempt at it."""

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from catlake.runtime.environment import Environment, environment
+from catlake.runtime.environment import AWS_REGION, Environment, environment
 from catlake.runtime.errors import ArgumentError, did_you_mean
 from catlake.runtime.files import is_safe_name
 from catlake.runtime.redaction import redacted
@@ -114,6 +114,13 @@ def uri(text: str) -> str:
         raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…, not empty")
     if scheme in ("s3", "s3a") and separator and not re.fullmatch(r"[A-Za-z0-9._-]+", rest.partition("/")[0]):
         raise ValueError("must have the name of a bucket: letters, digits, '.', '_' or '-'")
+    return text
+
+
+def region(text: str) -> str:
+    """The name of an AWS region."""
+    if not re.fullmatch(AWS_REGION, text):
+        raise ValueError("must be an AWS region, like us-east-1")
     return text
 
 

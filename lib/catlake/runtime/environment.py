@@ -21,6 +21,9 @@ FOLDER = "deploy/environments"
 SUFFIX = ".toml"
 DEFAULTS = "defaults"
 NONE = "none"
+
+AWS_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
+"""The form of a region's name."""
 """Stands for "no such limit, no such thing"."""
 
 
@@ -49,9 +52,14 @@ def _number(most: str, text: str) -> Rule:
 
 
 def _is_pattern(value: Any) -> bool:
+    # Imported here: few values need it, and it takes a while.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     try:
-        return bool(value) and re.compile(value) is not None
-    except (re.error, TypeError):
+        # What searches with it is RE2, as in `conversations.excluded_cities`.
+        return bool(value) and pc.match_substring_regex(pa.array([""]), value) is not None
+    except (pa.ArrowInvalid, TypeError):
         return False
 
 
@@ -143,7 +151,7 @@ class Environment:
     monthly_budget: Annotated[int | None, _whole(1)]
     bill_currency: Currency
     first_conversation_date: Day
-    excluded_cities: Annotated[str | None, Rule("a regular expression", _is_pattern)]
+    excluded_cities: Annotated[str | None, Rule("a regular expression of RE2", _is_pattern)]
     archive_first_date: Day
     archive_last_date: Day
     tokens_first_date: Day
@@ -152,7 +160,7 @@ class Environment:
     unnamed_user: Text
     unknown_place: Text
     token_model: Text
-    token_region: Annotated[str, _like("an AWS region", r"[a-z]{2}(-[a-z]+)+-\d")]
+    token_region: Annotated[str, _like("an AWS region", AWS_REGION)]
     token_price_input: Price
     token_price_output: Price
     tag_values: Mapping[str, Mapping[str, str]]

@@ -81,7 +81,7 @@ class CatlakeError(Exception):
 
 
 class PackageError(CatlakeError):
-    """The library's zip does not fit the checkout that the job's script is in."""
+    """A package is missing, or the library's zip does not fit the checkout that the job's script is in."""
 
 
 class ArgumentError(CatlakeError):

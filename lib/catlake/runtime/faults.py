@@ -39,6 +39,7 @@ _DISK = (
 _GONE = (
     re.compile(rf"(?:FileNotFound|NoSuchFile)Exception: (?:File )?{_PATH}(?: \(No such file| does not exist|$)", re.M),
     re.compile(rf"No such file or directory: (?P<quote>['\"]){_PATH}(?P=quote)"),
+    re.compile(r"FileNotFoundError: (?P<path>s3a?://[^\n]+)"),
     re.compile(rf"Failed to create local dir in {_PATH}\.?$", re.MULTILINE),
     re.compile(rf"Mkdirs failed to create {_PATH}(?: \(|$)", re.MULTILINE),
 )
@@ -60,8 +61,9 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
             f"Spark: its Java has ended, killed or out of memory; nothing more is published; give it more, and {AGAIN}"
         )
     if isinstance(error, OSError):
-        place = str(error.filename or temporary_folder())
-        return _gone(place) if error.errno == errno.ENOENT else disk_fault_at(place, error)
+        if isinstance(error, FileNotFoundError):  # of S3, the text is the object
+            return _gone(str(error.filename or error))
+        return disk_fault_at(str(error.filename or temporary_folder()), error)
     text = str(error)
     # Where the system names no file, it is one of Spark's: rows that it shuffles, sorts or keeps. Only what it was
     # asked to write goes through Hadoop's file systems.

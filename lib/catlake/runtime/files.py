@@ -10,9 +10,9 @@ import fcntl
 import io
 import os
 import re
+import secrets
 import shutil
 import stat
-import tempfile
 import threading
 import time
 import uuid
@@ -380,14 +380,33 @@ def _hidden_file(uri: str, content: bytes) -> Iterator[str]:
     """A whole file beside a URI, for a moment; a leading dot hides it from Spark, crawlers and DuckDB's globs."""
     folder = os.path.dirname(uri)
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(temporary, 0o644)
+        _write_at_once(temporary, content)
         yield temporary
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _write_at_once(path: str, content: bytes) -> None:
+    """Writes a new file. Where the system can, it has no name until it is whole: a killed process leaves nothing."""
+    try:
+        handle = os.open(os.path.dirname(path), os.O_WRONLY | os.O_TMPFILE, 0o644)
+        is_named = False
+    except (AttributeError, OSError):  # not Linux, or a file system that cannot
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        is_named = True
+    with os.fdopen(handle, "wb") as stream:
+        os.fchmod(handle, 0o644)
+        stream.write(content)
+        stream.flush()
+        if not is_named:
+            # Only with a folder's handle Python asks the system to follow the link.
+            folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            try:
+                os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=folder, follow_symlinks=True)
+            finally:
+                os.close(folder)
 
 
 @dataclass(frozen=True)

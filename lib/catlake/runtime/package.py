@@ -1,5 +1,6 @@
 """The zip that the library comes in: a zip that is older than the checkout of the job's script is refused."""
 
+import functools
 import hashlib
 import sys
 import zipfile
@@ -27,15 +28,25 @@ def fingerprint(checkout: Path) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
+def sources_fingerprint() -> str:
+    """The fingerprint of the sources of the library that runs."""
+    package = Path(__file__).parents[2]
+    return _fingerprint_in(package) if package.is_file() else fingerprint(package.parent)
+
+
 def check_package(package: Path, checkout: Path) -> None:
     """Raises PackageError for a zip that was not built from a checkout as it is now."""
+    if _fingerprint_in(package) != fingerprint(checkout):
+        raise PackageError(f"{package} was built from other sources than {checkout} has; run `make package`")
+
+
+def _fingerprint_in(package: Path) -> str:
     try:
         with zipfile.ZipFile(package) as archive:
-            built_from = archive.read(FINGERPRINT).decode()
+            return archive.read(FINGERPRINT).decode()
     except (KeyError, zipfile.BadZipFile):
-        built_from = ""
-    if built_from != fingerprint(checkout):
-        raise PackageError(f"{package} was built from other sources than {checkout} has; run `make package`")
+        return ""
 
 
 def refuse_stale_zip() -> None:

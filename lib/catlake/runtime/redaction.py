@@ -20,16 +20,21 @@ _NAME = (
     r"[._-]?token|(?:access|account|api|private|secret|signing|encryption|shared)[._-]?key|signature"
 )
 _TELLING = re.compile(_NAME, re.IGNORECASE)
-_VARIABLE = re.compile(rf"{_NAME}|token|pwd", re.IGNORECASE)
+# PWD and OLDPWD are a shell's working folders.
+_VARIABLE = re.compile(rf"{_NAME}|token|(?!^(?:OLD)?PWD$)(?<!^OLD)pwd", re.IGNORECASE)
 # What names a place where a secret is, and is none.
-_PLACE = re.compile(r"(?:_file|_path|_uri|_url|_provider|\.provider|\.path)$", re.IGNORECASE)
+_PLACE = re.compile(r"(?:_file|_path|_dir|_home|_sock|_uri|_url|_provider|\.provider|\.path)$", re.IGNORECASE)
 
 _FORMS = (
     # The user and password of an address.
     (re.compile(r"(?<=://)[^/\s?#]*@"), f"{HIDDEN}@"),
     # A setting, an argument or a part of a query with a telling name.
     (
-        re.compile(rf"""([\w.-]*(?:{_NAME})[\w.-]*(?:\s*=\s*["']?|["']\s*:\s*["']))[^\s&"',;]+""", re.IGNORECASE),
+        # With bounds, so that its time grows with the text alone.
+        re.compile(
+            rf"""((?:{_NAME})[\w.-]{{0,40}}(?:\s{{0,9}}=\s{{0,9}}["']?|["']\s{{0,9}}:\s{{0,9}}["']))[^\s&"',;]+""",
+            re.IGNORECASE,
+        ),
         rf"\g<1>{HIDDEN}",
     ),
     (re.compile(r"(?i)([?&](?:sig|token|key|code|auth)=)[^\s&\"']+"), rf"\g<1>{HIDDEN}"),

@@ -1,0 +1,13 @@
+"""Maintains the tables that jobs keep up: compacts them, forgets old commits, removes what killed runs left."""
+
+from catlake.job import run_job
+from catlake.lake.table_maintenance import maintain_tables
+from catlake.runtime.arguments import Argument, FromEnvironment, count, name
+
+ARGUMENTS = (
+    Argument("snapshot_days", count, 7),
+    Argument("database", name, FromEnvironment("database")),
+)
+
+if __name__ == "__main__":
+    run_job(maintain_tables, ARGUMENTS)

@@ -1,0 +1,116 @@
+"""The bots of the chat application, from an export of its bot table (docs/spec.md 1.4)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.storagelevel import StorageLevel
+
+from catlake.bedrock.calls import Bot
+from catlake.dynamodb import OUTCOME as STATE
+from catlake.dynamodb import REJECTED, attribute, find_exports, read_state
+from catlake.dynamodb.export_selection import refuse_foreign
+from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
+from catlake.lake import Outcomes
+from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
+from catlake.runtime.files import files_for, normalized
+from catlake.runtime.run import Run
+
+KNOWLEDGE_TOOL = "knowledge_base_tool"
+
+_TEXT = T.StringType()
+
+
+def _struct(name: str, data_type: T.DataType) -> T.StructType:
+    return T.StructType([T.StructField(name, data_type)])
+
+
+_TOOLS = T.ArrayType(_struct("name", _TEXT))
+
+ITEM = T.StructType(
+    [
+        attribute("PK", _TEXT),
+        attribute("SK", _TEXT, required=True),
+        attribute("bot_id", _TEXT, source="BotId"),
+        attribute("title", _TEXT, source="Title"),
+        attribute("caching", T.BooleanType(), source="PromptCachingEnabled"),
+        attribute("generation", _struct("max_tokens", T.LongType()), source="GenerationParams"),
+        attribute("agent", _struct("tools", _TOOLS), source="AgentData"),
+        # Only whether there is one.
+        attribute("knowledge_base", _TEXT, source="BedrockKnowledgeBase"),
+        attribute("shows_sources", T.BooleanType(), source="DisplayRetrievedChunks"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Bots:
+    """The bots of an export, and what became of its items.
+
+    Attributes:
+        rows: The dataset `bots`.
+        settings: What the bots' settings say about their calls, by the bot's id.
+        read: The number of lines in the export.
+        outcomes: Items by what became of them.
+        rejected: The items for the quarantine.
+    """
+
+    rows: DataFrame
+    settings: dict[str, Bot]
+    read: int
+    outcomes: Outcomes
+    rejected: DataFrame
+
+
+def read_bots(run: Run) -> Bots | None:
+    """The bots of the export at `--bots_export_uri`; None without one.
+
+    Raises:
+        ExportError: There is no export that can be read, or it is of another table.
+    """
+    if run.arguments["bots_export_uri"] is None:
+        return None
+    uri = normalized(run.arguments["bots_export_uri"])
+    files = files_for(run.spark, uri)
+    chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
+    for export in chain.exports:
+        run.report.read_from("dynamodb_export", export.uri, exported=export.export_time, table=export.table_arn)
+    items = read_state(run.spark, files, chain, ITEM).withColumn(OUTCOME, _outcome()).persist(StorageLevel.DISK_ONLY)
+    outcomes = Outcomes.of(items)
+    refuse_foreign(chain.exports[-1], outcomes.known(SUPERSEDED, DELETED), outcomes.unknown)
+    kept = items.where(F.col(OUTCOME) == KEPT)
+    rows = kept.select(
+        "bot_id",
+        "title",
+        F.col("PK").alias("owner_user_id"),
+        F.coalesce("caching", F.lit(True)).alias("prompt_caching_enabled"),
+        F.col("generation.max_tokens").alias("max_tokens"),
+    )
+    rejected = items.where(F.col(OUTCOME) == QUARANTINED).select(f"{REJECTED}.*")
+    columns = ("bot_id", "caching", "generation", "agent", "knowledge_base", "shows_sources")
+    settings = {row["bot_id"]: _settings(row.asDict(recursive=True)) for row in kept.select(*columns).collect()}
+    return Bots(rows, settings, chain.item_count, outcomes, rejected)
+
+
+def _outcome() -> Column:
+    return (
+        F.when(~F.col(STATE).isin(CURRENT, REJECTED_OUTCOME), F.col(STATE))
+        .when(F.col(REJECTED).isNotNull(), QUARANTINED)
+        .when(F.col("SK").startswith("ALIAS#"), "bot_alias")
+        .when(~F.col("SK").startswith("BOT#") | F.col("bot_id").isNull(), "other")
+        .otherwise(KEPT)
+    )
+
+
+def _settings(row: dict[str, Any]) -> Bot:
+    tools = {tool["name"] for tool in (row["agent"] or {}).get("tools") or [] if tool and tool["name"]}
+    if row["knowledge_base"] is not None:
+        tools.add(KNOWLEDGE_TOOL)
+    return Bot(
+        row["caching"] is not False,
+        (row["generation"] or {}).get("max_tokens"),
+        frozenset(tools),
+        row["shows_sources"] is not False,
+    )

@@ -1,0 +1,42 @@
+"""Bedrock's prompt cache: which part of a call is read from it and which part is written to it."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+LIFE_MS = 5 * 60 * 1000
+"""How long a cached prefix lives after its last use, in milliseconds."""
+
+
+class CachePoint(NamedTuple):
+    """The end of a prefix that a call asks to cache: what the prefix ends with, and its tokens."""
+
+    name: str
+    tokens: int
+
+
+class PromptCache:
+    """The prefixes that the calls of one conversation have cached so far, by model.
+
+    Calls must come in the order of time.
+    """
+
+    def __init__(self) -> None:
+        self._dead_after: dict[tuple[str, str], float] = {}
+
+    def use(self, model: str, least: int, points: Iterable[CachePoint], time: float) -> tuple[int, int]:
+        """The tokens that a call reads from the cache and those that it writes.
+
+        A call reads the longest of its prefixes that lives, and writes what is between it and its last point.
+
+        Args:
+            model: Each model has a cache of its own.
+            least: The least tokens of a prefix that is cached.
+            points: The call's cache points, in the order of the prompt.
+            time: When the call is made, in milliseconds.
+        """
+        cached = [point for point in points if point.tokens >= least]
+        living = (point.tokens for point in cached if self._dead_after.get((model, point.name), -1.0) >= time)
+        read = max(living, default=0)
+        for point in cached:
+            self._dead_after[model, point.name] = time + LIFE_MS
+        return read, max(cached[-1].tokens - read, 0) if cached else 0

@@ -1,0 +1,75 @@
+"""What a run tells a person about usage: cost by month, user and bot, and whether it agrees with the application."""
+
+from decimal import Decimal
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+MOST_SHOWN = 10
+"""Lines of each list."""
+
+
+def usage_highlights(usage: DataFrame, reconciliation: DataFrame, currency: str) -> list[str]:
+    """Lines for a person, from the datasets `token_usage` and `token_reconciliation`."""
+    groups = {
+        "month": F.date_format("day", "yyyy-MM"),
+        "user": F.col("user_id"),
+        "bot": F.coalesce("bot_id", F.lit("without a bot")),
+    }
+    group = F.explode(F.array(*(F.struct(F.lit(by).alias("by"), name.alias("name")) for by, name in groups.items())))
+    sums = (
+        usage.select(group.alias("group"), "total_cost", "calls")
+        .groupBy("group.by", "group.name")
+        .agg(
+            F.sum("total_cost").alias("cost"),
+            F.sum("calls").alias("calls"),
+            F.count_if(F.col("total_cost").isNull()).alias("unpriced"),
+        )
+        .collect()
+    )
+    return [
+        *_list(
+            "estimated cost by month", sorted(_of(sums, "month"), key=lambda row: row["name"], reverse=True), currency
+        ),
+        *_list("estimated cost by user", _dearest(_of(sums, "user")), currency),
+        *_list("estimated cost by bot", _dearest(_of(sums, "bot")), currency),
+        _agreement(reconciliation, currency),
+    ]
+
+
+def _of(sums: list[Row], name: str) -> list[Row]:
+    return [row for row in sums if row["by"] == name]
+
+
+def _dearest(sums: list[Row]) -> list[Row]:
+    return sorted(sums, key=lambda row: (-(row["cost"] or Decimal(0)), row["name"]))
+
+
+def _list(title: str, sums: list[Row], currency: str) -> list[str]:
+    lines = [
+        f"  {row['cost'] or Decimal(0):.6f} {currency}  {row['calls']:>7} calls  {row['name']}"
+        + (f"  ({row['unpriced']} rows are unpriced)" if row["unpriced"] else "")
+        for row in sums[:MOST_SHOWN]
+    ]
+    more = f"; the first {MOST_SHOWN} of {len(sums)}" if len(sums) > MOST_SHOWN else ""
+    return [f"{title}{more}:", *lines]
+
+
+def _agreement(reconciliation: DataFrame, currency: str) -> str:
+    """The line that says how estimate and application compare, over conversations that have both."""
+    both = F.col("state").isin("agrees", "differs")
+    (row,) = reconciliation.agg(
+        F.sum(F.when(both, F.col("estimated_cost"))).alias("estimated"),
+        F.sum(F.when(both, F.col("application_total_price"))).alias("application"),
+        F.count_if(both).alias("compared"),
+        F.count_if(F.col("state") == "agrees").alias("agree"),
+        F.count(F.lit(1)).alias("all"),
+    ).collect()
+    if not row["compared"]:
+        return f"reconciliation: none of {row['all']} conversations has both an estimate and the application's price"
+    ratio = row["estimated"] / row["application"]
+    return (
+        f"reconciliation: estimated {row['estimated']:.6f} {currency}, {ratio:.1%} of the application's "
+        f"{row['application']:.6f} {currency}; {row['agree']} of {row['compared']} conversations agree within 5 %, "
+        f"{row['all'] - row['compared']} cannot be compared"
+    )

@@ -1,0 +1,177 @@
+"""The table `catia_items`: what the exports bring is merged into it, and normalize reads it (docs/spec.md 5.1)."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
+
+from catlake.contracts.contract import contract
+from catlake.conversations import items
+from catlake.conversations.item_files import write_item_files
+from catlake.dynamodb import Export, read_items
+from catlake.dynamodb.export_selection import ExportChain, find_exports, refuse_foreign, refuse_late, report_exports
+from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, select_update
+from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME, VERSION
+from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
+from catlake.dynamodb.table_state import changes, read_state, read_update
+from catlake.lake import Lake, Outcomes
+from catlake.lake.outcomes import OTHER, OUTCOME, QUARANTINED
+from catlake.lake.tables import GONE, KeptTable
+from catlake.runtime.balance import Balance
+from catlake.runtime.errors import ExportError
+from catlake.runtime.files import Files, normalized
+from catlake.runtime.run import Run
+
+DATASET = "catia_items"
+
+MOST_CHANGES = 500_000
+"""Lines of exports of whose users a list is kept in memory; with more, all users count as changed."""
+
+_NAMES = (*contract(DATASET).struct.names, VERSION)
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """The items that a result is made of, and what has changed since the last one.
+
+    Attributes:
+        rows: The items, with the columns of the contract.
+        count: How many they are, where that is known without counting them.
+        position: The table's position, which names its content; None where the items are not the table's.
+        since: What has changed; None where that is not known, or too much.
+    """
+
+    rows: DataFrame
+    count: int | None = None
+    position: Mapping[str, Any] | None = None
+    since: "Changes | None" = None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a run has changed in the items.
+
+    Attributes:
+        position: The table's position before the run.
+        rows: The items before the run.
+        users: The users whose items may have changed, each once, as `usuario_id`.
+    """
+
+    position: Mapping[str, Any]
+    rows: DataFrame
+    users: DataFrame
+
+
+def items_now(run: Run, lake: Lake) -> ItemState:
+    """Merges the exports at `--export_uri` that the table lacks, and returns its items.
+
+    Where only an export lies there that is older than the table (a day is made again), the items are those of that
+    export, and the table stays as it is.
+
+    Raises:
+        ExportError: As `select_update`; or the export is of another table.
+        CatalogError: As `KeptTable`.
+    """
+    table = lake.table(contract(DATASET), run.environment.database)
+    before = None if run.arguments["rebuild"] else table.position
+    files, update = select_update(run, before)
+    if before and not update.exports and (chain := _older_chain(run, files, ExportPosition.of(before))):
+        return _of_export(run, files, chain)
+    count = _replace(run, lake, table, files, update.chain.full) if update.chain else None
+    old_rows = table.rows()
+    users: DataFrame | None = run.spark.createDataFrame([], "usuario_id string")
+    if update.increments:
+        users, count = _merge(run, table, files, update), None
+    if before is None or users is None or update.chain:
+        return ItemState(table.rows(), count, table.position)
+    return ItemState(table.rows(), count, table.position, Changes(before, old_rows, users))
+
+
+def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export) -> int:
+    """Gives the table the items of a full export; returns their number."""
+    _refuse_foreign(run, files, full)
+    schema = table.file_schema()
+    uris = write_item_files(run.spark, files, full, lake.files, f"{table.location}/data", schema)
+    position = ExportPosition(full.table_arn, full.table_id, full.export_time, full.export_time)
+    count = table.replace_by_files(uris, position=_named(position))
+    _report(run, Balance(full.item_count, {DATASET: count}))
+    return count
+
+
+def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> DataFrame | None:
+    """Merges windows into the table; returns the users whose items may have changed, None for all."""
+    since = ExportPosition.of(table.position or {})
+    windows = replace(update, since=since, chain=None)
+    lines = read_update(run.spark, files, windows, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
+    # Read once for the merge, its balance and the changed users.
+    lines = lines.persist(StorageLevel.DISK_ONLY)
+    by_outcome = {row[LINE_OUTCOME]: row["count"] for row in lines.groupBy(LINE_OUTCOME).count().collect()}
+    merged = table.merge(
+        lines.transform(changes).transform(_stored),
+        position=_named(update.position),
+        retract_from=windows.retract_from,
+    )
+    filtered = {"older": merged.older, "deleted": merged.gone, **by_outcome}
+    filtered = {rule: count for rule, count in filtered.items() if count and rule not in (CURRENT, REJECTED_OUTCOME)}
+    read = sum(export.item_count for export in update.increments)
+    _report(run, Balance(read, {DATASET: merged.merged}, filtered))
+    if read > MOST_CHANGES or windows.retract_from is not None:
+        return None
+    return lines.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()
+
+
+def _named(position: ExportPosition) -> Mapping[str, Any]:
+    """The position of a table, with a name for the content that it has there."""
+    return {**position.as_dict(), "commit": secrets.token_hex(8)}
+
+
+def _of_export(run: Run, files: Files, chain: ExportChain) -> ItemState:
+    """The items of a chain of exports, which the table does not get."""
+    _refuse_foreign(run, files, chain.full)
+    lines = read_state(run.spark, files, chain, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
+    is_item = F.col(LINE_OUTCOME).isin(CURRENT, REJECTED_OUTCOME)
+    rows = _stored(lines.withColumn(OUTCOME, F.when(is_item, F.col(OUTCOME)).otherwise(F.col(LINE_OUTCOME))))
+    return ItemState(rows, chain.item_count)
+
+
+def _older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain | None:
+    """The exports at `--export_uri`, if a full one is among them and their state is older than the table's."""
+    uri = normalized(run.arguments["export_uri"])
+    try:
+        chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
+    except ExportError:  # such as windows alone
+        return None
+    if chain.state_time >= position.state_time:
+        return None
+    report_exports(run, chain.exports, ())
+    refuse_late(run, chain.exports[-1].uri, chain.state_time)
+    return chain
+
+
+def _stored(lines: DataFrame) -> DataFrame:
+    """Lines of exports as rows of the table; a line without a key has its place as key, so that it is not lost."""
+    rows = lines.transform(items.stored).withColumn(
+        "item_key", F.coalesce("item_key", F.concat_ws("#", "rejected_file", "rejected_line"))
+    )
+    return rows.select(*_NAMES, *(name for name in (GONE,) if name in rows.columns))
+
+
+def _refuse_foreign(run: Run, files: Files, export: Export) -> None:
+    """Refuses an export without any item of this table, before it replaces what is kept; see `refuse_foreign`."""
+    read = read_items(run.spark, files, export, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
+    classified = read.transform(items.stored).transform(items.classified, None)
+    # The first such item ends the reading.
+    if not classified.where(~F.col(OUTCOME).isin(OTHER, QUARANTINED)).take(1):
+        outcomes = Outcomes.of(classified)
+        refuse_foreign(export, outcomes.known(), outcomes.unknown)
+
+
+def _report(run: Run, balance: Balance) -> None:
+    """Reports what became of the lines of the exports; what becomes of the table's rows is the run's own balance."""
+    run.log("table_updated", table=DATASET, **balance.as_dict(), text=str(balance))
+    run.report.highlights.append(f"exports → {DATASET}: {balance}")
+    balance.enforce()

@@ -1,0 +1,119 @@
+"""Maintenance of the tables that are kept up: larger files, fewer commits, nothing that killed runs left.
+
+The rows of a table and its position stay as they are. Iceberg's own actions do the work.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from catlake.contracts.contract import contract, contract_names
+from catlake.lake.lake import Lake
+from catlake.lake.tables import KeptTable
+from catlake.runtime.balance import Balance
+from catlake.runtime.run import Run
+
+ORPHAN_AGE = timedelta(days=3)
+"""A younger file may belong to a run that has not committed it yet."""
+
+ATTEMPTS = 3
+
+REWRITE = {
+    # Deletions are read with each file that they are of.
+    "delete-file-threshold": "5",
+    "remove-dangling-deletes": "true",
+    # One of them at a time: the memory does not grow with the table.
+    "max-file-group-size-bytes": str(1 << 30),
+    "max-concurrent-file-group-rewrites": "1",
+}
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What the maintenance of a table did: the files that it merged and made, and what it removed."""
+
+    merged_files: int
+    made_files: int
+    removed_files: int
+    removed_orphans: int
+
+
+def maintain_tables(run: Run, lake: Lake) -> None:
+    """The whole job: maintains every table of the lake that jobs keep up; it reads and writes no records."""
+    run.report.settle(Balance(read=0, written={}))
+    older_than = datetime.now(UTC) - timedelta(days=run.arguments["snapshot_days"])
+    for dataset in (contract(name) for name in contract_names() if contract(name).is_kept_up):
+        table = lake.table(dataset, run.arguments["database"])
+        if table.exists:
+            with run.step(dataset.name):
+                done = maintain(table, older_than)
+            run.log("table_maintained", table=dataset.name, **asdict(done))
+            files = f"{done.merged_files} files became {done.made_files}"
+            removed = f"removed: {done.removed_files} of old commits, {done.removed_orphans} of killed runs"
+            run.report.highlights.append(f"{dataset.name}: {files}; {removed}")
+
+
+def maintain(table: KeptTable, older_than: datetime) -> Maintained:
+    """Forgets commits that are older than a time, removes files that no commit names, and compacts a table.
+
+    In this order, so that what a run reads just now stays until the next maintenance.
+    """
+    table.carry_position()
+    removed = _repeated(lambda: _expire(table, older_than))
+    orphans = _remove_orphans(table)
+    merged, made = _repeated(lambda: _compact(table))
+    table.carry_position()
+    return Maintained(merged, made, removed, orphans)
+
+
+def _compact(table: KeptTable) -> tuple[int, int]:
+    """Rewrites small files, and those with many deletions; the numbers of files before and after."""
+    files = _with_options(table.actions.rewriteDataFiles(table.iceberg()), REWRITE).execute()
+    deletions = table.actions.rewritePositionDeletes(table.iceberg()).execute()
+    merged = files.rewrittenDataFilesCount() + deletions.rewrittenDeleteFilesCount()
+    return merged, files.addedDataFilesCount() + deletions.addedDeleteFilesCount()
+
+
+def _expire(table: KeptTable, older_than: datetime) -> int:
+    """Forgets old commits, and the branches of killed runs; the number of files that only these used."""
+    action = table.actions.expireSnapshots(table.iceberg())
+    done = action.expireOlderThan(_milliseconds(older_than)).retainLast(1).execute()
+    return int(
+        done.deletedDataFilesCount()
+        + done.deletedPositionDeleteFilesCount()
+        + done.deletedManifestsCount()
+        + done.deletedManifestListsCount()
+    )
+
+
+def _remove_orphans(table: KeptTable) -> int:
+    action = table.actions.deleteOrphanFiles(table.iceberg()).olderThan(_milliseconds(datetime.now(UTC) - ORPHAN_AGE))
+    # Listed by the table's own client of S3, which Hadoop's need not be.
+    return sum(1 for _ in action.usePrefixListing(True).execute().orphanFileLocations())
+
+
+def _with_options(action: Any, options: dict[str, str]) -> Any:
+    for name, value in options.items():
+        action = action.option(name, value)
+    return action
+
+
+def _repeated(act: Callable[[], Result]) -> Result:
+    """What an action gives that is tried again where a run has changed the table meanwhile."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return act()
+        except (Py4JError, PySparkException) as error:
+            if attempt == ATTEMPTS or not any(name in str(error) for name in ("CommitFailed", "ValidationException")):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _milliseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

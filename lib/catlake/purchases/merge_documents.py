@@ -1,0 +1,102 @@
+"""Keeps the table `compras_current` up to date with the documents that the ingest writes."""
+
+from contextlib import suppress
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+
+from catlake.contracts.contract import contract
+from catlake.lake import Lake
+from catlake.lake.tables import KeptTable
+from catlake.purchases.current_purchases import REMOVED, SUPERSEDED
+from catlake.purchases.document_tree import DocumentTree
+from catlake.purchases.event_document import DATASET
+from catlake.purchases.new_documents import NewDocuments
+from catlake.purchases.purchase_table import TABLE, changes_of, judged, new_outcomes, rows_of
+from catlake.runtime.balance import Balance
+from catlake.runtime.errors import CatalogError
+from catlake.runtime.run import Run
+
+MERGE = "merge"
+"""The table's position: the number of its merges. Which documents are next is in the lists of new documents."""
+
+
+def table_of_purchases(run: Run, lake: Lake) -> KeptTable:
+    """The table of current purchases, as it is now."""
+    return lake.table(contract(TABLE), run.environment.purchases_database)
+
+
+def documents_of(run: Run, lake: Lake) -> DocumentTree:
+    """The documents of a lake."""
+    return DocumentTree(run.spark, lake.files, lake.path(contract(DATASET).root), run.environment.currency)
+
+
+def merge_new(run: Run, lake: Lake) -> KeptTable:
+    """Merges new documents into the table. One that was never filled, or cannot be used here, is made of all documents.
+
+    Raises:
+        StoreError: There are no documents.
+        CatalogError: Another run changes the table at the same time.
+    """
+    table, new = table_of_purchases(run, lake), NewDocuments(lake)
+    # Before the documents are listed: those of later lists come with the next merge.
+    lists = new.lists()
+    if not _is_usable(run, table):
+        tree = documents_of(run, lake)
+        fill(run, table, tree, tree.months())
+    elif lists:
+        _merge(run, table, documents_of(run, lake), lists)
+    new.remove(lists)
+    return table
+
+
+def _is_usable(run: Run, table: KeptTable) -> bool:
+    """Whether the table has a content that can be changed: not if it was copied, or the contract has other columns."""
+    try:
+        return table.position is not None
+    except CatalogError as error:
+        run.log("table_made_anew", table=table.location, reason=str(error))
+        return False
+
+
+def fill(run: Run, table: KeptTable, tree: DocumentTree, months: list[str]) -> Balance:
+    """Makes the table anew from all documents, those below the folders of some months; returns what became of them.
+
+    Raises:
+        CatalogError: Another run has changed the table meanwhile.
+    """
+    documents = judged(tree.read_folders(months), None, tree.read_paths).persist(StorageLevel.MEMORY_AND_DISK)
+    balance = _balanced(run, table, documents)
+    number = _next(table)
+    table.replace(rows_of(documents, number), position={MERGE: number})
+    documents.unpersist()
+    return balance
+
+
+def _merge(run: Run, table: KeptTable, tree: DocumentTree, lists: list[str]) -> None:
+    new = tree.read_lists(lists).persist(StorageLevel.MEMORY_AND_DISK)
+    documents = judged(new, table.rows(), tree.read_paths).persist(StorageLevel.MEMORY_AND_DISK)
+    _balanced(run, table, documents)
+    number = _next(table)
+    table.merge(changes_of(documents, table.rows(), number), position={MERGE: number})
+    documents.unpersist()
+    new.unpersist()
+
+
+def _balanced(run: Run, table: KeptTable, documents: DataFrame) -> Balance:
+    """What became of new documents, once all are accounted for."""
+    outcomes = new_outcomes(documents)
+    rows = outcomes.counts.get(outcomes.kept, 0) + outcomes.counts.get(REMOVED, 0)
+    superseded = outcomes.counts.get(SUPERSEDED, 0)
+    balance = Balance(outcomes.total, {TABLE: rows}, {SUPERSEDED: superseded}, outcomes.quarantined)
+    balance.enforce()
+    run.log("documents_merged", table=table.location, text=str(balance), **balance.as_dict())
+    return balance
+
+
+def _next(table: KeptTable) -> int:
+    """The number of the next merge."""
+    # A table of other columns is made anew.
+    with suppress(CatalogError):
+        return int((table.position or {}).get(MERGE, 0)) + 1
+    return 1

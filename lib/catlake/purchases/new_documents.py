@@ -1,0 +1,55 @@
+"""The lists of new documents: what the ingest wrote since the table of current purchases was last merged.
+
+Each batch of a stream leaves one list, before its checkpoint moves on. A merge reads the lists that are there, and
+removes them when its commit is done. So no run looks for new documents among all that were ever written. A repeated
+batch leaves a list of another name, and a list that is read twice changes nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from catlake.lake import Lake
+from catlake.runtime.files import joined
+
+FOLDER = "_new_documents"
+"""Below the lake. The leading underscore hides it from Spark and from crawlers."""
+
+SUFFIX = ".jsonl"
+
+
+class NewDocuments:
+    """The lists of a lake."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._files, self._folder = lake.files, lake.path(FOLDER)
+
+    def add(self, stream: str, batch: int, run: str, documents: Iterable[tuple[str, int]]) -> None:
+        """Lists the documents of a batch: their paths below the folder of documents, and their sizes.
+
+        Args:
+            stream: The stream's id.
+            batch: The batch's number in the stream.
+            run: The run that wrote it; a repeated batch may have more documents.
+            documents: None leaves no list.
+        """
+        content = b"".join(orjson.dumps(document) + b"\n" for document in sorted(set(documents)))
+        if content:
+            self._files.write(joined(self._folder, stream, f"batch-{batch:09}.{run}{SUFFIX}"), content)
+
+    def lists(self) -> list[str]:
+        """The URIs of the lists that are there."""
+        # Not the files that are still being written.
+        return sorted(info.uri for info in self._files.list(self._folder) if info.uri.endswith(SUFFIX))
+
+    def remove(self, lists: Iterable[str]) -> None:
+        """Removes lists whose documents are merged."""
+        for uri in lists:
+            self._files.delete(uri)
+
+
+def parse_list(content: bytes) -> Iterator[tuple[str, int]]:
+    """The paths and sizes of a list."""
+    for line in content.splitlines():
+        path, size = orjson.loads(line)
+        yield path, size

@@ -1,0 +1,61 @@
+"""What killed runs have left on this machine: drafts, quarantine, temporary files. Later runs remove all of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from catlake.lake.file_records import Records
+from catlake.lake.lake import QUARANTINE
+from catlake.lake.staging import ALIVE, STAGING
+from catlake.runtime.files import LocalFiles, locked
+
+OF_A_JOB = "goes with the first run of {job} that starts a day after the kill"
+TEMPORARY = "goes with the next run on this machine"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A folder that a killed run has left: where, how many bytes, when it was last written to, and when it goes."""
+
+    folder: Path
+    size: int
+    written: datetime
+    goes: str
+
+    @classmethod
+    def of(cls, folder: Path, goes: str) -> Leftover:
+        """Measures a folder."""
+        files = list(LocalFiles().list(str(folder)))
+        modified = [info.modified for info in files] or [datetime.fromtimestamp(folder.stat().st_mtime, UTC)]
+        return cls(folder, sum(info.size for info in files), max(modified), goes)
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.size} bytes of {self.written:%Y-%m-%d %H:%M} UTC; {self.goes}"
+
+
+def leftovers(lake: Path, temporary: Path | None = None) -> Iterator[Leftover]:
+    """What killed runs have left in the buckets of a lake, and below a folder for temporary files."""
+    for bucket in (lake, *sorted(lake.glob("*/"))):
+        for run in sorted(bucket.glob(f"{STAGING}/*/*/")):
+            if _is_going_on(run):
+                continue
+            yield Leftover.of(run, OF_A_JOB.format(job=run.parent.name))
+            if not Records(LocalFiles(), str(bucket)).has_record_of(run.name):
+                for folder in sorted(bucket.glob(f"{QUARANTINE}/*/{run.name}/")):
+                    yield Leftover.of(folder, OF_A_JOB.format(job=run.parent.name))
+    private = (temporary or Path(tempfile.gettempdir())) / f"catlake-{os.getuid()}"
+    for folder in sorted(private.glob(f"{os.uname().nodename}-*-*/")):
+        if not Path("/proc", folder.name.split("-")[-2]).exists():
+            yield Leftover.of(folder, TEMPORARY)
+
+
+def _is_going_on(run: Path) -> bool:
+    with suppress(FileNotFoundError), (run / ALIVE).open("rb") as stream:
+        return not locked(stream, 0)
+    return False

@@ -1,0 +1,61 @@
+"""The bots of a bot table's export, whatever their items lack."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from catlake.bedrock.bots import Bots, read_bots
+from catlake.bedrock.calls import Bot
+from catlake.lake import Lake
+from catlake.runtime.run import Run
+from tests.jobs.running import run_of
+from tests.samples.export_files import write_export
+
+NULL = {"NULL": True}
+
+
+def item(name: str, **attributes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"PK": {"S": "ana"}, "SK": {"S": f"BOT#{name}"}, "BotId": {"S": name}, **attributes}
+
+
+def test_a_bot_has_the_applications_defaults_where_its_item_says_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    tool = {"M": {"name": {"S": "internet_search"}, "tool_type": {"S": "internet"}}}
+    items = [
+        item("bare"),
+        item("nulls", PromptCachingEnabled=NULL, GenerationParams=NULL, AgentData=NULL, BedrockKnowledgeBase=NULL),
+        item(
+            "full",
+            Title={"S": "Guía"},
+            PromptCachingEnabled={"BOOL": False},
+            GenerationParams={"M": {"max_tokens": {"N": "400"}, "top_p": {"N": "0.9"}}},
+            AgentData={"M": {"tools": {"L": [tool]}}},
+            BedrockKnowledgeBase={"M": {"type": {"S": "dedicated"}}},
+            DisplayRetrievedChunks={"BOOL": False},
+        ),
+        item("odd", GenerationParams={"M": {"max_tokens": {"S": "many"}}}),
+        {"PK": {"S": "bob"}, "SK": {"S": "ALIAS#full"}, "OriginalBotId": {"S": "full"}},
+        {"PK": {"S": "bob"}, "SK": {"S": "BOT#"}},
+    ]
+    write_export(tmp_path, items, export_time=datetime(2025, 11, 20, tzinfo=UTC), table_arn="arn:bots", files=1)
+    found: list[Bots | None] = []
+
+    def main(run: Run, lake: Lake) -> None:
+        found.append(read_bots(run))
+
+    run_of(spark, tmp_path / "lake", main, environment="local", bots_export_uri=str(tmp_path))
+    run_of(spark, tmp_path / "lake", main, environment="local", bots_export_uri=None)
+    bots, none = found
+    assert none is None and bots is not None
+    tools = frozenset({"internet_search", "knowledge_base_tool"})
+    assert bots.settings == {"bare": Bot(), "nulls": Bot(), "full": Bot(False, 400, tools, False)}
+    rows = {row["bot_id"]: tuple(row)[1:] for row in bots.rows.collect()}
+    assert rows == {
+        "bare": (None, "ana", True, None),
+        "nulls": (None, "ana", True, None),
+        "full": ("Guía", "ana", False, 400),
+    }
+    assert bots.outcomes.counts == {"kept": 3, "quarantined": 1, "bot_alias": 1, "other": 1}
+    (rejected,) = bots.rejected.collect()
+    assert "GenerationParams" in rejected["reason"]
