@@ -131,9 +131,7 @@ def test_a_lake_that_was_copied_makes_its_table_anew(spark: SparkSession, tmp_pa
     assert reported(spark, bucket).report.highlights[0].startswith("1 purchases, 1 units, 2.00 USD")
 
 
-def test_a_batch_lists_each_document_once_and_an_empty_one_nothing(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_a_batch_lists_each_document_once_and_an_empty_one_nothing(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(spark, str(tmp_path), "job", "run-1")
     new = NewDocuments(lake)
     new.add("s", 7, "r", [("t1/b", 2), ("t1/a", 1), ("t1/b", 2)])
