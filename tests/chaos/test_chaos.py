@@ -55,6 +55,8 @@ def undisturbed(request: pytest.FixtureRequest, run: RunScript) -> Undisturbed:
 def test_jobs_are_killed_anywhere_and_the_next_run_gives_what_an_undisturbed_one_gives(
     figures: Figures, seconds: Seconds, undisturbed: Undisturbed, run: RunScript, tmp_path: Path
 ) -> None:
+    if not seconds(1):
+        pytest.skip("tests/jobs/test_killed_runs.py does that")
     generator = random.Random(SEED)
     for number in rounds(seconds(0.38), 1):
         script = SCRIPTS[number % len(SCRIPTS)]
