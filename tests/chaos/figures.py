@@ -35,7 +35,7 @@ class Figures:
     def table(self) -> str:
         """The figures as a table of Markdown."""
         lines = ["| | what | tried | lost, doubled, mixed or half-visible |", "|---|---|--:|--:|"]
-        for (kind, what), count in self._tried.items():
+        for (kind, what), count in sorted(self._tried.items()):
             note = self._notes.get((kind, what), "")
             lines.append(f"| {kind} | {what}{f' ({note})' if note else ''} | {count:,} | {self._wrong[kind, what]} |")
         return "\n".join(lines)

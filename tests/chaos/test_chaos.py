@@ -17,16 +17,16 @@ from pyspark.sql import SparkSession
 
 from catlake.runtime.files import LocalFiles
 from tests.chaos.figures import Figures, rounds
-from tests.chaos.whole_jobs import CONSOLIDATE, INGEST, REPORT, SCRIPTS, Started, Undisturbed, given
+from tests.chaos.whole_jobs import CONSOLIDATE, INGEST, REPORT, SCRIPTS, Started, Undisturbed, given, results
 from tests.fault_proxy import fault_proxy
 from tests.hostile_values import VALUES, tried
 from tests.jobs.running import NORMALIZE, RunScript, packaged
-from tests.jobs.test_jobs_on_faulty_s3 import ONE_IN, land, results, run_all
+from tests.jobs.test_jobs_on_faulty_s3 import ONE_IN, land, run_all
 from tests.lake.publishing import TARGETS, Stopped, publish
 from tests.lake.publishing import Place as Published
 from tests.lake.test_event_conflicts import BATCHES, Killed, KilledAt, Lake, counts
 from tests.places import Bucket, Folder, Place
-from tests.purchases.records import purchase
+from tests.purchases.records import image, line
 from tests.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -55,6 +55,8 @@ def undisturbed(request: pytest.FixtureRequest, run: RunScript) -> Undisturbed:
 def test_jobs_are_killed_anywhere_and_the_next_run_gives_what_an_undisturbed_one_gives(
     figures: Figures, seconds: Seconds, undisturbed: Undisturbed, run: RunScript, tmp_path: Path
 ) -> None:
+    if not seconds(1):
+        pytest.skip("tests/jobs/test_killed_runs.py does that")
     generator = random.Random(SEED)
     for number in rounds(seconds(0.38), 1):
         script = SCRIPTS[number % len(SCRIPTS)]
@@ -169,7 +171,7 @@ def test_two_ingests_write_one_lake_at_once(figures: Figures, seconds: Seconds, 
         place = Folder(tmp_path / str(number))
         # The same names, and in both streams other contents of many of them.
         for stream in "ab":
-            lines = [purchase(name, eventID=f"e-{generator.randrange(3)}") for name in range(120)]
+            lines = [_event(name, generator.randrange(3)) for name in range(120)]
             place.put(f"in-{stream}/events.jsonl", b"\n".join(lines))
         pair = [
             Started(
@@ -194,6 +196,12 @@ def test_two_ingests_write_one_lake_at_once(figures: Figures, seconds: Seconds, 
             problems.append(f"{sums}, but {len(records)} records in quarantine")
         figures.add("pairs at once", "`purchases_ingest`, two streams with the same names", problems)
     assert figures.new_problems() == []
+
+
+def _event(number: int, user: int) -> bytes:
+    """An event whose name depends on the number alone."""
+    item = image(compra_id={"S": f"c-{number}"}, user_id={"S": f"u-{user}"})
+    return line(item, {"SequenceNumber": f"{number:021}"})
 
 
 def test_all_jobs_give_the_same_bytes_though_requests_to_s3_fail(

@@ -15,23 +15,26 @@ from tests.places import Place
 ARCHIVE, CONSOLIDATE, INGEST, REPORT = "tokens_archive", "tokens_consolidate", "purchases_ingest", "purchases_report"
 SCRIPTS = (NORMALIZE, CURATE, ARCHIVE, CONSOLIDATE, INGEST, REPORT)
 OLD = b"yesterday's"
+TABLES = "tables/"
+"""The folder of the kept tables. Their files name the lake: in another one, the jobs make the tables anew."""
 
 
 def given(script: str, root: str) -> dict[str, object]:
     """The arguments of a script on a lake that has its inputs too."""
     large = {"large_messages_uri": f"{root}/in/large_messages"}
-    return {
+    all_given: dict[str, dict[str, object]] = {
         NORMALIZE: {"environment": "prod", "export_uri": f"{root}/in/catia"},
         ARCHIVE: {"export_uri": f"{root}/in/old_table", **large},
         CONSOLIDATE: {"export_uri": f"{root}/in/new_table", **large},
         INGEST: {"source_uri": f"{root}/in/purchases", "checkpoint_uri": f"{root}/checkpoint"},
-    }.get(script, {})
+    }
+    return all_given.get(script, {})
 
 
 def results(place: Place) -> dict[str, bytes]:
-    """The results by their paths, without what killed runs leave: no reader looks there."""
+    """The results by their paths, without what killed runs leave, where no reader looks, and without kept tables."""
     found = all_but_inputs(place)
-    return {name: content for name, content in found.items() if not name.startswith("_") and "/." not in name}
+    return {name: content for name, content in found.items() if not name.startswith(("_", TABLES)) and "/." not in name}
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,11 @@ class Undisturbed:
         """Fills a place with what is there before a run of a script: all other results, and old ones of its own."""
         own = self.of_script[script]
         for name, content in self.tree.items():
-            if name in own or any(name.startswith(f"_checksums/{result}/") for result in own):
+            if (
+                name in own
+                or name.startswith(TABLES)
+                or any(name.startswith(f"_checksums/{result}/") for result in own)
+            ):
                 continue
             if script == INGEST and name.startswith(("checkpoint/", "quarantine/purchases/", "runs/")):
                 continue

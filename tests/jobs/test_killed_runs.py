@@ -102,7 +102,7 @@ def kill_when(
 def until_a_draft_is_written(place: Place) -> Callable[[], None]:
     def wait() -> None:
         deadline = time.monotonic() + 60
-        while not place.names("_staging"):
+        while not any("/part-" in name for name in place.names("_staging")):
             assert time.monotonic() < deadline, "no draft was written"
             time.sleep(0.002)
 

@@ -36,7 +36,7 @@ def whole(run: str) -> list[str]:
 
 
 def test_of_two_that_publish_at_once_the_set_of_one_is_there_whole(place: Place) -> None:
-    rounds = 60 if place.settings is None else 25
+    rounds = 30 if place.settings is None else 25
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         for number in range(rounds):
             runs = [f"{name}-{number}" for name in "ab"]
@@ -61,6 +61,14 @@ def test_what_a_killed_run_began_the_next_one_finishes(place: Place, tmp_path: P
     assert publish(place, "new") == ""
     assert place.results() == whole("new")
     assert list(place.files.list(f"{place.uri}/_staging")) == []
+
+
+def test_a_killed_run_that_is_started_again_under_its_id_finishes_itself(place: Place, tmp_path: Path) -> None:
+    Stopped(place, "killed", tmp_path, moves=2).kill()
+    with place.lake("killed").staging():
+        assert place.results() == whole("killed")
+    assert publish(place, "killed") == ""
+    assert place.results() == whole("killed")
 
 
 def test_another_job_finishes_it_too_before_it_publishes(place: Place, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ class Lake:
         holder = holder_of(self._job, self._run_id)
         try:
             with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
-                self._carry_out(held)
+                self._carry_out(held, own=self._relative(uri))
                 self._has_moves = False
                 for draft in drafts:
                     self._records.remove_old(draft.target, current=self._record(draft))
@@ -219,9 +219,8 @@ class Lake:
         files = {self._relative(draft.target): len(draft.files) for draft in drafts}
         return Moves(drafts[0].contract.name, records, relative, files)
 
-    def _carry_out(self, held: Lease) -> None:
-        """Moves what killed runs have left, and then what this run publishes."""
-        own = self._relative(joined(self._staging.folder, MOVES))
+    def _carry_out(self, held: Lease, own: str | None = None) -> None:
+        """Moves what killed runs have left, and then what this run publishes: the list `own`."""
         for name in held.moves:
             try:
                 moves = Moves.of(self.files.read(self.path(name)))

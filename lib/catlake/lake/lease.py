@@ -168,7 +168,8 @@ def lease(
         except LostError:
             raise
         except BaseException:
-            held.release()
+            with suppress(Exception):  # the first error is the important one
+                held.release()
             raise
         held.release()
 
@@ -178,7 +179,7 @@ def _locked_file(_: Files, uri: str, content: Content, waiting: Waiting, patienc
     deadline = time.monotonic() + patience
     while True:
         os.makedirs(os.path.dirname(uri), exist_ok=True)
-        with open(uri, "a+b") as stream:
+        with open(uri, "r+b", buffering=0, opener=_created) as stream:
             if not locked(stream, 0):
                 other = _read(stream).holder or "another run"
                 waiting(other)
@@ -201,16 +202,19 @@ def _is_still(uri: str, stream: IO[bytes]) -> bool:
     return False
 
 
+def _created(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
 def _read(stream: IO[bytes]) -> Content:
     stream.seek(0)
     return Content.of(stream.read())
 
 
 def _write(stream: IO[bytes], content: Content) -> bool:
-    # In append mode, each write goes to the end.
-    stream.truncate(0)
-    stream.write(content.as_bytes())
-    stream.flush()
+    # In one call, over all that was there: a kill leaves the old content or the new one.
+    size = os.fstat(stream.fileno()).st_size
+    os.pwrite(stream.fileno(), content.as_bytes().rstrip().ljust(size), 0)
     return True
 
 
