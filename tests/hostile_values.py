@@ -415,7 +415,7 @@ VALUES: tuple[HostileValue, ...] = (
     ),
     HostileValue("a message", "a million letters", "no such table", _message("x" * 1_000_000)),
     HostileValue("a message", "50,000 words of secrets", "no such table", _message("secret" * 50_000)),
-    HostileValue("a message", "200,000 addresses", "no such table", _message("http://" * 200_000)),
+    HostileValue("a message", "50,000 addresses", "no such table", _message("http://" * 50_000)),
     # What is no file
     *(HostileValue("beside an export", name, "", _beside(place)) for name, place in NO_FILES.items()),
     *(HostileValue("a data file", name, "is missing", _in_place(place)) for name, place in NO_FILES.items()),
