@@ -228,11 +228,12 @@ def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ..
     for name in _tables_of(job):
         table = _catalog_table(name, deployed)
         if name in job.access.keeps:
-            # Who creates a table has all rights on it.
             grants.append(_catalog_grant(table.database, None, "CREATE_TABLE", "DESCRIBE"))
-        else:
-            # By name one can grant only what is there, and the table comes with its first run.
-            grants.append(_catalog_grant(table.database, "*", "DESCRIBE", "SELECT"))
+        # By name one can grant only what is there; the table comes with its first run, perhaps that of another job.
+        rights = (
+            ("ALTER", "DESCRIBE", "DROP", "INSERT", "SELECT") if name in job.access.keeps else ("DESCRIBE", "SELECT")
+        )
+        grants.append(_catalog_grant(table.database, "*", *rights))
     if job.access.athena:
         database = deployed.env.database
         grants.append(_catalog_grant(database, None, "CREATE_TABLE", "DESCRIBE"))
@@ -294,6 +295,15 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
     if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
         why = "the name of a record is the checksum of what the job publishes"
         yield from _s3("Records", bucket, OWN, recorded, recorded, why)
+    if access.quarantine:
+        why = "whether a killed run has published, the names of records show"
+        yield Grant(
+            name="RecordsOfRuns",
+            actions=LIST,
+            resources=(_bucket(bucket),),
+            why=why,
+            conditions={"StringLikeIfExists": {"s3:prefix": [f"{RECORDS}/*"]}},
+        )
     folders = [f"{STAGING}/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
     yield from _owning("Work", bucket, [*folders, *access.consumes])
 

@@ -218,7 +218,8 @@ def tables_maintenance(env: Environment) -> Workflow:
                 "Compacts the tables that jobs keep up, and removes what no commit needs",
                 Access(keeps=tuple(dict.fromkeys(kept))),
             )
-            jobs.append(replace(job, arguments={**job.arguments, "--lake_uri": lake_uri, "--database": database}))
+            given = {"--lake_uri": lake_uri, "--database": database, "--tables": ",".join(job.access.keeps)}
+            jobs.append(replace(job, arguments={**job.arguments, **given}))
     start = Trigger(
         name=env.resource("tables-maintenance-start"),
         starts=tuple(job.name for job in jobs),

@@ -1,11 +1,12 @@
 """Maintains the tables that jobs keep up: compacts them, forgets old commits, removes what killed runs left."""
 
 from catlake.job import run_job
-from catlake.lake.table_maintenance import maintain_tables
-from catlake.runtime.arguments import Argument, FromEnvironment, count, name
+from catlake.lake.table_maintenance import kept_tables, maintain_tables
+from catlake.runtime.arguments import Argument, FromEnvironment, count, name, optional
 
 ARGUMENTS = (
     Argument("snapshot_days", count, 7),
+    Argument("tables", optional(kept_tables), None),
     Argument("database", name, FromEnvironment("database")),
 )
 

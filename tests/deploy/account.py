@@ -17,7 +17,7 @@ from moto.s3.models import s3_backends
 from catlake.bedrock.view import view_name
 from catlake.runtime.environment import environment
 from deploy.checks.account import SERVICES
-from deploy.deployment import deployment
+from deploy.deployment import CatalogTable, deployment
 from deploy.model import Job
 from tests.aws import empty, moto_server
 from tests.deploy.assembly import ACCOUNT, OPTIONS, REGION, Assembly
@@ -66,6 +66,8 @@ BALANCES: Mapping[str, Mapping[str, Any]] = {
 BALANCE = {"read": 50, "written": {"rows": 40}, "filtered": {"register": 9}, "quarantined": 1}
 
 COUNTED: Mapping[str, tuple[int, ...]] = {
+    "catia_items": (120,),
+    "compras_current": (60,),
     "compras_json": (98,),
     "data": (40,),
     "purchases_current": (60,),
@@ -166,8 +168,17 @@ class Deployed:
             self.s3.put_object(Bucket=CODE, Key=key, Body=b"")
         view = {"Name": view_name(assembly.environment), "TableType": "VIRTUAL_VIEW"}
         self.glue.create_table(DatabaseName=self.deployment.env.database, TableInput=view)
+        for table in self.deployment.tables.values():
+            if table.contract.is_kept_up:
+                self.make_kept(table)
         for job in self.jobs:
             self.run(job)
+
+    def make_kept(self, table: CatalogTable) -> None:
+        """A table that a job keeps up, as its first run leaves it in the catalog."""
+        columns = {"Columns": table.contract.catalog_columns}
+        kept = {"Name": table.contract.table, "Parameters": {"table_type": "ICEBERG"}, "StorageDescriptor": columns}
+        self.glue.create_table(DatabaseName=table.database, TableInput=kept)
 
     def add_table(self, name: str) -> None:
         """A DynamoDB table that can be exported."""

@@ -41,7 +41,8 @@ def _work_group(given: Properties) -> Iterator[ServiceRequest]:
 def _role(given: Properties) -> Iterator[ServiceRequest]:
     name = given.setdefault("RoleName", "generated")
     for policy in given.pop("Policies", []):
-        document = json.dumps(policy["PolicyDocument"])
+        # Which IAM counts without white space.
+        document = json.dumps(policy["PolicyDocument"], separators=(",", ":"))
         assert len(document) <= 10_240, f"a role's inline policies have at most 10,240 characters: {len(document)}"
         yield ServiceRequest(
             "iam", "PutRolePolicy", {"RoleName": name, "PolicyName": policy["PolicyName"], "PolicyDocument": document}

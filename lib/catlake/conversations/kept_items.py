@@ -147,6 +147,11 @@ def _older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChai
         return None
     if chain.state_time >= position.state_time:
         return None
+    if chain.full.table_arn != position.table_arn:
+        raise ExportError(
+            f"{chain.full.uri}: of the table {chain.full.table_arn}, but the lake has the items of "
+            f"{position.table_arn}; name an export of that table, or another lake"
+        )
     report_exports(run, chain.exports, ())
     refuse_late(run, chain.exports[-1].uri, chain.state_time)
     return chain

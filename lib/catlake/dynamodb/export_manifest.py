@@ -30,6 +30,9 @@ DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
 MOST_SUMMARY_BYTES, MOST_FILE_LIST_BYTES = 1 << 20, 64 << 20
 """A summary has some 1,500 bytes; a list has some 230 for each data file."""
 
+MOST_DEPTH = 100
+"""Objects within objects; Python's own limit depends on who calls."""
+
 MOST_KEY_CHARACTERS = 1024
 """A key of S3 has no more."""
 
@@ -209,12 +212,14 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
     )
 
 
-def _filters(fields: dict[str, Any], inside: bool = False) -> Iterator[str]:
+def _filters(fields: dict[str, Any], inside: bool = False, depth: int = 0) -> Iterator[str]:
     """What a summary says about a filter, at any depth, as texts. Missing and empty fields say nothing."""
+    if depth > MOST_DEPTH:
+        raise RecursionError
     for name, value in fields.items():
         is_filter = inside or FILTER_FIELDS.search(name) is not None
         if isinstance(value, dict):
-            yield from (f"{name}: {text}" for text in _filters(value, is_filter))
+            yield from (f"{name}: {text}" for text in _filters(value, is_filter, depth + 1))
         elif is_filter and value:
             yield one_line(f"{name}: {value}")
 

@@ -29,7 +29,7 @@ from catlake.lake.staging import MOVES, Staging
 from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
-from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, joined, literal, normalized
+from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, is_safe_name, joined, literal, normalized
 
 QUARANTINE = "quarantine"
 """The folder of the rejected records, by pipeline and run."""
@@ -330,6 +330,7 @@ class Lake:
         """
         # So that what a killed run leaves is found by the next one.
         self._staging.claim()
+        self.files.write(joined(self._staging.folder, QUARANTINE), pipeline.encode())
         folder = joined(self.uri, QUARANTINE, pipeline, self._run_id)
         try:
             rejected.write.json(folder)
@@ -341,9 +342,12 @@ class Lake:
 
     def _remove_quarantine(self, run: str) -> None:
         """Removes what a killed run has put in quarantine, unless it has published the rest of its input."""
-        if not self._records.has_record_of(run):
-            for pipeline in self.files.folders(self.path(QUARANTINE)):
-                self.files.remove(joined(self.uri, QUARANTINE, pipeline, run))
+        try:
+            pipeline = self.files.read(self._staging.path(run, QUARANTINE)).decode("ascii", "replace")
+        except FileNotFoundError:
+            return
+        if is_safe_name(pipeline) and not self._records.has_record_of(run):
+            self.files.remove(joined(self.uri, QUARANTINE, pipeline, run))
 
     def write_json(self, relative: str, value: Any) -> str:
         """Writes a small JSON document, for people and programs; returns its URI."""

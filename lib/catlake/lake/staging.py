@@ -85,7 +85,11 @@ class Staging:
 
     def remove(self, run: str) -> None:
         """Removes the folder of a run of the job."""
-        self._files.remove(joined(self._job_folder, run))
+        self._files.remove(self.path(run))
+
+    def path(self, run: str, *names: str) -> str:
+        """The folder of a run of the job, or what is in it."""
+        return joined(self._job_folder, run, *names)
 
     def abandoned(self) -> Iterator[str]:
         """The ids of the runs of the job that were killed more than ABANDONED_AFTER ago."""

@@ -41,13 +41,28 @@ class Maintained:
     removed_orphans: int
 
 
+def kept_tables(text: str) -> tuple[str, ...]:
+    """Parses the value of `--tables`: names of datasets that are kept up, with commas between them."""
+    names = tuple(text.split(","))
+    known = [name for name in contract_names() if contract(name).is_kept_up]
+    if not set(names) <= set(known):
+        raise ValueError(f"must be one or several of {', '.join(known)}, with commas between them")
+    return names
+
+
 def maintain_tables(run: Run, lake: Lake) -> None:
-    """The whole job: maintains every table of the lake that jobs keep up; it reads and writes no records."""
+    """The whole job: maintains the tables of the lake that jobs keep up; it reads and writes no records.
+
+    Raises:
+        CatalogError: A table was copied here with its lake: its files are in the first lake.
+    """
     run.report.settle(Balance(read=0, written={}))
     older_than = datetime.now(UTC) - timedelta(days=run.arguments["snapshot_days"])
-    for dataset in (contract(name) for name in contract_names() if contract(name).is_kept_up):
+    named = run.arguments["tables"] or contract_names()
+    for dataset in (contract(name) for name in named if contract(name).is_kept_up):
         table = lake.table(dataset, run.arguments["database"])
         if table.exists:
+            table.refuse_copied()
             with run.step(dataset.name):
                 done = maintain(table, older_than)
             run.log("table_maintained", table=dataset.name, **asdict(done))

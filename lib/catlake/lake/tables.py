@@ -41,6 +41,8 @@ POSITION = "catlake.position"
 BRANCH_DAYS = 1
 """After this time, maintenance removes the branch that a killed run left."""
 ATTEMPTS = 5
+MOST_BROADCAST = 1_000_000
+"""Keys of changes that each worker holds in memory; more of them are sorted like the table."""
 CONFLICT = "CommitFailedException"
 
 PROPERTIES: Mapping[str, str] = {
@@ -255,16 +257,17 @@ class KeptTable:
             ((newest,),) = table.agg(F.max(version)).collect()
             if newest is not None and counted["oldest"] is not None and counted["oldest"] <= newest:
                 old = F.col("_old_version")
+                changed = changes.select(*keys)
                 there = table.select(*keys, version.alias("_old_version")).join(
-                    F.broadcast(changes.select(*keys)), keys, "left_semi"
+                    F.broadcast(changed) if counted["rows"] <= MOST_BROADCAST else changed, keys, "left_semi"
                 )
                 is_newer = old.isNull() | (version > old) | (gone & (version == old))
                 newer = changes.join(there, keys, "left").where(is_newer)
             newer.select(*keys).createOrReplaceTempView(view)
             same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, keys))
+            hint = f"/*+ BROADCAST({view}) */" if counted["rows"] <= MOST_BROADCAST else ""
             self._spark.sql(
-                f"MERGE INTO {target} t USING (SELECT /*+ BROADCAST({view}) */ * FROM {view}) c ON {same_key} "
-                "WHEN MATCHED THEN DELETE"
+                f"MERGE INTO {target} t USING (SELECT {hint} * FROM {view}) c ON {same_key} WHEN MATCHED THEN DELETE"
             )
             newer = newer.where(~gone).select(*self._schema.names)
             newer.writeTo(target).append()
@@ -339,16 +342,23 @@ class KeptTable:
             )
         return observed
 
+    def refuse_copied(self) -> None:
+        """Raises CatalogError for a table that was copied here: it names the files of the place where it was made."""
+        self._refuse_copied(self._load())
+
     def _refuse_unusable(self, table: Any) -> None:
-        if _place(table) != self.location:
-            raise CatalogError(
-                f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
-                "move: give --rebuild true, or copy the lake back"
-            )
+        self._refuse_copied(table)
         if self._differs(table):
             raise CatalogError(
                 f"{self.location}: the table has other columns than schemas/{self.contract.name}.odcs.yaml; give "
                 "--rebuild true to make it anew"
+            )
+
+    def _refuse_copied(self, table: Any) -> None:
+        if _place(table) != self.location:
+            raise CatalogError(
+                f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
+                "move: give --rebuild true, or copy the lake back"
             )
 
     def _differs(self, table: Any) -> bool:
@@ -445,6 +455,8 @@ class KeptTable:
             snapshots.createBranch(branch, self._snapshot)
         snapshots.setMaxRefAgeMs(branch, BRANCH_DAYS * 24 * 60 * 60 * 1000)
         snapshots.commit()
+        # The age of a branch is that of its newest commit.
+        self._load().newFastAppend().toBranch(branch).commit()
 
     def _publish(self, branch: str, position: Mapping[str, Any]) -> Mapping[str, str]:
         table = self._load()

@@ -21,10 +21,11 @@ PIPELINE = "purchases-backfill"
 
 def backfill(run: Run, lake: Lake) -> None:
     """The whole job: registers the partitions of all documents, and makes the table anew from them."""
-    table, tree, new = table_of_purchases(run, lake), documents_of(run, lake), NewDocuments(lake)
-    run.report.read_from("purchase_documents", tree.root)
+    new = NewDocuments(lake)
     # Before the documents are listed: those of later lists come with the next merge.
     lists = new.lists()
+    table, tree = table_of_purchases(run, lake), documents_of(run, lake)
+    run.report.read_from("purchase_documents", tree.root)
     months = tree.months()
     with run.step("partitions"):
         days = [folder.removeprefix(lake.uri + "/") for folder in tree.below(months)]

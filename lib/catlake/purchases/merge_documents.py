@@ -38,9 +38,11 @@ def merge_new(run: Run, lake: Lake) -> KeptTable:
         StoreError: There are no documents.
         CatalogError: Another run changes the table at the same time.
     """
-    table, new = table_of_purchases(run, lake), NewDocuments(lake)
-    # Before the documents are listed: those of later lists come with the next merge.
+    new = NewDocuments(lake)
+    # Before the table is looked at and the documents are listed: those of later lists come with the next merge, and
+    # those of lists that are gone are in the table.
     lists = new.lists()
+    table = table_of_purchases(run, lake)
     if not _is_usable(run, table):
         tree = documents_of(run, lake)
         fill(run, table, tree, tree.months())
