@@ -41,8 +41,13 @@ def shortened(text: str, most: int = MOST_OF_A_REASON) -> str:
     return f"{text[:half]} … {text[-half:]}"
 
 
-def explain(error: BaseException) -> str | None:
-    """The one line that says what to do about an error; None for an error that catlake did not foresee."""
+def explain(error: BaseException, lake_uri: str | None = None) -> str | None:
+    """The one line that says what to do about an error; None for an error that catlake did not foresee.
+
+    Args:
+        error: The error.
+        lake_uri: Where the run writes its results.
+    """
     if isinstance(error, CatlakeError):
         return _message(str(error))
     if isinstance(error, KeyboardInterrupt):
