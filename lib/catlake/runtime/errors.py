@@ -53,7 +53,7 @@ def explain(error: BaseException, lake_uri: str | None = None) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing more is published; run the job again"
     in_worker = [match for match in WORKER_ERROR.finditer(str(error)) if _is_ours(match["module"], match["name"])]
-    line = in_worker[-1]["message"] if in_worker else fault(error)
+    line = in_worker[-1]["message"] if in_worker else fault(error, writing=lake_uri)
     return line and _message(line)
 
 
