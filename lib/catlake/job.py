@@ -84,7 +84,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             run.report.enforce_quarantine_limit(run.arguments["max_quarantined"])
             _finish(run, lake)
     except BaseException as error:
-        message = explain(error)
+        message = explain(error, lake.uri if lake else None)
         if message is None:
             sys.stderr.write(redacted(traceback.format_exc()))
             message = redacted(f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)")

@@ -92,6 +92,13 @@ def test_other_errors_stay_unexpected() -> None:
         assert fault(error) is None
 
 
+def test_what_hadoop_writes_without_a_name_is_of_the_lake() -> None:
+    full = of_spark("org.apache.hadoop.fs.FSError: java.io.IOException: No space left on device")
+    assert str(explain(full, "/lake")).startswith("/lake: No space left on device; free space")
+    of_a_shuffle = of_spark("java.io.IOException: No space left on device")
+    assert str(explain(of_a_shuffle, "/lake")).startswith(f"{TEMPORARY}: ")
+
+
 def test_a_java_that_has_ended_is_one_line() -> None:
     assert str(explain(Py4JNetworkError("Answer from Java side is empty"))).startswith("Spark: its Java has ended")
 

@@ -41,14 +41,19 @@ def shortened(text: str, most: int = MOST_OF_A_REASON) -> str:
     return f"{text[:half]} … {text[-half:]}"
 
 
-def explain(error: BaseException) -> str | None:
-    """The one line that says what to do about an error; None for an error that catlake did not foresee."""
+def explain(error: BaseException, lake_uri: str | None = None) -> str | None:
+    """The one line that says what to do about an error; None for an error that catlake did not foresee.
+
+    Args:
+        error: The error.
+        lake_uri: Where the run writes its results.
+    """
     if isinstance(error, CatlakeError):
         return _message(str(error))
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing more is published; run the job again"
     in_worker = [match for match in WORKER_ERROR.finditer(str(error)) if _is_ours(match["module"], match["name"])]
-    line = in_worker[-1]["message"] if in_worker else fault(error)
+    line = in_worker[-1]["message"] if in_worker else fault(error, writing=lake_uri)
     return line and _message(line)
 
 

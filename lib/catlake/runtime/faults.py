@@ -46,6 +46,7 @@ _GONE = (
 _S3 = re.compile(
     r"(?:org\.apache\.hadoop\.fs\.s3a\.\w+|(?:com\.amazonaws|software\.amazon\.awssdk)\.[\w.]+Exception): (?P<fault>.+)"
 )
+_BY_HADOOP = re.compile(r"org\.apache\.hadoop\.fs\.(?:FSError|RawLocalFileSystem)")
 _REFUSED = re.compile(r"Status Code: 4(?!09|29)\d\d")
 
 
@@ -54,7 +55,7 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
 
     Args:
         error: The error.
-        writing: The folder that Spark was asked to write to.
+        writing: The folder that Spark was asked to write to, or one above it.
     """
     if isinstance(error, Py4JNetworkError):
         return (
@@ -67,7 +68,7 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
     text = str(error)
     # Where the system names no file, it is one of Spark's: rows that it shuffles, sorts or keeps. Only what it was
     # asked to write goes through Hadoop's file systems.
-    unnamed = writing if writing and "org.apache.hadoop.fs.FSError" in text else temporary_folder()
+    unnamed = writing if writing and _BY_HADOOP.search(text) else temporary_folder()
     for pattern in _DISK:
         if match := pattern.search(text):
             return _message(match["path"] or unnamed, match["problem"] or os.strerror(errno.EACCES))
