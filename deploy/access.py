@@ -287,21 +287,21 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
     datasets = [name for name in access.writes if contract(name).format != "json"]
     if further := [further_keys(name) for name in datasets]:
         why = "a dataset may be several files, which are numbered"
-        yield from _s3("FurtherFiles", bucket, OWN, further, [f"{key.rpartition('/')[0]}/*" for key in further], why)
+        # They are listed where the results are.
+        yield Grant(name="FurtherFiles", actions=OWN, resources=tuple(_object(bucket, key) for key in further), why=why)
     if datasets:
         # Its first dataset names the lease of a run; which one is first, the job decides.
         why = "a lease is taken while the datasets are published"
         yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{name}.json" for name in datasets], [f"{LEASES}/*"], why)
     if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
         why = "the name of a record is the checksum of what the job publishes"
-        yield from _s3("Records", bucket, OWN, recorded, recorded, why)
-    if access.quarantine:
-        why = "whether a killed run has published, the names of records show"
+        yield Grant(name="Records", actions=OWN, resources=tuple(_object(bucket, key) for key in recorded), why=why)
+    if recorded or access.quarantine:
         yield Grant(
-            name="RecordsOfRuns",
+            name="RecordsList",
             actions=LIST,
             resources=(_bucket(bucket),),
-            why=why,
+            why="the names of records show what a killed run has published",
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{RECORDS}/*"]}},
         )
     folders = [f"{STAGING}/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]

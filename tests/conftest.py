@@ -22,6 +22,15 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 os.environ.pop("SPARK_HOME", None)
 
 
+RECURSION_LIMIT = sys.getrecursionlimit()
+
+
+@pytest.fixture(autouse=True)
+def _recursion_limit() -> None:
+    """The interpreter's own limit, which the library for JSONata raises."""
+    sys.setrecursionlimit(RECURSION_LIMIT)
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The session of all tests, built to answer small questions quickly."""

@@ -122,12 +122,15 @@ def test_lake_formation_lets_each_role_do_what_it_does_in_the_catalog(elsewhere:
         ("prod-compras-ingest", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT SELECT"),
         ("prod-compras-backfill", "prod-compras-datacatalog.compras_json", "ALTER DESCRIBE INSERT SELECT"),
         *(
-            (f"prod-compras-{job}", "prod-compras-datacatalog", "CREATE_TABLE DESCRIBE")
-            for job in ("report", "backfill", "tables-maintain")
-        ),
-        *(
-            (f"cat-prod-{job}", "cat_prod_analytics_db", "CREATE_TABLE DESCRIBE")
-            for job in ("etl1-normalize", "tables-maintain")
+            (job, f"{database}{tables}", rights)
+            for job, database in {
+                **{
+                    f"prod-compras-{job}": "prod-compras-datacatalog"
+                    for job in ("report", "backfill", "tables-maintain")
+                },
+                **{f"cat-prod-{job}": "cat_prod_analytics_db" for job in ("etl1-normalize", "tables-maintain")},
+            }.items()
+            for tables, rights in {"": "CREATE_TABLE DESCRIBE", ".*": "ALTER DESCRIBE DROP INSERT SELECT"}.items()
         ),
     }
 

@@ -113,7 +113,7 @@ def test_a_dataset_that_is_twice_in_a_lake_is_no_riddle(bucket: Path, capfd: pyt
 def test_make_prints_the_answer_alone(bucket: Path) -> None:
     query = 'SELECT \'$x `y` "z"\' AS "$path",\n compra_id FROM compras_json'
     done = subprocess.run(
-        ["make", "--old-file=setup", "sql", f"QUERY={query}", f"LAKE={bucket}"],
+        ["make", "--no-print-directory", "--old-file=setup", "sql", f"QUERY={query}", f"LAKE={bucket}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
