@@ -169,9 +169,10 @@ test: setup wheels ## all tests but the slow ones, the fast first (under 4 minut
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-core
-test-core: setup ## of these, the tests on Spark and on folders; GLUE=6.0: on Spark 4.1 and Python 3.13
+test-core: setup ## of these, the tests of the library on Spark and on folders; GLUE=6.0: on Spark 4.1 and Python 3.13
 	@$(PYTEST) -m "spark and not slow and not s3 and not browser" --ignore=tests/deploy --ignore=tests/local \
-	  --ignore=tests/tools --ignore=tests/samples
+	  --ignore=tests/tools --ignore=tests/samples --ignore=tests/jobs --ignore=tests/bedrock/test_runs.py \
+	  --ignore=tests/purchases/test_purchase_table.py
 
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
