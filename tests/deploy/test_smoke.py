@@ -195,7 +195,7 @@ def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, 
         return None if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:]
 
     glue = GlueHere(deployed.deployment, run_job, export)
-    code, lines = smoke_test(glue, "--workflow", "conversations", "--no-queries")
+    code, lines = smoke_test(glue, "--workflow", "conversations", "--no-queries", *BEDROCK)
     assert code == 0, {name: text for name, text in lines.items() if "✗" in text}
     (manifest,) = SAMPLE.rglob("manifest-summary.json")
     # The jobs read what was exported, and their summaries are the newest.
