@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ class Trino:
 def as_json(value: Any) -> Any:
     """A value of DuckDB's answer as Trino's JSON has it."""
     if isinstance(value, datetime):
-        return value.isoformat(" ", "milliseconds")
+        # Trino rounds to milliseconds, Python cuts.
+        return (value + timedelta(microseconds=500)).isoformat(" ", "milliseconds")
     if isinstance(value, date | Decimal):
         return str(value)
     if isinstance(value, dict):
