@@ -18,10 +18,9 @@ from pyspark.sql import SparkSession
 from catlake.runtime.files import LocalFiles
 from tests.chaos.figures import Figures, rounds
 from tests.chaos.whole_jobs import CONSOLIDATE, INGEST, REPORT, SCRIPTS, Started, Undisturbed, given, results
-from tests.fault_proxy import fault_proxy
 from tests.hostile_values import VALUES, tried
 from tests.jobs.running import NORMALIZE, RunScript, packaged
-from tests.jobs.test_jobs_on_faulty_s3 import ONE_IN, land, run_all
+from tests.jobs.test_jobs_on_faulty_s3 import land, run_all_on_faulty_s3
 from tests.lake.publishing import TARGETS, Stopped, publish
 from tests.lake.publishing import Place as Published
 from tests.lake.test_event_conflicts import BATCHES, Killed, KilledAt, Lake, counts
@@ -213,13 +212,7 @@ def test_all_jobs_give_the_same_bytes_though_requests_to_s3_fail(
     for number in rounds(seconds(0.17), 1):
         place = Bucket(s3)
         land(place)
-        with fault_proxy(s3.endpoint, one_in=ONE_IN, seed=SEED + number, stall_seconds=0.2) as proxy:
-            proxy.server(s3).configure(spark)
-            try:
-                run_all(run, place)
-            finally:
-                s3.configure(spark)
-            faults += sum(proxy.faults.values())
+        faults += run_all_on_faulty_s3(spark, s3, run, place, SEED + number).faults.total()
         problems = undisturbed.other_than(place)
         figures.add(
             "faults of S3",

@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from tests.dynamodb.version_model import Write, table_after
+
 DAY = datetime(2025, 8, 4, tzinfo=UTC)
 END = 60
 KEYS = ("a", "b", "c")
 WHOLE, KILLED_BEFORE, KILLED_AFTER = "whole", "killed before its commit", "killed after its commit"
-
-Write = tuple[int, str, int | None]
-"""When (in minutes of the day), which item, and its new value; None deletes it."""
 
 
 def minute(number: int) -> datetime:
@@ -72,15 +71,7 @@ class History:
 
     def table(self, before: int) -> dict[str, int]:
         """The table as all writes before a time left it."""
-        items: dict[str, int] = {}
-        for time, key, value in self.writes:
-            if time >= before:
-                break
-            if value is None:
-                items.pop(key, None)
-            else:
-                items[key] = value
-        return items
+        return table_after(self.writes, before)
 
 
 def expected(history: History, position: Mapping[str, Any]) -> dict[str, int]:

@@ -5,7 +5,6 @@ Histories of writes are played on a small table; what exports of it say follows 
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,14 +14,12 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.dynamodb.newest_version import FATE, KEY, VERSION, Fate, Span, outcome
-from tests.dynamodb.version_model import Changes, Version, merge, outcomes
+from catlake.contracts.kept_rows import VERSION
+from catlake.dynamodb.newest_version import FATE, KEY, Fate, Span, outcome
+from tests.dynamodb.version_model import Changes, Version, Write, merge, outcomes, table_after
 
 END = 100
 KEYS = ("a", "b")
-
-Write = tuple[int, str, int | None]
-"""When, which item, and its new value; None deletes it."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +36,12 @@ class History:
     """Whether the full export holds a write of its very time (AWS leaves it open)."""
 
 
-def table(writes: Sequence[Write], before: int) -> dict[str, int]:
-    """The table as all writes before a time left it."""
-    items: dict[str, int] = {}
-    for time, key, value in writes:
-        if time >= before:
-            break
-        if value is None:
-            items.pop(key, None)
-        else:
-            items[key] = value
-    return items
-
-
 def full_export(history: History) -> dict[str, int]:
-    return table(history.writes, history.exported + history.holds_its_moment)
+    return table_after(history.writes, history.exported + history.holds_its_moment)
 
 
 def incremental_export(history: History, span: Span) -> Changes[str, int]:
-    before, after = table(history.writes, span.start), table(history.writes, span.end)
+    before, after = table_after(history.writes, span.start), table_after(history.writes, span.end)
     last = {key: time for time, key, _ in history.writes if span.start <= time < span.end}
     # What no window can tell (see newest_version.py) is not asked for: an item of the full export whose whole life
     # lies in a window that began before that export.
@@ -106,14 +90,14 @@ REBORN = History(
 @example(replace(OVERLAP, spans=OVERLAP.spans[::-1]))
 @example(REBORN)
 def test_a_full_export_and_the_windows_after_it_give_the_table_at_the_end(history: History) -> None:
-    assert merged(history) == table(history.writes, END)
+    assert merged(history) == table_after(history.writes, END)
 
 
 @pytest.mark.slow
 @settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_thousands_of_histories_give_the_table_at_the_end(history: History) -> None:
-    assert merged(history) == table(history.writes, END)
+    assert merged(history) == table_after(history.writes, END)
 
 
 def test_without_windows_the_full_export_is_the_state() -> None:

@@ -20,6 +20,23 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+Write = tuple[int, str, int | None]
+"""A write into a table: its time, the key, the value; None deletes."""
+
+
+def table_after(writes: Sequence[Write], before: int) -> dict[str, int]:
+    """The table as all writes before a time left it; the writes are in the order of their times."""
+    items: dict[str, int] = {}
+    for time, key, value in writes:
+        if time >= before:
+            break
+        if value is None:
+            items.pop(key, None)
+        else:
+            items[key] = value
+    return items
+
+
 class Version(NamedTuple):
     """A line that was read: its item, when it was written, its fate, and whether its attributes could be read."""
 

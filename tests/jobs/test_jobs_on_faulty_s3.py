@@ -43,6 +43,17 @@ def run_all(run: RunScript, place: Place) -> None:
         assert done.code == 0, f"{script}: {done.stderr}"
 
 
+def run_all_on_faulty_s3(spark: SparkSession, s3: S3Server, run: RunScript, place: Place, seed: int) -> FaultProxy:
+    """Runs all jobs on a lake of S3 that has their inputs, while one in ONE_IN requests fails."""
+    with fault_proxy(s3.endpoint, one_in=ONE_IN, seed=seed, stall_seconds=0.2) as proxy:
+        proxy.server(s3).configure(spark)
+        try:
+            run_all(run, place)
+        finally:
+            s3.configure(spark)
+    return proxy
+
+
 def land(place: Place) -> None:
     """Puts the inputs of all jobs into a place."""
     copy(SAMPLE, place, "in/catia")
@@ -92,13 +103,8 @@ def test_all_jobs_give_the_same_bytes_though_requests_fail(
         run_all(run, undisturbed)
     place = Bucket(s3)
     land(place)
-    with fault_proxy(s3.endpoint, one_in=ONE_IN, seed=SEED + number, stall_seconds=0.2) as proxy:
-        proxy.server(s3).configure(spark)
-        try:
-            run_all(run, place)
-        finally:
-            s3.configure(spark)
-        report(proxy, record_property)
+    proxy = run_all_on_faulty_s3(spark, s3, run, place, SEED + number)
+    report(proxy, record_property)
     assert results(place) == results(undisturbed)
     assert quarantined(place) == quarantined(undisturbed)
     assert place.names("_staging") == []

@@ -5,8 +5,9 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake import Lake
-from catlake.lake.tables import GONE, VERSION, KeptTable
+from catlake.lake.tables import KeptTable
 from tests.contracts.songs import SONGS, SONGS_TABLE, song_rows
 
 

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import Contract
+from catlake.contracts.kept_rows import GONE
 from catlake.lake.dataset_writer import (
-    GONE,
     AscendingRows,
     DigestingStream,
     OldCsv,

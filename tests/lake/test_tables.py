@@ -9,7 +9,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.lake.tables import GONE, KeptTable, MergeCounts
+from catlake.contracts.kept_rows import GONE
+from catlake.lake.tables import KeptTable, MergeCounts
 from catlake.runtime.errors import CatalogError, ContractError
 from tests.contracts.songs import SONGS_TABLE
 from tests.lake.song_tables import content, rows, table_at

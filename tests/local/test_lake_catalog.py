@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake import Lake
-from catlake.lake.tables import GONE, VERSION
 from catlake.runtime.environment import environment
 from local.cli import main
 from local.duckdb_catalog import CATALOG, changed, quoted, register, table_of

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
-from catlake.lake.tables import GONE, VERSION
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.purchases.purchase_table import TABLE, changes_of, judged, rows_of, table_outcomes
 from catlake.purchases.stored_documents import STORED
 from tests.purchases.test_report_current import BASE, MOMENT

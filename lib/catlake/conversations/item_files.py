@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
+from catlake.contracts.kept_rows import VERSION
 from catlake.conversations import items
 from catlake.dynamodb import REJECTED, Export
 from catlake.dynamodb.export_lines import ItemLines, format_of
 from catlake.dynamodb.export_reader import REJECTED_TYPE, Decoder, read_data_file
-from catlake.dynamodb.newest_version import VERSION, just_before, micros
+from catlake.dynamodb.newest_version import just_before, micros
 from catlake.lake.dataset_writer import ParquetFile
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import lean_worker

@@ -10,17 +10,18 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.conversations import items
 from catlake.conversations.item_files import write_item_files
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_selection import ExportChain, find_exports, refuse_foreign, refuse_late, report_exports
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, select_update
-from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME, VERSION
+from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_state, read_update
 from catlake.lake import Lake, Outcomes
 from catlake.lake.outcomes import OTHER, OUTCOME, QUARANTINED
-from catlake.lake.tables import GONE, KeptTable
+from catlake.lake.tables import KeptTable
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import ExportError
 from catlake.runtime.files import Files, normalized

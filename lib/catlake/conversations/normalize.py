@@ -9,11 +9,12 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE
 from catlake.conversations import items, users
 from catlake.conversations.excluded_cities import checked_pattern
 from catlake.conversations.kept_items import ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
-from catlake.lake.dataset_writer import GONE, OldCsvError
+from catlake.lake.dataset_writer import OldCsvError
 from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance

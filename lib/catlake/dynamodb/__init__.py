@@ -3,11 +3,11 @@
 It knows no pipeline and works for any table: see docs/reading-exports.md.
 """
 
+from catlake.contracts.kept_rows import VERSION
 from catlake.dynamodb.attribute_values import attribute
 from catlake.dynamodb.export_manifest import DataFile, Export
 from catlake.dynamodb.export_reader import REJECTED, read_items
 from catlake.dynamodb.export_selection import ExportChain, find_export, find_exports
-from catlake.dynamodb.newest_version import VERSION
 from catlake.dynamodb.table_state import OUTCOME, read_state
 
 __all__ = [

@@ -9,10 +9,11 @@ import orjson
 import pyarrow as pa
 from pyspark.sql import types as T
 
+from catlake.contracts.kept_rows import VERSION
 from catlake.dynamodb import ion
 from catlake.dynamodb.attribute_values import AttributeValue, Mismatch, tag_and_body
 from catlake.dynamodb.export_manifest import ION, Export
-from catlake.dynamodb.newest_version import FATE, KEY, VERSION, Fate, fate
+from catlake.dynamodb.newest_version import FATE, KEY, Fate, fate
 from catlake.text import json_text
 
 Item = dict[str, AttributeValue]

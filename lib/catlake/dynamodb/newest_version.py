@@ -27,10 +27,10 @@ from typing import NamedTuple
 from pyspark.sql import Column, Window
 from pyspark.sql import functions as F
 
+from catlake.contracts.kept_rows import VERSION
+
 KEY = "_key"
 """The column of the text of an item's key; null for a line that belongs to no item."""
-VERSION = "_version"
-"""The column of when a row's version was written: microseconds since 1970 (UTC)."""
 FATE = "_fate"
 """The column of a version's `Fate`."""
 

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.dynamodb.export_lines import VERSION_COLUMNS, ChangeLines, ItemLines, LineParser, format_of
 from catlake.dynamodb.export_manifest import DataFile, Export
 from catlake.dynamodb.export_reader import REJECTED, EachBatch, read_files, read_items
@@ -22,7 +23,6 @@ from catlake.dynamodb.newest_version import (
     FATE,
     KEY,
     REJECTED_OUTCOME,
-    VERSION,
     Span,
     just_before,
     micros,
@@ -32,8 +32,6 @@ from catlake.runtime.files import Files
 
 OUTCOME = "_outcome"
 """The column of what became of a row: one of the outcomes of `newest_version`."""
-GONE = "_gone"
-"""The column of `changes` that says whether an item was deleted."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

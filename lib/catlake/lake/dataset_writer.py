@@ -31,6 +31,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import Contract
+from catlake.contracts.kept_rows import GONE
 from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import BLOCK_BYTES, CsvUpdate, RowChange
 from catlake.runtime.errors import ContractError, StoreError
@@ -61,9 +62,6 @@ _WRITTEN = T.StructType(
         T.StructField("old_md5", T.StringType()),
     ]
 )
-
-GONE = "_gone"
-"""The column, of rows that update a file, that says that there is no row of this key any more."""
 
 
 @dataclass(frozen=True)

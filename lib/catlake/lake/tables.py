@@ -23,16 +23,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import Contract
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.runtime.errors import CatalogError, ContractError
 from catlake.runtime.files import joined, literal
-
-FORMAT = "iceberg"
-"""The format of such a table in its contract."""
-
-VERSION = "_version"
-"""The column of when a row's version was written, in microseconds since 1970 (UTC); the table has it too."""
-GONE = "_gone"
-"""The column of a change that says whether the row is deleted."""
 
 CATALOG = "lake"
 """The catalog of Spark that has the tables, where the session's settings name one: on Glue."""
@@ -295,10 +288,9 @@ class KeptTable:
         """Iceberg's actions on tables, in Spark: for maintenance."""
         return self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
 
-    def _merge_statement(self, target: str, view: str, retract_from: int | None) -> str:
+    def _merge_statement(self, target: str, view: str, retract_from: int) -> str:
         columns = [_quoted(name) for name in self._schema.names]
         same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, self.contract.key))
-        retract = f"WHEN NOT MATCHED BY SOURCE AND t.{VERSION} >= {retract_from} THEN DELETE"
         return f"""
             MERGE INTO {target} t USING {view} c ON {same_key}
             WHEN MATCHED AND c.{GONE} AND c.{VERSION} >= t.{VERSION} THEN DELETE
@@ -306,7 +298,7 @@ class KeptTable:
               UPDATE SET {", ".join(f"{column} = c.{column}" for column in columns)}
             WHEN NOT MATCHED AND NOT c.{GONE} THEN
               INSERT ({", ".join(columns)}) VALUES ({", ".join(f"c.{column}" for column in columns)})
-            {"" if retract_from is None else retract}"""
+            WHEN NOT MATCHED BY SOURCE AND t.{VERSION} >= {retract_from} THEN DELETE"""
 
     # Checks
 

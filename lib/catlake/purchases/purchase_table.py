@@ -11,8 +11,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake.outcomes import OUTCOME, QUARANTINED, Outcomes
-from catlake.lake.tables import GONE, VERSION
 from catlake.purchases.current_purchases import CURRENT, PURCHASE, RANK, REMOVED, SUPERSEDED, with_outcome
 from catlake.purchases.stored_documents import STORED
 
