@@ -106,7 +106,8 @@ def test_the_balances_close_and_count_what_is_no_conversation(genuine_lake: Lake
 
 
 def test_the_summary_has_tokens_and_dollars_by_source_and_the_ten_most_expensive(genuine_lake: Lake) -> None:
-    lines = genuine_lake[2].report.highlights
+    exports, *lines = genuine_lake[2].report.highlights
+    assert exports == "exports → bedrock_items: 32 read = 32 written to bedrock_items + 0 quarantined"
     old, new, title, *most_expensive = sorted(lines[:2], reverse=True) + lines[2:13]
     assert old == "old_table: 10 conversations, 2030 input and 820 output tokens, 0.018390 USD"
     assert new == "new_table: 22 conversations, 31890 input and 61675 output tokens, 1.020795 USD"

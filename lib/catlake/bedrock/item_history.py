@@ -8,7 +8,7 @@ from typing import Any
 from catlake.bedrock.application_costs import Growth, costs_of, costs_text, grown, weights
 from catlake.bedrock.conversation_items import CONVERSATION_KIND
 from catlake.bedrock.priced_usage import Rates
-from catlake.bedrock.usage import usage_of
+from catlake.bedrock.usage import NO_USAGE, usage_of
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.dynamodb.newest_version import just_before, micros
 
@@ -43,22 +43,33 @@ class States:
     is_whole: bool
     rates: Rates
 
-    def next_row(self, new: Row | None, old: Row | None) -> dict[str, Any]:
+    def next_row(self, new: Row | None, old: Row | None, seen: Row | None) -> dict[str, Any]:
         """The row of an item, with CHANGE, and GONE where the table shall not have it.
 
         Args:
             new: The newest statement of the exports about it, with its version and GONE; None where they lack it.
             old: The table's row; None where it has none.
+            seen: Of an item that is deleted, the last that the exports show of it; None where they show nothing.
         """
         if new is None:
             return self._deleted(old or {}, self.lacked, just_before(micros(self.after)))
-        if not (self.is_whole or _is_newer(new, old)):
+        if not self._counts(new, old):
             return {**new, CHANGE: OLDER}
         if not new[GONE]:
             return self._written(new, old)
+        # An overlapping window shows a row that is gone by its end.
+        seen = seen or new
+        if seen["usage"] is not None and self._counts(seen, old):
+            old = self._written({**seen, GONE: False}, old)
         if old is None:
             return {**new, CHANGE: REMOVED}
         return self._deleted(old, self._first_end_after(new[VERSION]), new[VERSION])
+
+    def _counts(self, new: Row, old: Row | None) -> bool:
+        """Whether a statement replaces the table's row; a deletion also replaces a row of its own version."""
+        if self.is_whole or old is None or new[VERSION] is None or old[VERSION] is None:
+            return True
+        return bool(new[VERSION] >= old[VERSION] if new[GONE] else new[VERSION] > old[VERSION])
 
     def _written(self, new: Row, old: Row | None) -> dict[str, Any]:
         """The row of an item that is there; what its price was before stays known."""
@@ -85,17 +96,11 @@ class States:
         """The row of an item that is deleted: it stays where it cost something."""
         if old["deleted_at"] is not None:
             return {**old, GONE: False, CHANGE: KEPT_DELETED}
-        is_kept = any(old[name] is not None for name in ("usage", "chunk_answer", "application_costs"))
+        worth = old["usage"], old["chunk_answer"], old["application_costs"]
+        is_kept = any(value not in (None, NO_USAGE) for value in worth)
         newer = version if old[VERSION] is None else max(version, old[VERSION] + 1)
         mark = {VERSION: newer, "deleted_at": lacked, GONE: not is_kept, CHANGE: MARKED if is_kept else REMOVED}
         return {**old, **mark}
 
     def _first_end_after(self, version: int) -> datetime:
         return next((end for end in self.ends if micros(end) > version), self.after)
-
-
-def _is_newer(new: Row, old: Row | None) -> bool:
-    """Whether a statement replaces the table's row; a deletion also replaces a row of its own version."""
-    if old is None or new[VERSION] is None or old[VERSION] is None:
-        return True
-    return bool(new[VERSION] >= old[VERSION] if new[GONE] else new[VERSION] > old[VERSION])

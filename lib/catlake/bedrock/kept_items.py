@@ -26,7 +26,7 @@ from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.dynamodb import REJECTED, read_state
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
-from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME
+from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_update
 from catlake.lake import Lake
@@ -105,7 +105,7 @@ def outcome(first_date: date | None) -> Column:
 
 def used_since(first_date: date | None) -> Column:
     """Whether a conversation may have been used on the first date or later: it began then, or may have gone on."""
-    return ~(_before("created", first_date) & (F.col("last_message").isNull() | _before("last_message", first_date)))
+    return ~(_before("created", first_date) & _before("last_message", first_date))
 
 
 def _before(time: str, first_date: date | None) -> Column:
@@ -122,12 +122,12 @@ class _Kept:
 
 def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, rates: Rates) -> None:
     """Brings the table to the state of the exports, and reports what became of their lines."""
+    kept = _kept(run, table, update)
     # The counting is what takes time. Its few numbers are read once more.
     lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
     counts = Counter({(row[LINE_OUTCOME], row["kind"]): row["count"] for row in _by_outcome(lines)})
     if update.chain:
         _refuse_foreign(update.chain, counts)
-    kept = _kept(run, table, update)
     after = update.position.state_time
     states = States(
         before=kept.state_time if kept else None,
@@ -139,6 +139,8 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
     )
     statements = lines.transform(changes).transform(_statements)
     pairs = _pairs(statements, kept.rows if kept else None, update, is_small=counts.total() <= MOST_BROADCAST)
+    are_seen = any(line == DELETED for line, _ in counts) and any(line == SUPERSEDED for line, _ in counts)
+    pairs = pairs.join(_seen(lines), _KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
     by_change = Observation("rows by change")
     rows = pairs.mapInArrow(_NextRows(states), _NEXT).observe(by_change, *_counts_by_change())
     position = update.position.as_dict()
@@ -226,19 +228,26 @@ def _pairs(statements: DataFrame, old: DataFrame | None, update: ExportUpdate, *
     row = F.struct(*_NAMES).alias("old")
     if old is None:
         # As in the table, and no such row.
-        return new.select("new", F.lit(None).cast(_OLD).alias("old"))
+        return new.withColumn("old", F.lit(None).cast(_OLD))
     if update.chain:
-        return new.join(old.select(_KEY, row), _KEY, "full").select("new", "old")
+        return new.join(old.select(_KEY, row), _KEY, "full")
     keys = statements.select(_KEY)
     # So the table is only looked through, and not sorted like what changed.
     keys = F.broadcast(keys) if is_small else keys
     there = old.join(keys, _KEY, "left_semi").select(_KEY, row)
-    pairs = new.join(there, _KEY, "left").select("new", "old")
+    pairs = new.join(there, _KEY, "left")
     if update.retract_from is None:
         return pairs
     lacking = old.where((F.col(VERSION) >= update.retract_from) & F.col("deleted_at").isNull())
     lacking = lacking.join(keys, _KEY, "left_anti")
-    return pairs.unionByName(lacking.select(F.lit(None).cast(new.schema["new"].dataType).alias("new"), row))
+    return pairs.unionByName(lacking.select(_KEY, F.lit(None).cast(new.schema["new"].dataType).alias("new"), row))
+
+
+def _seen(lines: DataFrame) -> DataFrame:
+    """What the exports last showed of the usage of each item, before its newest version, as `seen`."""
+    earlier = lines.where((F.col(LINE_OUTCOME) == SUPERSEDED) & F.col("usage").isNotNull())
+    rows = earlier.withColumn(GONE, F.lit(False)).transform(_statements)
+    return rows.groupBy(_KEY).agg(F.max_by(F.struct(*rows.columns), VERSION).alias("seen"))
 
 
 def _counts_by_change() -> list[Column]:
@@ -255,5 +264,5 @@ class _NextRows:
         schema = to_arrow_schema(_NEXT)
         with lean_worker():
             for batch in batches:
-                rows = (self.states.next_row(pair["new"], pair["old"]) for pair in batch.to_pylist())
+                rows = (self.states.next_row(pair["new"], pair["old"], pair["seen"]) for pair in batch.to_pylist())
                 yield pa.RecordBatch.from_pylist(list(rows), schema)

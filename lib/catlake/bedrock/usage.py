@@ -94,6 +94,10 @@ def usage_text(usage: Iterable[Used]) -> str:
     return orjson.dumps(rows).decode()
 
 
+NO_USAGE = usage_text(())
+"""The text of a conversation that made no call."""
+
+
 def usage_of(text: str | None) -> list[Used]:
     """What `usage_text` has written; nothing for None."""
     return [
