@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,12 +30,18 @@ def row_of(usage: Used, rates: Rates = US, **retrieved: int) -> dict[str, Any]:
 @pytest.fixture
 def book(monkeypatch: pytest.MonkeyPatch) -> None:
     """A book with prices that are easily added: `cached` and `plain`, and `tiny` below what is kept."""
-    cached = ("0.003", "0.015", "0.0003", "0.00375")
-    tiny = ("0.0000000005", "0.000000000499", None, None)
-    prices = {"cached": cached, "plain": (*cached[:2], None, None), "tiny": tiny}
+    price = partial(Price, region="*", valid_from=date(2025, 1, 1), source="a list")
+    usual = {"input": Decimal("0.003"), "output": Decimal("0.015")}
     listed = [
-        Price(model, "*", date(2025, 1, 1), *(text and Decimal(text) for text in texts), "a list")  # type: ignore[arg-type]
-        for model, texts in prices.items()
+        price(model="cached", **usual, cache_read=Decimal("0.0003"), cache_write=Decimal("0.00375")),
+        price(model="plain", **usual, cache_read=None, cache_write=None),
+        price(
+            model="tiny",
+            input=Decimal("0.0000000005"),
+            output=Decimal("0.000000000499"),
+            cache_read=None,
+            cache_write=None,
+        ),
     ]
     monkeypatch.setattr(priced_usage, "price_book", lambda: PriceBook({}, listed))
 
