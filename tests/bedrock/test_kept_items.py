@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from catlake.bedrock.usage import UsageEstimator
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
 from catlake.runtime.errors import ExportError
+from catlake.runtime.run import Run
 from tests.bedrock.genuine_v3 import SAMPLE, V3, items
 from tests.bedrock.lakes import APPLICATION_COSTS, CONSOLIDATED, DAILY, RECONCILIATION, USAGE, Night
 from tests.dynamodb.albums import edit_summary
-from tests.samples.export_files import write_export
+from tests.samples.export_files import ExportSettings, change, write_export, write_incremental_export
 
 Row = dict[str, Any]
 
@@ -32,6 +33,7 @@ FULL, WINDOW_END = datetime(2026, 11, 20, 5, tzinfo=UTC), datetime(2026, 11, 20,
 WINDOW = V3 / "incremental"
 DELETED, GONE_ON, NEW = "01M72AZ1M0KDJ92VKXR97M3EM2", "01M7SGHGM0Q56XRY1C21FPVEJ4", "01M7VNX3Z0ZZ7NRANNEANWC252"
 CSV_FILES = (f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY)
+COUNTER, RATES = ConversationCounter(count_v2, usage=UsageEstimator()), Rates("us-east-1", "global")
 USED = (USAGE, RECONCILIATION, APPLICATION_COSTS)
 
 
@@ -74,6 +76,11 @@ def by_conversation(rows: list[Row]) -> dict[str, list[Row]]:
     for row in rows:
         found.setdefault(row["conversation_id"], []).append(row)
     return found
+
+
+def of_arguments(done: Run, **more: Any) -> Run:
+    """A run like another one, with other arguments."""
+    return replace(done, arguments={**done.arguments, "rebuild": False, **more})
 
 
 def test_the_files_for_people_are_those_of_a_full_export_of_the_moment(window: Night, anew: Night) -> None:
@@ -135,20 +142,14 @@ def test_the_costs_of_each_conversation_add_up_to_its_price_by_the_day_and_windo
 def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_changes_no_table(
     spark: SparkSession, anew: Night
 ) -> None:
-    run, lake = (
-        replace(anew.done, arguments={**anew.done.arguments, "rebuild": False}),
-        Lake(spark, str(anew.lake), "job", "past"),
-    )
-    counter = ConversationCounter(count_v2, usage=UsageEstimator())
-    run.arguments["export_uri"] = str(SAMPLE / "new_table")
+    lake, given = Lake(spark, str(anew.lake), "job", "past"), {"export_uri": str(SAMPLE / "new_table")}
     table = lake.table(contract("bedrock_items"), "")
-    items = items_now(run, lake, counter, Rates("us-east-1", "global"))
+    items = items_now(of_arguments(anew.done, **given), lake, COUNTER, RATES)
     assert items.of_export == {}
     assert items.rows.count() == 171
     assert lake.table(contract("bedrock_items"), "").position == table.position
     with pytest.raises(ExportError, match="2026-11-20 06:00 UTC, and would forget what it cost since"):
-        run.arguments["rebuild"] = True
-        items_now(run, lake, counter, Rates("us-east-1", "global"))
+        items_now(of_arguments(anew.done, **given, rebuild=True), lake, COUNTER, RATES)
 
 
 def test_an_items_outcome_follows_from_its_kind_the_first_date_and_its_reason(spark: SparkSession) -> None:
@@ -172,3 +173,29 @@ def test_an_items_outcome_follows_from_its_kind_the_first_date_and_its_reason(sp
     found = frame.select(outcome(date(2026, 1, 1)).alias("dated"), outcome(None).alias("undated")).collect()
     assert [row["dated"] for row in found] == [expected for _, expected in cases]
     assert "before_first_date" not in {row["undated"] for row in found}
+
+
+@pytest.mark.slow
+def test_what_an_overlapping_window_lacks_was_deleted_also_where_that_window_is_empty(
+    spark: SparkSession, anew: Night, tmp_path: Path
+) -> None:
+    talks = [item for item in items() if "#CONV#" in item["SK"]["S"]][:2]
+    table_arn = "arn:aws:dynamodb:us-east-1:123456789012:table/chat"
+    write_export(tmp_path / "full", talks[:1], export_time=FULL, table_arn=table_arn)
+    keys = {name: talks[1][name] for name in ("PK", "SK")}
+    created = change(keys, FULL + timedelta(hours=2), new=talks[1])
+    again = change(keys, FULL + timedelta(hours=7), old=talks[1])
+    for name, start, lines in (("created", 0, [created]), ("gone", 1, []), ("again", 5, [again]), ("quiet", 10, [])):
+        begin = FULL + timedelta(hours=start)
+        settings = ExportSettings(begin + timedelta(hours=5), table_arn, from_time=begin)
+        write_incremental_export(tmp_path / name, lines, settings)
+    lake = Lake(spark, str(tmp_path / "lake"), "job", "run")
+    found = []
+    for name in ("full", "created", "gone", "again", "quiet"):
+        kept = items_now(of_arguments(anew.done, export_uri=str(tmp_path / name)), lake, COUNTER, RATES)
+        found.append({row["sk"]: row["deleted_at"] for row in kept.rows.collect()})
+    first, second = (talk["SK"]["S"] for talk in talks)
+    gone = {first: None, second: (FULL + timedelta(hours=6)).replace(tzinfo=None)}
+    assert found == [{first: None}, {first: None, second: None}, gone, gone, gone]
+    position = lake.table(contract("bedrock_items"), "").position
+    assert position and position["state_time"] == (FULL + timedelta(hours=15)).isoformat()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Observation, Row
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -30,6 +30,7 @@ from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, 
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_update
 from catlake.lake import Lake
+from catlake.lake.dataset_writer import small_batches
 from catlake.lake.outcomes import KEPT, OTHER, QUARANTINED
 from catlake.lake.publish import report_update
 from catlake.lake.tables import MOST_BROADCAST, KeptTable
@@ -125,7 +126,7 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
     kept = _kept(run, table, update)
     # The counting is what takes time. Its few numbers are read once more.
     lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
-    counts = Counter({(row[LINE_OUTCOME], row["kind"]): row["count"] for row in _by_outcome(lines)})
+    counts = _counted(lines)
     if update.chain:
         _refuse_foreign(update.chain, counts)
     after = update.position.state_time
@@ -138,44 +139,49 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
         rates=rates,
     )
     statements = lines.transform(changes).transform(_statements)
-    pairs = _pairs(statements, kept.rows if kept else None, update, is_small=counts.total() <= MOST_BROADCAST)
+    pairs = _pairs(statements, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
     are_seen = any(line == DELETED for line, _ in counts) and any(line == SUPERSEDED for line, _ in counts)
     pairs = pairs.join(_seen(lines), _KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
     by_change = Observation("rows by change")
     rows = pairs.mapInArrow(_NextRows(states), _NEXT).observe(by_change, *_counts_by_change())
     position = update.position.as_dict()
-    if update.chain:
-        written = table.replace(rows.where(~F.col(GONE)).select(*_NAMES), position=position)
-    else:
-        changed = rows.where(F.col(CHANGE).isin(MERGED, MARKED, REMOVED))
-        written = table.merge(changed.select(*_NAMES, GONE), position=position).merged
+    # A rejected item has its whole text.
+    with small_batches(run.spark):
+        if update.chain:
+            written = table.replace(rows.where(~F.col(GONE)).select(*_NAMES), position=position)
+            written -= by_change.get[KEPT_DELETED]
+        else:
+            changed = rows.where(F.col(CHANGE).isin(MERGED, MARKED, REMOVED))
+            written = table.merge(changed.select(*_NAMES, GONE), position=position).merged
     lines.unpersist()
-    # Rows of items that the exports lack.
-    written -= by_change.get[MARKED] + by_change.get[KEPT_DELETED]
-    filtered = Counter({OLDER: by_change.get[OLDER]})
-    for (line_outcome, _), count in counts.items():
-        if line_outcome not in (CURRENT, REJECTED_OUTCOME):
-            filtered[line_outcome] += count
-    report_update(run, DATASET, Balance(update.item_count, {DATASET: written}, dict(+filtered)))
+    filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
+    report_update(run, DATASET, Balance(update.item_count, {DATASET: written - by_change.get[MARKED]}, dict(filtered)))
 
 
 def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
     """The items of a chain of exports, which the table does not get."""
     lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
-    counts = Counter({(row[LINE_OUTCOME], row["kind"]): row["count"] for row in _by_outcome(lines)})
+    counts = _counted(lines)
     _refuse_foreign(chain, counts)
     is_item = F.col(LINE_OUTCOME).isin(CURRENT, REJECTED_OUTCOME)
     rows = lines.where(is_item).withColumn(GONE, F.lit(False)).transform(_statements)
     absent = {"application_costs": F.lit(None).cast("string"), "deleted_at": F.lit(None).cast("timestamp")}
-    of_export: Counter[str] = Counter()
-    for (line_outcome, _), count in counts.items():
-        if line_outcome not in (CURRENT, REJECTED_OUTCOME):
-            of_export[line_outcome] += count
-    return KeptItems(rows.withColumns(absent).select(*_NAMES), of_export)
+    return KeptItems(rows.withColumns(absent).select(*_NAMES), _no_items(counts))
 
 
-def _by_outcome(lines: DataFrame) -> list[Row]:
-    return lines.groupBy(LINE_OUTCOME, "kind").count().collect()
+def _counted(lines: DataFrame) -> Mapping[tuple[str, str], int]:
+    """The lines of exports by what became of them and by kind."""
+    rows = lines.groupBy(LINE_OUTCOME, "kind").count().collect()
+    return {(row[LINE_OUTCOME], row["kind"]): row["count"] for row in rows}
+
+
+def _no_items(counts: Mapping[tuple[str, str], int]) -> Counter[str]:
+    """Of `_counted`, the lines that are no item of the newest state, by what became of them."""
+    found: Counter[str] = Counter()
+    for (line, _), count in counts.items():
+        if line not in (CURRENT, REJECTED_OUTCOME):
+            found[line] += count
+    return found
 
 
 def _refuse_foreign(chain: ExportChain, counts: Mapping[tuple[str, str], int]) -> None:
@@ -201,8 +207,8 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
         run.log("history_not_kept", table=DATASET, reason=str(error))
         return None
     since, next_ = ExportPosition.of(position), update.position
-    ids = {since.table_id, next_.table_id} - {None}
-    if since.table_arn != next_.table_arn or len(ids) > 1:
+    if since.table_arn != next_.table_arn or len({since.table_id, next_.table_id} - {None}) > 1:
+        run.log("history_not_kept", table=DATASET, reason=f"it is of {since.table_arn}, with the id {since.table_id}")
         return None
     if next_.state_time < since.state_time:
         raise ExportError(

@@ -119,7 +119,7 @@ def write_dataset(
     if contract.format == "csv":
         checked = checked.withColumns({name: F.col(name).cast("string") for name in contract.struct.names})
     task = _WriteTask(contract, files, folder, in_order, file_bytes)
-    with _small_batches(spark):
+    with small_batches(spark):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
     # Where Spark knows that there are no rows, it runs no task.
     return _written(found or [row for batch in task(()) for row in batch.to_pylist()], contract)
@@ -179,7 +179,7 @@ def update_csv(
         _VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
     )
     task = _UpdateTask(contract, files, folder, old)
-    with _small_batches(spark):
+    with small_batches(spark):
         found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
     found = found or [row for batch in task(()) for row in batch.to_pylist()]
     if found[0]["old_md5"] != old.md5:
@@ -188,7 +188,8 @@ def update_csv(
 
 
 @contextmanager
-def _small_batches(spark: SparkSession) -> Iterator[None]:
+def small_batches(spark: SparkSession) -> Iterator[None]:
+    """Within it, a Python worker gets few rows at once."""
     name = "spark.sql.execution.arrow.maxRecordsPerBatch"
     usual = spark.conf.get(name)
     spark.conf.set(name, str(BATCH_ROWS))
