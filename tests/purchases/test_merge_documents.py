@@ -11,7 +11,7 @@ from catlake.lake import Lake, catalog
 from catlake.lake.catalog import Partition
 from catlake.purchases.backfill import backfill
 from catlake.purchases.ingest import ingest
-from catlake.purchases.new_documents import FOLDER, NewDocuments
+from catlake.purchases.new_documents import FOLDER, NewDocuments, most_documents
 from catlake.runtime.environment import environment
 from catlake.runtime.run import Run
 from tests.bedrock.lakes import parquet_text
@@ -136,10 +136,13 @@ def test_a_lake_that_was_copied_makes_its_table_anew(spark: SparkSession, tmp_pa
 def test_a_batch_lists_each_document_once_and_an_empty_one_nothing(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(spark, str(tmp_path), "job", "run-1")
     new = NewDocuments(lake)
-    new.add("s", 7, "r", [("t1/b", 2), ("t1/a", 1), ("t1/b", 2)])
+    shortest = "t/2025/07/13/insert_%s_20250713_153000.json"
+    new.add("s", 7, "r", [(shortest % name, size) for name, size in (("b", 2), ("a", 1), ("b", 2))])
     new.add("s", 8, "r", [])
-    (uri,) = new.lists()
-    assert Path(uri).name == "batch-000000007.r.jsonl"
-    assert Path(uri).read_text() == '["t1/a",1]\n["t1/b",2]\n'
-    new.remove([uri, uri])
+    (info,) = new.lists()
+    assert Path(info.uri).name == "batch-000000007.r.jsonl"
+    assert Path(info.uri).read_text() == f'["{shortest % "a"}",1]\n["{shortest % "b"}",2]\n'
+    # Nothing is read for it.
+    assert most_documents([info]) == 2
+    new.remove([info, info])
     assert new.lists() == []

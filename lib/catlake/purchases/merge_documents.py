@@ -9,16 +9,20 @@ from catlake.lake import Lake
 from catlake.lake.tables import MOST_BROADCAST, KeptTable
 from catlake.purchases.document_tree import DocumentTree
 from catlake.purchases.event_document import DATASET
-from catlake.purchases.new_documents import NewDocuments
+from catlake.purchases.new_documents import NewDocuments, most_documents
 from catlake.purchases.purchase_rows import ACCOUNT, REMOVED, TABLE
 from catlake.purchases.purchase_table import SUPERSEDED, changes_of, new_outcomes, touched_by
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import CatalogError
+from catlake.runtime.files import FileInfo
 from catlake.runtime.python_workers import batches_of
 from catlake.runtime.run import Run
 
 ROWS_A_BATCH = 1000
 """Documents that a task holds at once, of up to some hundred KB each."""
+
+READ_AT_ONCE = 10_000
+"""More documents are read before the table is searched for their purchases: the search waits for minutes at most."""
 
 MERGE = "merge"
 """The table's position: the number of its merges. Which documents are next is in the lists of new documents."""
@@ -79,10 +83,13 @@ def fill(run: Run, table: KeptTable, tree: DocumentTree, months: list[str]) -> B
     return balance
 
 
-def _merge(run: Run, table: KeptTable, tree: DocumentTree, lists: list[str]) -> None:
+def _merge(run: Run, table: KeptTable, tree: DocumentTree, lists: list[FileInfo]) -> None:
     number = _next(table)
-    new = tree.read_lists(lists).persist()
-    touched = touched_by(new, table.rows(), is_few=new.count() <= MOST_BROADCAST)
+    new = tree.read_lists([info.uri for info in lists]).persist()
+    most = most_documents(lists)
+    if most > READ_AT_ONCE:
+        new.count()
+    touched = touched_by(new, table.rows(), is_few=most <= MOST_BROADCAST)
     with batches_of(run.spark, ROWS_A_BATCH):
         changes = changes_of(new, touched, tree.read_paths, number).persist()
         _balanced(run, table, changes)
