@@ -1,15 +1,13 @@
 """The table `bedrock_items`: what the exports bring is counted and merged into it; consolidate reads it (spec 5.1)."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.storagelevel import StorageLevel
 
 from catlake.bedrock.conversation_items import (
@@ -30,13 +28,13 @@ from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, 
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_update
 from catlake.lake import Lake
-from catlake.lake.dataset_writer import small_batches
+from catlake.lake.dataset_writer import BATCH_ROWS
 from catlake.lake.outcomes import KEPT, OTHER, QUARANTINED
 from catlake.lake.publish import report_update
 from catlake.lake.tables import MOST_BROADCAST, KeptTable
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import CatalogError, ExportError
-from catlake.runtime.python_workers import lean_worker
+from catlake.runtime.python_workers import EachRow, batches_of
 from catlake.runtime.run import Run
 
 DATASET = "bedrock_items"
@@ -143,10 +141,11 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
     are_seen = any(line == DELETED for line, _ in counts) and any(line == SUPERSEDED for line, _ in counts)
     pairs = pairs.join(_seen(lines), _KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
     by_change = Observation("rows by change")
-    rows = pairs.mapInArrow(_NextRows(states), _NEXT).observe(by_change, *_counts_by_change())
+    next_row = EachRow(lambda pair: states.next_row(pair["new"], pair["old"], pair["seen"]), _NEXT)
+    rows = pairs.mapInArrow(next_row, _NEXT).observe(by_change, *_counts_by_change())
     position = update.position.as_dict()
     # A rejected item has its whole text.
-    with small_batches(run.spark):
+    with batches_of(run.spark, BATCH_ROWS):
         if update.chain:
             written = table.replace(rows.where(~F.col(GONE)).select(*_NAMES), position=position)
             written -= by_change.get[KEPT_DELETED]
@@ -258,17 +257,3 @@ def _seen(lines: DataFrame) -> DataFrame:
 
 def _counts_by_change() -> list[Column]:
     return [F.count_if((F.col(CHANGE) == change) & ~F.col(GONE)).alias(change) for change in CHANGES]
-
-
-@dataclass(frozen=True)
-class _NextRows:
-    """Makes the next rows of pairs. Travels to the executors."""
-
-    states: States
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        schema = to_arrow_schema(_NEXT)
-        with lean_worker():
-            for batch in batches:
-                rows = (self.states.next_row(pair["new"], pair["old"], pair["seen"]) for pair in batch.to_pylist())
-                yield pa.RecordBatch.from_pylist(list(rows), schema)

@@ -1,22 +1,19 @@
 """The rows of the usage datasets: what was used, what it cost, and what the application itself counted (3.5)."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.bedrock.application_costs import costs_of
 from catlake.bedrock.conversation_items import CONVERSATION_KIND, RELATED_DOCUMENT, TOTAL_PRICE, struct
 from catlake.bedrock.priced_usage import COSTS, PRICES, Rates, total
 from catlake.bedrock.token_datasets import conversation_id
 from catlake.bedrock.usage import COUNTS, usage_of
-from catlake.runtime.python_workers import lean_worker
+from catlake.runtime.python_workers import EachRow
 
 COST = "decimal(20,12)"
 PUBLISHED_API = "PUBLISHED_API#"
@@ -74,24 +71,9 @@ def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
         items.where((F.col("kind") == CONVERSATION_KIND) & is_used)
         .withColumn("conversation", conversation_id())
         .join(chunks, ["pk", "conversation"], "left")
-        .select(
-            *("pk", "sk", "bot_id", "total_price", "reasons", "deleted_at", "usage", "application_costs", "chunks"),
-        )
-        .mapInArrow(_Costed(rates), COSTED)
+        .select("pk", "sk", "bot_id", "total_price", "reasons", "deleted_at", "usage", "application_costs", "chunks")
+        .mapInArrow(EachRow(lambda row: costed(row, rates), COSTED), COSTED)
     )
-
-
-@dataclass(frozen=True)
-class _Costed:
-    """Makes rows of COSTED. Travels to the executors."""
-
-    rates: Rates
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        schema = to_arrow_schema(COSTED)
-        with lean_worker():
-            for batch in batches:
-                yield pa.RecordBatch.from_pylist([costed(row, self.rates) for row in batch.to_pylist()], schema)
 
 
 def costed(row: Mapping[str, Any], rates: Rates) -> dict[str, Any]:
