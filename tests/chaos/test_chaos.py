@@ -7,6 +7,7 @@ import json
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -134,6 +135,8 @@ def test_runs_publish_at_once(figures: Figures, seconds: Seconds, tmp_path: Path
     assert figures.new_problems() == []
 
 
+ANOTHER_RUN = "another run has changed the table meanwhile, and this one has changed nothing; run the job again"
+
 PAIRS: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
     # Without the large messages, their conversations are rejected.
     CONSOLIDATE: ({}, {"large_messages_uri": None}),
@@ -147,6 +150,7 @@ def test_jobs_run_at_once_and_one_of_them_has_all_results(
     figures: Figures, seconds: Seconds, undisturbed: Undisturbed, run: RunScript, s3: S3Server, tmp_path: Path
 ) -> None:
     sets = {}
+    refused: Counter[str] = Counter()
     for number in rounds(seconds(0.22), 1):
         script = list(PAIRS)[number % len(PAIRS)]
         place: Place = Folder(tmp_path / str(number)) if number % 2 == 0 else Bucket(s3)
@@ -158,12 +162,17 @@ def test_jobs_run_at_once_and_one_of_them_has_all_results(
         undisturbed.lay_before(script, place)
         pair = [Started(script, place, **{**given(script, place.root), **more}) for more in PAIRS[script]]
         problems = [message for started in pair if (message := started.end())]
+        # Of two that change one table at a time, the second may have to come again.
+        if len(problems) == 1 and ANOTHER_RUN in problems[0]:
+            problems.clear()
+            refused[script] += 1
         found = {name: content for name, content in results(place).items() if name in undisturbed.of_script[script]}
         if found not in sets[script]:
             problems.append("the results are of both runs")
         if place.names("_staging"):
             problems.append("drafts are left")
-        figures.add("pairs at once", f"`{script}`, whole", problems)
+        note = f"{refused[script]} times the second ended with one line" if refused[script] else ""
+        figures.add("pairs at once", f"`{script}`, whole", problems, note=note)
     assert figures.new_problems() == []
 
 
