@@ -90,7 +90,7 @@ def _children_cpu_seconds() -> float:
 
 
 def _end_children(process: subprocess.Popen[bytes], others: Container[int]) -> list[int]:
-    """Waits for all children but the others, and returns them; kills them after the grace, or if the command goes on."""
+    """Waits for all children but the others, returns them; kills them after the grace, or if the command goes on."""
     ended = []
     deadline = time.monotonic() + (GRACE_SECONDS if process.poll() is not None else 0.0)
     while True:
