@@ -120,7 +120,10 @@ run: setup ## all workflows on the samples, into lake/; ENV=prod: with that envi
 	@# Two nights of the conversations: a full export, then what has changed in a day.
 	@$(LOCAL_RUN) conversations --run_date=2025-11-20
 	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
-	@$(LOCAL_RUN) tokens-archival tokens purchases purchases-report
+	@# Two nights of the tokens: a full export, then the incremental one of the hour after it.
+	@$(LOCAL_RUN) tokens-archival tokens
+	@$(LOCAL_RUN) tokens --export=tests/data/bedrock_v3/incremental
+	@$(LOCAL_RUN) purchases purchases-report
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV

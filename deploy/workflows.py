@@ -77,6 +77,7 @@ def tokens(env: Environment) -> Workflow:
         "Counts and prices the new conversation table, and adds the archive of the old one",
         Access(
             reads=("tokens_analysis_old_table",),
+            keeps=("bedrock_items",),
             writes=(
                 "tokens_analysis_consolidated",
                 "tokens_table_consolidated",
@@ -84,6 +85,7 @@ def tokens(env: Environment) -> Workflow:
                 "tokens_analysis",
                 "token_usage",
                 "token_reconciliation",
+                "application_costs",
                 "bots",
             ),
             files=(_statistics("tokens_analysis_consolidated"),),
