@@ -401,11 +401,18 @@ class KeptTable:
             # Such a catalog has one place for each table, and takes no other.
             location = ""
             self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self.name.rpartition('.')[0]}")
+        if self._fits():  # another run has made it meanwhile
+            return
         self._spark.sql(f"DROP TABLE IF EXISTS {self.name}")
-        self._spark.sql(
-            f"CREATE TABLE {self.name} ({', '.join(columns)}) USING iceberg {location} "
-            f"COMMENT {_text(self.contract.description)} TBLPROPERTIES ({properties})"
-        )
+        try:
+            self._spark.sql(
+                f"CREATE TABLE {self.name} ({', '.join(columns)}) USING iceberg {location} "
+                f"COMMENT {_text(self.contract.description)} TBLPROPERTIES ({properties})"
+            )
+        except (PySparkException, Py4JError) as error:
+            if self._is_there():
+                raise self._changed_meanwhile() from error
+            raise
         self._pin()
 
     def _commit(self, write: Callable[[str], None], position: Mapping[str, Any]) -> Mapping[str, str]:
@@ -427,10 +434,7 @@ class KeptTable:
                 if self._position != before[1]:
                     # What this run works on stays what it read.
                     self._snapshot, self._position = before
-                    raise CatalogError(
-                        f"{self.location}: another run has changed the table meanwhile, and this one has changed "
-                        "nothing; run the job again"
-                    ) from error
+                    raise self._changed_meanwhile() from error
                 # Maintenance, or the branch of another run.
                 if attempt < ATTEMPTS and (self._snapshot != before[0] or CONFLICT in str(error)):
                     continue
@@ -438,6 +442,12 @@ class KeptTable:
             self._pin()
             return summary
         raise AssertionError("unreachable")
+
+    def _changed_meanwhile(self) -> CatalogError:
+        return CatalogError(
+            f"{self.location}: another run has changed the table meanwhile, and this one has changed nothing; run the "
+            "job again"
+        )
 
     def _branch(self, branch: str) -> None:
         transaction = self._load().newTransaction()
