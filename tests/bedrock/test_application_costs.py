@@ -20,7 +20,7 @@ def seen(total: str | None, *, day: int = 0, start: int | None = None, **shares:
     by_day = {date(2025, 11, int(name[1:])): Decimal(share) for name, share in shares.items()}
     begin = None if start is None else FIRST + timedelta(days=start)
     end = FIRST + timedelta(days=day)
-    return Growth(None if total is None else Decimal(total), begin, end, by_day, end.date())
+    return Growth(None if total is None else Decimal(total), begin, end, lambda: by_day, end.date())
 
 
 def test_the_first_price_is_spread_in_proportion_and_the_last_day_takes_the_rest() -> None:
@@ -35,13 +35,13 @@ def test_the_first_price_is_spread_in_proportion_and_the_last_day_takes_the_rest
 
 def test_a_price_that_grows_has_rows_of_its_own_and_one_that_shrinks_a_negative_one() -> None:
     first = grown([], seen("2.5", d28=1))
-    more = grown(first, seen("4", start=0, day=1, d29=3, d30=1))
+    more = grown(first, seen("4", start=-1, day=1, d29=3, d30=1))
     less = grown(more, seen("1.5", start=1, day=2, d30=1))
     windows = [FIRST + timedelta(days=days) for days in range(3)]
     assert [tuple(cost) for cost in less] == [
         (ONE, None, windows[0], Decimal("2.5")),
-        (TWO, windows[0], windows[1], Decimal("1.125")),
-        (THREE, windows[0], windows[1], Decimal("0.375")),
+        (TWO, windows[0] - timedelta(days=1), windows[1], Decimal("1.125")),
+        (THREE, windows[0] - timedelta(days=1), windows[1], Decimal("0.375")),
         (windows[2].date(), windows[1], windows[2], Decimal("-2.5")),
     ]
 
@@ -60,6 +60,24 @@ def test_where_no_day_shows_the_growth_it_is_of_the_day_of_the_state() -> None:
 def test_a_day_and_window_that_are_seen_again_keep_one_row() -> None:
     once = grown([], seen("1", d28=1))
     assert grown(once, seen("1.25", d28=1)) == [Cost(ONE, None, FIRST, Decimal("1.25"))]
+
+
+def test_a_window_has_the_days_from_just_before_its_start_and_no_earlier_ones() -> None:
+    # The estimate of older days grows too where a bot's settings become known.
+    assert grown([], seen("4", start=0, day=1, d28=5, d29=5, d30=1)) == [
+        Cost(THREE, FIRST, FIRST + timedelta(days=1), Decimal(4))
+    ]
+    (cost,) = grown([], seen("4", start=0, day=1, d28=5, d29=5))
+    assert cost.day == date(2025, 12, 2)
+
+
+def test_the_estimate_is_asked_only_where_the_price_grew() -> None:
+    def never() -> dict[date, Decimal]:
+        raise AssertionError
+
+    costs = grown([], seen("2.5", d28=1))
+    for total in ("2.5", "1", None):
+        grown(costs, seen(total, start=0, day=1)._replace(weights=never))
 
 
 def of_day(day: date, tokens: int, model: str = "claude-v3.5-sonnet") -> Used:
@@ -89,7 +107,7 @@ def test_the_costs_of_any_history_add_up_to_the_last_price(
     costs: list[Cost] = []
     for number, (total, shares) in enumerate(history):
         start = FIRST + timedelta(days=number - 1) if number else None
-        state = Growth(total, start, FIRST + timedelta(days=number), shares, date(2025, 2, 1))
+        state = Growth(total, start, FIRST + timedelta(days=number), shares.copy, date(2025, 2, 1))
         costs = costs_of(costs_text(grown(costs, state)))
     known = [total for total, _ in history if total is not None]
     assert sum_of(costs) == (known[-1] if known else 0)

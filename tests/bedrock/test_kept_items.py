@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from catlake.bedrock.application_costs import costs_of
 from catlake.bedrock.conversation_items import ConversationCounter
 from catlake.bedrock.kept_items import items_now, outcome
 from catlake.bedrock.length4_tokens import count_v2
@@ -205,3 +206,25 @@ def test_what_an_overlapping_window_lacks_was_deleted_also_where_that_window_is_
     assert found == [{first: None}, {first: None, second: None}, gone, gone, gone]
     position = lake.table(contract("bedrock_items"), "").position
     assert position and position["state_time"] == (FULL + timedelta(hours=15)).isoformat()
+    # Two windows at once: a chunk that comes and goes, and a conversation that grows and then cannot be read.
+    document = {"PK": talks[0]["PK"], "SK": {"S": "u#RELATED_DOCUMENT#c#answer@1"}, "Content": {"S": "text " * 20}}
+    broken = {name: value for name, value in talks[0].items() if name != "MessageMap"}
+    (price,) = talks[0]["TotalPrice"].values()
+    later = (
+        (15, talks[0] | {"TotalPrice": {"N": str(Decimal(price) + 1)}}, document),
+        (20, broken, None),
+    )
+    for start, talk, chunk in later:
+        begin = FULL + timedelta(hours=start)
+        lines = [
+            change({name: item[name] for name in ("PK", "SK")}, begin + timedelta(hours=1), old=item, new=new)
+            for item, new in ((talks[0], talk), (document, chunk))
+        ]
+        settings = ExportSettings(begin + timedelta(hours=5), table_arn, from_time=begin)
+        write_incremental_export(tmp_path / "later" / str(start), lines, settings)
+    kept = items_now(of_arguments(sample_night.done, export_uri=str(tmp_path / "later")), lake, COUNTER, RATES)
+    rows = {row["sk"]: row for row in kept.rows.collect()}
+    assert rows[document["SK"]["S"]]["deleted_at"] == (FULL + timedelta(hours=25)).replace(tzinfo=None)
+    grown = rows[first]
+    assert (grown["rejected_reason"], grown["total_price"]) == ("attribute MessageMap: missing", Decimal(price) + 1)
+    assert sum(cost.cost for cost in costs_of(grown["application_costs"])) == Decimal(price) + 1

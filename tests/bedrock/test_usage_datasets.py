@@ -51,8 +51,11 @@ def test_a_row_of_usage_says_who_used_what_and_an_unpriced_one_costs_null_not_ze
     asked = PLAIN._replace(model="deepseek-r1", answers={"a1": 2, "a2": 1})
     talk = conversation("1", PLAIN, UNKNOWN, asked, bot_id="b")
     api = conversation("2", PLAIN, pk="PUBLISHED_API#b", deleted_at=DELETED_AT)
-    others = [chunk(9, pk="bob"), chunk(9, conversation="2"), chunk(9, answer="a3"), chunk(9, deleted_at=DELETED_AT)]
-    both = costs(spark, talk, api, chunk(100), chunk(100), *others, conversation("3") | {"usage": None})
+    others = [chunk(9, pk="bob"), chunk(9, conversation="2"), chunk(9, answer="a3")]
+    # The second one was deleted alone; it was sent all the same.
+    both = costs(
+        spark, talk, api, chunk(100), chunk(100, deleted_at=DELETED_AT), *others, conversation("3") | {"usage": None}
+    )
     rows = {(row["sk"], row["model"]): row for row in token_usage(both, None, "us-east-1").collect()}
     sonnet, unpriced, knowing = (rows["ana#CONV#1", used.model] for used in (PLAIN, UNKNOWN, asked))
     assert (sonnet["channel"], sonnet["user_id"], sonnet["bot_id"], sonnet["deleted_at"]) == ("chat", "ana", "b", None)
@@ -65,15 +68,6 @@ def test_a_row_of_usage_says_who_used_what_and_an_unpriced_one_costs_null_not_ze
     assert (published["channel"], published["conversation_id"]) == ("published_api", "2")
     assert published["deleted_at"] == DELETED_AT.replace(tzinfo=None)
     assert len(rows) == 4
-
-
-def test_chunks_that_were_deleted_with_their_conversation_were_sent_all_the_same() -> None:
-    asked = PLAIN._replace(answers={"a1": 1})
-    chunks = [{"chunk_answer": "a1", "chunk_tokens": 100, "is_deleted": True}]
-    living, deleted = (
-        costed(conversation("1", asked, deleted_at=time, chunks=chunks), RATES) for time in (None, DELETED_AT)
-    )
-    assert [row["usage"][0]["overhead_tokens"] for row in (living, deleted)] == [0, 100 + 1_518 // 4]
 
 
 def test_an_estimate_agrees_with_the_applications_price_within_five_percent(spark: SparkSession) -> None:

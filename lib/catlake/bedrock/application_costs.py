@@ -1,7 +1,7 @@
 """What the application itself counted, by day: how much a conversation's `TotalPrice` grew (docs/spec.md 3.5)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import NamedTuple
 
@@ -33,14 +33,14 @@ class Growth(NamedTuple):
         total_price: `TotalPrice` in the new state; None where the item has none.
         window_start: The time of the state before; None for none.
         window_end: The time of the new state.
-        weights: The share of each day, by its estimate; see `weights`.
+        weights: Returns the share of each day, by its estimate; see `weights`. It is called only where the price grew.
         otherwise: The day where nothing shows one.
     """
 
     total_price: Decimal | None
     window_start: datetime | None
     window_end: datetime
-    weights: Mapping[date, Decimal]
+    weights: Callable[[], Mapping[date, Decimal]]
     otherwise: date
 
 
@@ -53,7 +53,7 @@ def grown(costs: Sequence[Cost], growth: Growth) -> list[Cost]:
         return list(costs)
     difference = EXACT.subtract(growth.total_price, sum_of(costs))
     if difference > 0:
-        parts = _spread(difference, growth.weights or {growth.otherwise: Decimal(1)})
+        parts = _spread(difference, _shares(growth) or {growth.otherwise: Decimal(1)})
     else:
         parts = {growth.otherwise: difference}
     by_place = {(cost.day, cost.window_end): cost for cost in costs}
@@ -64,6 +64,17 @@ def grown(costs: Sequence[Cost], growth: Growth) -> list[Cost]:
         if part:
             by_place[place] = before._replace(cost=EXACT.add(before.cost, part))
     return sorted(by_place.values(), key=lambda cost: (cost.window_end, cost.day))
+
+
+def _shares(growth: Growth) -> Mapping[date, Decimal]:
+    """The shares of the days on which a price can have grown."""
+    shares = growth.weights()
+    if growth.window_start is None:
+        return shares
+    # An earlier day grows where it is estimated anew, with other settings of the bot. But a call has the day of its
+    # question, which may be the one before its answer.
+    earliest = growth.window_start.astimezone(UTC).date() - timedelta(days=1)
+    return {day: share for day, share in shares.items() if day >= earliest}
 
 
 def sum_of(costs: Iterable[Cost]) -> Decimal:

@@ -1,11 +1,11 @@
 """The row of an item after a new state of it was seen, with what it keeps of the states before (docs/spec.md 5.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from catlake.bedrock.application_costs import Growth, costs_of, costs_text, grown, weights
+from catlake.bedrock.application_costs import Cost, Growth, costs_of, costs_text, grown, weights
 from catlake.bedrock.conversation_items import CONVERSATION_KIND
 from catlake.bedrock.priced_usage import Rates
 from catlake.bedrock.usage import NO_USAGE, usage_of
@@ -17,6 +17,8 @@ CHANGE = "_change"
 
 MERGED, MARKED, REMOVED, OLDER, KEPT_DELETED = "merged", "marked", "removed", "older", "kept_deleted"
 CHANGES = (MERGED, MARKED, REMOVED, OLDER, KEPT_DELETED)
+
+_LAST_READABLE = ("bot_id", "total_price", "usage", "reasons", "application_costs")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,7 +33,7 @@ class States:
         before: The time of the state before; None for none.
         after: The time of the state after.
         lacked: When the exports first lacked what they do not mention.
-        ends: The ends of the windows that were read, in their order.
+        ends: The ends of the windows that were read, in any order.
         is_whole: Whether the exports are a whole state, of which each statement counts; else they are windows.
         rates: The prices by which the days within a window are weighed.
     """
@@ -49,48 +51,58 @@ class States:
         Args:
             new: The newest statement of the exports about it, with its version and GONE; None where they lack it.
             old: The table's row; None where it has none.
-            seen: Of an item that is deleted, the last that the exports show of it; None where they show nothing.
+            seen: Of an item that is deleted or cannot be read, the last that the exports show of it; None where they
+                show nothing.
         """
         if new is None:
             return self._deleted(old or {}, self.lacked, just_before(micros(self.after)))
-        if not self._counts(new, old):
+        if not (self.is_whole or _is_newer(new, old)):
             return {**new, CHANGE: OLDER}
-        if not new[GONE]:
+        if not new[GONE] and new["rejected_file"] is None:
             return self._written(new, old)
         # An overlapping window shows a row that is gone by its end.
-        seen = seen or new
-        if seen["usage"] is not None and self._counts(seen, old):
-            old = self._written({**seen, GONE: False}, old)
+        was_there = new[GONE] and (new["usage"] is not None or new["chunk_answer"] is not None)
+        shown = {**new, GONE: False} if was_there else seen
+        if shown and _is_newer(shown, old):
+            old = self._written(shown, old)
+        if not new[GONE]:
+            return _unreadable(new, old)
         if old is None:
             return {**new, CHANGE: REMOVED}
-        return self._deleted(old, self._first_end_after(new[VERSION]), new[VERSION])
-
-    def _counts(self, new: Row, old: Row | None) -> bool:
-        """Whether a statement replaces the table's row; a deletion also replaces a row of its own version."""
-        if self.is_whole or old is None or new[VERSION] is None or old[VERSION] is None:
-            return True
-        return bool(new[VERSION] >= old[VERSION] if new[GONE] else new[VERSION] > old[VERSION])
+        ends = sorted({end for end in self.ends if micros(end) > new[VERSION]})
+        # The window that shows it is not the one that lacks it.
+        lacked = next(iter(ends[1:] if was_there else ends), self.after)
+        return self._deleted(old, lacked, new[VERSION])
 
     def _written(self, new: Row, old: Row | None) -> dict[str, Any]:
         """The row of an item that is there; what its price was before stays known."""
         costs = costs_of(old["application_costs"] if old else None)
-        if new["kind"] == CONVERSATION_KIND and new["rejected_file"] is None:
-            costs = grown(costs, self._growth(new, old))
+        if new["kind"] == CONVERSATION_KIND:
+            costs = grown(costs, self._growth(new, old, costs))
         return {**new, "application_costs": costs_text(costs), "deleted_at": None, CHANGE: MERGED}
 
-    def _growth(self, new: Row, old: Row | None) -> Growth:
-        seen_before = old is not None and old["application_costs"] is not None
-        # What it cost before it was first seen belongs to no window.
-        start = self.before if self.before and (seen_before or new["created"] >= self.before) else None
-        used_before = usage_of(old["usage"]) if old and start else []
+    def _growth(self, new: Row, old: Row | None, costs: Sequence[Cost]) -> Growth:
+        start = self._price_known(new, old, costs)
+        used_before = old["usage"] if old and start else None
         written = _EPOCH + timedelta(microseconds=new[VERSION]) if start else new["created"]
         return Growth(
             new["total_price"],
             start,
             self.after,
-            weights(usage_of(new["usage"]), used_before, self.rates),
+            lambda: weights(usage_of(new["usage"]), usage_of(used_before), self.rates),
             written.astimezone(UTC).date(),
         )
+
+    def _price_known(self, new: Row, old: Row | None, costs: Sequence[Cost]) -> datetime | None:
+        """The time of a state before in which the price was known; None for none: then its growth has no window."""
+        known = self.before
+        if old is None:
+            is_new = known is not None and new["created"] >= known
+            known = known if is_new else None
+        elif old["rejected_file"] is not None:
+            known = costs[-1].window_end if costs else None
+        # A table that is made anew from the same exports has no window.
+        return known if known and known < self.after else None
 
     def _deleted(self, old: Row, lacked: datetime, version: int) -> dict[str, Any]:
         """The row of an item that is deleted: it stays where it cost something."""
@@ -102,5 +114,15 @@ class States:
         mark = {VERSION: newer, "deleted_at": lacked, GONE: not is_kept, CHANGE: MARKED if is_kept else REMOVED}
         return {**old, **mark}
 
-    def _first_end_after(self, version: int) -> datetime:
-        return next((end for end in self.ends if micros(end) > version), self.after)
+
+def _is_newer(new: Row, old: Row | None) -> bool:
+    """Whether a statement is newer than a row; a deletion also replaces a row of its own version."""
+    if old is None or new[VERSION] is None or old[VERSION] is None:
+        return True
+    return bool(new[VERSION] >= old[VERSION] if new[GONE] else new[VERSION] > old[VERSION])
+
+
+def _unreadable(new: Row, old: Row | None) -> dict[str, Any]:
+    """The row of an item that cannot be read: what it used and cost is that of the last state that could be."""
+    last = {name: old[name] for name in _LAST_READABLE} if old else {"application_costs": None}
+    return {**new, **last, "deleted_at": None, CHANGE: MERGED}

@@ -138,7 +138,8 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
     )
     statements = lines.transform(changes).transform(_statements)
     pairs = _pairs(statements, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
-    are_seen = any(line == DELETED for line, _ in counts) and any(line == SUPERSEDED for line, _ in counts)
+    outcomes = {line for line, _ in counts}
+    are_seen = SUPERSEDED in outcomes and not outcomes.isdisjoint((DELETED, REJECTED_OUTCOME))
     pairs = pairs.join(_seen(lines), _KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
     by_change = Observation("rows by change")
     next_row = EachRow(lambda pair: states.next_row(pair["new"], pair["old"], pair["seen"]), _NEXT)
@@ -250,7 +251,8 @@ def _pairs(statements: DataFrame, old: DataFrame | None, update: ExportUpdate, *
 
 def _seen(lines: DataFrame) -> DataFrame:
     """What the exports last showed of the usage of each item, before its newest version, as `seen`."""
-    earlier = lines.where((F.col(LINE_OUTCOME) == SUPERSEDED) & F.col("usage").isNotNull())
+    is_used = F.col("usage").isNotNull() | F.col("chunk_answer").isNotNull()
+    earlier = lines.where((F.col(LINE_OUTCOME) == SUPERSEDED) & is_used)
     rows = earlier.withColumn(GONE, F.lit(False)).transform(_statements)
     return rows.groupBy(_KEY).agg(F.max_by(F.struct(*rows.columns), VERSION).alias("seen"))
 

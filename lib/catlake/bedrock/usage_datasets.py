@@ -60,7 +60,8 @@ def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
         items: Rows of the table, without those that began and ended before the first date.
         rates: The prices.
     """
-    chunk = F.struct("chunk_answer", "chunk_tokens", F.col("deleted_at").isNotNull().alias("is_deleted"))
+    # Also deleted ones: they were sent all the same.
+    chunk = F.struct("chunk_answer", "chunk_tokens")
     chunks = (
         items.where((F.col("kind") == RELATED_DOCUMENT) & F.col("chunk_answer").isNotNull())
         .groupBy("pk", F.col("chunk_conversation").alias("conversation"))
@@ -80,10 +81,8 @@ def costed(row: Mapping[str, Any], rates: Rates) -> dict[str, Any]:
     """The row of COSTED for a conversation of the table with its retrieved chunks."""
     retrieved: dict[str, int] = {}
     for chunk in row["chunks"] or ():
-        # What is deleted with its conversation was sent all the same.
-        if row["deleted_at"] is not None or not chunk["is_deleted"]:
-            answer = chunk["chunk_answer"]
-            retrieved[answer] = retrieved.get(answer, 0) + chunk["chunk_tokens"]
+        answer = chunk["chunk_answer"]
+        retrieved[answer] = retrieved.get(answer, 0) + chunk["chunk_tokens"]
     usage = rates.priced(usage_of(row["usage"]), retrieved)
     return {
         **row,

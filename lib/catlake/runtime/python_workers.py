@@ -13,6 +13,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
+_ROWS_AT_ONCE = 256
+
 
 @contextmanager
 def lean_worker() -> Iterator[None]:
@@ -60,8 +62,10 @@ class EachRow:
     schema: T.StructType
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows of each batch, as one batch."""
+        """The rows of each batch, in batches of few rows: as Python's objects they take many times their memory."""
         schema = to_arrow_schema(self.schema)
         with lean_worker():
             for batch in batches:
-                yield pa.RecordBatch.from_pylist([self.function(row) for row in batch.to_pylist()], schema)
+                for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+                    rows = batch.slice(start, _ROWS_AT_ONCE).to_pylist()
+                    yield pa.RecordBatch.from_pylist([self.function(row) for row in rows], schema)
