@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.bedrock.priced_usage import Rates
 from catlake.bedrock.usage import Used, usage_text
-from catlake.bedrock.usage_datasets import COSTED, costed, reconciliation, token_usage, with_costs
+from catlake.bedrock.usage_datasets import COSTED, IS_RECENT, costed, reconciliation, token_usage, with_costs
 from catlake.contracts.contract import contract
 from tests.bedrock.genuine_v3 import conversations
 from tests.bedrock.lakes import BOTS, RECONCILIATION, USAGE, Night
@@ -44,7 +45,8 @@ def chunk(tokens: int, answer: str = "a1", conversation: str = "1", **more: Any)
 
 def costs(spark: SparkSession, *items: Row) -> DataFrame:
     schema = T.StructType([T.StructField(field.name, field.dataType) for field in contract("bedrock_items").struct])
-    return with_costs(spark.createDataFrame(list(items), schema), RATES)
+    rows = spark.createDataFrame(list(items), schema)
+    return with_costs(rows.withColumn(IS_RECENT, F.lit(True)), RATES)
 
 
 def test_a_row_of_usage_says_who_used_what_and_an_unpriced_one_costs_null_not_zero(spark: SparkSession) -> None:

@@ -6,6 +6,7 @@ The selection is the real one, on manifests in memory; the merge is that of docs
 
 import json
 import random
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -15,7 +16,7 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, find_update, select_update
+from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, find_update, older_chain, select_update
 from catlake.dynamodb.newest_version import (
     CURRENT,
     DELETED,
@@ -365,6 +366,22 @@ def test_a_rebuild_takes_the_exports_that_are_there(spark: SparkSession, tmp_pat
     full = write(tmp_path, *titled("Uno"), time=AT_5)
     _, update = select_update(run_of(spark, tmp_path, rebuild=True), position(AT_8, "arn:x").as_dict())
     assert names(update) == [full.name]
+
+
+def test_a_day_that_is_past_is_made_of_sound_exports_or_not_at_all(spark: SparkSession, tmp_path: Path) -> None:
+    full = write(tmp_path, *titled("Uno"), time=AT_5)
+    files, run = LocalFiles(), run_of(spark, tmp_path)
+    # The table has what is there.
+    assert older_chain(run, files, position(AT_5)) is None
+    chain = older_chain(run, files, position(AT_7))
+    assert chain is not None and Path(chain.full.uri) == full
+    next(full.glob("data/*.gz")).unlink()
+    with pytest.raises(ExportError, match="data/"):
+        older_chain(run, files, position(AT_7))
+    shutil.rmtree(full)
+    write_changes(tmp_path, change("Uno", AT_5), start=AT_5, end=AT_6)
+    with pytest.raises(ExportError, match="holds only incremental exports"):
+        older_chain(run, files, position(AT_7))
 
 
 @pytest.mark.slow

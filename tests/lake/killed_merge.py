@@ -22,17 +22,16 @@ def wait() -> None:
     time.sleep(120)
 
 
-def merged(table: KeptTable, branch: str, position: Mapping[str, Any]) -> Mapping[str, str]:
+def merged(table: KeptTable, branch: str, position: Mapping[str, Any]) -> None:
     """The changes are on the branch, and the table does not have them yet."""
     wait()
-    return publish(table, branch, position)
+    publish(table, branch, position)
 
 
-def published(table: KeptTable, branch: str, position: Mapping[str, Any]) -> Mapping[str, str]:
+def published(table: KeptTable, branch: str, position: Mapping[str, Any]) -> None:
     """The table has the changes; the run has not gone on."""
-    done = publish(table, branch, position)
+    publish(table, branch, position)
     wait()
-    return done
 
 
 def main() -> None:

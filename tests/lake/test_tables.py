@@ -67,6 +67,18 @@ def test_rows_that_an_overlapping_window_lacks_are_retracted(spark: SparkSession
     assert sorted(content(table)) == ["a", "b", "c", "d", "f", "g"]
 
 
+def test_a_result_that_is_refused_changes_nothing(spark: SparkSession, table: KeptTable) -> None:
+    def refuse(_: object) -> None:
+        raise ContractError("refused")
+
+    before, changes = content(table), rows(spark, {"id": "d", "version": 11})
+    with pytest.raises(ContractError, match="refused"):
+        table.merge(changes, position={"at": 2}, check=refuse)
+    with pytest.raises(ContractError, match="refused"):
+        table.replace(changes, position={"at": 2}, check=refuse)
+    assert (content(table), table.position) == (before, {"at": 1})
+
+
 def test_without_changes_the_position_moves_alone(spark: SparkSession, table: KeptTable) -> None:
     before = content(table)
     assert table.merge(rows(spark, {"id": "a", "version": 11}).where("false"), position={"at": 2}) == MergeCounts(

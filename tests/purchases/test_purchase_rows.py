@@ -160,6 +160,14 @@ def test_a_broken_document_takes_its_events_place_until_it_is_mended() -> None:
     assert table.content == made_of(*table.documents.values()).content
 
 
+def test_a_document_that_is_broken_later_counts_once() -> None:
+    table = made_of(named("a", sequence="1"), named("b", sequence="2"))
+    table.merge(named("b", sequence="2", reason="resumen is no object", raw="{"))
+    assert table.states == {"c1": "unreadable", "2025/07/13/b": "rejected"}
+    assert documents_of(table) == 2
+    assert table.content == made_of(*table.documents.values()).content
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_any_parts_in_any_order_give_what_all_documents_at_once_give(seed: int) -> None:
     """A hundred purchases of up to seven documents, in three merges and more, some of them repeated."""

@@ -23,7 +23,7 @@ from catlake.bedrock.statistics import (
 )
 from catlake.bedrock.token_datasets import PLACE, as_text, at_flat_price, by_conversation, with_historical
 from catlake.bedrock.usage import UsageEstimator
-from catlake.bedrock.usage_datasets import application_costs, reconciliation, token_usage, with_costs
+from catlake.bedrock.usage_datasets import IS_RECENT, application_costs, reconciliation, token_usage, with_costs
 from catlake.bedrock.usage_highlights import usage_highlights
 from catlake.contracts.contract import contract
 from catlake.lake import Lake, Outcomes
@@ -79,9 +79,9 @@ def consolidate(run: Run, lake: Lake) -> None:
             datasets[BOTS] = bots.rows
         if kept.of_export is None:
             # What it cost is of the newest state, whichever day is made again.
-            costs = with_costs(items.where(used_since(first_date)), rates).persist()
+            costs = with_costs(items.withColumn(IS_RECENT, used_since(first_date)), rates).persist()
             datasets[USAGE] = token_usage(costs, first_date, region)
-            datasets[RECONCILIATION] = reconciliation(costs)
+            datasets[RECONCILIATION] = reconciliation(costs.where(IS_RECENT))
             datasets[APPLICATION_COSTS] = application_costs(costs)
     with run.step("write"):
         drafts = {name: lake.draft(rows, contract(name), run.run_date) for name, rows in datasets.items()}

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -144,18 +144,26 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
     by_change = Observation("rows by change")
     next_row = EachRow(lambda pair: states.next_row(pair["new"], pair["old"], pair["seen"]), _NEXT)
     rows = pairs.mapInArrow(next_row, _NEXT).observe(by_change, *_counts_by_change())
+
+    def balance(rows_written: int) -> Balance:
+        # Without the rows of items that no export has any more; a merge does not write the second kind again.
+        of_deleted = by_change.get[MARKED] + (by_change.get[KEPT_DELETED] if update.chain else 0)
+        filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
+        return Balance(update.item_count, {DATASET: rows_written - of_deleted}, dict(filtered))
+
     position = update.position.as_dict()
     # A rejected item has its whole text.
     with batches_of(run.spark, BATCH_ROWS):
         if update.chain:
-            written = table.replace(rows.where(~F.col(GONE)).select(*_NAMES), position=position)
-            written -= by_change.get[KEPT_DELETED]
+            whole = rows.where(~F.col(GONE)).select(*_NAMES)
+            written = table.replace(whole, position=position, check=lambda count: balance(count).enforce())
         else:
-            changed = rows.where(F.col(CHANGE).isin(MERGED, MARKED, REMOVED))
-            written = table.merge(changed.select(*_NAMES, GONE), position=position).merged
+            changed = rows.where(F.col(CHANGE).isin(MERGED, MARKED, REMOVED)).select(*_NAMES, GONE)
+            written = table.merge(
+                changed, position=position, check=lambda counts: balance(counts.merged).enforce()
+            ).merged
     lines.unpersist()
-    filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
-    report_update(run, DATASET, Balance(update.item_count, {DATASET: written - by_change.get[MARKED]}, dict(filtered)))
+    report_update(run, DATASET, balance(written))
 
 
 def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
@@ -170,8 +178,9 @@ def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
 
 
 def _counted(lines: DataFrame) -> Mapping[tuple[str, str], int]:
-    """The lines of exports by what became of them and by kind."""
-    rows = lines.groupBy(LINE_OUTCOME, "kind").count().collect()
+    """The lines of exports by what became of them and by kind; what has no key is of another one."""
+    kind = F.when(F.col(_KEY).isNull(), OTHER).otherwise(F.col("kind")).alias("kind")
+    rows = lines.groupBy(LINE_OUTCOME, kind).count().collect()
     return {(row[LINE_OUTCOME], row["kind"]): row["count"] for row in rows}
 
 
@@ -198,15 +207,20 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
     Raises:
         ExportError: The table would be made anew from a state before the one that it has.
     """
+    if not table.exists:
+        return None
+    # What is wrong with the table was accepted by `--rebuild true`.
     try:
-        if (position := table.position) is None:
-            return None
         rows = table.rows()
-    except CatalogError as error:
-        # Made by another release, or copied. Only `--rebuild true` comes here.
+    except CatalogError as error:  # made by another release, or copied
         run.log("history_not_kept", table=DATASET, reason=str(error))
         return None
-    since, next_ = ExportPosition.of(position), update.position
+    try:
+        since, next_ = ExportPosition.of(table.position or {}), update.position
+    except CatalogError:
+        # Another tool has removed the position. The newest of the rows shows how far they have come.
+        ((newest,),) = rows.agg(F.max(VERSION)).collect()
+        return None if newest is None else _Kept(rows, datetime.fromtimestamp(newest // 10**6, UTC))
     if since.table_arn != next_.table_arn or len({since.table_id, next_.table_id} - {None}) > 1:
         run.log("history_not_kept", table=DATASET, reason=f"it is of {since.table_arn}, with the id {since.table_id}")
         return None

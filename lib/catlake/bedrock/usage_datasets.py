@@ -16,6 +16,8 @@ from catlake.bedrock.usage import COUNTS, usage_of
 from catlake.runtime.python_workers import EachRow
 
 COST = "decimal(20,12)"
+IS_RECENT = "is_recent"
+"""The column that says whether a conversation may have been used on the first date or later."""
 PUBLISHED_API = "PUBLISHED_API#"
 """With this the PK of a published API's conversations begins."""
 
@@ -46,6 +48,7 @@ COSTED = struct(
     total_price=TOTAL_PRICE,
     reasons=_TEXT,
     deleted_at=_TIME,
+    is_recent=T.BooleanType(),
     estimated_cost=_USD,
     usage=T.ArrayType(_USED),
     application_costs=T.ArrayType(_BILLED),
@@ -57,7 +60,7 @@ def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
     """The conversations of the table with what they cost, also those that are deleted: one row of COSTED each.
 
     Args:
-        items: Rows of the table, without those that began and ended before the first date.
+        items: Rows of the table, with IS_RECENT.
         rates: The prices.
     """
     # Also deleted ones: they were sent all the same.
@@ -72,7 +75,10 @@ def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
         items.where((F.col("kind") == CONVERSATION_KIND) & is_used)
         .withColumn("conversation", conversation_id())
         .join(chunks, ["pk", "conversation"], "left")
-        .select("pk", "sk", "bot_id", "total_price", "reasons", "deleted_at", "usage", "application_costs", "chunks")
+        .select(
+            *("pk", "sk", "bot_id", "total_price", "reasons", "deleted_at", IS_RECENT),
+            *("usage", "application_costs", "chunks"),
+        )
         .mapInArrow(EachRow(lambda row: costed(row, rates), COSTED), COSTED)
     )
 

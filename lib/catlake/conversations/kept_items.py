@@ -1,6 +1,7 @@
 """The table `catia_items`: what the exports bring is merged into it, and normalize reads it (docs/spec.md 5.1)."""
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from catlake.dynamodb.table_state import changes, read_state, read_update
 from catlake.lake import Lake, Outcomes
 from catlake.lake.outcomes import OTHER, OUTCOME, QUARANTINED
 from catlake.lake.publish import report_update
-from catlake.lake.tables import KeptTable
+from catlake.lake.tables import KeptTable, MergeCounts
 from catlake.runtime.balance import Balance
 from catlake.runtime.files import Files
 from catlake.runtime.run import Run
@@ -98,8 +99,12 @@ def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export)
     schema = table.file_schema()
     uris = write_item_files(run.spark, files, full, lake.files, f"{table.location}/data", schema)
     position = ExportPosition(full.table_arn, full.table_id, full.export_time, full.export_time)
-    count = table.replace_by_files(uris, position=_named(position))
-    report_update(run, DATASET, Balance(full.item_count, {DATASET: count}))
+
+    def balance(count: int) -> Balance:
+        return Balance(full.item_count, {DATASET: count})
+
+    count = table.replace_by_files(uris, position=_named(position), check=lambda count: balance(count).enforce())
+    report_update(run, DATASET, balance(count))
     return count
 
 
@@ -111,15 +116,20 @@ def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> Da
     # Read once for the merge, its balance and the changed users.
     lines = lines.persist(StorageLevel.DISK_ONLY)
     by_outcome = {row[LINE_OUTCOME]: row["count"] for row in lines.groupBy(LINE_OUTCOME).count().collect()}
+    read = sum(export.item_count for export in update.increments)
+
+    def balance(merged: MergeCounts) -> Balance:
+        filtered = {"older": merged.older, "deleted": merged.gone, **by_outcome}
+        left_out = {rule: count for rule, count in filtered.items() if rule not in (CURRENT, REJECTED_OUTCOME)}
+        return Balance(read, {DATASET: merged.merged}, dict(+Counter(left_out)))
+
     merged = table.merge(
         lines.transform(changes).transform(_stored),
         position=_named(update.position),
         retract_from=windows.retract_from,
+        check=lambda merged: balance(merged).enforce(),
     )
-    filtered = {"older": merged.older, "deleted": merged.gone, **by_outcome}
-    filtered = {rule: count for rule, count in filtered.items() if count and rule not in (CURRENT, REJECTED_OUTCOME)}
-    read = sum(export.item_count for export in update.increments)
-    report_update(run, DATASET, Balance(read, {DATASET: merged.merged}, filtered))
+    report_update(run, DATASET, balance(merged))
     if read > MOST_CHANGES or windows.retract_from is not None:
         return None
     return lines.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()

@@ -20,7 +20,6 @@ from catlake.dynamodb.export_selection import (
     FinishedExports,
     LeftOut,
     check_window,
-    find_exports,
     refuse_late,
     report_exports,
 )
@@ -130,20 +129,19 @@ def select_update(run: Run, position: Mapping[str, Any] | None) -> tuple[Files, 
 
 
 def older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain | None:
-    """The exports at `--export_uri`, if a full one is among them and their state is older than the table's.
+    """The exports at `--export_uri`, if all of them are older than the table's state.
 
     They are reported as the run's inputs: a result of a day that is past is made of them, and the table stays.
 
     Raises:
-        ExportError: They are of another table; or as `refuse_late`.
+        ExportError: They are of another table, or no sound full one is among them; or as `refuse_late`.
     """
-    uri = normalized(run.arguments["export_uri"])
-    try:
-        chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
-    except ExportError:  # such as windows alone
+    found = FinishedExports(files, normalized(run.arguments["export_uri"]))
+    if any(summary.end >= position.state_time for summary in found.sound):
         return None
-    if chain.state_time >= position.state_time:
-        return None
+    # A day that is past is asked for: what cannot give it must not give today's items in its name.
+    full = found.newest_full(incremental=True)
+    chain = found.chain(full, incremental=True, allow_filtered=run.arguments["allow_filtered_export"])
     if chain.full.table_arn != position.table_arn:
         raise ExportError(
             f"{chain.full.uri}: of the table {chain.full.table_arn}, but the lake has those of "

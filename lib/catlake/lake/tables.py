@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from py4j.protocol import Py4JError
@@ -33,6 +33,8 @@ CATALOG = "lake"
 POSITION = "catlake.position"
 BRANCH_DAYS = 1
 """After this time, maintenance removes the branch that a killed run left."""
+Result = TypeVar("Result")
+
 ATTEMPTS = 5
 MOST_BROADCAST = 1_000_000
 """Keys of changes that each worker holds in memory; more of them are sorted like the table."""
@@ -117,13 +119,16 @@ class KeptTable:
         self._refuse_unusable(self._load())
         return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
 
-    def replace(self, rows: DataFrame, *, position: Mapping[str, Any]) -> int:
+    def replace(
+        self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = lambda _: None
+    ) -> int:
         """Gives the table another content and position, in one step; it is made when it is not there.
 
         Args:
             rows: The whole content: the contract's columns and `_version`, one row a key. With `_gone`, as in `merge`,
                 the deleted ones are left out.
             position: How far the table has come with it: anything that JSON can hold.
+            check: Is given what is returned before anything is published, and may raise an error.
 
         Returns:
             The number of rows.
@@ -144,8 +149,7 @@ class KeptTable:
             checked.writeTo(f"{self.name}.branch_{branch}").overwrite(F.lit(True))
             self._refuse_broken(rows_count.get)
 
-        summary = self._commit(write, position)
-        return int(summary.get("added-records") or 0)
+        return self._commit(write, position, _added, check)
 
     def file_schema(self) -> pa.Schema:
         """The columns of the files that `replace_by_files` takes; the table is made when it is not there."""
@@ -159,7 +163,9 @@ class KeptTable:
             ]
         )
 
-    def replace_by_files(self, uris: Sequence[str], *, position: Mapping[str, Any]) -> int:
+    def replace_by_files(
+        self, uris: Sequence[str], *, position: Mapping[str, Any], check: Callable[[int], None] = lambda _: None
+    ) -> int:
         """As `replace`, with Parquet files that are in the table's folder, and from now on are the table's.
 
         For large exports: tasks that read them write such files as they parse, which takes a third of the time that
@@ -168,6 +174,7 @@ class KeptTable:
         Args:
             uris: The files, each with the columns of `file_schema`.
             position: See `replace`.
+            check: See `replace`.
         """
         if uris:
             rows = self._spark.read.schema(self._schema).parquet(*map(literal, uris))
@@ -191,10 +198,16 @@ class KeptTable:
                 )
             overwrite.commit()
 
-        summary = self._commit(write, position)
-        return int(summary.get("added-records") or 0)
+        return self._commit(write, position, _added, check)
 
-    def merge(self, changes: DataFrame, *, position: Mapping[str, Any], retract_from: int | None = None) -> MergeCounts:
+    def merge(
+        self,
+        changes: DataFrame,
+        *,
+        position: Mapping[str, Any],
+        retract_from: int | None = None,
+        check: Callable[[MergeCounts], None] = lambda _: None,
+    ) -> MergeCounts:
         """Merges changes into the table and moves its position, in one step.
 
         A newer version replaces a row, a deletion removes it. Rows that the table has in the same version or in a newer
@@ -206,6 +219,7 @@ class KeptTable:
             position: How far the table has come with them.
             retract_from: Rows of the table whose version is not below it, and that `changes` lacks, are deleted: an
                 overlapping window would list them if they were still there (`catlake.dynamodb.newest_version`).
+            check: See `replace`.
 
         Raises:
             ContractError: The changes are not the contract's.
@@ -230,9 +244,11 @@ class KeptTable:
                 self._spark.catalog.dropTempView(view)
             counted.update(self._refuse_broken(observation.get))
 
-        summary = self._commit(write, position)
-        merged = int(summary.get("added-records") or 0)
-        return MergeCounts(merged, counted["rows"] - counted["gone"] - merged, counted["gone"])
+        def counts(summary: Mapping[str, str]) -> MergeCounts:
+            merged = _added(summary)
+            return MergeCounts(merged, counted["rows"] - counted["gone"] - merged, counted["gone"])
+
+        return self._commit(write, position, counts, check)
 
     def _merge_few(self, changes: DataFrame, target: str) -> Mapping[str, Any]:
         """Merges changes in two statements, for which Spark does not shuffle and sort the table, as MERGE would.
@@ -277,7 +293,7 @@ class KeptTable:
         if self._position and not self._load().snapshot(self._snapshot).summary().get(POSITION):
             # A run that has come meanwhile has given it one.
             with suppress(CatalogError):
-                self._commit(lambda branch: None, json.loads(self._position))
+                self._commit(lambda _: None, json.loads(self._position), _added, lambda _: None)
 
     def iceberg(self) -> Any:
         """Iceberg's own object of the table, as it is now: for maintenance."""
@@ -415,8 +431,14 @@ class KeptTable:
             raise
         self._pin()
 
-    def _commit(self, write: Callable[[str], None], position: Mapping[str, Any]) -> Mapping[str, str]:
-        """Lets `write` fill a branch, and makes that the table; returns the summary of what was written.
+    def _commit(
+        self,
+        write: Callable[[str], None],
+        position: Mapping[str, Any],
+        result: Callable[[Mapping[str, str]], Result],
+        check: Callable[[Result], None],
+    ) -> Result:
+        """Lets `write` fill a branch, and makes that the table; returns the result of the summary, once it is checked.
 
         Raises:
             CatalogError: Another run has moved the table's position meanwhile.
@@ -426,7 +448,9 @@ class KeptTable:
             try:
                 self._branch(branch)
                 write(branch)
-                summary = self._publish(branch, position)
+                written = result(self._summary(branch))
+                check(written)
+                self._publish(branch, position)
             except Exception as error:
                 self._drop(branch)
                 before = self._snapshot, self._position
@@ -440,7 +464,7 @@ class KeptTable:
                     continue
                 raise
             self._pin()
-            return summary
+            return written
         raise AssertionError("unreachable")
 
     def _changed_meanwhile(self) -> CatalogError:
@@ -462,16 +486,18 @@ class KeptTable:
         transaction.newFastAppend().toBranch(branch).commit()
         transaction.commitTransaction()
 
-    def _publish(self, branch: str, position: Mapping[str, Any]) -> Mapping[str, str]:
-        table = self._load()
-        summary = table.snapshot(branch).summary()
-        transaction = table.newTransaction()
+    def _summary(self, branch: str) -> Mapping[str, str]:
+        """What the newest commit of a branch says that it did."""
+        summary = self._load().snapshot(branch).summary()
+        return {str(name): str(summary[name]) for name in summary}
+
+    def _publish(self, branch: str, position: Mapping[str, Any]) -> None:
+        transaction = self._load().newTransaction()
         text = json.dumps(position, ensure_ascii=False, sort_keys=True)
         # A commit of its own, because Spark's MERGE takes no property, and writes none where nothing changes.
         transaction.newFastAppend().toBranch(branch).set(POSITION, text).commit()
         transaction.manageSnapshots().fastForwardBranch("main", branch).removeBranch(branch).commit()
         transaction.commitTransaction()
-        return {str(name): str(summary[name]) for name in summary}
 
     def _drop(self, branch: str) -> None:
         """Removes a branch that failed. Where that fails too, maintenance removes it."""
@@ -479,6 +505,10 @@ class KeptTable:
             table = self._load()
             if branch in table.refs():
                 table.manageSnapshots().removeBranch(branch).commit()
+
+
+def _added(summary: Mapping[str, str]) -> int:
+    return int(summary.get("added-records") or 0)
 
 
 def _current(table: Any) -> int | None:

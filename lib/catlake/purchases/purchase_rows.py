@@ -167,12 +167,14 @@ def changes(group: Sequence[Entry]) -> Iterator[Change]:
         # What cannot be read has rows of its own.
         readable = [entry for entry in new if entry.compra_id is not None and entry.is_readable]
         hashes = {entry.hash for entry in readable if entry.hash is not None}
+        # One that was readable once, and is broken now, has a row of its own.
+        hashes |= set((before and before.documents) or ()) - {entry.hash for entry in new if not entry.is_readable}
         latest_is_new = last.hash is not None and last.is_readable
         yield Change(
             last,
             last.state or _state(last),
             sorted(others - {last.path}),
-            sorted(hashes.union((before and before.documents) or ())),
+            sorted(hashes),
             new=len(readable),
             superseded=len(readable) - latest_is_new,
             latest_is_new=latest_is_new,
