@@ -177,7 +177,7 @@ test: setup wheels ## all tests but the slow ones, the fast first (under 4 minut
 test-core: setup ## of these, the tests of the library on Spark and on folders; GLUE=6.0: on Spark 4.1 and Python 3.13
 	@$(PYTEST) -m "spark and not slow and not s3 and not browser" --ignore=tests/deploy --ignore=tests/local \
 	  --ignore=tests/tools --ignore=tests/samples --ignore=tests/jobs --ignore=tests/bedrock/test_runs.py \
-	  --ignore=tests/purchases/test_purchase_table.py
+	  --ignore=tests/bedrock/test_usage_datasets.py --ignore-glob='tests/*/test_kept_items.py'
 
 .PHONY: test-fast
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds

@@ -312,13 +312,17 @@ def test_a_stale_export_is_refused_by_the_newest_state_of_its_chain(run: RunScri
     assert "of 2025-11-20 00:00 UTC, 24 hours old, and the limit is 23" in done.last["error"]
 
 
-def test_the_export_of_another_table_takes_no_result_away(run: RunScript, tmp_path: Path) -> None:
-    others = [{"PK": {"S": "USER#1"}, "SK": {"S": sk}} for sk in ("CONVERSATION#1", "FEEDBACK#1", "REGISTER")]
+OTHERS_ITEMS = [{"PK": {"S": "USER#1"}, "SK": {"S": sk}} for sk in ("CONVERSATION#1", "FEEDBACK#1", "REGISTER")]
+
+
+@pytest.mark.parametrize("others", [OTHERS_ITEMS, []], ids=["other-kinds", "no-key"])
+def test_the_export_of_another_table_takes_no_result_away(run: RunScript, tmp_path: Path, others: list[Item]) -> None:
     export = export_of(tmp_path / "export", *others, {"id": {"S": "no key of ours"}})
     lake = tmp_path / "lake"
     done = run("tokens_consolidate", lake, export_uri=export, historical="optional")
     assert done.code == 1
-    assert "none of its 3 items is one of this job's table, it is an export of arn:table" in done.last["error"]
+    told = f"none of its {len(others) + 1} items is one of this job's table, it is an export of arn:table"
+    assert told in done.last["error"]
     assert {name.split("/")[0] for name in files_below(lake)} == {"runs"}
 
 

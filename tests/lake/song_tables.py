@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake import Lake
@@ -26,9 +25,16 @@ def rows(spark: SparkSession, *changes: dict[str, Any]) -> DataFrame:
         for change in changes
     ]
     # Rows of Python would be made by a Python worker, each time that they are looked at.
-    values = ", ".join(f"({', '.join('?' * len(song))})" for song in songs)
-    table = spark.sql(f"SELECT * FROM VALUES {values}", args=[value for song in songs for value in song.values()])
-    return table.toDF(*songs[0]).withColumn(VERSION, F.col(VERSION).cast("bigint"))
+    types = {name: SONGS_TABLE.struct[name].dataType.simpleString() for name in ROW} | {
+        VERSION: "bigint",
+        GONE: "boolean",
+    }
+    # By name: Spark 4.1 takes places in another order.
+    args = {f"{name}_{number}": value for number, song in enumerate(songs) for name, value in song.items()}
+    values = [[f"CAST(:{name}_{number} AS {types[name]})" for name in song] for number, song in enumerate(songs)]
+    texts = ", ".join(f"({', '.join(row)})" for row in values)
+    table = spark.sql(f"SELECT * FROM VALUES {texts}", args=args)
+    return table.toDF(*songs[0])
 
 
 def content(table: KeptTable) -> dict[str, tuple[str, int]]:

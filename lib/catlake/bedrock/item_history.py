@@ -112,7 +112,8 @@ class States:
         is_kept = any(value not in (None, NO_USAGE) for value in worth)
         newer = version if old[VERSION] is None else max(version, old[VERSION] + 1)
         mark = {VERSION: newer, "deleted_at": lacked, GONE: not is_kept, CHANGE: MARKED if is_kept else REMOVED}
-        return {**old, **mark}
+        # Nobody looks any more why it could not be read: its text goes with it.
+        return {**old, **mark, "rejected_raw": None}
 
 
 def _is_newer(new: Row, old: Row | None) -> bool:
