@@ -170,7 +170,7 @@ deploy: check-env setup wheels ## deploy ENV with the caller's AWS credentials
 ##### Check
 
 .PHONY: test
-test: setup wheels ## all tests but the slow ones, the fast first (under 4 minutes on 2 cores)
+test: setup wheels ## all tests but the slow ones, the fast first (7 minutes on 2 cores)
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-core
