@@ -8,9 +8,10 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from catlake.conversations.items import FLAT, ITEM, flat_items, stored
+from catlake.conversations.items import FLAT, ITEM, flat_items
 from catlake.dynamodb.attribute_values import converter, source_of
 from catlake.dynamodb.export_reader import REJECTED, REJECTED_TYPE
+from catlake.dynamodb.rejected_columns import flattened
 from tests.samples.catia_oddities import item, message
 from tests.samples.export_files import Item
 
@@ -56,7 +57,7 @@ def from_items(spark: SparkSession, *items: Item, reasons: Sequence[str | None] 
         for number, (row, each, reason) in enumerate(zip_longest(flat_rows(*items), items, reasons), start=1)
     ]
     struct = T.StructType([*FLAT, T.StructField(REJECTED, REJECTED_TYPE)])
-    return spark.createDataFrame(rows, struct).transform(stored)
+    return spark.createDataFrame(rows, struct).transform(flattened)
 
 
 def assert_rows(actual: DataFrame, columns: str, expected: Iterable[tuple[Any, ...]]) -> None:

@@ -85,14 +85,13 @@ def sum_of(costs: Iterable[Cost]) -> Decimal:
     return result
 
 
-def weights(new: Iterable[Used], old: Iterable[Used], rates: Rates) -> dict[date, Decimal]:
+def weights(new: Sequence[Used], old: Sequence[Used], rates: Rates) -> dict[date, Decimal]:
     """By how much the estimate of each day grew; by tokens where a price is not known. Empty where nothing grew."""
-    before, after = list(old), list(new)
     for measure in (_costs, _tokens):
-        by_day = measure(after, rates)
+        by_day = measure(new, rates)
         if by_day is None:
             continue
-        earlier = measure(before, rates) or {}
+        earlier = measure(old, rates) or {}
         growth = {day: value - earlier.get(day, Decimal(0)) for day, value in by_day.items()}
         if positive := {day: value for day, value in growth.items() if value > 0}:
             return positive

@@ -26,6 +26,7 @@ from catlake.bedrock.usage import UsageEstimator
 from catlake.bedrock.usage_datasets import IS_RECENT, application_costs, reconciliation, token_usage, with_costs
 from catlake.bedrock.usage_highlights import usage_highlights
 from catlake.contracts.contract import contract
+from catlake.dynamodb import rejected_columns
 from catlake.lake import Lake, Outcomes
 from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
 from catlake.lake.publish import quarantine
@@ -104,7 +105,6 @@ def consolidate(run: Run, lake: Lake) -> None:
 
 
 def _rejected(items: DataFrame, historical: HistoricalFile, bots: Bots | None) -> DataFrame:
-    columns = {name: F.col(f"rejected_{name}") for name in ("file", "line", "reason", "raw")}
-    own = items.where(F.col(OUTCOME) == QUARANTINED).select(*(column.alias(name) for name, column in columns.items()))
+    own = rejected_columns.records(items.where(F.col(OUTCOME) == QUARANTINED))
     frames = [own, historical.rejected, bots.rejected if bots else None]
     return functools.reduce(DataFrame.unionByName, (frame for frame in frames if frame is not None))

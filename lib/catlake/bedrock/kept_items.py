@@ -21,14 +21,14 @@ from catlake.bedrock.item_history import CHANGE, CHANGES, KEPT_DELETED, MARKED, 
 from catlake.bedrock.priced_usage import Rates
 from catlake.contracts.contract import contract
 from catlake.contracts.kept_rows import GONE, VERSION
-from catlake.dynamodb import REJECTED, read_state
+from catlake.dynamodb import read_state
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
 from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
+from catlake.dynamodb.rejected_columns import ITEM_KEY, flattened, key_or_place
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_update
 from catlake.lake import Lake
-from catlake.lake.dataset_writer import BATCH_ROWS
 from catlake.lake.outcomes import KEPT, OTHER, QUARANTINED
 from catlake.lake.publish import report_update
 from catlake.lake.tables import MOST_BROADCAST, KeptTable
@@ -48,7 +48,6 @@ _NEXT = T.StructType(
         T.StructField(CHANGE, T.StringType()),
     ]
 )
-_KEY = "item_key"
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
     pairs = _pairs(statements, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
     outcomes = {line for line, _ in counts}
     are_seen = SUPERSEDED in outcomes and not outcomes.isdisjoint((DELETED, REJECTED_OUTCOME))
-    pairs = pairs.join(_seen(lines), _KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
+    pairs = pairs.join(_seen(lines), ITEM_KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
     by_change = Observation("rows by change")
     next_row = EachRow(lambda pair: states.next_row(pair["new"], pair["old"], pair["seen"]), _NEXT)
     rows = pairs.mapInArrow(next_row, _NEXT).observe(by_change, *_counts_by_change())
@@ -153,7 +152,7 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
 
     position = update.position.as_dict()
     # A rejected item has its whole text.
-    with batches_of(run.spark, BATCH_ROWS):
+    with batches_of(run.spark):
         if update.chain:
             whole = rows.where(~F.col(GONE)).select(*_NAMES)
             written = table.replace(whole, position=position, check=lambda count: balance(count).enforce())
@@ -179,7 +178,7 @@ def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
 
 def _counted(lines: DataFrame) -> Mapping[tuple[str, str], int]:
     """The lines of exports by what became of them and by kind; what has no key is of another one."""
-    kind = F.when(F.col(_KEY).isNull(), OTHER).otherwise(F.col("kind")).alias("kind")
+    kind = F.when(F.col(ITEM_KEY).isNull(), OTHER).otherwise(F.col("kind")).alias("kind")
     rows = lines.groupBy(LINE_OUTCOME, kind).count().collect()
     return {(row[LINE_OUTCOME], row["kind"]): row["count"] for row in rows}
 
@@ -235,32 +234,29 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
 
 def _statements(lines: DataFrame) -> DataFrame:
     """Lines of exports with the columns of the table; a line without a key has its place as key, so it is not lost."""
-    rejected = {f"rejected_{name}": F.col(f"{REJECTED}.{name}") for name in ("file", "line", "reason", "raw")}
-    rows = lines.withColumns(rejected)
-    key = F.coalesce(_KEY, F.concat_ws("#", "rejected_file", "rejected_line"))
-    names = [name for name in _NAMES if name in rows.columns]
-    return rows.withColumn(_KEY, key).select(*names, GONE)
+    rows = lines.transform(flattened).withColumn(ITEM_KEY, key_or_place())
+    return rows.select(*(name for name in _NAMES if name in rows.columns), GONE)
 
 
 def _pairs(statements: DataFrame, old: DataFrame | None, update: ExportUpdate, *, is_small: bool) -> DataFrame:
     """What the exports say of each item, as `new`, beside the table's row, as `old`; either may be null."""
-    new = statements.select(_KEY, F.struct(*statements.columns).alias("new"))
+    new = statements.select(ITEM_KEY, F.struct(*statements.columns).alias("new"))
     row = F.struct(*_NAMES).alias("old")
     if old is None:
         # As in the table, and no such row.
         return new.withColumn("old", F.lit(None).cast(_OLD))
     if update.chain:
-        return new.join(old.select(_KEY, row), _KEY, "full")
-    keys = statements.select(_KEY)
+        return new.join(old.select(ITEM_KEY, row), ITEM_KEY, "full")
+    keys = statements.select(ITEM_KEY)
     # So the table is only looked through, and not sorted like what changed.
     keys = F.broadcast(keys) if is_small else keys
-    there = old.join(keys, _KEY, "left_semi").select(_KEY, row)
-    pairs = new.join(there, _KEY, "left")
+    there = old.join(keys, ITEM_KEY, "left_semi").select(ITEM_KEY, row)
+    pairs = new.join(there, ITEM_KEY, "left")
     if update.retract_from is None:
         return pairs
     lacking = old.where((F.col(VERSION) >= update.retract_from) & F.col("deleted_at").isNull())
-    lacking = lacking.join(keys, _KEY, "left_anti")
-    return pairs.unionByName(lacking.select(_KEY, F.lit(None).cast(new.schema["new"].dataType).alias("new"), row))
+    lacking = lacking.join(keys, ITEM_KEY, "left_anti")
+    return pairs.unionByName(lacking.select(ITEM_KEY, F.lit(None).cast(new.schema["new"].dataType).alias("new"), row))
 
 
 def _seen(lines: DataFrame) -> DataFrame:
@@ -268,7 +264,7 @@ def _seen(lines: DataFrame) -> DataFrame:
     is_used = F.col("usage").isNotNull() | F.col("chunk_answer").isNotNull()
     earlier = lines.where((F.col(LINE_OUTCOME) == SUPERSEDED) & is_used)
     rows = earlier.withColumn(GONE, F.lit(False)).transform(_statements)
-    return rows.groupBy(_KEY).agg(F.max_by(F.struct(*rows.columns), VERSION).alias("seen"))
+    return rows.groupBy(ITEM_KEY).agg(F.max_by(F.struct(*rows.columns), VERSION).alias("seen"))
 
 
 def _counts_by_change() -> list[Column]:

@@ -15,9 +15,9 @@ from pyspark.sql import SparkSession
 
 from catlake.contracts.kept_rows import VERSION
 from catlake.conversations import items
-from catlake.dynamodb import REJECTED, Export
+from catlake.dynamodb import REJECTED, Export, rejected_columns
 from catlake.dynamodb.export_lines import ItemLines, format_of
-from catlake.dynamodb.export_reader import REJECTED_TYPE, Decoder, read_data_file
+from catlake.dynamodb.export_reader import Decoder, read_data_file
 from catlake.dynamodb.newest_version import just_before, micros
 from catlake.lake.dataset_writer import ParquetFile
 from catlake.runtime.files import Files
@@ -68,9 +68,8 @@ def write_item_files(
 
 
 def table_rows(lines: pa.RecordBatch, version: int, schema: pa.Schema) -> pa.RecordBatch:
-    """Lines of the reader as rows of the table: what `items.stored` does with a DataFrame."""
-    names = (f"rejected_{name}" for name in REJECTED_TYPE.names)
-    rejected = dict(zip(names, lines.column(REJECTED).flatten(), strict=True))
+    """Lines of the reader as rows of the table: what `rejected_columns` does with a DataFrame."""
+    rejected = dict(zip(rejected_columns.NAMES.values(), lines.column(REJECTED).flatten(), strict=True))
     place = pc.binary_join_element_wise(rejected["rejected_file"], rejected["rejected_line"].cast(pa.string()), "#")
     columns = {name: lines.column(name) for name in items.FLAT.names} | rejected
     columns["item_key"] = pc.coalesce(columns["item_key"], place)

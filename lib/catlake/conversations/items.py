@@ -18,8 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from catlake.dynamodb import REJECTED, attribute
-from catlake.dynamodb.export_reader import REJECTED_TYPE
+from catlake.dynamodb import attribute, rejected_columns
 from catlake.dynamodb.newest_version import DELETED, SUPERSEDED, TOO_EARLY
 from catlake.lake.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
 
@@ -198,17 +197,11 @@ def _outcome(item_kind: str, sort_key: str | None, has_feedback: bool) -> str:
     return KEPT
 
 
-def stored(items: DataFrame) -> DataFrame:
-    """Items of the reader, with its `_rejected` as the four columns in which a table keeps it."""
-    rejected_columns = {f"rejected_{name}": F.col(REJECTED)[name] for name in REJECTED_TYPE.names}
-    return items.withColumns(rejected_columns).drop(REJECTED)
-
-
 def classified(items: DataFrame, first_date: date | None) -> DataFrame:
     """Items with their final `outcome`: some are too early, and one that could not be read is quarantined.
 
     Args:
-        items: Columns of FLAT and those that `stored` adds.
+        items: Columns of FLAT and of `rejected_columns`.
         first_date: Conversations of an earlier UTC day are filtered; undated ones and feedback never are.
     """
     outcome = F.col(OUTCOME)
@@ -222,8 +215,7 @@ def classified(items: DataFrame, first_date: date | None) -> DataFrame:
 
 def rejected(classified_items: DataFrame) -> DataFrame:
     """The quarantined items, as file, line, reason and raw text."""
-    quarantined = classified_items.where(F.col(OUTCOME) == QUARANTINED)
-    return quarantined.select(*(F.col(f"rejected_{name}").alias(name) for name in REJECTED_TYPE.names))
+    return rejected_columns.records(classified_items.where(F.col(OUTCOME) == QUARANTINED))
 
 
 def trimmed(text: str | None) -> str | None:

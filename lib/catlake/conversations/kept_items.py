@@ -18,6 +18,7 @@ from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
 from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME
+from catlake.dynamodb.rejected_columns import ITEM_KEY, flattened, key_or_place
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_state, read_update
 from catlake.lake import Lake, Outcomes
@@ -151,16 +152,14 @@ def _of_export(run: Run, files: Files, chain: ExportChain) -> ItemState:
 
 def _stored(lines: DataFrame) -> DataFrame:
     """Lines of exports as rows of the table; a line without a key has its place as key, so that it is not lost."""
-    rows = lines.transform(items.stored).withColumn(
-        "item_key", F.coalesce("item_key", F.concat_ws("#", "rejected_file", "rejected_line"))
-    )
+    rows = lines.transform(flattened).withColumn(ITEM_KEY, key_or_place())
     return rows.select(*_NAMES, *(name for name in (GONE,) if name in rows.columns))
 
 
 def _refuse_foreign(run: Run, files: Files, export: Export) -> None:
     """Refuses an export without any item of this table, before it replaces what is kept; see `refuse_foreign`."""
     read = read_items(run.spark, files, export, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
-    classified = read.transform(items.stored).transform(items.classified, None)
+    classified = read.transform(flattened).transform(items.classified, None)
     # The first such item ends the reading.
     if not classified.where(~F.col(OUTCOME).isin(OTHER, QUARANTINED)).take(1):
         outcomes = Outcomes.of(classified)

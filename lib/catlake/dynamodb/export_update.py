@@ -139,14 +139,10 @@ def older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain
     found = FinishedExports(files, normalized(run.arguments["export_uri"]))
     if any(summary.end >= position.state_time for summary in found.sound):
         return None
+    _refuse_other_table(found, position)
     # A day that is past is asked for: what cannot give it must not give today's items in its name.
     full = found.newest_full(incremental=True)
     chain = found.chain(full, incremental=True, allow_filtered=run.arguments["allow_filtered_export"])
-    if chain.full.table_arn != position.table_arn:
-        raise ExportError(
-            f"{chain.full.uri}: of the table {chain.full.table_arn}, but the lake has those of "
-            f"{position.table_arn}; name an export of that table, or another lake"
-        )
     report_exports(run, chain.exports, ())
     refuse_late(run, chain.exports[-1].uri, chain.state_time)
     return chain

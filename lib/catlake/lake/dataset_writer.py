@@ -38,9 +38,6 @@ from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import batches_of, lean_worker
 
-BATCH_ROWS = 256
-"""Rows that go to the worker at once: few, because a row may be large."""
-
 LARGE_BATCH_BYTES = 16 << 20
 """A batch of more than that is written row by row."""
 
@@ -119,7 +116,7 @@ def write_dataset(
     if contract.format == "csv":
         checked = checked.withColumns({name: F.col(name).cast("string") for name in contract.struct.names})
     task = _WriteTask(contract, files, folder, in_order, file_bytes)
-    with batches_of(spark, BATCH_ROWS):
+    with batches_of(spark):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
     # Where Spark knows that there are no rows, it runs no task.
     return _written(found or [row for batch in task(()) for row in batch.to_pylist()], contract)
@@ -179,7 +176,7 @@ def update_csv(
         _VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
     )
     task = _UpdateTask(contract, files, folder, old)
-    with batches_of(spark, BATCH_ROWS):
+    with batches_of(spark):
         found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
     found = found or [row for batch in task(()) for row in batch.to_pylist()]
     if found[0]["old_md5"] != old.md5:

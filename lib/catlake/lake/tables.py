@@ -33,8 +33,6 @@ CATALOG = "lake"
 POSITION = "catlake.position"
 BRANCH_DAYS = 1
 """After this time, maintenance removes the branch that a killed run left."""
-Result = TypeVar("Result")
-
 ATTEMPTS = 5
 MOST_BROADCAST = 1_000_000
 """Keys of changes that each worker holds in memory; more of them are sorted like the table."""
@@ -52,6 +50,13 @@ PROPERTIES: Mapping[str, str] = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }
+
+
+Result = TypeVar("Result")
+
+
+def _accept(_: object) -> None:
+    """The check of who has none."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +124,7 @@ class KeptTable:
         self._refuse_unusable(self._load())
         return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
 
-    def replace(
-        self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = lambda _: None
-    ) -> int:
+    def replace(self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = _accept) -> int:
         """Gives the table another content and position, in one step; it is made when it is not there.
 
         Args:
@@ -164,7 +167,7 @@ class KeptTable:
         )
 
     def replace_by_files(
-        self, uris: Sequence[str], *, position: Mapping[str, Any], check: Callable[[int], None] = lambda _: None
+        self, uris: Sequence[str], *, position: Mapping[str, Any], check: Callable[[int], None] = _accept
     ) -> int:
         """As `replace`, with Parquet files that are in the table's folder, and from now on are the table's.
 
@@ -206,7 +209,7 @@ class KeptTable:
         *,
         position: Mapping[str, Any],
         retract_from: int | None = None,
-        check: Callable[[MergeCounts], None] = lambda _: None,
+        check: Callable[[MergeCounts], None] = _accept,
     ) -> MergeCounts:
         """Merges changes into the table and moves its position, in one step.
 
@@ -293,7 +296,7 @@ class KeptTable:
         if self._position and not self._load().snapshot(self._snapshot).summary().get(POSITION):
             # A run that has come meanwhile has given it one.
             with suppress(CatalogError):
-                self._commit(lambda _: None, json.loads(self._position), _added, lambda _: None)
+                self._commit(lambda _: None, json.loads(self._position), _added, _accept)
 
     def iceberg(self) -> Any:
         """Iceberg's own object of the table, as it is now: for maintenance."""

@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
-_ROWS_AT_ONCE = 256
+BATCH_ROWS = 256
+"""Rows that a worker gets at once: few, because a row may be large, and takes many times its memory in Python."""
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def lean_worker() -> Iterator[None]:
 
 
 @contextmanager
-def batches_of(spark: SparkSession, rows: int) -> Iterator[None]:
+def batches_of(spark: SparkSession, rows: int = BATCH_ROWS) -> Iterator[None]:
     """Gives workers at most so many rows at once, in the actions within: large rows would else fill their memory."""
     name = "spark.sql.execution.arrow.maxRecordsPerBatch"
     usual = spark.conf.get(name)
@@ -62,10 +63,10 @@ class EachRow:
     schema: T.StructType
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows of each batch, in batches of few rows: as Python's objects they take many times their memory."""
+        """The rows of each batch, in batches of BATCH_ROWS."""
         schema = to_arrow_schema(self.schema)
         with lean_worker():
             for batch in batches:
-                for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                    rows = batch.slice(start, _ROWS_AT_ONCE).to_pylist()
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    rows = batch.slice(start, BATCH_ROWS).to_pylist()
                     yield pa.RecordBatch.from_pylist([self.function(row) for row in rows], schema)

@@ -1,0 +1,27 @@
+"""How a kept-up table holds what could not be read: in flat columns, which Iceberg reads many rows at a time."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from catlake.dynamodb.export_reader import REJECTED, REJECTED_TYPE
+
+ITEM_KEY = "item_key"
+"""The key of the table's rows: that of an item."""
+
+NAMES = {name: f"rejected_{name}" for name in REJECTED_TYPE.names}
+"""The columns, by what each is of a rejected line: its file, its line, the reason, its text."""
+
+
+def flattened(lines: DataFrame) -> DataFrame:
+    """Lines of the reader, with their `_rejected` in the columns of NAMES."""
+    return lines.withColumns({flat: F.col(REJECTED)[name] for name, flat in NAMES.items()}).drop(REJECTED)
+
+
+def key_or_place() -> Column:
+    """The key of a row; where that could not be read, the line's place, so that the line is not lost."""
+    return F.coalesce(ITEM_KEY, F.concat_ws("#", NAMES["file"], NAMES["line"])).alias(ITEM_KEY)
+
+
+def records(rows: DataFrame) -> DataFrame:
+    """Rows with the columns of NAMES, as file, line, reason and raw text: for the quarantine."""
+    return rows.select(*(F.col(flat).alias(name) for name, flat in NAMES.items()))
