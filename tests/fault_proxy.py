@@ -12,12 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
-
-from tests.s3 import S3Server
 
 RESET, LOST_ANSWER, CUT_BODY, STALL = "reset", "lost_answer", "cut_body", "stall"
 ERROR, SLOW_DOWN, CONFLICT = "500", "503", "409"
@@ -58,10 +56,6 @@ class FaultProxy:
         self._one_in, self._kinds, self._seed = one_in, kinds, seed
         self._planned: list[_Planned] = []
         self._lock = threading.Lock()
-
-    def server(self, server: S3Server) -> S3Server:
-        """Returns the server as others reach it through this proxy."""
-        return replace(server, endpoint=self.endpoint)
 
     def fail(self, number: int, kind: str, method: str | None = None, path: str | None = None) -> None:
         """Makes the next requests fail, of a method and with a text in their path, if these are given."""

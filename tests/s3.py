@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,16 @@ class S3Server:
         hadoop = spark.sparkContext._jsc.hadoopConfiguration()  # type: ignore[union-attr]
         for name, value in self.spark_conf(region).items():
             hadoop.set(name.removeprefix("spark.hadoop."), value)
+
+    @contextmanager
+    def reached_through(self, proxy: str, spark: SparkSession, region: str = REGION) -> Iterator["S3Server"]:
+        """A running session reaches this server through a proxy, as long as the context lasts."""
+        through = replace(self, endpoint=proxy)
+        through.configure(spark, region)
+        try:
+            yield through
+        finally:
+            self.configure(spark)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point boto3, and a spark-submit of `make setup`, to this server."""

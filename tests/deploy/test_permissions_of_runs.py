@@ -1,7 +1,6 @@
 """Real runs of the jobs on S3 ask for nothing that their roles do not grant."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -89,9 +88,7 @@ def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
         for prefix, folder in folders.items():
             put(s3, bucket, prefix, folder)
     known = jobs(at)
-    with recorded(s3.endpoint) as recorder:
-        through = replace(s3, endpoint=recorder.endpoint)
-        through.configure(spark, REGION)
+    with recorded(s3.endpoint) as recorder, s3.reached_through(recorder.endpoint, spark, REGION) as through:
         for name, value in (through.environment() | {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}).items():
             monkeypatch.setenv(name, value)
         asked_by = {}
@@ -106,7 +103,6 @@ def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
             asked_by[module] = recorder.asked
         # Spark's client and boto3 alike.
         assert recorder.regions == {REGION}
-    s3.configure(spark)
     for module, asked in asked_by.items():
         grants = job_grants(known[module], at)
         refused = sorted(str(one) for one in asked if not granted(grants, one) and not is_of_file_catalog(one))
