@@ -97,7 +97,7 @@ $(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tool
 # Folders too: a deleted file changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
                   deploy/environments $(wildcard deploy/environments/*.toml) \
-                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -type d \) -print) \
+                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -name '*.toml' -o -type d \) -print) \
                   | $(VENV)/.installed
 	@$(PY) setup.py --quiet library_zip >&2
 

@@ -1,0 +1,88 @@
+"""The figures of a page: rows of dimensions and measures, so few that a browser adds them up as its reader asks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+ALL = "all"
+"""The period that has everything, also what has no day; as a value of a cube's dimension: whatever it is."""
+
+OTHERS = "\0others"
+"""Takes the place of all values of a dimension but the most important ones."""
+
+RECENT_DAYS = (7, 30)
+"""Periods that end with the last day of a dataset, beside its months."""
+
+Value = str | int | Decimal | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Rows of a page.
+
+    Attributes:
+        dimensions: The names of the first values of a row: texts, days as YYYY-MM-DD, or None.
+        measures: The names of the other values: numbers that can be added up, None where unknown.
+        rows: The rows.
+        is_cube: Whether each dimension but the period also has the value ALL, in rows of its own, because the measures
+            are counts of distinct things, which cannot be added up over it.
+    """
+
+    dimensions: tuple[str, ...]
+    measures: tuple[str, ...]
+    rows: Sequence[tuple[Value, ...]]
+    is_cube: bool = False
+
+    def total(self, measure: str) -> Decimal:
+        """The sum of a measure over everything."""
+        at = len(self.dimensions) + self.measures.index(measure)
+        return sum((Decimal(row[at] or 0) for row in self.rows if self._is_whole(row)), Decimal(0))
+
+    def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
+        """The facts with other names in a dimension, if they have it; None and OTHERS keep theirs."""
+        if dimension not in self.dimensions:
+            return self
+        at = self.dimensions.index(dimension)
+        rows = [
+            row if (value := row[at]) in (None, OTHERS) else (*row[:at], name(str(value)), *row[at + 1 :])
+            for row in self.rows
+        ]
+        return replace(self, rows=rows)
+
+    def _is_whole(self, row: tuple[Value, ...]) -> bool:
+        """Whether a row is part of the sum over everything: of several that repeat each other, one."""
+        return all(
+            value == ALL for name, value in zip(self.dimensions, row, strict=False) if name == "period" or self.is_cube
+        )
+
+
+def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:
+    """The facts in a small DataFrame, in the order of their dimensions."""
+    found = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
+    found.sort(key=lambda row: [(value is not None, value or "") for value in row[: len(dimensions)]])
+    return Facts(tuple(dimensions), tuple(measures), found, is_cube)
+
+
+def in_periods(rows: DataFrame, day: str, last_day: date | None) -> DataFrame:
+    """Each row once for each period that it belongs to: ALL, its month, the recent days; without a day in ALL alone."""
+    keys: list[Column] = [F.lit(ALL), F.date_format(day, "yyyy-MM")]
+    for days in RECENT_DAYS if last_day else ():
+        keys.append(F.when(F.col(day) > F.date_sub(F.lit(last_day), days), F.lit(f"last{days}")))
+    return rows.withColumn("period", F.explode(F.array_compact(F.array(*keys))))
+
+
+def most_important(rows: DataFrame, name: str, weight: Column, number: int) -> DataFrame:
+    """The rows with OTHERS in the place of all but some values of a column: those that weigh most. None stays."""
+    kept = rows.where(F.col(name).isNotNull()).groupBy(name).agg(weight.alias("weight"))
+    best = [row[0] for row in kept.orderBy(F.desc_nulls_last("weight"), name).limit(number).collect()]
+    known = F.col(name).isNull() | F.col(name).isin(best)
+    return rows.withColumn(name, F.when(known, F.col(name)).otherwise(F.lit(OTHERS)))
+
+
+def _plain(value: Any) -> Value:
+    return value.isoformat() if isinstance(value, date) else value
