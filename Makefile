@@ -120,6 +120,11 @@ run: setup ## all workflows on the samples, into lake/; ENV=prod: with that envi
 	@$(LOCAL_RUN) conversations --run_date=2025-11-20
 	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
 	@$(LOCAL_RUN) tokens-archival tokens purchases purchases-report
+	@$(PY) -m local open --path --lake="$$LAKE" --environment="$(ENVIRONMENT)"
+
+.PHONY: open
+open: setup ## the pages of lake/ in the browser
+	@$(PY) -m local open --lake="$$LAKE" --environment="$(ENVIRONMENT)"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV

@@ -73,7 +73,7 @@ ENDLESS = 'print(\'{"event": "run_started", "run": "r1"}\'); import time; time.s
 
 def published_lake(root):
     """A lake whose second job has published a table that satisfies its contract."""
-    (curated,) = conversations(LOCAL).jobs[-1].access.writes
+    (curated,) = conversations(LOCAL).jobs[1].access.writes
     types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
     columns = contract(curated).columns
     schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
@@ -306,7 +306,7 @@ def arguments(job, lake, **options):
 
 def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    normalize, curate = conversations(LOCAL).jobs
+    normalize, curate, _ = conversations(LOCAL).jobs
     given = arguments(normalize, tmp_path / "lake", export="exports", run_date="2025-09-01")
     assert given["--lake_uri"] == str(tmp_path / "lake" / LOCAL.bucket)
     assert given["--export_uri"] == str(tmp_path / "exports")
@@ -316,20 +316,23 @@ def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, mon
 
 def test_without_an_export_the_samples_of_the_project_are_read_and_s3_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    normalize, _ = conversations(LOCAL).jobs
+    normalize, *_ = conversations(LOCAL).jobs
     assert arguments(normalize, tmp_path)["--export_uri"] == str(ROOT / "tests/data/samples/catia")
     assert arguments(normalize, tmp_path, export="s3://b/x")["--export_uri"] == "s3://b/x"
 
 
 def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (ingest,), (report,) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
+    (ingest,), (report, page) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
     bucket = tmp_path / "lake" / "local-compras-backup-s3-bucket"
     given = arguments(ingest, tmp_path / "lake")
     assert given["--lake_uri"] == str(bucket)
     assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
     assert given["--checkpoint_uri"] == f"{bucket}/checkpoints/compras-ingest"
     assert arguments(report, tmp_path / "lake")["--lake_uri"] == str(bucket)
+    # The pages of all workflows are in one folder.
+    assert arguments(page, tmp_path / "lake")["--lake_uri"] == str(bucket)
+    assert arguments(page, tmp_path / "lake")["--pages_uri"] == str(tmp_path / "lake" / LOCAL.bucket / "reports/pages")
     assert arguments(ingest, tmp_path / "lake", source="events")["--source_uri"] == str(tmp_path / "events")
 
 
@@ -340,7 +343,7 @@ def test_in_any_environment_a_laptop_ends_and_leaves_the_catalog_of_aws_alone(na
     assert (given["--environment"], given["--catalog"], given["--trigger"]) == (name, "none", "available_now")
     assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
     assert given["--lake_uri"].startswith(str(tmp_path))
-    (normalize, _) = conversations(environment(name)).jobs
+    normalize, *_ = conversations(environment(name)).jobs
     assert "--max_export_age_hours" not in arguments(normalize, tmp_path)
 
 

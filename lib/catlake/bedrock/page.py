@@ -1,22 +1,23 @@
 """The page of the costs: who spent what, on which bot, model and day, and whether it agrees with the application."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
-from functools import partial
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
-from catlake.bedrock.usage_datasets import COST, PUBLISHED_API
-from catlake.pages.facts import ALL, Facts, collected, in_periods, most_important
+from catlake.contracts.contract import contract
+from catlake.pages.facts import ALL, OTHERS, Facts, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
 MOST_BOTS, MOST_MODELS, MOST_USERS, MOST_CONVERSATIONS = 30, 30, 100, 50
 """What a page names; the datasets have all."""
+
+COST = next(column.catalog_type for column in contract("token_usage").columns if column.name == "total_cost")
+"""The type of all costs."""
 
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 
@@ -38,16 +39,16 @@ def costs_page(
         pseudonym: Hides the users; None shows their ids.
     """
     known = usage.withColumnsRenamed({"bot_id": "bot", "user_id": "user"})
-    known = most_important(known, "bot", F.sum("total_cost"), MOST_BOTS)
-    known = most_important(known, "model", F.sum("total_cost"), MOST_MODELS).persist(StorageLevel.MEMORY_AND_DISK)
-    last_day: date | None = known.agg(F.max("day")).collect()[0][0]
-    named = known.select("bot").distinct()
-    states = _of_named_bots(reconciliation.withColumnRenamed("bot_id", "bot"), named)
-    both = with_application(
-        known, None if application is None else _of_named_bots(application.withColumnRenamed("bot_id", "bot"), named)
-    )
+    known = most_important(known, {"bot": MOST_BOTS, "model": MOST_MODELS}, F.sum("total_cost"))
+    known = known.persist(StorageLevel.MEMORY_AND_DISK)
+    by_day = daily(known)
+    last_day = by_day.last("day")
+    bot = by_day.dimensions.index("bot")
+    named = sorted({str(row[bot]) for row in by_day.rows if row[bot] is not None})
+    states = _of_named_bots(reconciliation, named)
+    both = with_application(known, None if application is None else _of_named_bots(application, named))
     facts = {
-        "daily": daily(known),
+        "daily": by_day,
         "agreement": agreement(both),
         "counts": counts(known, last_day),
         "users": users(both, last_day),
@@ -57,7 +58,7 @@ def costs_page(
     }
     known.unpersist()
     if pseudonym:
-        facts = {name: each.renamed("user", partial(_hidden, pseudonym)) for name, each in facts.items()}
+        facts = {name: each.renamed("user", pseudonym) for name, each in facts.items()}
     sections = SECTIONS if application is not None else [_without_application(section) for section in SECTIONS]
     return Page(
         "costs",
@@ -141,7 +142,7 @@ def agreement(both: DataFrame) -> Facts:
     return collected(both.groupBy("day", "bot").agg(*map(_sum, _BOTH)), ("day", "bot"), _BOTH)
 
 
-def counts(usage: DataFrame, last_day: date | None) -> Facts:
+def counts(usage: DataFrame, last_day: str | None) -> Facts:
     """How many users there are, by period, bot and model: each counts once, whatever is chosen."""
     rows = in_periods(usage, "day", last_day)
     chosen = [F.when(F.grouping(name) == 1, ALL).otherwise(F.col(name)).alias(name) for name in ("bot", "model")]
@@ -152,9 +153,9 @@ def counts(usage: DataFrame, last_day: date | None) -> Facts:
     return collected(plain, ("period", "bot", "model"), ("users",), is_cube=True)
 
 
-def users(both: DataFrame, last_day: date | None) -> Facts:
+def users(both: DataFrame, last_day: str | None) -> Facts:
     """The users who cost most, by period and bot; the others together."""
-    known = most_important(both, "user", F.sum(F.coalesce("cost", "application")), MOST_USERS)
+    known = most_important(both, {"user": MOST_USERS}, F.sum(F.coalesce("cost", "application")))
     rows = in_periods(known, "day", last_day).groupBy("period", "user", "bot").agg(*map(_sum, _BOTH))
     return collected(rows, ("period", "user", "bot"), _BOTH)
 
@@ -217,10 +218,10 @@ def _sum(name: str) -> Column:
     return F.sum(name).alias(name)
 
 
-def _of_named_bots(rows: DataFrame, named: DataFrame) -> DataFrame:
-    """Rows with the bots that the page names; others are OTHERS."""
-    names = [row[0] for row in named.collect() if row[0]]
-    return most_important(rows, "bot", F.max(F.col("bot").isin(names).cast("int")), len(names)) if names else rows
+def _of_named_bots(rows: DataFrame, named: Sequence[str]) -> DataFrame:
+    """Rows with `bot` in the place of `bot_id`: one of those that the page names, else OTHERS."""
+    is_named = F.col("bot_id").isNull() | F.col("bot_id").isin(*named)
+    return rows.withColumn("bot", F.when(is_named, F.col("bot_id")).otherwise(F.lit(OTHERS)))
 
 
 def _titles(bots: DataFrame | None) -> Mapping[str, str]:
@@ -231,11 +232,6 @@ def _titles(bots: DataFrame | None) -> Mapping[str, str]:
         row["bot_id"]: row["title"] if titles.count(row["title"]) == 1 else f"{row['title']} ({row['bot_id']})"
         for row in rows
     }
-
-
-def _hidden(pseudonym: Pseudonym, user: str) -> str:
-    """The pseudonym of a user; a published API is no person."""
-    return user if user.startswith(PUBLISHED_API) else pseudonym(user)
 
 
 def _without_application(section: Section) -> Section:

@@ -1,7 +1,5 @@
 """The page of the conversations: who asked, what they asked and liked; from the dataset of curated conversations."""
 
-from datetime import date
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
@@ -43,15 +41,15 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         pseudonym: Hides the names, and what few people wrote; None shows all.
     """
     named = users.withColumnsRenamed({"gerencia": "department", "ciudad": "city"})
-    named = most_important(named, "department", F.count(F.lit(1)), MOST_DEPARTMENTS)
-    named = most_important(named, "city", F.count(F.lit(1)), MOST_CITIES)
+    named = most_important(named, {"department": MOST_DEPARTMENTS, "city": MOST_CITIES})
     messages = messages_of(named).persist(StorageLevel.MEMORY_AND_DISK)
     conversations = conversations_of(named, messages).persist(StorageLevel.MEMORY_AND_DISK)
-    last_day: date | None = conversations.agg(F.max("day")).collect()[0][0]
+    by_day = daily(conversations)
+    last_day = by_day.last("day")
     asked = messages.where("question IS NOT NULL")
     least = HIDDEN_BELOW if pseudonym else 1
     facts = {
-        "daily": daily(conversations),
+        "daily": by_day,
         "places": places(conversations, last_day),
         "opinions": opinions(named),
         "questions": questions(asked, last_day, least),
@@ -62,13 +60,13 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         facts["comments"] = comments(named)
     messages.unpersist()
     conversations.unpersist()
-    found = [str(row[1]) for row in facts["people"].rows]
     labels = {}
     if pseudonym:
         # The id is a name too.
         facts["people"] = facts["people"].renamed("person", pseudonym)
     else:
-        shown = users.where(F.col("usuario_id").isin(found)).select("usuario_id", "nombre").collect()
+        ids = {row[1] for row in facts["people"].rows}
+        shown = users.where(F.col("usuario_id").isin(*ids)).select("usuario_id", "nombre").collect()
         labels = {"person": {row["usuario_id"]: row["nombre"] for row in shown}}
     return Page(
         "conversations",
@@ -154,7 +152,7 @@ def daily(conversations: DataFrame) -> Facts:
     return collected(rows, ("day", *PLACES), ("users", "conversations", "questions"))
 
 
-def places(conversations: DataFrame, last_day: date | None) -> Facts:
+def places(conversations: DataFrame, last_day: str | None) -> Facts:
     """The same of each period and place: people who ask on several days count once."""
     rows = in_periods(conversations, "day", last_day).groupBy("period", *PLACES).agg(*_activity())
     return collected(rows, ("period", *PLACES), ("users", "conversations", "questions"))
@@ -192,7 +190,7 @@ def comments(users: DataFrame) -> Facts:
     )
 
 
-def questions(asked: DataFrame, last_day: date | None, least: int = 1) -> Facts:
+def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     """The questions that most people asked; two that differ only in capitals, or in the signs around them, are one."""
     plain = F.lower(F.regexp_replace(F.substring("question", 1, LONGEST_TEXT), r"^[\s¿¡]+|[\s?!.…]+$", ""))
     known = asked.withColumn("plain", plain).where(F.col("plain") != "")
@@ -208,7 +206,7 @@ def questions(asked: DataFrame, last_day: date | None, least: int = 1) -> Facts:
     return collected(rows.join(F.broadcast(written), "plain"), ("period", *PLACES, "question"), ("users", "times"))
 
 
-def words(asked: DataFrame, last_day: date | None, least: int = 1) -> Facts:
+def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     """The words that most people used in questions: of four letters and more, without the common ones."""
     word = F.explode(F.array_distinct(F.regexp_extract_all(F.lower("question"), F.lit(r"(\p{L}{4,})")))).alias("word")
     used = asked.select("usuario_id", *PLACES, "day", word).where(~F.col("word").isin(COMMON_WORDS.split()))
@@ -218,7 +216,7 @@ def words(asked: DataFrame, last_day: date | None, least: int = 1) -> Facts:
     return collected(rows, ("period", *PLACES, "word"), ("users",))
 
 
-def people(conversations: DataFrame, last_day: date | None) -> Facts:
+def people(conversations: DataFrame, last_day: str | None) -> Facts:
     """The people with the most conversations, by id."""
     best = _most(conversations, "usuario_id", F.sum("conversations"), MOST_PEOPLE)
     rows = in_periods(best.withColumnRenamed("usuario_id", "person"), "day", last_day)

@@ -1,6 +1,7 @@
 """The figures of a page: rows of dimensions and measures, so few that a browser adds them up as its reader asks."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -43,6 +44,11 @@ class Facts:
         at = len(self.dimensions) + self.measures.index(measure)
         return sum((Decimal(row[at] or 0) for row in self.rows if self._is_whole(row)), Decimal(0))
 
+    def last(self, dimension: str) -> str | None:
+        """The last value of a dimension, in order; None when there is none."""
+        at = self.dimensions.index(dimension)
+        return max((str(row[at]) for row in self.rows if row[at] is not None), default=None)
+
     def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
         """The facts with other names in a dimension, if they have it; None and OTHERS keep theirs."""
         if dimension not in self.dimensions:
@@ -68,20 +74,39 @@ def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str
     return Facts(tuple(dimensions), tuple(measures), found, is_cube)
 
 
-def in_periods(rows: DataFrame, day: str, last_day: date | None) -> DataFrame:
+def in_periods(rows: DataFrame, day: str, last_day: str | None) -> DataFrame:
     """Each row once for each period that it belongs to: ALL, its month, the recent days; without a day in ALL alone."""
     keys: list[Column] = [F.lit(ALL), F.date_format(day, "yyyy-MM")]
     for days in RECENT_DAYS if last_day else ():
-        keys.append(F.when(F.col(day) > F.date_sub(F.lit(last_day), days), F.lit(f"last{days}")))
+        first = F.date_sub(F.lit(last_day).cast("date"), days - 1)
+        keys.append(F.when(F.col(day) >= first, F.lit(f"last{days}")))
     return rows.withColumn("period", F.explode(F.array_compact(F.array(*keys))))
 
 
-def most_important(rows: DataFrame, name: str, weight: Column, number: int) -> DataFrame:
-    """The rows with OTHERS in the place of all but some values of a column: those that weigh most. None stays."""
-    kept = rows.where(F.col(name).isNotNull()).groupBy(name).agg(weight.alias("weight"))
-    best = [row[0] for row in kept.orderBy(F.desc_nulls_last("weight"), name).limit(number).collect()]
-    known = F.col(name).isNull() | F.col(name).isin(best)
-    return rows.withColumn(name, F.when(known, F.col(name)).otherwise(F.lit(OTHERS)))
+def most_important(rows: DataFrame, most: Mapping[str, int], weight: Column | None = None) -> DataFrame:
+    """The rows with OTHERS in the place of all but some values of columns: those that weigh most. None stays.
+
+    Args:
+        rows: The rows.
+        most: By column, how many values keep their names.
+        weight: A sum over rows; without it, their number.
+    """
+    weighed = rows.groupBy(*most).agg((F.count(F.lit(1)) if weight is None else weight).alias("weight"))
+    if len(most) == 1:
+        # There may be a million of them. One more, to know that there are more, and None.
+        ((name, number),) = most.items()
+        weighed = weighed.orderBy(F.desc_nulls_last("weight"), name).limit(number + 2)
+    weights = weighed.collect()
+    for name, number in most.items():
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for row in weights:
+            if row[name] is not None:
+                sums[row[name]] += row["weight"] or 0
+        best = sorted(sums, key=lambda value: (-sums[value], value))[:number]
+        if len(best) < len(sums):
+            known = F.col(name).isNull() | F.col(name).isin(best)
+            rows = rows.withColumn(name, F.when(known, F.col(name)).otherwise(F.lit(OTHERS)))
+    return rows
 
 
 def _plain(value: Any) -> Value:

@@ -15,7 +15,7 @@ LONGEST_NAME = 240
 
 def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = None) -> Page:
     """The page of the rows of `purchases_daily` and `purchases_products`, of one shop or of all."""
-    days = most_important(daily.withColumnRenamed("tenant_id", "shop"), "shop", F.sum("revenue"), MOST_SHOPS)
+    days = most_important(daily.withColumnRenamed("tenant_id", "shop"), {"shop": MOST_SHOPS}, F.sum("revenue"))
     facts = {"daily": by_day(days), "products": best_sellers(products)}
     several = len({row[1] for row in facts["daily"].rows}) > 1
     sections = [section for section in SECTIONS if several or section.by != ("shop",)]
