@@ -119,7 +119,7 @@ def test_a_run_shows_progress_then_each_jobs_balance_and_the_table(lake):
     progress, _, end = out.partition("\n\n")
     assert "cat-local-etl1-normalize RUNNING" in progress
     assert "cat-local-etl2-parquet | run_finished" in progress
-    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 2
+    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 3
     assert re.search(r"cat-local-etl2-parquet: SUCCEEDED (.*\n)+?    cat_local_analytics_db.data: 0 rows, in ", end)
     assert (lake / CATALOG).is_file()
     assert (lake / "_logs" / "run" / "cat-local-etl1-normalize.log").is_file()
@@ -132,6 +132,8 @@ def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
         "    the export is unfinished",
         "cat-local-etl2-parquet: NOT STARTED",
         "    needs cat-local-etl1-normalize",
+        "cat-local-conversations-pages: NOT STARTED",
+        "    needs cat-local-etl2-parquet",
     ]
 
 
@@ -382,6 +384,7 @@ def test_the_prompt_has_the_runs_and_the_quarantine_as_tables(lake):
     (kept / "part.json").write_text('{"file": "f", "line": 3, "reason": "no JSON", "raw": "{"}\n', encoding="utf-8")
     asked = "SELECT job, run, read, written, filtered, quarantined FROM runs ORDER BY job; FROM quarantine;"
     assert sql(lake, f".mode csv\n.headers off\n{asked}").stdout.splitlines() == [
+        "cat-local-conversations-pages,r1,3,2,1,0",
         "cat-local-etl1-normalize,r1,3,2,1,0",
         "cat-local-etl2-parquet,r1,3,2,1,0",
         "purchases,stream/batch-0,f,3,no JSON,{",
@@ -419,3 +422,13 @@ def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path):
     done = sql(tmp_path, "")
     assert done.returncode == 2
     assert "does not exist yet; `make run` makes the lake and its catalog" in done.stderr
+
+
+def test_the_pages_are_found_and_where_there_are_none_it_says_how_to_make_them(tmp_path, capsys):
+    assert local.main(["open", "--path", "--lake", str(tmp_path)]) == 2
+    assert "no page is there yet; run `make run`" in capsys.readouterr().err
+    index = tmp_path / LOCAL.bucket / "reports" / "pages" / "index.html"
+    index.parent.mkdir(parents=True)
+    index.touch()
+    assert local.main(["open", "--path", "--lake", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"pages: {index}\n"

@@ -316,7 +316,8 @@ def test_dark_mode_is_dark_and_has_nothing_against_wcag(hostile: View) -> None:
 
 
 def test_everything_is_reached_by_the_keyboard(view: View) -> None:
-    focused, reached = "document.activeElement.closest('nav, form, section')?.id || document.activeElement.tagName", []
+    focused = "document.activeElement.closest('nav, form, section')?.id || document.activeElement.tagName"
+    reached: list[str] = []
     while len(reached) < 60 and "origin" not in reached:
         view.keyboard.press("Tab")
         reached.append(view.evaluate(focused).replace("-title", ""))

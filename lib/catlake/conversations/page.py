@@ -9,7 +9,7 @@ from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
 MOST_DEPARTMENTS, MOST_CITIES = 40, 60
-MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 300, 200, 60
+MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 100, 100, 40
 """What a page names; the dataset has all."""
 
 LONGEST_TEXT = 240
@@ -74,7 +74,7 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         int(facts["places"].total("users")),
         facts,
         CARDS,
-        PLACES,
+        ("department",),
         [section for section in SECTIONS if section.facts in facts],
         labels,
         is_anonymous=pseudonym is not None,
@@ -147,9 +147,9 @@ def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
 
 
 def daily(conversations: DataFrame) -> Facts:
-    """People, conversations and questions of each day and place."""
-    rows = conversations.where("day IS NOT NULL").groupBy("day", *PLACES).agg(*_activity())
-    return collected(rows, ("day", *PLACES), ("users", "conversations", "questions"))
+    """People, conversations and questions of each day and department."""
+    rows = conversations.where("day IS NOT NULL").groupBy("day", "department").agg(*_activity())
+    return collected(rows, ("day", "department"), ("users", "conversations", "questions"))
 
 
 def places(conversations: DataFrame, last_day: str | None) -> Facts:
@@ -159,16 +159,16 @@ def places(conversations: DataFrame, last_day: str | None) -> Facts:
 
 
 def opinions(users: DataFrame) -> Facts:
-    """Likes, dislikes and tokens of each place; the dataset has no days of them."""
+    """Likes, dislikes and tokens of each department; the dataset has no days of them."""
     kinds = F.transform(F.from_json("feedback_total", FEEDBACK), lambda given: F.lower(F.trim(given["type"])))
     likes, dislikes = (F.sum(F.size(kinds) - F.size(F.array_remove(kinds, kind))) for kind in ("like", "dislike"))
-    rows = users.groupBy(*PLACES).agg(
+    rows = users.groupBy("department").agg(
         likes.alias("likes"),
         dislikes.alias("dislikes"),
         F.sum("token_pregunta").alias("question_tokens"),
         F.sum("token_respuesta").alias("answer_tokens"),
     )
-    return collected(rows, PLACES, ("likes", "dislikes", "question_tokens", "answer_tokens"))
+    return collected(rows, ("department",), ("likes", "dislikes", "question_tokens", "answer_tokens"))
 
 
 def comments(users: DataFrame) -> Facts:
@@ -183,9 +183,9 @@ def comments(users: DataFrame) -> Facts:
     by_users = F.count_distinct("usuario_id")
     return collected(
         _most(given, "comment", by_users, MOST_COMMENTS)
-        .groupBy("comment", "opinion", *PLACES)
+        .groupBy("comment", "opinion", "department")
         .agg(by_users.alias("users")),
-        ("comment", "opinion", *PLACES),
+        ("comment", "opinion", "department"),
         ("users",),
     )
 
@@ -200,10 +200,10 @@ def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     written = best.groupBy("plain").agg(F.min(F.substring("question", 1, LONGEST_TEXT)).alias("question"))
     rows = (
         in_periods(best, "day", last_day)
-        .groupBy("period", *PLACES, "plain")
+        .groupBy("period", "department", "plain")
         .agg(by_users.alias("users"), F.count(F.lit(1)).alias("times"))
     )
-    return collected(rows.join(F.broadcast(written), "plain"), ("period", *PLACES, "question"), ("users", "times"))
+    return collected(rows.join(F.broadcast(written), "plain"), ("period", "department", "question"), ("users", "times"))
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
@@ -212,8 +212,8 @@ def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     used = asked.select("usuario_id", *PLACES, "day", word).where(~F.col("word").isin(COMMON_WORDS.split()))
     by_users = F.count_distinct("usuario_id")
     best = _most(used, "word", by_users, MOST_WORDS, least)
-    rows = in_periods(best, "day", last_day).groupBy("period", *PLACES, "word").agg(by_users.alias("users"))
-    return collected(rows, ("period", *PLACES, "word"), ("users",))
+    rows = in_periods(best, "day", last_day).groupBy("period", "department", "word").agg(by_users.alias("users"))
+    return collected(rows, ("period", "department", "word"), ("users",))
 
 
 def people(conversations: DataFrame, last_day: str | None) -> Facts:
