@@ -13,7 +13,7 @@ from catlake.pages.facts import ALL, OTHERS, Facts, collected, in_periods, most_
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
-MOST_BOTS, MOST_MODELS, MOST_USERS, MOST_CONVERSATIONS = 30, 30, 100, 50
+MOST_BOTS, MOST_MODELS, MOST_USERS, MOST_CONVERSATIONS = 20, 20, 100, 50
 """What a page names; the datasets have all."""
 
 COST = next(column.catalog_type for column in contract("token_usage").columns if column.name == "total_cost")

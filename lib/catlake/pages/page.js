@@ -17,6 +17,7 @@ const element = (name, properties = {}, ...children) => {
 // Numbers
 
 const exact = (value) => {
+  if (typeof value === "number") return BigInt(value) * ONE;
   const [whole, part = ""] = String(value).split(".");
   const size = BigInt(whole.replace("-", "") + part.padEnd(PLACES, "0").slice(0, PLACES));
   return whole.startsWith("-") ? -size : size;
