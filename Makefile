@@ -85,7 +85,8 @@ $(VENV)/bin/python: $(MOVED)
 $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-deploy.txt $(CARRIED) constraints-dev.txt \
                     tools/catlake.pth $(MOVED) | $(VENV)/bin/python
 	@echo "Installing packages (a first time takes minutes) ..." >&2
-	@$(PY) -m pip install -q --disable-pip-version-check $(PINS) -r requirements.txt -r requirements-dev.txt \
+	@# Of so many modules few are used: each is compiled when it first is.
+	@$(PY) -m pip install -q --disable-pip-version-check --no-compile $(PINS) -r requirements.txt -r requirements-dev.txt \
 	  -r requirements-deploy.txt >&2
 	@cp tools/catlake.pth "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@

@@ -64,6 +64,7 @@ SECTIONS: Mapping[str, Section] = {
         lambda options: purchases.compared(options.events),
         ("pyspark", "pyarrow", "duckdb"),
     ),
+    "kept": Section("The table of purchases", lambda _: purchases.kept(), ("pyspark", "pyarrow")),
 }
 
 

@@ -45,21 +45,21 @@ class S3Server:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return sorted(found["Key"] for page in pages for found in page.get("Contents", []))
 
-    def spark_conf(self) -> dict[str, str]:
+    def spark_conf(self, region: str = REGION) -> dict[str, str]:
         """Return the settings that point s3:// and s3a:// of a Spark to this server."""
         return {
             "spark.hadoop.fs.s3a.endpoint": self.endpoint,
-            "spark.hadoop.fs.s3a.endpoint.region": REGION,
+            "spark.hadoop.fs.s3a.endpoint.region": region,
             "spark.hadoop.fs.s3a.access.key": self.key,
             "spark.hadoop.fs.s3a.secret.key": self.secret,
             # 127.0.0.1 has no name a bucket.
             "spark.hadoop.fs.s3a.path.style.access": "true",
         }
 
-    def configure(self, spark: SparkSession) -> None:
-        """Point s3:// and s3a:// of a running session to this server."""
+    def configure(self, spark: SparkSession, region: str = REGION) -> None:
+        """Point s3:// and s3a:// of a running session to this server, in a region."""
         hadoop = spark.sparkContext._jsc.hadoopConfiguration()  # type: ignore[union-attr]
-        for name, value in self.spark_conf().items():
+        for name, value in self.spark_conf(region).items():
             hadoop.set(name.removeprefix("spark.hadoop."), value)
 
     def environment(self) -> dict[str, str]:

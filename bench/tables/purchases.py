@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.cached_data import CACHE, purchase_events
 from bench.measured import Measured, fastest, run_job, run_program
+from bench.programs.kept_purchases import EVENTS_A_PURCHASE, NEW_EVENTS, PURCHASES
 from bench.results import markdown, megabytes
 from bench.tables.agreement import agree, sums_and_hash
 from catlake.contracts.contract import contract
@@ -22,6 +23,7 @@ REPORT, AGAIN, DOCUMENTS, EVENTS = (
     "DuckDB, the same report from the event files",
 )
 HEAD = ("", "events", "work, s", "steps, s", "start, s", "CPU, s (all)", "events a second", "peak memory, MB")
+KEPT_HEAD = ("", "work, s", "steps, s", "start, s", "CPU, s (all)", "peak memory, MB")
 
 # A product's and a day's quantity and revenue have other precisions in DuckDB.
 _EXACT = "quantity::DECIMAL(38, 2) AS quantity, revenue::DECIMAL(38, 2) AS revenue"
@@ -46,6 +48,41 @@ def compared(events: Sequence[int]) -> str:
             "\n".join(f"- {_bottleneck(number, results)}" for number, results in measured.items()),
             "Measured once. *Work* begins when the session, or the program with its libraries, is there. *CPU* is of "
             "all processes, start included.",
+        ]
+    )
+
+
+def kept() -> str:
+    """The section of the table of purchases: what a report costs where much is stored and little is new."""
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=CACHE) as name:
+        folder = Path(name)
+        lake, landing = folder / "lake", folder / "landing"
+        arguments = {"source_uri": landing, "checkpoint_uri": folder / "checkpoint"}
+        runs: dict[str, Callable[[], Measured]] = {
+            "make the table (no job)": lambda: run_program("kept_purchases.prepare", lake, landing),
+            "ingest of 1 % new": lambda: run_job("purchases_ingest", lake, arguments),
+            "report with 1 % new": lambda: run_job("purchases_report", lake, {"run_date": RUN_DATE}),
+            "report with nothing new": lambda: run_job("purchases_report", lake, {"run_date": RUN_DATE}),
+        }
+        measured = fastest("purchases that are kept", runs, 1)
+    stored = PURCHASES * EVENTS_A_PURCHASE
+    rows = [
+        [
+            name,
+            f"{took.seconds:.1f}",
+            ", ".join(f"{part} {seconds:.1f}" for part, seconds in took.parts.items()),
+            f"{took.start_seconds:.1f}",
+            f"{took.cpu_seconds:.1f}",
+            megabytes(took.peak_bytes),
+        ]
+        for name, took in measured.items()
+    ]
+    return "\n\n".join(
+        [
+            f"`compras_current` has {PURCHASES:,} purchases of {stored:,} events. {NEW_EVENTS:,} events are new, each "
+            "of another purchase that the table has. A report reads the documents of the new events, and the table.",
+            markdown(KEPT_HEAD, rows),
+            "Measured once. The table is made by the library's own rules, from documents without files.",
         ]
     )
 

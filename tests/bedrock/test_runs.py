@@ -18,8 +18,6 @@ from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, DAILY, DAILY_TABLE, GOLD
 from tests.dynamodb.albums import write
 from tests.dynamodb.changes import as_ion, write_changes
 from tests.jobs.running import RunScript, files_below
-from tests.places import Bucket, Folder, copy
-from tests.s3 import S3Server
 from tests.samples.export_files import Item, write_export
 
 LARGE = BEDROCK / "large_messages"
@@ -193,35 +191,6 @@ def test_an_ion_export_of_the_same_items_gives_the_same_bytes_however_spark_divi
     assert (lake / f"{CONSOLIDATED}.csv").read_text() == without_old
     assert list(json.loads((lake / f"{CONSOLIDATED}.json").read_text())["by_source"]) == ["new_table"]
     assert done.event("historical_missing")["uri"] == str(lake / f"{ARCHIVED}.csv")
-
-
-@pytest.mark.slow
-def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
-    spark: SparkSession, s3: S3Server, run: RunScript, genuine_lake: tuple[Path, Run, Run]
-) -> None:
-    s3.configure(spark)
-    bucket = Bucket(s3)
-    for folder in ("old_table", "new_table", "large_messages"):
-        copy(BEDROCK / folder, bucket, folder)
-    for script, table in (("tokens_archive", "old_table"), ("tokens_consolidate", "new_table")):
-        given = {"export_uri": f"{bucket.root}/{table}", "large_messages_uri": f"{bucket.root}/large_messages"}
-        done = run(script, f"{bucket.root}/lake", **given)
-        assert done.code == 0, done.stderr
-
-    def results(lake: dict[str, bytes]) -> dict[str, bytes]:
-        return {name: content for name, content in lake.items() if not name.startswith(OTHERS)}
-
-    expected = results(Folder(genuine_lake[0]).tree())
-    assert expected.keys() > {
-        f"{ARCHIVED}.csv",
-        f"{CONSOLIDATED}.csv",
-        DAILY,
-        TABLE,
-        DAILY_TABLE,
-        USAGE,
-        RECONCILIATION,
-    }
-    assert results(bucket.tree("lake")) == expected
 
 
 def change(item: Item, time: str, *, gone: bool = False) -> str:

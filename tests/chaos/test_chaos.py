@@ -7,6 +7,7 @@ import json
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -17,10 +18,22 @@ from pyspark.sql import SparkSession
 
 from catlake.runtime.files import LocalFiles
 from tests.chaos.figures import Figures, rounds
-from tests.chaos.whole_jobs import CONSOLIDATE, INGEST, REPORT, SCRIPTS, Started, Undisturbed, given, results
+from tests.chaos.whole_jobs import (
+    CONSOLIDATE,
+    INGEST,
+    REPORT,
+    SCRIPTS,
+    Started,
+    Undisturbed,
+    given,
+    land,
+    quarantined,
+    results,
+    run_all,
+)
+from tests.fault_proxy import KINDS, fault_proxy
 from tests.hostile_values import VALUES, tried
 from tests.jobs.running import NORMALIZE, RunScript, packaged
-from tests.jobs.test_jobs_on_faulty_s3 import land, run_all_on_faulty_s3
 from tests.lake.publishing import TARGETS, Stopped, publish
 from tests.lake.publishing import Place as Published
 from tests.lake.test_event_conflicts import BATCHES, Killed, KilledAt, Lake, counts
@@ -31,6 +44,8 @@ from tests.s3 import S3Server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SEED = int(os.environ.get("CATLAKE_CHAOS_SEED", "20251120"))
+ONE_IN = 12
+"""One in so many requests to S3 fails."""
 
 Seconds = Callable[[float], float]
 
@@ -120,6 +135,8 @@ def test_runs_publish_at_once(figures: Figures, seconds: Seconds, tmp_path: Path
     assert figures.new_problems() == []
 
 
+ANOTHER_RUN = "another run has changed the table meanwhile, and this one has changed nothing; run the job again"
+
 PAIRS: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
     # Without the large messages, their conversations are rejected.
     CONSOLIDATE: ({}, {"large_messages_uri": None}),
@@ -133,6 +150,7 @@ def test_jobs_run_at_once_and_one_of_them_has_all_results(
     figures: Figures, seconds: Seconds, undisturbed: Undisturbed, run: RunScript, s3: S3Server, tmp_path: Path
 ) -> None:
     sets = {}
+    refused: Counter[str] = Counter()
     for number in rounds(seconds(0.22), 1):
         script = list(PAIRS)[number % len(PAIRS)]
         place: Place = Folder(tmp_path / str(number)) if number % 2 == 0 else Bucket(s3)
@@ -144,12 +162,17 @@ def test_jobs_run_at_once_and_one_of_them_has_all_results(
         undisturbed.lay_before(script, place)
         pair = [Started(script, place, **{**given(script, place.root), **more}) for more in PAIRS[script]]
         problems = [message for started in pair if (message := started.end())]
+        # Of two that change one table at a time, the second may have to come again.
+        if len(problems) == 1 and ANOTHER_RUN in problems[0]:
+            problems.clear()
+            refused[script] += 1
         found = {name: content for name, content in results(place).items() if name in undisturbed.of_script[script]}
         if found not in sets[script]:
             problems.append("the results are of both runs")
         if place.names("_staging"):
             problems.append("drafts are left")
-        figures.add("pairs at once", f"`{script}`, whole", problems)
+        note = f"{refused[script]} times the second ended with one line" if refused[script] else ""
+        figures.add("pairs at once", f"`{script}`, whole", problems, note=note)
     assert figures.new_problems() == []
 
 
@@ -165,6 +188,8 @@ def _alone(
 
 
 def test_two_ingests_write_one_lake_at_once(figures: Figures, seconds: Seconds, tmp_path: Path) -> None:
+    if not seconds(1):
+        pytest.skip("tests/lake/test_event_conflicts.py forces that")
     for number in rounds(seconds(0.06), 1):
         generator = random.Random(SEED + number)
         place = Folder(tmp_path / str(number))
@@ -206,17 +231,27 @@ def _event(number: int, user: int) -> bytes:
 def test_all_jobs_give_the_same_bytes_though_requests_to_s3_fail(
     figures: Figures, seconds: Seconds, undisturbed: Undisturbed, run: RunScript, s3: S3Server, spark: SparkSession
 ) -> None:
-    if not seconds(1):
-        pytest.skip("tests/jobs/test_jobs_on_faulty_s3.py does that")
     faults = 0
     for number in rounds(seconds(0.17), 1):
         place = Bucket(s3)
         land(place)
-        faults += run_all_on_faulty_s3(spark, s3, run, place, SEED + number).faults.total()
+        with fault_proxy(s3.endpoint, one_in=ONE_IN, seed=SEED + number, stall_seconds=0.2) as proxy:
+            proxy.server(s3).configure(spark)
+            try:
+                run_all(run, place)
+            finally:
+                s3.configure(spark)
+        # With fewer the test would show nothing.
+        assert len(proxy.faults) == len(KINDS) and proxy.faults.total() > 30
+        faults += proxy.faults.total()
         problems = undisturbed.other_than(place)
+        if quarantined(place) != undisturbed.quarantined:
+            problems.append("a record is in quarantine twice")
+        if place.names("_staging"):
+            problems.append("drafts are left")
         figures.add(
             "faults of S3",
-            "all jobs, while one request in 12 fails: resets, lost answers, cut bodies, stalls, 500, 503, 409",
+            f"all jobs, while one request in {ONE_IN} fails: resets, lost answers, cut bodies, stalls, 500, 503, 409",
             problems,
             note=f"{faults:,} faults",
         )

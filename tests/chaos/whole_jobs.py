@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.jobs.running import CURATE, NORMALIZE, RunScript, arguments_of, command, environment
-from tests.jobs.test_jobs_on_faulty_s3 import land, quarantined
-from tests.jobs.test_jobs_on_faulty_s3 import results as all_but_inputs
-from tests.places import Place
+from tests.bedrock.genuine import BEDROCK
+from tests.jobs.running import CURATE, NORMALIZE, SAMPLE, RunScript, arguments_of, command, environment
+from tests.places import Place, copy
 
 ARCHIVE, CONSOLIDATE, INGEST, REPORT = "tokens_archive", "tokens_consolidate", "purchases_ingest", "purchases_report"
 SCRIPTS = (NORMALIZE, CURATE, ARCHIVE, CONSOLIDATE, INGEST, REPORT)
@@ -31,10 +31,39 @@ def given(script: str, root: str) -> dict[str, object]:
     return all_given.get(script, {})
 
 
+def land(place: Place) -> None:
+    """Puts the inputs of all jobs into a place."""
+    copy(SAMPLE, place, "in/catia")
+    for name in ("old_table", "new_table", "large_messages"):
+        copy(BEDROCK / name, place, f"in/{name}")
+    for file in sorted((SAMPLE.parent / "purchases").glob("events-*.jsonl")):
+        place.put(f"in/purchases/{file.name}", file.read_bytes())
+
+
+def run_all(run: RunScript, place: Place) -> None:
+    """Runs all jobs, one after the other, on a lake that has their inputs too."""
+    for script in SCRIPTS:
+        done = run(script, place.root, **given(script, place.root))
+        assert done.code == 0, f"{script}: {done.stderr}"
+
+
 def results(place: Place) -> dict[str, bytes]:
-    """The results by their paths, without what killed runs leave, where no reader looks, and without kept tables."""
-    found = all_but_inputs(place)
-    return {name: content for name, content in found.items() if not name.startswith(("_", TABLES)) and "/." not in name}
+    """The results by their paths: without what killed runs leave, where no reader looks, and without kept tables."""
+    apart = ("in/", "runs/", "quarantine/", "checkpoint/", TABLES, "_")
+    return {name: content for name, content in place.tree().items() if not name.startswith(apart) and "/." not in name}
+
+
+def quarantined(place: Place) -> Counter[tuple[str, str, str]]:
+    """The records in quarantine by pipeline; which run and which task put them there is left to chance."""
+    lines = (
+        (name.split("/")[0], json.loads(line))
+        for name, content in place.tree("quarantine").items()
+        if name.endswith(".json")
+        for line in content.decode().split("\n")[:-1]
+    )
+    return Counter(
+        (pipeline, record["reason"].replace(place.root, ""), record.get("raw", "")) for pipeline, record in lines
+    )
 
 
 @dataclass(frozen=True)

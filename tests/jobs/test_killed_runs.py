@@ -120,15 +120,17 @@ def drafts(place: Place, script: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("script", "event", "step"),
+    ("place", "script", "event", "step"),
     [
-        (NORMALIZE, "step_started", "merge"),
-        (NORMALIZE, "step_started", "write"),
-        (NORMALIZE, "balance", None),
-        (CURATE, "balance", None),
-        (CONSOLIDATE, "published", None),
+        ("folder", NORMALIZE, "step_started", "write"),
+        ("s3", NORMALIZE, "step_started", "write"),
+        ("folder", NORMALIZE, "balance", None),
+        ("folder", CURATE, "balance", None),
+        ("folder", CONSOLIDATE, "published", None),
+        ("s3", CONSOLIDATE, "published", None),
     ],
-    ids=["reading", "writing", "between writing and publishing", "curate", "between its results"],
+    ids=["writing", "writing-s3", "before publishing", "curate", "between its results", "between its results-s3"],
+    indirect=["place"],
 )
 def test_a_killed_run_leaves_whole_results_and_the_next_gives_the_right_ones(
     request: pytest.FixtureRequest,

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.jobs.running import RunScript, arguments_of, files_below, packaged, spark_submit
-from tests.places import Bucket, Folder, copy
 from tests.purchases.shops import GOLDEN, tree
 from tests.purchases.tree import event, write
-from tests.s3 import S3Server
 
 SCRIPT = "purchases_report"
 REPORT = "reports/compras/tenants/t1"
@@ -61,21 +58,3 @@ def test_a_wrong_lake_or_shop_is_one_line(
     assert done.code == 1
     assert told in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("report.*"))
-
-
-@pytest.mark.slow
-def test_on_s3_the_report_has_the_same_bytes_as_on_a_folder(
-    spark: SparkSession,
-    s3: S3Server,
-    run: RunScript,
-    tmp_path: Path,
-) -> None:
-    s3.configure(spark)
-    folder, bucket = Folder(tree(tmp_path)), Bucket(s3)
-    copy(tmp_path, bucket)
-    for place in (folder, bucket):
-        done = run(SCRIPT, place.root)
-        assert done.code == 0, done.stderr
-    expected = folder.tree("reports")
-    assert len(expected) == 5
-    assert bucket.tree("reports") == expected

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake import Lake
 from catlake.lake.tables import KeptTable
-from tests.contracts.songs import SONGS, SONGS_TABLE, song_rows
+from tests.contracts.songs import ROW, SONGS_TABLE
 
 
 def table_at(spark: SparkSession, uri: Path | str) -> KeptTable:
@@ -18,14 +19,16 @@ def table_at(spark: SparkSession, uri: Path | str) -> KeptTable:
 
 def rows(spark: SparkSession, *changes: dict[str, Any]) -> DataFrame:
     """Songs by their ids: the version, and what differs from the usual song; `gone` is a deletion."""
-    songs = song_rows(
-        spark, SONGS, *({"song_id": change["id"], "title": change.get("title", "t")} for change in changes)
-    )
-    facts = spark.createDataFrame(
-        [(change["id"], change["version"], change.get("gone", False)) for change in changes],
-        f"song_id string, {VERSION} bigint, {GONE} boolean",
-    )
-    return songs.join(facts, "song_id")
+    songs = [
+        ROW
+        | {"song_id": change["id"], "title": change.get("title", "t")}
+        | {VERSION: change["version"], GONE: change.get("gone", False)}
+        for change in changes
+    ]
+    # Rows of Python would be made by a Python worker, each time that they are looked at.
+    values = ", ".join(f"({', '.join('?' * len(song))})" for song in songs)
+    table = spark.sql(f"SELECT * FROM VALUES {values}", args=[value for song in songs for value in song.values()])
+    return table.toDF(*songs[0]).withColumn(VERSION, F.col(VERSION).cast("bigint"))
 
 
 def content(table: KeptTable) -> dict[str, tuple[str, int]]:

@@ -11,13 +11,13 @@ from catlake.lake import Lake, catalog
 from catlake.lake.catalog import Partition
 from catlake.purchases.backfill import backfill
 from catlake.purchases.ingest import ingest
-from catlake.purchases.new_documents import FOLDER, NewDocuments
+from catlake.purchases.new_documents import FOLDER, NewDocuments, most_documents
 from catlake.runtime.environment import environment
 from catlake.runtime.run import Run
 from tests.bedrock.lakes import parquet_text
 from tests.jobs.running import files_below, run_of
 from tests.purchases.shops import BROKEN, DATASETS, EVENTS, GOLDEN, reported, tree
-from tests.purchases.tree import event, write
+from tests.purchases.tree import event, merge, write
 
 REPORT = "reports/compras"
 
@@ -57,7 +57,7 @@ def test_a_report_reads_what_is_new_and_gives_what_all_documents_give(
     write(bucket, *EVENTS[3:6])
     for path, text in BROKEN.items():
         (bucket / path).write_text(text, encoding="utf-8")
-    reported(spark, bucket)
+    merge(spark, bucket)
     # What c2 was comes late; others come again.
     ingested(spark, bucket, "a.json", EVENTS[2], *EVENTS[5:9])
     ingested(spark, bucket, "b.json", *EVENTS[8:])
@@ -72,7 +72,7 @@ def test_a_report_reads_what_is_new_and_gives_what_all_documents_give(
 
         patch.setattr(NewDocuments, "remove", killed)
         with pytest.raises(OSError, match="killed"):
-            reported(spark, bucket)
+            merge(spark, bucket)
     assert len(lists(bucket)) == 2
     reported(spark, bucket)
     assert_golden_report(bucket)
@@ -103,7 +103,7 @@ def test_a_backfill_registers_all_days_and_takes_what_no_list_has(
     bucket, registered = tree(tmp_path / "bucket"), Registered()
     changed = write(bucket, event("INSERT", "c9", "2025-07-15 10:00:00", tenant="t3", fecha="2025-07-15"))
     (bucket / "compras/t3/2025/07/no-day").mkdir()
-    reported(spark, bucket)
+    merge(spark, bucket)
     # By hand: one is removed, and the table knows nothing of it.
     changed[0].unlink()
     monkeypatch.setattr(catalog.NoCatalog, "partitions", lambda *_: registered)
@@ -124,23 +124,25 @@ def test_a_backfill_registers_all_days_and_takes_what_no_list_has(
 
 @pytest.mark.slow
 def test_a_lake_that_was_copied_makes_its_table_anew(spark: SparkSession, tmp_path: Path) -> None:
-    bucket = tmp_path / "bucket"
+    bucket, copy = tmp_path / "bucket", tmp_path / "copy"
     write(bucket, event("INSERT", "c1", "2025-07-13 15:30:00", ("P", "Café", "2", "1")))
-    reported(spark, bucket)
-    shutil.copytree(bucket, tmp_path / "copy")
-    write(tmp_path / "copy", event("INSERT", "c2", "2025-07-13 15:31:00", ("P", "Café", "3", "1")))
-    run = reported(spark, tmp_path / "copy")
-    assert run.report.highlights[0].startswith("2 purchases, 2 units, 5.00 USD")
-    assert reported(spark, bucket).report.highlights[0].startswith("1 purchases, 1 units, 2.00 USD")
+    merge(spark, bucket)
+    shutil.copytree(bucket, copy)
+    write(copy, event("INSERT", "c2", "2025-07-13 15:31:00", ("P", "Café", "3", "1")))
+    assert sorted(row["compra_id"] for row in merge(spark, copy).collect()) == ["c1", "c2"]
+    assert [row["compra_id"] for row in merge(spark, bucket).collect()] == ["c1"]
 
 
 def test_a_batch_lists_each_document_once_and_an_empty_one_nothing(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(spark, str(tmp_path), "job", "run-1")
     new = NewDocuments(lake)
-    new.add("s", 7, "r", [("t1/b", 2), ("t1/a", 1), ("t1/b", 2)])
+    shortest = "t/2025/07/13/insert_%s_20250713_153000.json"
+    new.add("s", 7, "r", [(shortest % name, size) for name, size in (("b", 2), ("a", 1), ("b", 2))])
     new.add("s", 8, "r", [])
-    (uri,) = new.lists()
-    assert Path(uri).name == "batch-000000007.r.jsonl"
-    assert Path(uri).read_text() == '["t1/a",1]\n["t1/b",2]\n'
-    new.remove([uri, uri])
+    (info,) = new.lists()
+    assert Path(info.uri).name == "batch-000000007.r.jsonl"
+    assert Path(info.uri).read_text() == f'["{shortest % "a"}",1]\n["{shortest % "b"}",2]\n'
+    # Nothing is read for it.
+    assert most_documents([info]) == 2
+    new.remove([info, info])
     assert new.lists() == []

@@ -13,7 +13,7 @@ from catlake.purchases import document_writer
 from catlake.purchases.current_purchases import current_purchases
 from catlake.purchases.document_tree import DocumentTree
 from catlake.purchases.ingest import ingest
-from catlake.purchases.purchase_table import judged, rows_of
+from catlake.purchases.purchase_table import changes_of
 from catlake.runtime.files import LocalFiles
 from catlake.runtime.run import Run
 from tests.jobs.running import run_of
@@ -77,8 +77,8 @@ def test_of_two_changes_within_a_millisecond_the_later_is_current(
     read(DATA / "microsecond-order/in")
     root = str(tmp_path / "lake/compras")
     tree = DocumentTree(spark, LocalFiles(), root, "USD")
-    documents = judged(tree.read_folders(tree.months()), None, tree.read_paths)
-    rows = rows_of(documents, version=1).transform(current_purchases).collect()
+    changes = changes_of(tree.read_folders(tree.months()), None, tree.read_paths, version=1)
+    rows = changes.transform(current_purchases).collect()
     assert {row["compra_id"]: str(row["revenue"]) for row in rows} == {"A": "4.00", "B": "4.00", "D": "4.00"}
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
@@ -60,13 +60,15 @@ def write(bucket: Path, *events: bytes) -> list[Path]:
     return written
 
 
-def merge(spark: SparkSession, bucket: Path) -> None:
-    """Brings the table of current purchases of a bucket's folder up to date, as a report does first."""
+def merge(spark: SparkSession, bucket: Path) -> DataFrame:
+    """Brings the table of current purchases of a bucket's folder up to date, as a report does first; its rows."""
+    tables = []
 
     def merged(run: Run, lake: Lake) -> None:
-        merge_new(run, lake)
+        tables.append(merge_new(run, lake))
 
     run_of(spark, bucket, merged, environment="local", job="local-compras-report")
+    return tables[0].rows()
 
 
 def table(bucket: Path) -> Table:

@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -36,7 +36,7 @@ from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import BLOCK_BYTES, CsvUpdate, RowChange
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.files import Files
-from catlake.runtime.python_workers import lean_worker
+from catlake.runtime.python_workers import batches_of, lean_worker
 
 BATCH_ROWS = 256
 """Rows that go to the worker at once: few, because a row may be large."""
@@ -119,7 +119,7 @@ def write_dataset(
     if contract.format == "csv":
         checked = checked.withColumns({name: F.col(name).cast("string") for name in contract.struct.names})
     task = _WriteTask(contract, files, folder, in_order, file_bytes)
-    with _small_batches(spark):
+    with batches_of(spark, BATCH_ROWS):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
     # Where Spark knows that there are no rows, it runs no task.
     return _written(found or [row for batch in task(()) for row in batch.to_pylist()], contract)
@@ -179,23 +179,12 @@ def update_csv(
         _VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
     )
     task = _UpdateTask(contract, files, folder, old)
-    with _small_batches(spark):
+    with batches_of(spark, BATCH_ROWS):
         found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
     found = found or [row for batch in task(()) for row in batch.to_pylist()]
     if found[0]["old_md5"] != old.md5:
         raise OldCsvError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
     return _written(found, contract)
-
-
-@contextmanager
-def _small_batches(spark: SparkSession) -> Iterator[None]:
-    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    usual = spark.conf.get(name)
-    spark.conf.set(name, str(BATCH_ROWS))
-    try:
-        yield
-    finally:
-        spark.conf.set(name, str(usual))
 
 
 class _Format(Protocol):

@@ -440,7 +440,8 @@ class KeptTable:
         raise AssertionError("unreachable")
 
     def _branch(self, branch: str) -> None:
-        snapshots = self._load().manageSnapshots()
+        transaction = self._load().newTransaction()
+        snapshots = transaction.manageSnapshots()
         if self._snapshot is None:
             snapshots.createBranch(branch)
         else:
@@ -448,7 +449,8 @@ class KeptTable:
         snapshots.setMaxRefAgeMs(branch, BRANCH_DAYS * 24 * 60 * 60 * 1000)
         snapshots.commit()
         # The age of a branch is that of its newest commit.
-        self._load().newFastAppend().toBranch(branch).commit()
+        transaction.newFastAppend().toBranch(branch).commit()
+        transaction.commitTransaction()
 
     def _publish(self, branch: str, position: Mapping[str, Any]) -> Mapping[str, str]:
         table = self._load()

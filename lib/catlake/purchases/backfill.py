@@ -12,7 +12,8 @@ from catlake.purchases.document_writer import partition_of
 from catlake.purchases.event_document import DATASET
 from catlake.purchases.merge_documents import documents_of, fill, table_of_purchases
 from catlake.purchases.new_documents import NewDocuments
-from catlake.purchases.purchase_table import TABLE, rejected
+from catlake.purchases.purchase_rows import TABLE
+from catlake.purchases.purchase_table import rejected
 from catlake.purchases.stored_documents import is_day
 from catlake.runtime.run import Run
 

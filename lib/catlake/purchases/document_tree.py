@@ -80,10 +80,10 @@ class DocumentTree:
         listed = self._listed(lists, partial(_named_files, self._files, self.root))
         return self._read(listed.groupBy("file").agg(F.max("size").alias("size")), gone_fails=False)
 
-    def read_paths(self, paths: DataFrame) -> DataFrame:
-        """The files of paths below the root, in a column `path`: rows of STORED, in no order."""
-        file = F.concat(F.lit(f"{self.root}/"), "path").alias("file")
-        return self._read(paths.select(file, F.lit(0).cast("bigint").alias("size")), gone_fails=False)
+    @property
+    def read_paths(self) -> Callable[[Sequence[str]], list[dict[str, Any]]]:
+        """Reads the documents of some paths below the root, within a task: rows of STORED; of one gone, the reason."""
+        return partial(_read_paths, self.root, partial(_read, self._files, self.root, self._currency, False))
 
     def _listed(self, sources: Sequence[str], names: Callable[[str], Iterable[_Name]]) -> DataFrame:
         """The names that each source has, found in parallel."""
@@ -148,6 +148,11 @@ def _reader(read: Callable[[_Name], dict[str, Any]]) -> _Step:
                 yield pa.RecordBatch.from_pylist(rows, schema)
 
     return reads
+
+
+def _read_paths(root: str, read: Callable[[_Name], dict[str, Any]], paths: Sequence[str]) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(read, ((joined(root, path), 0) for path in paths)))
 
 
 def _portions(names: Iterator[_Name]) -> Iterator[list[_Name]]:

@@ -2,20 +2,27 @@
 
 from contextlib import suppress
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.tables import KeptTable
-from catlake.purchases.current_purchases import REMOVED, SUPERSEDED
+from catlake.lake.tables import MOST_BROADCAST, KeptTable
 from catlake.purchases.document_tree import DocumentTree
 from catlake.purchases.event_document import DATASET
-from catlake.purchases.new_documents import NewDocuments
-from catlake.purchases.purchase_table import TABLE, changes_of, judged, new_outcomes, rows_of
+from catlake.purchases.new_documents import NewDocuments, most_documents
+from catlake.purchases.purchase_rows import ACCOUNT, REMOVED, TABLE
+from catlake.purchases.purchase_table import SUPERSEDED, changes_of, new_outcomes, touched_by
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import CatalogError
+from catlake.runtime.files import FileInfo
+from catlake.runtime.python_workers import batches_of
 from catlake.runtime.run import Run
+
+ROWS_A_BATCH = 1000
+"""Documents that a task holds at once, of up to some hundred KB each."""
+
+READ_AT_ONCE = 10_000
+"""More documents are read before the table is searched for their purchases: the search waits for minutes at most."""
 
 MERGE = "merge"
 """The table's position: the number of its merges. Which documents are next is in the lists of new documents."""
@@ -67,30 +74,35 @@ def fill(run: Run, table: KeptTable, tree: DocumentTree, months: list[str]) -> B
     Raises:
         CatalogError: Another run has changed the table meanwhile.
     """
-    documents = judged(tree.read_folders(months), None, tree.read_paths).persist(StorageLevel.MEMORY_AND_DISK)
-    balance = _balanced(run, table, documents)
     number = _next(table)
-    table.replace(rows_of(documents, number), position={MERGE: number})
-    documents.unpersist()
+    with batches_of(run.spark, ROWS_A_BATCH):
+        changes = changes_of(tree.read_folders(months), None, tree.read_paths, number).persist()
+        balance = _balanced(run, table, changes)
+    table.replace(changes.drop(*ACCOUNT), position={MERGE: number})
+    changes.unpersist()
     return balance
 
 
-def _merge(run: Run, table: KeptTable, tree: DocumentTree, lists: list[str]) -> None:
-    new = tree.read_lists(lists).persist(StorageLevel.MEMORY_AND_DISK)
-    documents = judged(new, table.rows(), tree.read_paths).persist(StorageLevel.MEMORY_AND_DISK)
-    _balanced(run, table, documents)
+def _merge(run: Run, table: KeptTable, tree: DocumentTree, lists: list[FileInfo]) -> None:
     number = _next(table)
-    table.merge(changes_of(documents, table.rows(), number), position={MERGE: number})
-    documents.unpersist()
+    new = tree.read_lists([info.uri for info in lists]).persist()
+    most = most_documents(lists)
+    if most > READ_AT_ONCE:
+        new.count()
+    touched = touched_by(new, table.rows(), is_few=most <= MOST_BROADCAST)
+    with batches_of(run.spark, ROWS_A_BATCH):
+        changes = changes_of(new, touched, tree.read_paths, number).persist()
+        _balanced(run, table, changes)
+    table.merge(changes.drop(*ACCOUNT), position={MERGE: number})
+    changes.unpersist()
     new.unpersist()
 
 
-def _balanced(run: Run, table: KeptTable, documents: DataFrame) -> Balance:
+def _balanced(run: Run, table: KeptTable, changes: DataFrame) -> Balance:
     """What became of new documents, once all are accounted for."""
-    outcomes = new_outcomes(documents)
-    rows = outcomes.counts.get(outcomes.kept, 0) + outcomes.counts.get(REMOVED, 0)
-    superseded = outcomes.counts.get(SUPERSEDED, 0)
-    balance = Balance(outcomes.total, {TABLE: rows}, {SUPERSEDED: superseded}, outcomes.quarantined)
+    total, outcomes = new_outcomes(changes)
+    rows = outcomes.counts[outcomes.kept] + outcomes.counts[REMOVED]
+    balance = Balance(total, {TABLE: rows}, {SUPERSEDED: outcomes.counts[SUPERSEDED]}, outcomes.quarantined)
     balance.enforce()
     run.log("documents_merged", table=table.location, text=str(balance), **balance.as_dict())
     return balance

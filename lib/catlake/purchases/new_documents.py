@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator
 import orjson
 
 from catlake.lake import Lake
-from catlake.runtime.files import joined
+from catlake.runtime.files import FileInfo, joined
 
 FOLDER = "_new_documents"
 """Below the lake. The leading underscore hides it from Spark and from crawlers."""
 
 SUFFIX = ".jsonl"
+
+LEAST_BYTES = len('["t/2025/07/13/insert_c_20250713_153000.json",0]\n')
+"""Of a document's line."""
 
 
 class NewDocuments:
@@ -37,15 +40,21 @@ class NewDocuments:
         if content:
             self._files.write(joined(self._folder, stream, f"batch-{batch:09}.{run}{SUFFIX}"), content)
 
-    def lists(self) -> list[str]:
-        """The URIs of the lists that are there."""
+    def lists(self) -> list[FileInfo]:
+        """The lists that are there."""
         # Not the files that are still being written.
-        return sorted(info.uri for info in self._files.list(self._folder) if info.uri.endswith(SUFFIX))
+        found = (info for info in self._files.list(self._folder) if info.uri.endswith(SUFFIX))
+        return sorted(found, key=lambda info: info.uri)
 
-    def remove(self, lists: Iterable[str]) -> None:
+    def remove(self, lists: Iterable[FileInfo]) -> None:
         """Removes lists whose documents are merged."""
-        for uri in lists:
-            self._files.delete(uri)
+        for info in lists:
+            self._files.delete(info.uri)
+
+
+def most_documents(lists: Iterable[FileInfo]) -> int:
+    """How many documents some lists can have at most, by their sizes: nothing is read."""
+    return sum(info.size for info in lists) // LEAST_BYTES
 
 
 def parse_list(content: bytes) -> Iterator[tuple[str, int]]:

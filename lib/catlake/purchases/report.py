@@ -20,7 +20,8 @@ from catlake.purchases.figures import Figures, as_json, best_sellers, figures, s
 from catlake.purchases.merge_documents import merge_new
 from catlake.purchases.page import purchases_page
 from catlake.purchases.product_sales import PRODUCTS, products
-from catlake.purchases.purchase_table import TABLE, rejected, table_outcomes
+from catlake.purchases.purchase_rows import TABLE
+from catlake.purchases.purchase_table import rejected, table_outcomes
 from catlake.runtime.balance import Balance
 from catlake.runtime.files import joined
 from catlake.runtime.run import Run

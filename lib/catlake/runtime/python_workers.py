@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from zipimport import zipimporter
 
+from pyspark.sql import SparkSession
+
 
 @contextmanager
 def lean_worker() -> Iterator[None]:
@@ -26,3 +28,15 @@ def lean_worker() -> Iterator[None]:
         for path, importer in list(sys.path_importer_cache.items()):
             if isinstance(importer, zipimporter):
                 del sys.path_importer_cache[path]
+
+
+@contextmanager
+def batches_of(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Gives workers at most so many rows at once, in the actions within: large rows would else fill their memory."""
+    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    usual = spark.conf.get(name)
+    spark.conf.set(name, str(rows))
+    try:
+        yield
+    finally:
+        spark.conf.set(name, str(usual))
