@@ -131,6 +131,10 @@ open: setup ## the pages of lake/ in the browser
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV
 	@$(PY) -m local sql $(if $(FILE),--file "$(FILE)") $(if $(QUERY),--query="$$QUERY") --lake="$$LAKE"
 
+.PHONY: picture
+picture: setup ## take the README's picture of the pages of lake/ anew
+	@$(PY) -m tests.samples.pages_picture "$$LAKE/cat-local-normalize-reports/reports/pages/costs.html"
+
 .PHONY: leftovers
 leftovers: setup ## list what killed runs have left in lake/ and in the temporary folder; later runs remove it
 	@$(PY) -m local leftovers --lake="$$LAKE"

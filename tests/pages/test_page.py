@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Page as View
 
 from catlake.pages.datasets import Origin
-from catlake.pages.facts import OTHERS, Facts
+from catlake.pages.facts import OTHERS, WHOLE, Facts
 from catlake.pages.page import Page, digest, reader, render, render_index
 from catlake.purchases.page import CARDS, SECTIONS
 from catlake.runtime.errors import ArgumentError
@@ -176,7 +176,7 @@ def test_the_chart_shows_each_day_and_its_figures_are_in_the_table(view: View) -
 def test_counts_of_distinct_things_are_taken_for_what_is_chosen_and_not_added_up(
     browser: Browser, tmp_path: Path
 ) -> None:
-    rows = [("all", "all", 3), ("all", "centro", 2), ("all", "norte", 2), ("2025-07", "all", 1)]
+    rows = [("all", WHOLE, 3), ("all", "centro", 2), ("all", "norte", 2), ("2025-07", WHOLE, 1)]
     cube = Facts(("period", "shop"), ("purchases",), rows, is_cube=True)
     shown = replace(page(), cards=[("cube", CARDS[1][1])], facts={**page().facts, "cube": cube})
     assert digest(shown, [], RUN_DATE)["figures"][0]["value"] == "3"
@@ -211,10 +211,11 @@ def test_a_dataset_on_s3_is_named_and_no_link() -> None:
 
 
 def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_bytes(render_index([digest(page(), [ORIGIN], RUN_DATE)], SPANISH, RUN_DATE))
+    (tmp_path / "index.html").write_bytes(render_index([digest(page(), [ORIGIN, ORIGIN], RUN_DATE)], SPANISH, RUN_DATE))
     with opened(browser, tmp_path / "index.html", width=390) as view:
         assert figures(view)[0] == "1234567890123456789002.59"
         assert view.inner_text("dd data").replace("\n", "") == "US$1.234.567.890.123.456.789.002,59"
+        # Of two datasets of one run, once.
         assert "1.234 registros filtrados por regla, 3 en cuarentena" in view.inner_text("main")
         assert view.get_attribute("h2 a", "href") == "purchases.html"
         assert view.evaluate("document.documentElement.scrollWidth") == 390
@@ -245,7 +246,7 @@ def test_hostile_names_are_in_tables_and_filters_as_text(hostile: View) -> None:
     names = hostile.eval_on_selector_all("#products tbody th bdi", "all => all.map(node => node.textContent)")
     assert names == expected
     options = hostile.eval_on_selector_all("#filters [name=shop] option", "all => all.map(node => node.textContent)")
-    assert {*expected} - {"all"} <= {*options}
+    assert {*expected} <= {*options}
     assert hostile.evaluate("window.hit") is None
     assert hostile.locator("img, iframe, object, embed, i, #main b").count() == 0
     assert hostile.locator("script").count() == 3

@@ -9,7 +9,7 @@ from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
-from catlake.pages.facts import ALL, OTHERS, Facts, collected, in_periods, most_important
+from catlake.pages.facts import OTHERS, WHOLE, Facts, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
@@ -145,7 +145,7 @@ def agreement(both: DataFrame) -> Facts:
 def counts(usage: DataFrame, last_day: str | None) -> Facts:
     """How many users there are, by period, bot and model: each counts once, whatever is chosen."""
     rows = in_periods(usage, "day", last_day)
-    chosen = [F.when(F.grouping(name) == 1, ALL).otherwise(F.col(name)).alias(name) for name in ("bot", "model")]
+    chosen = [F.when(F.grouping(name) == 1, WHOLE).otherwise(F.col(name)).alias(name) for name in ("bot", "model")]
     sums = rows.cube("period", "bot", "model").agg(
         F.count_distinct("user").alias("users"), *(name for name in chosen), F.grouping("period").alias("whole")
     )

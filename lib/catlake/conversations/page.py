@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.pages.facts import Facts, collected, in_periods, most_important
+from catlake.pages.facts import ALL, Facts, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
@@ -193,27 +193,30 @@ def comments(users: DataFrame) -> Facts:
 def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     """The questions that most people asked; two that differ only in capitals, or in the signs around them, are one."""
     plain = F.lower(F.regexp_replace(F.substring("question", 1, LONGEST_TEXT), r"^[\s¿¡]+|[\s?!.…]+$", ""))
-    known = asked.withColumn("plain", plain).where(F.col("plain") != "")
-    by_users = F.count_distinct("usuario_id")
-    best = _most(known, "plain", by_users, MOST_QUESTIONS, least)
-    # Shown as someone wrote it.
-    written = best.groupBy("plain").agg(F.min(F.substring("question", 1, LONGEST_TEXT)).alias("question"))
-    rows = (
-        in_periods(best, "day", last_day)
-        .groupBy("period", "department", "plain")
-        .agg(by_users.alias("users"), F.count(F.lit(1)).alias("times"))
+    known = in_periods(asked.withColumn("plain", plain).where(F.col("plain") != ""), "day", last_day)
+    rows = known.groupBy("period", "department", "plain").agg(
+        F.count_distinct("usuario_id").alias("users"),
+        F.count(F.lit(1)).alias("times"),
+        # As someone wrote it.
+        F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
     )
-    return collected(rows.join(F.broadcast(written), "plain"), ("period", "department", "question"), ("users", "times"))
+    best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
+    shown = best.join(best.groupBy("plain").agg(F.min("written").alias("question")), "plain")
+    facts = collected(shown, ("period", "department", "question"), ("users", "times"))
+    rows.unpersist()
+    return facts
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     """The words that most people used in questions: of four letters and more, without the common ones."""
     word = F.explode(F.array_distinct(F.regexp_extract_all(F.lower("question"), F.lit(r"(\p{L}{4,})")))).alias("word")
-    used = asked.select("usuario_id", *PLACES, "day", word).where(~F.col("word").isin(COMMON_WORDS.split()))
-    by_users = F.count_distinct("usuario_id")
-    best = _most(used, "word", by_users, MOST_WORDS, least)
-    rows = in_periods(best, "day", last_day).groupBy("period", "department", "word").agg(by_users.alias("users"))
-    return collected(rows, ("period", "department", "word"), ("users",))
+    used = asked.select("usuario_id", "department", "day", word).where(~F.col("word").isin(COMMON_WORDS.split()))
+    once = in_periods(used, "day", last_day).select("period", "department", "word", "usuario_id").distinct()
+    rows = once.groupBy("period", "department", "word").agg(F.count(F.lit(1)).alias("users"))
+    best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "word", MOST_WORDS, least)
+    facts = collected(best, ("period", "department", "word"), ("users",))
+    rows.unpersist()
+    return facts
 
 
 def people(conversations: DataFrame, last_day: str | None) -> Facts:
@@ -222,6 +225,11 @@ def people(conversations: DataFrame, last_day: str | None) -> Facts:
     rows = in_periods(best.withColumnRenamed("usuario_id", "person"), "day", last_day)
     rows = rows.groupBy("period", "person", *PLACES).agg(*_sums())
     return collected(rows, ("period", "person", *PLACES), ("conversations", "questions"))
+
+
+def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:
+    """The rows of sums whose value of a column is that of the most users over everything, and of at least so many."""
+    return _most(rows, name, F.sum(F.when(F.col("period") == ALL, F.col("users"))), number, least)
 
 
 def _most(rows: DataFrame, name: str, weight: Column, number: int, least: int = 1) -> DataFrame:

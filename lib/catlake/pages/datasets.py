@@ -1,7 +1,7 @@
 """The published datasets behind a page, and where they come from: the run, its export, what was left out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -45,6 +45,11 @@ class Origin:
     def quarantined(self) -> int:
         """Records that the run put in quarantine."""
         return int((self.run.get("balance") or {}).get("quarantined") or 0)
+
+
+def of_different_runs(origins: Sequence[Origin]) -> list[Origin]:
+    """One origin of each run: what a run left out counts once, however many datasets it made."""
+    return list({(origin.run.get("job"), origin.run.get("run")): origin for origin in origins}.values())
 
 
 class Datasets:

@@ -11,7 +11,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 ALL = "all"
-"""The period that has everything, also what has no day; as a value of a cube's dimension: whatever it is."""
+"""The period that has everything, also what has no day."""
+
+WHOLE = "\0whole"
+"""The value of a cube's dimension in the rows that count over all its values."""
 
 OTHERS = "\0others"
 """Takes the place of all values of a dimension but the most important ones."""
@@ -30,8 +33,8 @@ class Facts:
         dimensions: The names of the first values of a row: texts, days as YYYY-MM-DD, or None.
         measures: The names of the other values: numbers that can be added up, None where unknown.
         rows: The rows.
-        is_cube: Whether each dimension but the period also has the value ALL, in rows of its own, because the measures
-            are counts of distinct things, which cannot be added up over it.
+        is_cube: Whether each dimension but the period also has the value WHOLE, in rows of its own, because the
+            measures are counts of distinct things, which cannot be added up over it.
     """
 
     dimensions: tuple[str, ...]
@@ -62,9 +65,9 @@ class Facts:
 
     def _is_whole(self, row: tuple[Value, ...]) -> bool:
         """Whether a row is part of the sum over everything: of several that repeat each other, one."""
-        return all(
-            value == ALL for name, value in zip(self.dimensions, row, strict=False) if name == "period" or self.is_cube
-        )
+        values = dict(zip(self.dimensions, row, strict=False))
+        is_whole_period = values.pop("period", ALL) == ALL
+        return is_whole_period and (not self.is_cube or all(value == WHOLE for value in values.values()))
 
 
 def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:

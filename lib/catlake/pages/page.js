@@ -5,7 +5,7 @@ const { page, facts, names, labels, periods, filters, cards, sections, format, t
 );
 const PLACES = 18; // decimals of all sums, which are whole numbers of the smallest unit: exact
 const ONE = 10n ** BigInt(PLACES);
-const ALL = "all";
+const ALL = "all", WHOLE = "\0whole";
 const MOST_BARS = 92; // more days than that become months
 
 const element = (name, properties = {}, ...children) => {
@@ -61,7 +61,7 @@ const left = (set) => {
     if (name === "day" && period && period.key !== ALL)
       return (row) => names.day[row[at]] >= period.first && names.day[row[at]] <= period.last;
     if (!filters.includes(name)) return null;
-    const place = chosen[name] ? Number(chosen[name]) : set.cube ? names[name].indexOf(ALL) : null;
+    const place = chosen[name] ? Number(chosen[name]) : set.cube ? names[name].indexOf(WHOLE) : null;
     return place === null ? null : (row) => row[at] === place;
   }).filter(Boolean);
   return set.rows.filter((row) => tests.every((test) => test(row)));
@@ -257,7 +257,7 @@ const read = (word) => {
 const form = document.getElementById("filters");
 for (const { key, label } of periods) form.elements.period.add(new Option(label, key));
 for (const name of filters) {
-  const options = names[name].map((key, place) => ({ key, place })).filter(({ key }) => key !== ALL);
+  const options = names[name].map((key, place) => ({ key, place })).filter(({ key }) => key !== WHOLE);
   options.sort((one, other) => label(name, one.place).localeCompare(label(name, other.place), format.language));
   for (const { place } of options) form.elements[name].add(new Option(label(name, place), place));
 }

@@ -23,13 +23,10 @@ from babel import Locale
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from catlake.pages.datasets import Origin
+from catlake.pages.datasets import Origin, of_different_runs
 from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts
 from catlake.runtime.errors import ArgumentError
 from catlake.text import display
-
-MOST_PLACES = 18
-"""Decimals that page.js adds up; no measure has more."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ def render(
             scripts=[Markup(script) for script in scripts],
             digests=[_digest(script) for script in scripts],
             origins=[(origin, _link(origin.uri, folder)) for origin in origins],
-            quarantined=sum(origin.quarantined for origin in origins),
+            quarantined=sum(origin.quarantined for origin in of_different_runs(origins)),
             run_date=run_date.isoformat(),
             period=(page.days[0], page.days[-1]) if page.days else None,
             family=family,
@@ -200,8 +197,8 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
         "places": page.money_places,
         "figures": figures,
         "exported": max((str(read["exported"]) for origin in origins for read in origin.exports), default=None),
-        "filtered": sum(sum(origin.filtered.values()) for origin in origins),
-        "quarantined": sum(origin.quarantined for origin in origins),
+        "filtered": sum(sum(origin.filtered.values()) for origin in of_different_runs(origins)),
+        "quarantined": sum(origin.quarantined for origin in of_different_runs(origins)),
     }
 
 
@@ -240,7 +237,7 @@ def _data(page: Page, read_by: Reader) -> dict[str, Any]:
             for section in page.sections
         ],
         "format": _format(page, read_by),
-        "texts": {name: read_by.text(f"script.{name}") for name in ("rows", "total", "no_rows")},
+        "texts": {name: read_by.text(f"script.{name}") for name in ("rows", "no_rows")},
     }
 
 
