@@ -26,7 +26,8 @@ ENVIRONMENT ?= $(if $(filter command,$(origin ENV)),$(ENV),local)
 override QUERY := $(value QUERY)
 export LAKE QUERY
 WORKERS ?= 2
-PYTEST = $(PY) -m pytest -n $(WORKERS)
+# A file's tests run in one process, so that what they share is made once.
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 # ORDER=random: files in a random order, and the tests within each; the seed is shown (pytest's --random-order-seed).
 ifeq ($(ORDER),random)
 PYTEST += --random-order
@@ -120,7 +121,10 @@ run: setup ## all workflows on the samples, into lake/; ENV=prod: with that envi
 	@# Two nights of the conversations: a full export, then what has changed in a day.
 	@$(LOCAL_RUN) conversations --run_date=2025-11-20
 	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
-	@$(LOCAL_RUN) tokens-archival tokens purchases purchases-report
+	@# Two nights of the tokens: a full export, then the incremental one of the hour after it.
+	@$(LOCAL_RUN) tokens-archival tokens
+	@$(LOCAL_RUN) tokens --export=tests/data/bedrock_v3/incremental
+	@$(LOCAL_RUN) purchases purchases-report
 	@$(PY) -m local open --path --lake="$$LAKE" --environment="$(ENVIRONMENT)"
 
 .PHONY: open
@@ -188,10 +192,10 @@ test-core: setup ## of these, the tests of the library on Spark and on folders; 
 test-fast: setup wheels ## tests that need neither Spark nor a server nor a browser: seconds
 	@$(PYTEST) -m "not slow and not spark and not s3 and not browser"
 
-# A file's tests in one process, so that its servers start once; the files that may take longest first.
+# The files that may take longest first.
 .PHONY: test-slow
 test-slow: setup wheels ## the slow tests
-	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m slow
+	@$(PYTEST) --no-loadscope-reorder -m slow
 
 .PHONY: chaos
 chaos: setup package ## kills, pairs at once, faults of S3, hostile values for 15 minutes; the figures go into docs/reliability.md

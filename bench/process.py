@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str] | None =
     """
     # Orphans of the command become children of this process.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    others = set(_children(os.getpid()))
     cpu_before, start, peak_bytes = _children_cpu_seconds(), time.perf_counter(), 0
     unaccounted: dict[int, float] = {}
     # Files, not pipes: this loop measures memory, and would empty a pipe too late.
@@ -71,7 +72,7 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str] | None =
             seconds = time.perf_counter() - start
         finally:
             # Also at Ctrl-C: nothing goes on in the background.
-            for pid in _end_children(process):
+            for pid in _end_children(process, others):
                 unaccounted.pop(pid, None)
         cpu_seconds = _children_cpu_seconds() - cpu_before + sum(unaccounted.values())
         output.seek(0)
@@ -88,15 +89,16 @@ def _children_cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _end_children(process: subprocess.Popen[bytes]) -> list[int]:
-    """Waits for all children and returns them; after the grace, or at once while the command goes on, kills them."""
+def _end_children(process: subprocess.Popen[bytes], others: Container[int]) -> list[int]:
+    """Waits for all children but the others, returns them; kills them after the grace, or if the command goes on."""
     ended = []
     deadline = time.monotonic() + (GRACE_SECONDS if process.poll() is not None else 0.0)
     while True:
-        with suppress(ChildProcessError):
-            while pid := os.waitpid(-1, os.WNOHANG)[0]:
-                ended.append(pid)
-        children = list(_children(os.getpid()))
+        children = [child for child in _children(os.getpid()) if child not in others]
+        for child in children:
+            with suppress(ChildProcessError):
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    ended.append(child)
         if not children:
             break
         if time.monotonic() > deadline:

@@ -83,6 +83,7 @@ def tokens(env: Environment) -> Workflow:
         "Counts and prices the new conversation table, and adds the archive of the old one",
         Access(
             reads=("tokens_analysis_old_table",),
+            keeps=("bedrock_items",),
             writes=(
                 "tokens_analysis_consolidated",
                 "tokens_table_consolidated",
@@ -90,6 +91,7 @@ def tokens(env: Environment) -> Workflow:
                 "tokens_analysis",
                 "token_usage",
                 "token_reconciliation",
+                "application_costs",
                 "bots",
             ),
             files=(_statistics("tokens_analysis_consolidated"),),
@@ -105,7 +107,8 @@ def tokens(env: Environment) -> Workflow:
         "Creates the view of token usage through Athena",
         Access(athena=True),
     )
-    page = _page(env, "tokens-pages", env.lake_uri, "costs", "token_usage", "token_reconciliation", "bots")
+    datasets = ("token_usage", "token_reconciliation", "application_costs", "bots")
+    page = _page(env, "tokens-pages", env.lake_uri, "costs", *datasets)
     return _workflow(
         env,
         env.resource("tokens"),

@@ -1,8 +1,9 @@
-"""Consolidate: the new Bedrock conversation table and the archive of the old one → the token datasets."""
+"""Consolidate: exports of the new Bedrock conversation table and the archive of the old one → the token datasets."""
 
 from catlake.bedrock.consolidate import consolidate
 from catlake.bedrock.inference_profiles import GLOBAL, INFERENCE
 from catlake.dynamodb import export_selection
+from catlake.dynamodb.export_update import REBUILD
 from catlake.job import run_job
 from catlake.runtime.arguments import Argument, FromEnvironment, choice, iso_date, optional, region, uri
 
@@ -14,6 +15,7 @@ ARGUMENTS = (
     Argument("bots_export_uri", optional(uri), None),
     Argument("bedrock_region", region, FromEnvironment("token_region")),
     Argument("inference", choice(*INFERENCE), GLOBAL),
+    REBUILD,
 )
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,14 +19,18 @@ from catlake.runtime.run import Run
 from tests.bedrock.genuine import BEDROCK
 from tests.bedrock.genuine_v3 import SAMPLE
 from tests.jobs.running import run_of
+from tests.places import Folder
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tokens"
 ARCHIVED = "archives/tokens-analysis/tokens_analysis_old_table"
 CONSOLIDATED = "tokens-analysis/tokens_analysis_consolidated"
 DAILY = "tokens-analysis/tokens_20251120.csv"
-TABLE, DAILY_TABLE, USAGE, RECONCILIATION, BOTS = (
+TABLE, DAILY_TABLE, USAGE, RECONCILIATION, APPLICATION_COSTS, BOTS = (
     f"tokens-analysis/{name}.parquet/data.parquet"
-    for name in ("tokens_table_consolidated", "tokens_analysis", "token_usage", "token_reconciliation", "bots")
+    for name in (
+        *("tokens_table_consolidated", "tokens_analysis", "token_usage", "token_reconciliation", "application_costs"),
+        "bots",
+    )
 )
 
 
@@ -39,15 +44,35 @@ def consolidated(spark: SparkSession, lake: Path) -> Run:
     return _run(spark, lake, consolidate, "new_table")
 
 
+@dataclass(frozen=True)
+class Night:
+    """A run of the consolidate job over the sample, and what its lake holds after it."""
+
+    lake: Path
+    done: Run
+    left: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, spark: SparkSession, lake: Path, **more: Any) -> "Night":
+        """A run on a lake; later ones do not change what is in this object."""
+        done = sample_consolidated(spark, lake, **more)
+        return cls(lake, done, Folder(lake).tree())
+
+    def rows(self, dataset: str) -> list[dict[str, Any]]:
+        """The rows of a Parquet file."""
+        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(self.left[dataset])).to_pylist()
+        return rows
+
+
 def sample_consolidated(spark: SparkSession, lake: Path, **more: Any) -> Run:
     """A run of the consolidate job over the sample, with its bots and without a historical file."""
-    arguments = {
+    given = {
         "export_uri": str(SAMPLE / "new_table"),
         "large_messages_uri": str(SAMPLE / "large_messages"),
         "bots_export_uri": str(SAMPLE / "bots"),
         "historical": "optional",
     }
-    return _run(spark, lake, consolidate, "new_table", **arguments, **more)
+    return _run(spark, lake, consolidate, "new_table", **given | more)
 
 
 def parquet_text(path: Path) -> str:

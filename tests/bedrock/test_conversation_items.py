@@ -11,7 +11,7 @@ import pytest
 from catlake.bedrock.calls import Bot
 from catlake.bedrock.conversation_items import ITEM, ConversationCounter
 from catlake.bedrock.length4_tokens import count_v1, count_v2
-from catlake.bedrock.usage import UsageEstimator
+from catlake.bedrock.usage import COUNTS, UsageEstimator, Used, usage_of, usage_text
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.files import LocalFiles
 
@@ -65,28 +65,33 @@ def put_map(large: dict[str, Any], text: str) -> None:
 
 def test_a_conversation_has_its_keys_its_time_and_its_counts() -> None:
     assert row_of() == {
+        "item_key": '["ana","ana#CONV#1"]',
         "pk": "ana",
         "sk": "ana#CONV#1",
+        "kind": "conversation",
         "filter": None,
         "created": datetime(2025, 1, 1, tzinfo=UTC),
+        "last_message": None,
         "total_price": None,
-        "input": 2,
-        "output": 3,
+        "input_tokens": 2,
+        "output_tokens": 3,
         "bot_id": None,
         "usage": None,
         "reasons": None,
-        "chunk": None,
+        "chunk_conversation": None,
+        "chunk_answer": None,
+        "chunk_tokens": None,
         REASON: None,
     }
 
 
 def test_each_item_of_a_batch_has_its_own_row_in_the_order_read() -> None:
     rows = rows_of([ITEM_OF_ANA, {"PK": "ana", "SK": "ana#BOT#1"}, {**ITEM_OF_ANA, "MessageMap": "{"}, ITEM_OF_ANA])
-    assert [(row["input"], row["filter"], row[REASON] is None) for row in rows] == [
-        (2, None, True),
+    assert [(row["input_tokens"], row["kind"], row[REASON] is None) for row in rows] == [
+        (2, "conversation", True),
         (None, "bot", True),
-        (None, None, False),
-        (2, None, True),
+        (None, "conversation", False),
+        (2, "conversation", True),
     ]
 
 
@@ -95,7 +100,7 @@ def test_an_empty_batch_gives_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sort_key", "rule"),
+    ("sort_key", "kind"),
     [
         ("ana#RELATED_DOCUMENT#1#tooluse@0", "related_document"),
         ("ana#BOT#1", "bot"),
@@ -107,21 +112,27 @@ def test_an_empty_batch_gives_an_empty_one() -> None:
     ],
 )
 def test_what_is_no_conversation_is_counted_by_its_kind_and_nothing_else_of_it_is_read(
-    sort_key: str, rule: str
+    sort_key: str, kind: str
 ) -> None:
     row = row_of(SK=sort_key, CreateTime="yesterday", TotalPrice="much", MessageMap="{")
-    assert (row["filter"], row[REASON], row["input"], row["created"]) == (rule, None, None, None)
+    assert (row["kind"], row[REASON], row["input_tokens"], row["created"]) == (kind, None, None, None)
 
 
 def test_a_published_apis_conversation_is_one_although_its_user_is_called_like_a_bot() -> None:
     row = row_of(PK="PUBLISHED_API#BOT#7", SK="PUBLISHED_API#BOT#7#CONV#1")
-    assert (row["filter"], row["input"], row["output"]) == (None, 2, 3)
+    assert (row["kind"], row["input_tokens"], row["output_tokens"]) == ("conversation", 2, 3)
 
 
 def test_the_oldest_tables_keys_and_their_array_of_messages_are_taken() -> None:
     messages = [{"id": "1", **node("user", "eight...")}, {"id": "2", **node("bot", "twelve......")}]
     row = row_of(PK=None, SK=None, UserId="ana", ConversationId="ana_1", MessageMap=None, Messages=json.dumps(messages))
-    assert (row["pk"], row["sk"], row["input"], row["output"], row[REASON]) == ("ana", "ana_1", 2, 3, None)
+    assert (row["pk"], row["sk"], row["input_tokens"], row["output_tokens"], row[REASON]) == (
+        "ana",
+        "ana_1",
+        2,
+        3,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +188,7 @@ def test_the_create_time_is_in_milliseconds_and_a_fraction_of_one_is_cut(text: s
 )
 def test_a_conversation_without_a_readable_time_is_rejected_with_the_reason(text: str | None, reason: str) -> None:
     row = row_of(CreateTime=text)
-    assert (row[REASON], row["filter"], row["input"]) == (reason, None, None)
+    assert (row[REASON], row["filter"], row["input_tokens"]) == (reason, None, None)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +203,7 @@ def test_a_conversation_without_a_readable_time_is_rejected_with_the_reason(text
 def test_both_dates_are_inclusive_utc_days(milliseconds: int, rule: str | None) -> None:
     dates = {"first_date": date(2025, 1, 1), "last_date": date(2025, 1, 2)}
     row = row_of(dates, CreateTime=f"{milliseconds}.9")
-    assert (row["filter"], row["input"] is None) == (rule, rule is not None)
+    assert (row["filter"], row["input_tokens"] is None) == (rule, rule is not None)
 
 
 def test_the_last_day_of_the_calendar_may_be_the_last_date() -> None:
@@ -253,7 +264,7 @@ def test_a_total_that_is_no_price_is_rejected(text: str, reason: str) -> None:
 def test_a_map_that_cannot_be_read_is_rejected_never_priced_at_zero(text: str | None, reason: str) -> None:
     row = row_of(MessageMap=text)
     assert row[REASON].startswith(f"attribute MessageMap: {reason}")
-    assert (row["input"], row["output"], row["usage"]) == (None, None, None)
+    assert (row["input_tokens"], row["output_tokens"], row["usage"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])
@@ -265,28 +276,28 @@ def test_a_map_that_is_nested_too_deeply_is_rejected_whether_parsing_or_counting
 
 def test_how_texts_are_counted_is_the_callers_choice() -> None:
     with_instruction = json.dumps({**TALK, "instruction": node("instruction", "four")})
-    assert row_of({"count": count_v1}, MessageMap=with_instruction)["input"] == 2
-    assert row_of({"count": count_v2}, MessageMap=with_instruction)["input"] == 3
+    assert row_of({"count": count_v1}, MessageMap=with_instruction)["input_tokens"] == 2
+    assert row_of({"count": count_v2}, MessageMap=with_instruction)["input_tokens"] == 3
 
 
 def test_an_offloaded_map_is_read_from_its_path_below_the_root(large: dict[str, Any]) -> None:
     put_map(large, json.dumps(TALK))
     row = row_of(large, **OFFLOADED)
-    assert (row["input"], row["output"], row[REASON]) == (2, 3, None)
-    assert row_of(large, **{**OFFLOADED, "MessageMap": None})["input"] == 2
+    assert (row["input_tokens"], row["output_tokens"], row[REASON]) == (2, 3, None)
+    assert row_of(large, **{**OFFLOADED, "MessageMap": None})["input_tokens"] == 2
 
 
 def test_a_map_that_a_feedback_wrote_back_is_the_true_one(large: dict[str, Any]) -> None:
     put_map(large, json.dumps({**TALK, "b": node("user", "a longer text")}))
     row = row_of(large, **{**OFFLOADED, "MessageMap": json.dumps(TALK)})
-    assert (row["input"], row["output"], row[REASON]) == (2, 3, None)
+    assert (row["input_tokens"], row["output_tokens"], row[REASON]) == (2, 3, None)
     row = row_of(**{**OFFLOADED, "MessageMap": json.dumps(TALK)})
     assert row[REASON] is None
 
 
 def test_a_map_of_system_alone_is_the_true_one_where_nothing_was_offloaded() -> None:
     row = row_of(MessageMap=json.dumps(SYSTEM), IsLargeMessage=False, LargeMessagePath=OFFLOADED["LargeMessagePath"])
-    assert (row["input"], row["output"], row[REASON]) == (0, 0, None)
+    assert (row["input_tokens"], row["output_tokens"], row[REASON]) == (0, 0, None)
 
 
 def test_an_offloaded_map_without_a_root_to_look_in_names_the_argument() -> None:
@@ -318,88 +329,43 @@ def test_an_offloaded_map_that_cannot_be_read_is_rejected_by_its_uri(large: dict
     assert "is not a relative path" not in row_of(large, **{**OFFLOADED, "LargeMessagePath": "a\0b"})[REASON]
 
 
-US = UsageEstimator("us-east-1")
+WITH_USAGE = {"usage": UsageEstimator()}
 
 
-def test_each_model_has_its_usage_at_the_price_of_the_region_and_day() -> None:
-    row = row_of({"usage": US})
-    (usage,) = row["usage"]
+def test_a_conversation_has_its_usage_by_day_and_model_and_the_words_about_it() -> None:
+    row = row_of(WITH_USAGE)
+    (used,) = json.loads(row["usage"])
     # A call that sent the question (8 characters) and got the answer (12).
-    names = ("model", "calls", "input_tokens", "output_tokens", "image_tokens", "day")
-    assert {name: usage[name] for name in names} == {
-        "model": "claude-v3.5-sonnet",
-        "calls": 1,
-        "input_tokens": 2,
-        "output_tokens": 3,
-        "image_tokens": 0,
-        "day": date(2025, 1, 1),
-    }
-    assert (usage["model_id"], usage["price_input"], usage["price_output"]) == (
-        "us.anthropic.claude-3-5-sonnet-20240620-v1:0",
-        Decimal("0.003"),
-        Decimal("0.015"),
-    )
-    assert usage["price_valid_from"] == date(2024, 6, 20) and usage["price_source"]
-    assert (usage["unpriced_because"], row["bot_id"], row["reasons"]) == (None, None, [])
+    counts = dict.fromkeys(COUNTS, 0) | {"input_tokens": 2, "output_tokens": 3}
+    assert used == {"day": "2025-01-01", "model": "claude-v3.5-sonnet", "calls": 1, **counts}
+    assert (row["bot_id"], row["reasons"]) == (None, "")
 
 
-@pytest.mark.parametrize(
-    ("differing", "usage", "model_id"),
-    [
-        ({"MessageMap": json.dumps({"a": node("assistant", "yes", model="model-x")})}, US, "model-x"),
-        ({"MessageMap": json.dumps({"a": node("assistant", "yes")})}, US, None),
-        # The model began on 20 June 2024.
-        ({"CreateTime": "1718841599999"}, US, "us.anthropic.claude-3-5-sonnet-20240620-v1:0"),
-        # The book has its own price for the United States alone.
-        (
-            {
-                "MessageMap": json.dumps({"a": node("assistant", "yes", model="claude-v4.5-haiku")}),
-                "CreateTime": "1763596800000",
-            },
-            UsageEstimator("sa-east-1", "none"),
-            "anthropic.claude-haiku-4-5-20251001-v1:0",
-        ),
-    ],
-)
-def test_a_model_day_or_region_without_a_price_is_unpriced_not_free(
-    differing: dict[str, Any], usage: UsageEstimator, model_id: str | None
-) -> None:
-    (used,) = row_of({"usage": usage}, **differing)["usage"]
-    prices = {used[name] for name in used if name.startswith("price_")}
-    assert (used["model_id"], prices, used["calls"]) == (model_id, {None}, 1)
-    assert used["unpriced_because"]
+def test_usage_is_the_same_after_it_was_kept_as_text() -> None:
+    usage = [Used(date(2025, 1, 1), "x", 2, tuple(range(8)), {"a": 2}), Used(date(2025, 1, 2), "", 1, (0,) * 8)]
+    assert usage_of(usage_text(usage)) == usage
+    assert usage_of(None) == []
 
 
 def test_the_settings_of_its_bot_count_and_an_unknown_bot_has_a_word() -> None:
-    short = UsageEstimator("us-east-1", bots={"b": Bot(max_tokens=1)})
-    known, unknown = (row_of({"usage": usage}, BotId="b") for usage in (short, US))
-    assert [row["usage"][0]["calls"] for row in (known, unknown)] == [3, 1]
-    assert (known["bot_id"], known["reasons"], unknown["reasons"]) == (
-        "b",
-        ["continued_answers"],
-        ["bot_settings_unknown"],
-    )
-
-
-# The first message of 2025-01-02, as a ULID, and the last of 2025-01-01.
-SECOND, FIRST_OF_JANUARY = "01JGJ4ZP00" + "0" * 16, "01JGJ4ZNZZ" + "Z" * 16
+    short = {"usage": UsageEstimator(bots={"b": Bot(max_tokens=1)})}
+    known, unknown = (row_of(options, BotId="b") for options in (short, WITH_USAGE))
+    assert [usage_of(row["usage"])[0].calls for row in (known, unknown)] == [3, 1]
+    assert (known["bot_id"], known["reasons"], unknown["reasons"]) == ("b", "continued_answers", "bot_settings_unknown")
 
 
 @pytest.mark.parametrize(
-    ("last_message", "is_read"),
-    [(SECOND, True), (FIRST_OF_JANUARY, False), (None, True), ("not a ULID", True), ("Z" * 26, True)],
+    ("last_message", "time"),
+    [
+        ("01JGJ4ZP00" + "0" * 16, datetime(2025, 1, 2, tzinfo=UTC)),
+        (None, None),
+        ("not a ULID", None),
+        ("Z" * 26, None),
+    ],
 )
-def test_a_conversation_that_began_before_the_first_date_is_used_if_it_went_on(
-    last_message: str | None, is_read: bool
-) -> None:
-    options = {"first_date": date(2025, 1, 2), "usage": US}
-    row = row_of(options, LastMessageId=last_message)
-    assert (row["filter"], row["input"], row["usage"] is not None) == ("before_first_date", None, is_read)
-    broken = row_of(options, LastMessageId=last_message, MessageMap="{")
-    assert (broken["filter"], broken[REASON] is not None) == (None, True) if is_read else ("before_first_date", False)
-    assert (
-        row_of({**options, "usage": None}, LastMessageId=last_message, MessageMap="{")["filter"] == "before_first_date"
-    )
+def test_the_time_of_the_last_message_is_in_its_id(last_message: str | None, time: datetime | None) -> None:
+    for broken in ({}, {"MessageMap": "{"}):
+        assert row_of(WITH_USAGE, LastMessageId=last_message, **broken)["last_message"] == time
 
 
 @pytest.mark.parametrize(
@@ -419,11 +385,14 @@ def test_a_retrieved_chunk_has_the_size_with_which_it_is_sent(
     sort_key: str, content: Any, chunk: dict[str, Any] | None
 ) -> None:
     content = content and json.dumps(content)
-    assert row_of({"usage": US}, SK=sort_key, Content=content)["chunk"] == chunk
-    assert row_of(SK=sort_key, Content=content)["chunk"] is None
+    names = ("conversation", "answer", "tokens")
+    nothing = dict.fromkeys(names)
+    for options, expected in ((WITH_USAGE, chunk or nothing), ({}, nothing)):
+        row = row_of(options, SK=sort_key, Content=content)
+        assert {name: row[f"chunk_{name}"] for name in names} == expected
 
 
 @pytest.mark.parametrize("content", ["no JSON", "[" * 100_000], ids=["a text", "nested too deeply"])
 def test_a_chunk_whose_content_is_no_map_counts_whole(content: str) -> None:
-    chunk = row_of({"usage": US}, SK="ana#RELATED_DOCUMENT#1#a@0", Content=content)["chunk"]
-    assert chunk["tokens"] == (len(content) + 75) // 4
+    row = row_of(WITH_USAGE, SK="ana#RELATED_DOCUMENT#1#a@0", Content=content)
+    assert row["chunk_tokens"] == (len(content) + 75) // 4

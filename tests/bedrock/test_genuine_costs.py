@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from catlake.bedrock.price_book import price_book
-from catlake.bedrock.usage import KNOWLEDGE_PROMPT_TOKENS, UsageEstimator, chunk
+from catlake.bedrock.priced_usage import Rates
+from catlake.bedrock.usage import UsageEstimator, chunk
 from tests.bedrock.genuine_v3 import TITLES, TrueCall, bots, conversations, items, true_calls
 
 REGION = "us-east-1"
@@ -66,20 +67,17 @@ def added(parts: Iterable[tuple[str, date, int, Tokens]]) -> Costs:
 
 
 def estimates() -> dict[str, Costs]:
-    estimator = UsageEstimator(REGION, "global", bots())
-    retrieved: Counter[tuple[str, str]] = Counter()
+    estimator, rates = UsageEstimator(bots()), Rates(REGION, "global")
+    retrieved: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items():
         if "Content" in item:
             text = item["Content"]["M"]["text"]["S"]
             if found := chunk(item["SK"]["S"], '{"text": "%s"}' % text):  # noqa: UP031 - the text has braces
-                retrieved[found["conversation"], found["answer"]] += found["tokens"]
+                retrieved[found["conversation"]][found["answer"]] += found["tokens"]
     found = {}
     for talk in conversations():
-        usage = estimator.estimate(talk.nodes, talk.began, talk.bot_id)["usage"]
-        for row in usage:
-            for asked in row.get("answers", []):
-                row["input_tokens"] += asked["calls"] * (retrieved[talk.id, asked["answer"]] + KNOWLEDGE_PROMPT_TOKENS)
-        found[talk.id] = added(map(part, usage))
+        usage, _ = estimator.estimate(talk.nodes, talk.began, talk.bot_id)
+        found[talk.id] = added(map(part, rates.priced(usage, retrieved[talk.id])))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from catlake.runtime.run import Run
 from tests.bedrock.genuine import BEDROCK, calls, conversations
 from tests.bedrock.lakes import (
+    APPLICATION_COSTS,
     ARCHIVED,
     CONSOLIDATED,
     DAILY,
@@ -80,6 +81,7 @@ def test_each_file_for_people_is_the_golden_one(genuine_lake: Lake, path: str, g
         (DAILY_TABLE, "tokens_20251120.csv"),
         (USAGE, "token_usage.csv"),
         (RECONCILIATION, "token_reconciliation.csv"),
+        (APPLICATION_COSTS, "application_costs.csv"),
     ],
 )
 def test_each_parquet_dataset_rendered_as_csv_is_the_golden_one(genuine_lake: Lake, path: str, golden: str) -> None:
@@ -106,7 +108,8 @@ def test_the_balances_close_and_count_what_is_no_conversation(genuine_lake: Lake
 
 
 def test_the_summary_has_tokens_and_dollars_by_source_and_the_ten_most_expensive(genuine_lake: Lake) -> None:
-    lines = genuine_lake[2].report.highlights
+    exports, *lines = genuine_lake[2].report.highlights
+    assert exports == "exports → bedrock_items: 32 read = 32 written to bedrock_items + 0 quarantined"
     old, new, title, *most_expensive = sorted(lines[:2], reverse=True) + lines[2:13]
     assert old == "old_table: 10 conversations, 2030 input and 820 output tokens, 0.018390 USD"
     assert new == "new_table: 22 conversations, 31890 input and 61675 output tokens, 1.020795 USD"
@@ -208,6 +211,17 @@ def test_the_golden_reconciliation_compares_what_can_be_compared() -> None:
         else:
             near = abs(Decimal(estimated) - application) <= application / 20
             assert row["state"] == ("agrees" if near else "differs")
+
+
+def test_the_golden_application_costs_add_up_to_each_price_on_the_days_of_the_calls() -> None:
+    costs: dict[str, Decimal] = defaultdict(Decimal)
+    days = {(row["sk"], row["day"]) for row in golden_rows("token_usage.csv")}
+    for row in golden_rows("application_costs.csv"):
+        costs[row["sk"]] += Decimal(row["cost"])
+        assert row["window_start"] == ""
+        assert (row["sk"], row["day"]) in days
+    prices = {row["sk"]: row["application_total_price"] for row in golden_rows("token_reconciliation.csv")}
+    assert costs == {sk: Decimal(price) for sk, price in prices.items() if price and Decimal(price)}
 
 
 @pytest.mark.parametrize("name", ["old_table", "oldest_table", "tokens_analysis_consolidated"])

@@ -21,7 +21,7 @@ from tests.jobs.running import RunScript, files_below
 from tests.samples.export_files import Item, write_export
 
 LARGE = BEDROCK / "large_messages"
-OTHERS = ("quarantine/", "runs/", "_checksums/", "_lease/")
+OTHERS = ("quarantine/", "runs/", "_checksums/", "_lease/", "tables/")
 """What a lake holds besides results."""
 
 MIDNIGHT = 1_735_689_600_000
@@ -249,13 +249,20 @@ def test_a_full_export_and_its_incrementals_give_the_bytes_of_a_full_export_take
     assert done.code == 0, done.stderr
     for path in (f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, USAGE, RECONCILIATION):
         assert (lake / path).read_bytes() == (genuine_lake[0] / path).read_bytes(), path
-    balance = done.event("balance")
-    # 32 + 3 + 4 lines and the ten historical rows. Superseded: two versions each of the edited and the reborn one, the
+    table, balance = done.event("table_updated"), done.event("balance")
+    # 32 + 3 + 4 lines. Superseded: two versions each of the edited and the reborn one, the
     # broken one, and the doomed one before its deletion.
+    assert {name: table[name] for name in ("read", "written", "filtered", "quarantined")} == {
+        "read": 39,
+        "written": {"bedrock_items": 32},
+        "filtered": {"superseded": 6, "deleted": 1},
+        "quarantined": 0,
+    }
+    # The 32 rows of the table and the ten historical ones.
     assert {name: balance[name] for name in ("read", "written", "filtered", "quarantined")} == {
-        "read": 49,
+        "read": 42,
         "written": {"tokens_analysis_consolidated": 32},
-        "filtered": {"related_document": 10, "superseded": 6, "deleted": 1},
+        "filtered": {"related_document": 10},
         "quarantined": 0,
     }
 

@@ -23,9 +23,13 @@ from catlake.runtime.environment import environment
 from tests.conversations.table import assert_rows
 
 LOCAL = environment("local")
-# The columns of usage.
-NOT_USED = (None,) * 4
 NEWEST, OLDER = datetime(2025, 12, 2), datetime(2025, 12, 1)
+
+
+def counted_row(spark: SparkSession, created: datetime, input_tokens: int, output_tokens: int) -> DataFrame:
+    """A conversation of Ana."""
+    row: dict[str, Any] = {"pk": "ana", "sk": "ana#CONV#1", "created": created}
+    return spark.createDataFrame([row | {"input_tokens": input_tokens, "output_tokens": output_tokens}], COUNTED)
 
 
 def test_a_price_is_exact_and_rounded_half_up_once(spark: SparkSession) -> None:
@@ -57,7 +61,7 @@ def test_a_price_is_exact_and_rounded_half_up_once(spark: SparkSession) -> None:
 
 def test_kept_conversations_are_priced_by_column_and_their_times_cut_to_the_second(spark: SparkSession) -> None:
     created = datetime(2025, 1, 1, 1, 44, 5, 999_999, UTC)
-    counted = spark.createDataFrame([("ana", "ana#CONV#1", None, created, None, 10, 167, *NOT_USED)], COUNTED)
+    counted = counted_row(spark, created, 10, 167)
     assert_rows(
         at_flat_price(counted, LOCAL, "new_table").withColumn("create_date", as_text("create_date")),
         "create_date string, input_token bigint, output_token bigint, precio_token_input decimal(10,6), "
@@ -80,9 +84,7 @@ def test_kept_conversations_are_priced_by_column_and_their_times_cut_to_the_seco
 
 def test_the_total_is_the_sum_of_the_rounded_prices(spark: SparkSession) -> None:
     cheap = replace(LOCAL, token_price_input=Decimal("0.0005"), token_price_output=Decimal("0.0005"))
-    counted = spark.createDataFrame(
-        [("ana", "a", None, datetime(2025, 1, 1, tzinfo=UTC), None, 1, 1, *NOT_USED)], COUNTED
-    )
+    counted = counted_row(spark, datetime(2025, 1, 1, tzinfo=UTC), 1, 1)
     row = at_flat_price(counted, cheap, "old_table").collect()[0]
     # Half-up each: 0.0000005 → 0.000001; their exact sum would be 0.000001.
     assert (row["precio_token_input"], row["precio_token_output"]) == (Decimal("0.000001"), Decimal("0.000001"))

@@ -1,5 +1,6 @@
 """What a command took: all of its processes count, also those that it leaves behind."""
 
+import subprocess
 import sys
 
 import pytest
@@ -25,6 +26,15 @@ def test_a_process_that_is_left_behind_counts_and_is_waited_for() -> None:
     orphan = BUSY.format(seconds=0.4)
     finished = run_measured(python(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {orphan!r}])"))
     assert finished.cpu_seconds > 0.4
+
+
+def test_a_process_that_was_there_before_lives_on() -> None:
+    # As the JVM of the tests' session; nobody waits for it.
+    with subprocess.Popen(python("input()"), stdin=subprocess.PIPE) as other:
+        run_measured(python("pass"))
+        assert other.poll() is None
+        other.communicate(b"\n")
+    assert other.returncode == 0
 
 
 def test_a_process_whose_parent_ignores_its_end_counts() -> None:

@@ -128,7 +128,9 @@ def test_the_path_of_a_scope_lies_in_its_folder(scope: str, path: str) -> None:
 
 
 def test_an_unknown_contract_names_those_that_there_are() -> None:
-    with pytest.raises(ContractError, match="users does not exist; use one of bots, catia_items, compras_current, "):
+    with pytest.raises(
+        ContractError, match="users does not exist; use one of application_costs, bedrock_items, bots, "
+    ):
         contract("users")
 
 

@@ -50,7 +50,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "conversations_curate": {"curated_conversations": 40},
     "tokens_archive": {"tokens_analysis_old_table": 7},
     "tokens_consolidate": {"tokens_table_consolidated": 12, "tokens_analysis": 5, "token_usage": 9}
-    | {"token_reconciliation": 5, "bots": 2},
+    | {"token_reconciliation": 5, "application_costs": 6, "bots": 2},
     "tokens_view": {},
     "pages_write": {},
     "purchases_backfill": {},
@@ -77,6 +77,8 @@ COUNTED: Mapping[str, tuple[int, ...]] = {
     "purchases_products": (20,),
     "token_usage": (9,),
     "token_reconciliation": (5,),
+    "application_costs": (6,),
+    "bedrock_items": (30,),
     "bots": (2,),
     "tokens_analysis": (5,),
     "tokens_table_consolidated": (12,),

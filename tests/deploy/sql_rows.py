@@ -138,6 +138,28 @@ RECONCILIATION = [
     {**RECONCILED, "sk": "c3", "estimated_cost": None, "state": "unpriced"},
     {**RECONCILED, "sk": "c4", "application_total_price": None, "state": "no_application_price"},
 ]
+BILLED = {
+    "pk": "u1",
+    "sk": "u1#CONV#c1",
+    "conversation_id": "c1",
+    "user_id": "u1",
+    "bot_id": None,
+    "day": date(2025, 12, 1),
+    "window_start": None,
+    "window_end": instant("2025-12-02 05:00:00"),
+    "cost": usd("0.5"),
+}
+APPLICATION_COSTS = [
+    BILLED,
+    {**BILLED, "window_start": instant("2025-12-02 05:00:00"), "window_end": instant("2026-01-02 05:00:00")}
+    | {"day": date(2026, 1, 1), "cost": usd("0.000002")},
+    {**BILLED, "pk": "u2", "sk": "u2#CONV#c2", "conversation_id": "c2", "user_id": "u2", "bot_id": "b1"}
+    | {"cost": usd("0.75")},
+    # An older state was written back.
+    {**BILLED, "pk": "u2", "sk": "u2#CONV#c2", "conversation_id": "c2", "user_id": "u2", "bot_id": "b1"}
+    | {"window_start": instant("2025-12-02 05:00:00"), "window_end": instant("2025-12-03 05:00:00")}
+    | {"day": date(2025, 12, 2), "cost": usd("-0.25")},
+]
 USER = {
     "usuario_id": "1",
     "nombre": "Ana",
@@ -161,6 +183,7 @@ DATASETS = {
     "tokens_analysis": DAILIES,
     "token_usage": COSTS,
     "token_reconciliation": RECONCILIATION,
+    "application_costs": APPLICATION_COSTS,
     "bots": BOTS,
     "curated_conversations": USERS,
 }

@@ -1,6 +1,7 @@
 """What each role may do: its own things, by name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
@@ -140,11 +141,25 @@ def test_a_job_that_keeps_a_table_up_may_change_that_table_and_no_other() -> Non
         assert not allows(grants, action, object_of("tables/compras_current/data/x.parquet"))
 
 
+def test_a_job_may_read_what_an_argument_points_to_and_not_change_it() -> None:
+    job = JOBS["cat-prod-tokens-consolidated"]
+    given = {"--bots_export_uri": "s3://chat-exports/bots/", "--large_messages_uri": "s3://chat-large"}
+    grants = job_grants(replace(job, arguments={**job.arguments, **given}), deployment(OPTIONS["prod"]))
+    for bucket, key in (("chat-exports", "bots/AWSDynamoDB/1/data/a.json.gz"), ("chat-large", "ana/1/map.json")):
+        assert allows(grants, "s3:GetObject", object_of(key, bucket))
+        assert allows(grants, "s3:ListBucket", f"arn:{{partition}}:s3:::{bucket}")
+        assert not allows(grants, "s3:PutObject", object_of(key, bucket))
+    assert not allows(grants, "s3:GetObject", object_of("others/x", "chat-exports"))
+    assert not allows(
+        job_grants(job, deployment(OPTIONS["prod"])), "s3:ListBucket", "arn:{partition}:s3:::chat-exports"
+    )
+
+
 def test_the_maintenance_of_a_lake_may_change_its_tables_alone() -> None:
     at = deployment(OPTIONS["prod"])
-    for name, bucket, table in (
-        ("cat-prod-tables-maintain", "cat-prod-normalize-reports", "catia_items"),
-        ("prod-compras-tables-maintain", "prod-compras-backup-s3-bucket", "compras_current"),
+    for name, bucket, kept in (
+        ("cat-prod-tables-maintain", "cat-prod-normalize-reports", ("catia_items", "bedrock_items")),
+        ("prod-compras-tables-maintain", "prod-compras-backup-s3-bucket", ("compras_current",)),
     ):
         deletes = {
             resource
@@ -153,7 +168,7 @@ def test_the_maintenance_of_a_lake_may_change_its_tables_alone() -> None:
             for resource in grant.resources
         }
         tables = {resource for resource in deletes if "/tables/" in resource}
-        assert tables == {object_of(f"tables/{table}/*", bucket)}
+        assert tables == {object_of(f"tables/{table}/*", bucket) for table in kept}
 
 
 def test_the_job_of_the_view_has_the_rights_of_athenas_guide() -> None:

@@ -246,6 +246,16 @@ def test_only_the_windows_after_the_position_are_read_and_the_full_export_may_be
     ]
 
 
+def test_exports_whose_names_show_another_clock_are_read_all_the_same(tmp_path: Path) -> None:
+    for start, end, seed in ((AT_5, AT_6, 2), (AT_6, AT_7, 3)):
+        window = write_changes(tmp_path, change("Uno", start), start=start, end=end, seed=seed)
+        a_year_before = datetime.fromisoformat(end).replace(year=2024)
+        window.rename(window.with_name(f"0{micros(a_year_before) // 1000}-0000000{seed}"))
+    update = selected(tmp_path, position())
+    assert [export.export_time for export in update.increments] == [datetime.fromisoformat(AT_7)]
+    assert update.position == position(AT_7)
+
+
 def test_where_nothing_is_new_nothing_is_read_and_the_position_stays(tmp_path: Path) -> None:
     write(tmp_path, *titled("Uno"), time=AT_5)
     update = selected(tmp_path, position())

@@ -13,7 +13,17 @@ import pytest
 
 from catlake.lake import staging
 from tests.bedrock.genuine import BEDROCK
-from tests.bedrock.lakes import ARCHIVED, CONSOLIDATED, DAILY, DAILY_TABLE, GOLDEN, RECONCILIATION, TABLE, USAGE
+from tests.bedrock.lakes import (
+    APPLICATION_COSTS,
+    ARCHIVED,
+    CONSOLIDATED,
+    DAILY,
+    DAILY_TABLE,
+    GOLDEN,
+    RECONCILIATION,
+    TABLE,
+    USAGE,
+)
 from tests.jobs.running import (
     CSV,
     CURATE,
@@ -36,7 +46,10 @@ CONSOLIDATE = "tokens_consolidate"
 RESULTS = {
     NORMALIZE: [CSV],
     CURATE: [PARQUET],
-    CONSOLIDATE: [f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY, TABLE, DAILY_TABLE, USAGE, RECONCILIATION],
+    CONSOLIDATE: [
+        *(f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY),
+        *(TABLE, DAILY_TABLE, USAGE, RECONCILIATION, APPLICATION_COSTS),
+    ],
 }
 EXPECTED = {
     CSV: SMALL / "data_20251120.csv",

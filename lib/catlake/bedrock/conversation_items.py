@@ -12,13 +12,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
+import orjson
 import pyarrow as pa
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_type
 
 from catlake.bedrock.length4_tokens import Count
 from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
-from catlake.bedrock.usage import CHUNK, USAGE, UsageEstimator, chunk, struct
+from catlake.bedrock.usage import UsageEstimator, chunk, usage_text
 from catlake.dynamodb import attribute
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.errors import TooLargeError
@@ -48,23 +49,37 @@ ITEM = T.StructType(
     ]
 )
 
+_TIME = T.TimestampType()
+
+
+def struct(**columns: T.DataType) -> T.StructType:
+    """A Spark struct of these columns."""
+    return T.StructType([T.StructField(name, data_type) for name, data_type in columns.items()])
+
+
 COUNTED = struct(
+    # PK and SK as a JSON array; null where one of them cannot be read.
+    item_key=_TEXT,
     pk=_TEXT,
     sk=_TEXT,
+    kind=_TEXT,
     filter=_TEXT,
-    created=T.TimestampType(),
+    created=_TIME,
+    last_message=_TIME,
     total_price=TOTAL_PRICE,
-    input=_LONG,
-    output=_LONG,
+    input_tokens=_LONG,
+    output_tokens=_LONG,
     bot_id=_TEXT,
-    usage=T.ArrayType(USAGE),
-    reasons=T.ArrayType(_TEXT),
-    chunk=CHUNK,
+    usage=_TEXT,
+    reasons=_TEXT,
+    chunk_conversation=_TEXT,
+    chunk_answer=_TEXT,
+    chunk_tokens=_LONG,
 )
-"""What becomes of an item: `filter` names the rule that leaves it out; the counts of the others are set.
+"""What is kept of an item. No column is nested: Iceberg reads flat ones many rows at a time.
 
-`usage` is null where it is not wanted. It is set also for a conversation that began before the first date and went on
-after it. `chunk` is set for a retrieved chunk.
+`filter` is the rule of a date by which a conversation was left out before its map was read. `last_message` is the time
+in `LastMessageId`, `usage` what `usage_text` writes; both are null where usage is not wanted.
 """
 
 _ARROW_COLUMNS = {**{column.name: to_arrow_type(column.dataType) for column in COUNTED}, REASON: pa.string()}
@@ -83,6 +98,7 @@ BEFORE_FIRST_DATE = "before_first_date"
 """The rule that filters a conversation that began before the first date."""
 
 CONVERSATION = "#CONV#"
+CONVERSATION_KIND = "conversation"
 RELATED_DOCUMENT = "related_document"
 _OTHER_KINDS = {"#RELATED_DOCUMENT#": RELATED_DOCUMENT, "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
 
@@ -100,7 +116,7 @@ class ConversationCounter:
         first_date: Conversations of an earlier UTC day are filtered, and their map is not read; None keeps all.
         last_date: The same for a later day.
         large_messages: Where `LargeMessagePath` is looked up: the files and the root folder; None: nowhere.
-        usage: What estimates the usage; None: it is not wanted.
+        usage: What estimates the usage, for a table that is kept up, in which no date counts; None: it is not wanted.
     """
 
     count: Callable[[dict[str, Node]], Count]
@@ -121,23 +137,24 @@ class ConversationCounter:
     def _row(self, item: dict[str, Any]) -> dict[str, Any]:
         pk = item["PK"] if item["PK"] is not None else item["UserId"]
         sk = item["SK"] if item["SK"] is not None else item["ConversationId"]
-        row: dict[str, Any] = {"pk": pk, "sk": sk}
-        if (kind := _other_kind(item)) is not None:
-            return row | {"filter": kind, "chunk": self._chunk(kind, item)}
+        kind = _kind(item)
+        key = None if pk is None or sk is None else orjson.dumps((pk, sk)).decode()
+        row: dict[str, Any] = {"item_key": key, "pk": pk, "sk": sk, "kind": kind}
+        if kind != CONVERSATION_KIND:
+            return row | self._chunk(kind, item)
         try:
             _check_key(item, pk, sk)
             row["created"] = created = _created(item["CreateTime"])
-            rule = self._date_filter(created.date())
-            if rule is not None and not self._used_later(item, rule):
+            if (rule := self._date_filter(created.date())) is not None:
                 return row | {"filter": rule}
+            if self.usage is not None:
+                row["bot_id"], row["last_message"] = item["BotId"], _ulid_time(item["LastMessageId"])
             row["total_price"] = _total_price(item["TotalPrice"])
             nodes = self._nodes(item)
             if self.usage is not None:
-                row["bot_id"] = item["BotId"]
-                row |= self.usage.estimate(nodes, created, item["BotId"])
-            if rule is not None:
-                return row | {"filter": rule}
-            row["input"], row["output"] = self.count(nodes)
+                usage, reasons = self.usage.estimate(nodes, created, item["BotId"])
+                row["usage"], row["reasons"] = usage_text(usage), ", ".join(reasons)
+            row["input_tokens"], row["output_tokens"] = self.count(nodes)
         except _Rejected as rejected:
             row[REASON] = str(rejected)
         except RecursionError:
@@ -145,16 +162,10 @@ class ConversationCounter:
             row[REASON] = "attribute MessageMap: the message map is nested too deeply"
         return row
 
-    def _chunk(self, kind: str, item: dict[str, Any]) -> dict[str, Any] | None:
+    def _chunk(self, kind: str, item: dict[str, Any]) -> dict[str, Any]:
         wanted = self.usage is not None and kind == RELATED_DOCUMENT
-        return chunk(item["SK"], item["Content"]) if wanted else None
-
-    def _used_later(self, item: dict[str, Any], rule: str) -> bool:
-        """Whether a conversation that began before the first date may have gone on after it: its calls then count."""
-        if self.usage is None or self.first_date is None or rule != BEFORE_FIRST_DATE:
-            return False
-        last = _ulid_time(item["LastMessageId"])
-        return last is None or last.date() >= self.first_date
+        found = chunk(item["SK"], item["Content"]) if wanted else None
+        return {f"chunk_{name}": value for name, value in (found or {}).items()}
 
     def _date_filter(self, day: date) -> str | None:
         if self.first_date is not None and day < self.first_date:
@@ -195,10 +206,10 @@ class ConversationCounter:
             raise _Rejected(f"large message map {uri}: {error}") from None
 
 
-def _other_kind(item: dict[str, Any]) -> str | None:
-    """The filter for an item that is not a conversation. An item without a key is rejected later."""
+def _kind(item: dict[str, Any]) -> str:
+    """What an item is. One without a key counts as a conversation, and is rejected later."""
     if item["SK"] is None or CONVERSATION in item["SK"]:
-        return None
+        return CONVERSATION_KIND
     return next((kind for mark, kind in _OTHER_KINDS.items() if mark in item["SK"]), "other")
 
 

@@ -1,4 +1,4 @@
-"""Reads a Bedrock conversation table and counts its conversations: the input of the archive and consolidate jobs."""
+"""Reads a Bedrock conversation table and counts its conversations: the input of the archive job."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.bedrock.conversation_items import BEFORE_FIRST_DATE, COUNTED, ITEM, RELATED_DOCUMENT, ConversationCounter
+from catlake.bedrock.conversation_items import CONVERSATION_KIND, COUNTED, ITEM, ConversationCounter
 from catlake.dynamodb import OUTCOME as STATE
 from catlake.dynamodb import REJECTED, read_state
 from catlake.dynamodb.export_selection import refuse_foreign, select_exports
@@ -37,18 +37,6 @@ class CountedConversations:
     def kept(self) -> DataFrame:
         """The conversations that are counted, with the columns of COUNTED."""
         return self.items.where(F.col(OUTCOME) == KEPT).select(*COUNTED.names)
-
-    @property
-    def used(self) -> DataFrame:
-        """The conversations whose usage is known, with the columns of COUNTED; also those that began too early."""
-        used = F.col(OUTCOME).isin(KEPT, BEFORE_FIRST_DATE) & F.col("usage").isNotNull()
-        return self.items.where(used).select(*COUNTED.names)
-
-    @property
-    def chunks(self) -> DataFrame:
-        """The chunks that were retrieved for answers: `pk` and the columns of CHUNK."""
-        current = (F.col(OUTCOME) == RELATED_DOCUMENT) & F.col("chunk").isNotNull()
-        return self.items.where(current).select("pk", "chunk.*")
 
     @property
     def rejected(self) -> DataFrame:
@@ -95,6 +83,7 @@ def outcome() -> Column:
     return (
         # An older version, or a deleted item: its content no longer counts.
         F.when(~state.isin(CURRENT, REJECTED_OUTCOME), state)
+        .when(F.col("kind") != CONVERSATION_KIND, F.col("kind"))
         .when(F.col("filter").isNotNull(), F.col("filter"))
         .when(F.col(REJECTED).isNotNull(), QUARANTINED)
         .otherwise(KEPT)

@@ -16,12 +16,12 @@ def at_flat_price(conversations: DataFrame, environment: Environment, source: st
 
     `create_date` is a timestamp, cut to the second: the datasets are ordered by it.
     """
-    usd_input = usd(F.col("input"), environment.token_price_input)
-    usd_output = usd(F.col("output"), environment.token_price_output)
+    usd_input = usd(F.col("input_tokens"), environment.token_price_input)
+    usd_output = usd(F.col("output_tokens"), environment.token_price_output)
     return conversations.select(
         F.date_trunc("second", "created").alias("create_date"),
-        F.col("input").alias("input_token"),
-        F.col("output").alias("output_token"),
+        F.col("input_tokens").alias("input_token"),
+        F.col("output_tokens").alias("output_token"),
         usd_input.alias("precio_token_input"),
         usd_output.alias("precio_token_output"),
         (usd_input + usd_output).cast("decimal(10,6)").alias("total_price"),

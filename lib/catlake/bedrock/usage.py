@@ -1,26 +1,18 @@
-"""What a conversation used, by UTC day and model, with the price of that day (docs/spec.md 3.5)."""
+"""What a conversation used, by UTC day and model: estimated from its map, and as the text that a table keeps (3.5)."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from pyspark.sql import types as T
+import orjson
 
 from catlake.bedrock.application_models import traits
 from catlake.bedrock.calls import AROUND_CHUNK, KNOWLEDGE_PROMPT, Bot, Call, replay
-from catlake.bedrock.inference_profiles import GLOBAL, invoked_id
 from catlake.bedrock.message_map import Node
-from catlake.bedrock.price_book import Unpriced, price_book
 from catlake.text.json_text import parse
-
-_TEXT, _LONG, _PRICE = T.StringType(), T.LongType(), T.DecimalType(18, 12)
-
-
-def struct(**columns: T.DataType) -> T.StructType:
-    """A Spark struct of these columns."""
-    return T.StructType([T.StructField(name, data_type) for name, data_type in columns.items()])
-
 
 COUNTS = (
     "input_tokens",
@@ -32,30 +24,25 @@ COUNTS = (
     "overhead_tokens",
     "reasoning_tokens",
 )
-PRICES = ("price_input", "price_output", "price_cache_read", "price_cache_write")
-
-USAGE = struct(
-    day=T.DateType(),
-    model=_TEXT,
-    model_id=_TEXT,
-    calls=_LONG,
-    **dict.fromkeys(COUNTS, _LONG),
-    answers=T.ArrayType(struct(answer=_TEXT, calls=_LONG)),
-    unpriced_because=_TEXT,
-    **dict.fromkeys(PRICES, _PRICE),
-    price_valid_from=T.DateType(),
-    price_source=_TEXT,
-)
-"""What the calls of one day to one model used; the price's columns are null when it is unpriced.
-
-`answers` are those for which chunks may have been retrieved: a model without tools is sent them with its prompt.
-"""
-
-CHUNK = struct(conversation=_TEXT, answer=_TEXT, tokens=_LONG)
-"""A chunk that was retrieved for an answer, from an item of its own."""
+"""The kinds of tokens that are counted."""
 
 KNOWLEDGE_PROMPT_TOKENS = KNOWLEDGE_PROMPT // 4
 """What is sent once for an answer that has chunks."""
+
+
+class Used(NamedTuple):
+    """What the calls of one UTC day to one model used.
+
+    `counts` are in the order of COUNTS. `answers` are the calls for each answer for which chunks may have been
+    retrieved: a model without tools is sent them with its prompt.
+    """
+
+    day: date
+    model: str
+    calls: int
+    counts: tuple[int, ...]
+    answers: Mapping[str, int] = MappingProxyType({})
+
 
 _DAY = 24 * 60 * 60 * 1000
 
@@ -68,17 +55,13 @@ class UsageEstimator:
     """Estimates what conversations used. Travels to the executors.
 
     Attributes:
-        region: The AWS region that the application calls.
-        inference: Which inference profiles it uses; see `inference_profiles`.
         bots: The settings of the bots, by their id; those of others are the application's defaults.
     """
 
-    region: str
-    inference: str = GLOBAL
     bots: Mapping[str, Bot] = field(default_factory=dict)
 
-    def estimate(self, nodes: Mapping[str, Node], began: datetime, bot_id: str | None) -> dict[str, Any]:
-        """`usage` (rows of USAGE, by day and model) and `reasons` of one conversation.
+    def estimate(self, nodes: Mapping[str, Node], began: datetime, bot_id: str | None) -> tuple[list[Used], list[str]]:
+        """What one conversation used, by day and model, and in words what its map does not show.
 
         Raises:
             RecursionError: The map is nested too deeply.
@@ -89,38 +72,48 @@ class UsageEstimator:
         for call in replayed.calls:
             groups.setdefault((call.milliseconds // _DAY, call.model), []).append(call)
         unknown_bot = ["bot_settings_unknown"] if bot_id and not bot else []
-        return {
-            "usage": [self._row(calls[0].time.date(), model, calls) for (_, model), calls in groups.items()],
-            "reasons": sorted(replayed.reasons + unknown_bot),
-        }
+        used = [_used(calls[0].time.date(), model, calls) for (_, model), calls in groups.items()]
+        return used, sorted(replayed.reasons + unknown_bot)
 
-    def _row(self, day: date, model: str, calls: list[Call]) -> dict[str, Any]:
-        book = price_book()
-        model_id = invoked_id(model, book.model_id(model), self.region, self.inference)
-        row = {"day": day, "model": model, "model_id": model_id or None, "calls": len(calls)}
-        # The numbers of a call are in the order of COUNTS.
-        row |= zip(COUNTS, map(sum, zip(*(call.counts for call in calls), strict=True)), strict=True)
-        if not traits(model).uses_tools:
-            answers: dict[str, int] = {}
-            for call in calls:
-                answers[call.answer] = answers.get(call.answer, 0) + 1
-            row["answers"] = [{"answer": answer, "calls": count} for answer, count in answers.items()]
-        try:
-            price = book.price(model_id, self.region, day)
-        except Unpriced as reason:
-            return row | {"unpriced_because": str(reason)}
-        return row | {
-            "price_input": price.input,
-            "price_output": price.output,
-            "price_cache_read": price.cache_read,
-            "price_cache_write": price.cache_write,
-            "price_valid_from": price.valid_from,
-            "price_source": price.source,
-        }
+
+def _used(day: date, model: str, calls: list[Call]) -> Used:
+    # The numbers of a call are in the order of COUNTS.
+    counts = tuple(map(sum, zip(*(call.counts for call in calls), strict=True)))
+    answers = {} if traits(model).uses_tools else Counter(call.answer for call in calls)
+    return Used(day, model, len(calls), counts, dict(answers))
+
+
+def usage_text(usage: Iterable[Used]) -> str:
+    """What a conversation used, as the JSON text that a table keeps."""
+    rows = [
+        {"day": day.isoformat(), "model": model, "calls": calls}
+        | dict(zip(COUNTS, counts, strict=True))
+        | ({"answers": dict(answers)} if answers else {})
+        for day, model, calls, counts, answers in usage
+    ]
+    return orjson.dumps(rows).decode()
+
+
+NO_USAGE = usage_text(())
+"""The text of a conversation that made no call."""
+
+
+def usage_of(text: str | None) -> list[Used]:
+    """What `usage_text` has written; nothing for None."""
+    return [
+        Used(
+            date.fromisoformat(row["day"]),
+            row["model"],
+            row["calls"],
+            tuple(row[name] for name in COUNTS),
+            row.get("answers", {}),
+        )
+        for row in orjson.loads(text or "[]")
+    ]
 
 
 def chunk(sort_key: str, content: str | None) -> dict[str, Any] | None:
-    """The row of CHUNK for a RELATED_DOCUMENT item; None for one whose text is in a map already.
+    """The conversation, the answer and the tokens of a RELATED_DOCUMENT item; None where a map has its text already.
 
     Args:
         sort_key: `<user>#RELATED_DOCUMENT#<conversation>#<answer>@<rank>`.

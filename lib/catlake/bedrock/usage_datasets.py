@@ -1,12 +1,19 @@
-"""The rows of the usage datasets: what was used and what it cost, and how that agrees with the application (3.5)."""
+"""The rows of the usage datasets: what was used, what it cost, and what the application itself counted (3.5)."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
+from catlake.bedrock.application_costs import costs_of
+from catlake.bedrock.conversation_items import CONVERSATION_KIND, RELATED_DOCUMENT, TOTAL_PRICE, struct
+from catlake.bedrock.priced_usage import COSTS, PRICES, Rates, total
 from catlake.bedrock.token_datasets import conversation_id
-from catlake.bedrock.usage import COUNTS, KNOWLEDGE_PROMPT_TOKENS, PRICES
+from catlake.bedrock.usage import COUNTS, usage_of
+from catlake.runtime.python_workers import EachRow
 
 COST = "decimal(20,12)"
 PUBLISHED_API = "PUBLISHED_API#"
@@ -15,37 +22,93 @@ PUBLISHED_API = "PUBLISHED_API#"
 AGREES_WITHIN = "0.05"
 """The part of the application's price by which an estimate that agrees may differ from it."""
 
-# What is priced, with its price.
-_COSTS = {
-    "input_cost": ("input_tokens", "price_input"),
-    "cache_read_cost": ("cache_read_tokens", "price_cache_read"),
-    "cache_write_cost": ("cache_write_tokens", "price_cache_write"),
-    "output_cost": ("output_tokens", "price_output"),
-}
-_DAY = ("pk", "sk", "day", "model")
+_TEXT, _LONG, _TIME = T.StringType(), T.LongType(), T.TimestampType()
+_USD, _PRICE = T.DecimalType(20, 12), T.DecimalType(18, 12)
+
+_USED = struct(
+    day=T.DateType(),
+    model=_TEXT,
+    model_id=_TEXT,
+    calls=_LONG,
+    **dict.fromkeys(COUNTS, _LONG),
+    unpriced_because=_TEXT,
+    **dict.fromkeys(PRICES, _PRICE),
+    price_valid_from=T.DateType(),
+    price_source=_TEXT,
+    **dict.fromkeys((*COSTS, "total_cost"), _USD),
+)
+_BILLED = struct(day=T.DateType(), window_start=_TIME, window_end=_TIME, cost=TOTAL_PRICE)
+
+COSTED = struct(
+    pk=_TEXT,
+    sk=_TEXT,
+    bot_id=_TEXT,
+    total_price=TOTAL_PRICE,
+    reasons=_TEXT,
+    deleted_at=_TIME,
+    estimated_cost=_USD,
+    usage=T.ArrayType(_USED),
+    application_costs=T.ArrayType(_BILLED),
+)
+"""A conversation with its usage and costs, and what the application counted; an unknown estimate is null."""
 
 
-def with_cost(conversations: DataFrame, chunks: DataFrame, region: str) -> DataFrame:
-    """Conversations' usage as one row a conversation, UTC day and model, with its cost.
+def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
+    """The conversations of the table with what they cost, also those that are deleted: one row of COSTED each.
 
     Args:
-        conversations: Those whose usage is known, with the columns of COUNTED.
-        chunks: The chunks that were retrieved for answers of models without tools.
+        items: Rows of the table, without those that began and ended before the first date.
+        rates: The prices.
+    """
+    chunk = F.struct("chunk_answer", "chunk_tokens", F.col("deleted_at").isNotNull().alias("is_deleted"))
+    chunks = (
+        items.where((F.col("kind") == RELATED_DOCUMENT) & F.col("chunk_answer").isNotNull())
+        .groupBy("pk", F.col("chunk_conversation").alias("conversation"))
+        .agg(F.collect_list(chunk).alias("chunks"))
+    )
+    is_used = F.col("usage").isNotNull() | F.col("application_costs").isNotNull()
+    return (
+        items.where((F.col("kind") == CONVERSATION_KIND) & is_used)
+        .withColumn("conversation", conversation_id())
+        .join(chunks, ["pk", "conversation"], "left")
+        .select("pk", "sk", "bot_id", "total_price", "reasons", "deleted_at", "usage", "application_costs", "chunks")
+        .mapInArrow(EachRow(lambda row: costed(row, rates), COSTED), COSTED)
+    )
+
+
+def costed(row: Mapping[str, Any], rates: Rates) -> dict[str, Any]:
+    """The row of COSTED for a conversation of the table with its retrieved chunks."""
+    retrieved: dict[str, int] = {}
+    for chunk in row["chunks"] or ():
+        # What is deleted with its conversation was sent all the same.
+        if row["deleted_at"] is not None or not chunk["is_deleted"]:
+            answer = chunk["chunk_answer"]
+            retrieved[answer] = retrieved.get(answer, 0) + chunk["chunk_tokens"]
+    usage = rates.priced(usage_of(row["usage"]), retrieved)
+    return {
+        **row,
+        # A conversation without a call used nothing.
+        "estimated_cost": None if row["usage"] is None else total(used.get("total_cost") for used in usage),
+        "usage": None if row["usage"] is None else usage,
+        "application_costs": [cost._asdict() for cost in costs_of(row["application_costs"])],
+    }
+
+
+def token_usage(costs: DataFrame, first_day: date | None, region: str) -> DataFrame:
+    """The dataset `token_usage`: the calls from a day on; None: all calls.
+
+    Args:
+        costs: What `with_costs` returns.
+        first_day: Calls of an earlier day are left out.
         region: The AWS region that is called.
     """
-    used = conversations.select("pk", "sk", "bot_id", F.explode("usage").alias("used")).select(
-        "pk", "sk", "bot_id", "used.*"
+    rows = costs.select("pk", "sk", "bot_id", "deleted_at", F.explode("usage").alias("used")).select(
+        "pk", "sk", "bot_id", "deleted_at", "used.*"
     )
-    retrieved = _retrieved(used, chunks)
-    rows = used.join(retrieved, [*_DAY], "left").withColumns(
-        {name: F.col(name) + F.coalesce("retrieved", F.lit(0)) for name in ("input_tokens", "overhead_tokens")}
-    )
-    costs = {cost: _cost(F.col(tokens), _price(price)) for cost, (tokens, price) in _COSTS.items()}
+    if first_day is not None:
+        rows = rows.where(F.col("day") >= F.lit(first_day))
     return rows.select(
-        "pk",
-        "sk",
-        conversation_id().alias("conversation_id"),
-        F.col("pk").alias("user_id"),
+        *_conversation(),
         F.when(F.col("pk").startswith(PUBLISHED_API), "published_api").otherwise("chat").alias("channel"),
         "bot_id",
         "day",
@@ -59,72 +122,37 @@ def with_cost(conversations: DataFrame, chunks: DataFrame, region: str) -> DataF
         *PRICES,
         "price_valid_from",
         "price_source",
-        *(cost.alias(name) for name, cost in costs.items()),
-        sum(costs.values(), F.lit(0).cast(COST)).cast(COST).alias("total_cost"),
-        F.lit(None).cast("timestamp").alias("deleted_at"),
+        *COSTS,
+        "total_cost",
+        "deleted_at",
     )
 
 
-def token_usage(costs: DataFrame, first_day: date | None) -> DataFrame:
-    """The dataset `token_usage`: the calls from a day on; None: all calls."""
-    return costs if first_day is None else costs.where(F.col("day") >= F.lit(first_day))
+def application_costs(costs: DataFrame) -> DataFrame:
+    """The dataset `application_costs`, from what `with_costs` returns: whole conversations, whatever the day."""
+    rows = costs.select("pk", "sk", "bot_id", F.explode("application_costs").alias("billed"))
+    return rows.select(*_conversation(), "bot_id", "billed.*")
 
 
-def reconciliation(conversations: DataFrame, costs: DataFrame) -> DataFrame:
+def reconciliation(costs: DataFrame) -> DataFrame:
     """The dataset `token_reconciliation`: each conversation's estimate beside the application's own total."""
-    estimates = costs.groupBy("pk", "sk").agg(
-        F.when(F.count_if(F.col("total_cost").isNull()) == 0, F.sum("total_cost").cast(COST)).alias("estimated_cost"),
-        F.count_if(F.col("total_cost").isNull()).alias("unpriced_rows"),
-    )
-    application = F.col("total_price")
-    rows = conversations.join(estimates, ["pk", "sk"], "left").withColumn(
-        # A conversation without a call used nothing.
-        "estimated_cost",
-        F.when(F.col("unpriced_rows").isNull(), F.lit(0)).otherwise(F.col("estimated_cost")).cast(COST),
-    )
-    difference = (F.col("estimated_cost") - application.cast(COST)).cast(COST)
-    return rows.select(
-        "pk",
-        "sk",
-        conversation_id().alias("conversation_id"),
-        F.col("pk").alias("user_id"),
+    application, estimated = F.col("total_price"), F.col("estimated_cost")
+    difference = (estimated - application.cast(COST)).cast(COST)
+    return costs.where(F.col("usage").isNotNull()).select(
+        *_conversation(),
         "bot_id",
         "estimated_cost",
         application.alias("application_total_price"),
         difference.alias("difference"),
-        F.when(application != 0, F.col("estimated_cost") / application.cast(COST)).cast("decimal(18,6)").alias("ratio"),
+        F.when(application != 0, estimated / application.cast(COST)).cast("decimal(18,6)").alias("ratio"),
         F.when(F.coalesce(application, F.lit(0)) == 0, "no_application_price")
-        .when(F.col("estimated_cost").isNull(), "unpriced")
+        .when(estimated.isNull(), "unpriced")
         .when(F.abs(difference) <= application.cast(COST) * F.lit(AGREES_WITHIN).cast("decimal(3,2)"), "agrees")
         .otherwise("differs")
         .alias("state"),
-        F.array_join("reasons", ", ").alias("reasons"),
+        "reasons",
     )
 
 
-def _retrieved(used: DataFrame, chunks: DataFrame) -> DataFrame:
-    """The tokens of retrieved chunks, and of the prompt around them, by conversation, day and model."""
-    sent = chunks.groupBy("pk", "conversation", "answer").agg(
-        (F.sum("tokens") + F.lit(KNOWLEDGE_PROMPT_TOKENS)).alias("tokens")
-    )
-    asked = used.select(*_DAY, conversation_id().alias("conversation"), F.explode("answers").alias("asked")).select(
-        *_DAY, "conversation", "asked.*"
-    )
-    return (
-        asked.join(sent, ["pk", "conversation", "answer"])
-        .groupBy(*_DAY)
-        .agg(F.sum(F.col("calls") * F.col("tokens")).alias("retrieved"))
-    )
-
-
-def _cost(tokens: Column, price: Column) -> Column:
-    # First the price of one token: exact, as 12 decimals become 15. The product then has the 38 digits that Spark
-    # allows. With one more, Spark would round it before we do.
-    per_token = (price * F.lit("0.001").cast("decimal(4,3)")).cast("decimal(18,15)")
-    return F.round(tokens.cast("decimal(19,0)") * per_token, 12).cast(COST)
-
-
-def _price(name: str) -> Column:
-    # A model whose prompts are not cached has no prices of the cache, and no tokens that need them.
-    uncached = F.col("price_input").isNotNull() & (F.col("cache_read_tokens") + F.col("cache_write_tokens") == 0)
-    return F.coalesce(F.col(name), F.when(uncached, F.lit(0).cast("decimal(18,12)")))
+def _conversation() -> tuple[Column | str, ...]:
+    return "pk", "sk", conversation_id().alias("conversation_id"), F.col("pk").alias("user_id")

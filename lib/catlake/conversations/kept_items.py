@@ -14,17 +14,17 @@ from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.conversations import items
 from catlake.conversations.item_files import write_item_files
 from catlake.dynamodb import Export, read_items
-from catlake.dynamodb.export_selection import ExportChain, find_exports, refuse_foreign, refuse_late, report_exports
-from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, select_update
+from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
+from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
 from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME
 from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
 from catlake.dynamodb.table_state import changes, read_state, read_update
 from catlake.lake import Lake, Outcomes
 from catlake.lake.outcomes import OTHER, OUTCOME, QUARANTINED
+from catlake.lake.publish import report_update
 from catlake.lake.tables import KeptTable
 from catlake.runtime.balance import Balance
-from catlake.runtime.errors import ExportError
-from catlake.runtime.files import Files, normalized
+from catlake.runtime.files import Files
 from catlake.runtime.run import Run
 
 DATASET = "catia_items"
@@ -80,7 +80,7 @@ def items_now(run: Run, lake: Lake) -> ItemState:
     table = lake.table(contract(DATASET), run.environment.database)
     before = None if run.arguments["rebuild"] else table.position
     files, update = select_update(run, before)
-    if before and not update.exports and (chain := _older_chain(run, files, ExportPosition.of(before))):
+    if before and not update.exports and (chain := older_chain(run, files, ExportPosition.of(before))):
         return _of_export(run, files, chain)
     count = _replace(run, lake, table, files, update.chain.full) if update.chain else None
     old_rows = table.rows()
@@ -99,7 +99,7 @@ def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export)
     uris = write_item_files(run.spark, files, full, lake.files, f"{table.location}/data", schema)
     position = ExportPosition(full.table_arn, full.table_id, full.export_time, full.export_time)
     count = table.replace_by_files(uris, position=_named(position))
-    _report(run, Balance(full.item_count, {DATASET: count}))
+    report_update(run, DATASET, Balance(full.item_count, {DATASET: count}))
     return count
 
 
@@ -119,7 +119,7 @@ def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> Da
     filtered = {"older": merged.older, "deleted": merged.gone, **by_outcome}
     filtered = {rule: count for rule, count in filtered.items() if count and rule not in (CURRENT, REJECTED_OUTCOME)}
     read = sum(export.item_count for export in update.increments)
-    _report(run, Balance(read, {DATASET: merged.merged}, filtered))
+    report_update(run, DATASET, Balance(read, {DATASET: merged.merged}, filtered))
     if read > MOST_CHANGES or windows.retract_from is not None:
         return None
     return lines.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()
@@ -139,25 +139,6 @@ def _of_export(run: Run, files: Files, chain: ExportChain) -> ItemState:
     return ItemState(rows, chain.item_count)
 
 
-def _older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain | None:
-    """The exports at `--export_uri`, if a full one is among them and their state is older than the table's."""
-    uri = normalized(run.arguments["export_uri"])
-    try:
-        chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
-    except ExportError:  # such as windows alone
-        return None
-    if chain.state_time >= position.state_time:
-        return None
-    if chain.full.table_arn != position.table_arn:
-        raise ExportError(
-            f"{chain.full.uri}: of the table {chain.full.table_arn}, but the lake has the items of "
-            f"{position.table_arn}; name an export of that table, or another lake"
-        )
-    report_exports(run, chain.exports, ())
-    refuse_late(run, chain.exports[-1].uri, chain.state_time)
-    return chain
-
-
 def _stored(lines: DataFrame) -> DataFrame:
     """Lines of exports as rows of the table; a line without a key has its place as key, so that it is not lost."""
     rows = lines.transform(items.stored).withColumn(
@@ -174,10 +155,3 @@ def _refuse_foreign(run: Run, files: Files, export: Export) -> None:
     if not classified.where(~F.col(OUTCOME).isin(OTHER, QUARANTINED)).take(1):
         outcomes = Outcomes.of(classified)
         refuse_foreign(export, outcomes.known(), outcomes.unknown)
-
-
-def _report(run: Run, balance: Balance) -> None:
-    """Reports what became of the lines of the exports; what becomes of the table's rows is the run's own balance."""
-    run.log("table_updated", table=DATASET, **balance.as_dict(), text=str(balance))
-    run.report.highlights.append(f"exports → {DATASET}: {balance}")
-    balance.enforce()

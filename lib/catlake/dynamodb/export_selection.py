@@ -223,14 +223,13 @@ class FinishedExports:
         self.listed = frozenset(info.uri for info in files.list(uri))
         self.sound: list[Summary] = []
         self.broken: list[_BrokenExport] = []
-        self.skipped: set[str] = set()
-        for summary_uri in sorted(name for name in self.listed if name.endswith("/" + SUMMARY)):
-            folder, summary = summary_uri.removesuffix("/" + SUMMARY), None
-            # An export begins after the time of the state that it holds. Without this, a year of hourly exports would
-            # mean some ten thousand requests a night.
-            if since and (began := _began(folder)) and began <= since:
-                self.skipped.add(folder)
+        summary_uris = sorted(name for name in self.listed if name.endswith("/" + SUMMARY))
+        folders = [summary_uri.removesuffix("/" + SUMMARY) for summary_uri in summary_uris]
+        self.skipped = self._begun_by(since, folders) if since else set()
+        for folder, summary_uri in zip(folders, summary_uris, strict=True):
+            if folder in self.skipped:
                 continue
+            summary = None
             try:
                 content = files.read(summary_uri, MOST_SUMMARY_BYTES)
                 summary = parse_summary(folder, content)
@@ -240,6 +239,21 @@ class FinishedExports:
             except (ExportError, TooLargeError) as error:
                 self.broken.append(_BrokenExport(folder, str(error), summary))
         self._refuse_several_tables()
+
+    def _begun_by(self, since: datetime, folders: Iterable[str]) -> set[str]:
+        """The folders whose names show that their exports hold no later state than a time.
+
+        An export begins after the time of the state that it holds. Without this, a year of hourly exports would mean
+        some ten thousand requests a night. The newest of these exports is asked, because names may show another clock,
+        as those of simulated exports do: then none of them counts.
+        """
+        begun = sorted((began, folder) for folder in folders if (began := _began(folder)) and began <= since)
+        for _, folder in reversed(begun):
+            with suppress(ExportError, TooLargeError):
+                if parse_summary(folder, self._files.read(f"{folder}/{SUMMARY}", MOST_SUMMARY_BYTES)).end > since:
+                    return set()
+                break
+        return {folder for _, folder in begun}
 
     def newest_full(self, incremental: bool) -> Summary:
         """The newest full export.

@@ -20,6 +20,7 @@ from catlake.dynamodb.export_selection import (
     FinishedExports,
     LeftOut,
     check_window,
+    find_exports,
     refuse_late,
     report_exports,
 )
@@ -126,6 +127,31 @@ def select_update(run: Run, position: Mapping[str, Any] | None) -> tuple[Files, 
     report_exports(run, update.exports, update.left_out)
     refuse_late(run, update.exports[-1].uri if update.exports else uri, update.position.state_time)
     return files, update
+
+
+def older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain | None:
+    """The exports at `--export_uri`, if a full one is among them and their state is older than the table's.
+
+    They are reported as the run's inputs: a result of a day that is past is made of them, and the table stays.
+
+    Raises:
+        ExportError: They are of another table; or as `refuse_late`.
+    """
+    uri = normalized(run.arguments["export_uri"])
+    try:
+        chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
+    except ExportError:  # such as windows alone
+        return None
+    if chain.state_time >= position.state_time:
+        return None
+    if chain.full.table_arn != position.table_arn:
+        raise ExportError(
+            f"{chain.full.uri}: of the table {chain.full.table_arn}, but the lake has those of "
+            f"{position.table_arn}; name an export of that table, or another lake"
+        )
+    report_exports(run, chain.exports, ())
+    refuse_late(run, chain.exports[-1].uri, chain.state_time)
+    return chain
 
 
 def find_update(files: Files, uri: str, since: ExportPosition | None, *, allow_filtered: bool = False) -> ExportUpdate:

@@ -9,6 +9,7 @@ from pyspark.storagelevel import StorageLevel
 
 from catlake.lake.file_records import EachBlock, Record
 from catlake.lake.lake import Draft, Lake, SideFile
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import ShrinkError
 from catlake.runtime.run import Run
 
@@ -39,6 +40,16 @@ def quarantine(run: Run, lake: Lake, rejected: DataFrame, pipeline: str) -> None
     folder = lake.quarantine(rejected, pipeline)
     counts = rejected.groupBy("reason").count().orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()
     run.report.quarantined(folder, {row["reason"]: row["count"] for row in counts})
+
+
+def report_update(run: Run, table: str, balance: Balance) -> None:
+    """Reports what became of the lines of exports that a kept-up table took, and fails the run where one is missing.
+
+    What becomes of the table's rows is the run's own balance.
+    """
+    run.log("table_updated", table=table, **balance.as_dict(), text=str(balance))
+    run.report.highlights.append(f"exports → {table}: {balance}")
+    balance.enforce()
 
 
 def verify(run: Run, lake: Lake, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from catlake.contracts.contract import Contract, contract, contract_names
+from catlake.contracts.contract import Contract, contract
 from catlake.lake import Lake
 from catlake.lake.file_records import Record
 from catlake.runtime.errors import StoreError
@@ -66,8 +66,6 @@ class Datasets:
             name: The name of its contract.
             made_from: The dataset that it was made from, whose origin is of interest too.
         """
-        if name not in contract_names():
-            return None
         for other in filter(None, (made_from, name)):
             uri = self._add_origin(contract(other))
         if uri is None:

@@ -1,7 +1,7 @@
 """The rows of `compras_current` that follow from the documents of each purchase: what a task does with them.
 
-In Python, within one step: as windows and aggregates of Spark the same rules took plans that needed seconds before the
-first row, and could be tested with Spark only.
+In Python, within one step: as windows and aggregates of Spark these rules would be a plan that takes seconds before its
+first row, and no test could do without Spark.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
     Attributes:
         place: Its place among the entries that a task has.
         group: Entries of one group are together; those of one purchase are in one group.
-        tenant_id: Null, as the four below, where the event of a document is not known.
+        tenant_id: None, like the four below, where the event of a document is not known.
         compra_id: The purchase's id; of the row of a rejected document, the document's path below its tenant.
         event_name: The kind of the event.
         processed_at: When the event happened, in microseconds since 1970.

@@ -2,11 +2,16 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 from zipimport import zipimporter
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 
 @contextmanager
@@ -40,3 +45,23 @@ def batches_of(spark: SparkSession, rows: int) -> Iterator[None]:
         yield
     finally:
         spark.conf.set(name, str(usual))
+
+
+@dataclass(frozen=True)
+class EachRow:
+    """Makes a row of each row, for `DataFrame.mapInArrow`. Travels to the executors.
+
+    Attributes:
+        function: Gets a row as a dict, and returns one; columns that the schema lacks are left out.
+        schema: The columns of what it returns.
+    """
+
+    function: Callable[[dict[str, Any]], dict[str, Any]]
+    schema: T.StructType
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of each batch, as one batch."""
+        schema = to_arrow_schema(self.schema)
+        with lean_worker():
+            for batch in batches:
+                yield pa.RecordBatch.from_pylist([self.function(row) for row in batch.to_pylist()], schema)

@@ -1,0 +1,259 @@
+"""The table `bedrock_items`: what the exports bring is counted and merged into it; consolidate reads it (spec 5.1)."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.storagelevel import StorageLevel
+
+from catlake.bedrock.conversation_items import (
+    BEFORE_FIRST_DATE,
+    CONVERSATION_KIND,
+    COUNTED,
+    ITEM,
+    ConversationCounter,
+)
+from catlake.bedrock.item_history import CHANGE, CHANGES, KEPT_DELETED, MARKED, MERGED, OLDER, REMOVED, States
+from catlake.bedrock.priced_usage import Rates
+from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE, VERSION
+from catlake.dynamodb import REJECTED, read_state
+from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
+from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
+from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
+from catlake.dynamodb.table_state import OUTCOME as LINE_OUTCOME
+from catlake.dynamodb.table_state import changes, read_update
+from catlake.lake import Lake
+from catlake.lake.dataset_writer import BATCH_ROWS
+from catlake.lake.outcomes import KEPT, OTHER, QUARANTINED
+from catlake.lake.publish import report_update
+from catlake.lake.tables import MOST_BROADCAST, KeptTable
+from catlake.runtime.balance import Balance
+from catlake.runtime.errors import CatalogError, ExportError
+from catlake.runtime.python_workers import EachRow, batches_of
+from catlake.runtime.run import Run
+
+DATASET = "bedrock_items"
+
+_NAMES = (*contract(DATASET).struct.names, VERSION)
+_OLD = T.StructType([*contract(DATASET).struct, T.StructField(VERSION, T.LongType())])
+_NEXT = T.StructType(
+    [
+        *_OLD,
+        T.StructField(GONE, T.BooleanType()),
+        T.StructField(CHANGE, T.StringType()),
+    ]
+)
+_KEY = "item_key"
+
+
+@dataclass(frozen=True)
+class KeptItems:
+    """The items that results are made of.
+
+    Attributes:
+        rows: The items, with the columns of the contract.
+        of_export: None for the table's items. For those of an export that is older than the table: the lines of the
+            export that are no items of its state, by what became of them.
+    """
+
+    rows: DataFrame
+    of_export: Mapping[str, int] | None = None
+
+
+def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) -> KeptItems:
+    """Merges the exports at `--export_uri` that the table lacks, and returns its items.
+
+    Where only an export lies there that is older than the table (a day is made again), the items are those of that
+    export, and the table stays as it is.
+
+    Raises:
+        ExportError: As `select_update`; the export is of another table; or with `--rebuild true` the exports end before
+            the state that is kept.
+        CatalogError: As `KeptTable`.
+    """
+    table = lake.table(contract(DATASET), run.environment.database)
+    before = None if run.arguments["rebuild"] else table.position
+    files, update = select_update(run, before)
+    if before and not update.exports and (chain := older_chain(run, files, ExportPosition.of(before))):
+        lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
+        return _of_export(chain, lines)
+    if update.exports:
+        lines = read_update(run.spark, files, update, ITEM, each_batch=counter, output=COUNTED)
+        _take(run, table, update, lines, rates)
+    return KeptItems(table.rows())
+
+
+def outcome(first_date: date | None) -> Column:
+    """What becomes of a row of the table: `kept`, `quarantined` or the rule that filters it."""
+    began_before = _before("created", first_date)
+    return (
+        F.when(F.col("deleted_at").isNotNull(), DELETED)
+        .when(F.col("kind") != CONVERSATION_KIND, F.col("kind"))
+        # Whether its map can be read does not matter then.
+        .when(~used_since(first_date), BEFORE_FIRST_DATE)
+        .when(F.col("rejected_file").isNotNull(), QUARANTINED)
+        .when(began_before, BEFORE_FIRST_DATE)
+        .otherwise(KEPT)
+    )
+
+
+def used_since(first_date: date | None) -> Column:
+    """Whether a conversation may have been used on the first date or later: it began then, or may have gone on."""
+    return ~(_before("created", first_date) & _before("last_message", first_date))
+
+
+def _before(time: str, first_date: date | None) -> Column:
+    return F.lit(False) if first_date is None else F.coalesce(F.to_date(time) < F.lit(first_date), F.lit(False))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the table has, and the time of that state."""
+
+    rows: DataFrame
+    state_time: datetime
+
+
+def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, rates: Rates) -> None:
+    """Brings the table to the state of the exports, and reports what became of their lines."""
+    kept = _kept(run, table, update)
+    # The counting is what takes time. Its few numbers are read once more.
+    lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
+    counts = _counted(lines)
+    if update.chain:
+        _refuse_foreign(update.chain, counts)
+    after = update.position.state_time
+    states = States(
+        before=kept.state_time if kept else None,
+        after=after,
+        lacked=update.chain.full.export_time if update.chain else after,
+        ends=tuple(export.export_time for export in update.increments),
+        is_whole=update.chain is not None,
+        rates=rates,
+    )
+    statements = lines.transform(changes).transform(_statements)
+    pairs = _pairs(statements, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
+    are_seen = any(line == DELETED for line, _ in counts) and any(line == SUPERSEDED for line, _ in counts)
+    pairs = pairs.join(_seen(lines), _KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
+    by_change = Observation("rows by change")
+    next_row = EachRow(lambda pair: states.next_row(pair["new"], pair["old"], pair["seen"]), _NEXT)
+    rows = pairs.mapInArrow(next_row, _NEXT).observe(by_change, *_counts_by_change())
+    position = update.position.as_dict()
+    # A rejected item has its whole text.
+    with batches_of(run.spark, BATCH_ROWS):
+        if update.chain:
+            written = table.replace(rows.where(~F.col(GONE)).select(*_NAMES), position=position)
+            written -= by_change.get[KEPT_DELETED]
+        else:
+            changed = rows.where(F.col(CHANGE).isin(MERGED, MARKED, REMOVED))
+            written = table.merge(changed.select(*_NAMES, GONE), position=position).merged
+    lines.unpersist()
+    filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
+    report_update(run, DATASET, Balance(update.item_count, {DATASET: written - by_change.get[MARKED]}, dict(filtered)))
+
+
+def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
+    """The items of a chain of exports, which the table does not get."""
+    lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
+    counts = _counted(lines)
+    _refuse_foreign(chain, counts)
+    is_item = F.col(LINE_OUTCOME).isin(CURRENT, REJECTED_OUTCOME)
+    rows = lines.where(is_item).withColumn(GONE, F.lit(False)).transform(_statements)
+    absent = {"application_costs": F.lit(None).cast("string"), "deleted_at": F.lit(None).cast("timestamp")}
+    return KeptItems(rows.withColumns(absent).select(*_NAMES), _no_items(counts))
+
+
+def _counted(lines: DataFrame) -> Mapping[tuple[str, str], int]:
+    """The lines of exports by what became of them and by kind."""
+    rows = lines.groupBy(LINE_OUTCOME, "kind").count().collect()
+    return {(row[LINE_OUTCOME], row["kind"]): row["count"] for row in rows}
+
+
+def _no_items(counts: Mapping[tuple[str, str], int]) -> Counter[str]:
+    """Of `_counted`, the lines that are no item of the newest state, by what became of them."""
+    found: Counter[str] = Counter()
+    for (line, _), count in counts.items():
+        if line not in (CURRENT, REJECTED_OUTCOME):
+            found[line] += count
+    return found
+
+
+def _refuse_foreign(chain: ExportChain, counts: Mapping[tuple[str, str], int]) -> None:
+    """Refuses an export without any item of this table, before it replaces what is kept; see `refuse_foreign`."""
+    known = sum(count for (line, kind), count in counts.items() if line == CURRENT and kind != OTHER)
+    refuse_foreign(chain.exports[-1], known, sum(count for (_, kind), count in counts.items() if kind == OTHER))
+
+
+def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
+    """What the table has of the DynamoDB table that is read; None without any.
+
+    Also where the table is made anew: what was deleted, and what was billed by when, is in no export any more.
+
+    Raises:
+        ExportError: The table would be made anew from a state before the one that it has.
+    """
+    try:
+        if (position := table.position) is None:
+            return None
+        rows = table.rows()
+    except CatalogError as error:
+        # Made by another release, or copied. Only `--rebuild true` comes here.
+        run.log("history_not_kept", table=DATASET, reason=str(error))
+        return None
+    since, next_ = ExportPosition.of(position), update.position
+    if since.table_arn != next_.table_arn or len({since.table_id, next_.table_id} - {None}) > 1:
+        run.log("history_not_kept", table=DATASET, reason=f"it is of {since.table_arn}, with the id {since.table_id}")
+        return None
+    if next_.state_time < since.state_time:
+        raise ExportError(
+            f"{update.exports[-1].uri}: of {next_.state_time:%Y-%m-%d %H:%M} UTC, but the table {DATASET} has the "
+            f"state of {since.state_time:%Y-%m-%d %H:%M} UTC, and would forget what it cost since; export the table "
+            "in full again, and give --rebuild true then"
+        )
+    return _Kept(rows, since.state_time)
+
+
+def _statements(lines: DataFrame) -> DataFrame:
+    """Lines of exports with the columns of the table; a line without a key has its place as key, so it is not lost."""
+    rejected = {f"rejected_{name}": F.col(f"{REJECTED}.{name}") for name in ("file", "line", "reason", "raw")}
+    rows = lines.withColumns(rejected)
+    key = F.coalesce(_KEY, F.concat_ws("#", "rejected_file", "rejected_line"))
+    names = [name for name in _NAMES if name in rows.columns]
+    return rows.withColumn(_KEY, key).select(*names, GONE)
+
+
+def _pairs(statements: DataFrame, old: DataFrame | None, update: ExportUpdate, *, is_small: bool) -> DataFrame:
+    """What the exports say of each item, as `new`, beside the table's row, as `old`; either may be null."""
+    new = statements.select(_KEY, F.struct(*statements.columns).alias("new"))
+    row = F.struct(*_NAMES).alias("old")
+    if old is None:
+        # As in the table, and no such row.
+        return new.withColumn("old", F.lit(None).cast(_OLD))
+    if update.chain:
+        return new.join(old.select(_KEY, row), _KEY, "full")
+    keys = statements.select(_KEY)
+    # So the table is only looked through, and not sorted like what changed.
+    keys = F.broadcast(keys) if is_small else keys
+    there = old.join(keys, _KEY, "left_semi").select(_KEY, row)
+    pairs = new.join(there, _KEY, "left")
+    if update.retract_from is None:
+        return pairs
+    lacking = old.where((F.col(VERSION) >= update.retract_from) & F.col("deleted_at").isNull())
+    lacking = lacking.join(keys, _KEY, "left_anti")
+    return pairs.unionByName(lacking.select(_KEY, F.lit(None).cast(new.schema["new"].dataType).alias("new"), row))
+
+
+def _seen(lines: DataFrame) -> DataFrame:
+    """What the exports last showed of the usage of each item, before its newest version, as `seen`."""
+    earlier = lines.where((F.col(LINE_OUTCOME) == SUPERSEDED) & F.col("usage").isNotNull())
+    rows = earlier.withColumn(GONE, F.lit(False)).transform(_statements)
+    return rows.groupBy(_KEY).agg(F.max_by(F.struct(*rows.columns), VERSION).alias("seen"))
+
+
+def _counts_by_change() -> list[Column]:
+    return [F.count_if((F.col(CHANGE) == change) & ~F.col(GONE)).alias(change) for change in CHANGES]

@@ -1,0 +1,201 @@
+"""Nights of the conversation table: what was merged gives the results of a full export, and keeps what it cost."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import types as T
+
+from catlake.bedrock.conversation_items import ConversationCounter
+from catlake.bedrock.kept_items import items_now, outcome
+from catlake.bedrock.length4_tokens import count_v2
+from catlake.bedrock.priced_usage import Rates
+from catlake.bedrock.usage import UsageEstimator
+from catlake.contracts.contract import contract
+from catlake.lake import Lake
+from catlake.runtime.errors import ExportError
+from catlake.runtime.run import Run
+from tests.bedrock.genuine_v3 import SAMPLE, V3, items
+from tests.bedrock.lakes import APPLICATION_COSTS, CONSOLIDATED, DAILY, RECONCILIATION, USAGE, Night
+from tests.dynamodb.albums import edit_summary
+from tests.samples.export_files import ExportSettings, change, write_export, write_incremental_export
+
+Row = dict[str, Any]
+
+FULL, WINDOW_END = datetime(2026, 11, 20, 5, tzinfo=UTC), datetime(2026, 11, 20, 6, tzinfo=UTC)
+WINDOW = V3 / "incremental"
+DELETED, GONE_ON, NEW = "01M72AZ1M0KDJ92VKXR97M3EM2", "01M7SGHGM0Q56XRY1C21FPVEJ4", "01M7VNX3Z0ZZ7NRANNEANWC252"
+CSV_FILES = (f"{CONSOLIDATED}.csv", f"{CONSOLIDATED}.json", DAILY)
+COUNTER, RATES = ConversationCounter(count_v2, usage=UsageEstimator()), Rates("us-east-1", "global")
+USED = (USAGE, RECONCILIATION, APPLICATION_COSTS)
+
+
+def changes() -> list[Row]:
+    """The lines of the window after the full export."""
+    files = sorted(WINDOW.glob("**/data/*.gz"))
+    return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+def key_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["PK"]["S"], item["SK"]["S"]
+
+
+def final_export(folder: Path) -> Path:
+    """A full export of the moment at which the window ends."""
+    state = {key_of(item): item for item in items()}
+    state |= {key_of(line["Keys"]): line.get("NewImage") for line in changes()}
+    summary = json.loads(next(SAMPLE.glob("new_table/**/manifest-summary.json")).read_text())
+    lines = [item for item in state.values() if item]
+    write_export(folder, lines, export_time=WINDOW_END, table_arn=summary["tableArn"], files=2)
+    edit_summary(next(folder.glob("AWSDynamoDB/*")), tableId=summary["tableId"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def window(spark: SparkSession, sample_night: Night) -> Night:
+    """The second night: the window after the full export, and no first date."""
+    return Night.of(spark, sample_night.lake, export_uri=str(WINDOW))
+
+
+@pytest.fixture(scope="module")
+def anew(spark: SparkSession, window: Night, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The table made anew from a full export of the same moment."""
+    final = final_export(tmp_path_factory.mktemp("final"))
+    return Night.of(spark, window.lake, export_uri=str(final), rebuild=True)
+
+
+def by_conversation(rows: list[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["conversation_id"], []).append(row)
+    return found
+
+
+def of_arguments(done: Run, **more: Any) -> Run:
+    """A run like another one, with other arguments."""
+    return replace(done, arguments={**done.arguments, "rebuild": False, **more})
+
+
+def test_the_files_for_people_are_those_of_a_full_export_of_the_moment(window: Night, anew: Night) -> None:
+    for name in CSV_FILES:
+        assert window.left[name] == anew.left[name], name
+    # The first date of the night before was not merged.
+    lines = window.left[f"{CONSOLIDATED}.csv"].decode().splitlines()[1:]
+    ids = {line.split(",")[-2].rpartition("#")[2] for line in lines}
+    assert len(ids) == 20 and DELETED not in ids and {GONE_ON, NEW} < ids
+    balances = [night.done.report.balance for night in (window, anew)]
+    for balance in balances:
+        assert balance is not None
+        assert balance.written["tokens_analysis_consolidated"] == 20
+        assert balance.filtered == {"bot_alias": 1, "related_document": 151, "deleted": 1}
+
+
+def test_a_night_reports_what_became_of_the_lines_of_its_exports(sample_night: Night, window: Night) -> None:
+    assert [night.done.report.highlights[0] for night in (sample_night, window)] == [
+        "exports → bedrock_items: 171 read = 171 written to bedrock_items + 0 quarantined",
+        "exports → bedrock_items: 3 read = 2 written to bedrock_items + 1 filtered (deleted) + 0 quarantined",
+    ]
+
+
+def test_a_deleted_conversation_keeps_what_it_used_and_all_others_are_as_in_a_full_export(
+    sample_night: Night, window: Night
+) -> None:
+    before, after = (by_conversation(night.rows(USAGE)) for night in (sample_night, window))
+    for row in after[DELETED]:
+        assert row.pop("deleted_at").replace(tzinfo=UTC) == WINDOW_END
+    assert after[DELETED] == [{name: row[name] for name in row if name != "deleted_at"} for row in before[DELETED]]
+    assert {row["deleted_at"] for id_, rows in after.items() if id_ != DELETED for row in rows} == {None}
+    assert len(after) == 21
+    assert sum(row["calls"] for row in after[GONE_ON]) == sum(row["calls"] for row in before[GONE_ON]) + 2
+
+
+def test_what_a_table_made_anew_cannot_know_any_more_it_keeps(window: Night, anew: Night) -> None:
+    for name in USED:
+        assert window.left[name] == anew.left[name], name
+
+
+def test_the_costs_of_each_conversation_add_up_to_its_price_by_the_day_and_window_of_its_growth(window: Night) -> None:
+    costs = by_conversation(window.rows(APPLICATION_COSTS))
+    totals = {
+        row["conversation_id"]: row["application_total_price"]
+        for row in window.rows(RECONCILIATION)
+        if row["application_total_price"]
+    }
+    assert {id_: sum(row["cost"] for row in rows) for id_, rows in costs.items()} == totals
+    assert {row["window_start"] for row in costs[DELETED]} == {None}
+    *_, grown = costs[GONE_ON]
+    assert (grown["day"], grown["cost"]) == (date(2026, 11, 20), Decimal("0.04305") - Decimal("0.02334375"))
+    for row in (grown, *costs[NEW]):
+        assert [row[name].replace(tzinfo=UTC) for name in ("window_start", "window_end")] == [FULL, WINDOW_END]
+    # The conversation of four months has its price on the days of its calls.
+    days = [row["day"] for row in costs["01M0F6C3M0X2QRRJSYYDPAJTZB"]]
+    assert days == [date(2026, 8, 20), date(2026, 9, 20), date(2026, 10, 20), date(2026, 11, 18)]
+
+
+def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_changes_no_table(
+    spark: SparkSession, anew: Night
+) -> None:
+    lake, given = Lake(spark, str(anew.lake), "job", "past"), {"export_uri": str(SAMPLE / "new_table")}
+    table = lake.table(contract("bedrock_items"), "")
+    items = items_now(of_arguments(anew.done, **given), lake, COUNTER, RATES)
+    assert items.of_export == {}
+    assert items.rows.count() == 171
+    assert lake.table(contract("bedrock_items"), "").position == table.position
+    with pytest.raises(ExportError, match="2026-11-20 06:00 UTC, and would forget what it cost since"):
+        items_now(of_arguments(anew.done, **given, rebuild=True), lake, COUNTER, RATES)
+
+
+def test_an_items_outcome_follows_from_its_kind_the_first_date_and_its_reason(spark: SparkSession) -> None:
+    early, later = datetime(2025, 12, 31, 23, 59), datetime(2026, 1, 1)
+    talk = {"kind": "conversation", "created": later}
+    cases: list[tuple[Row, str]] = [
+        (talk, "kept"),
+        (talk | {"rejected_file": "f"}, "quarantined"),
+        # The line itself could not be read.
+        ({"kind": "conversation", "rejected_file": "f"}, "quarantined"),
+        (talk | {"deleted_at": later, "rejected_file": "f"}, "deleted"),
+        ({"kind": "bot", "rejected_file": "f"}, "bot"),
+        (talk | {"created": early, "last_message": early, "rejected_file": "f"}, "before_first_date"),
+        # It may have gone on: its calls then count, and so it must be readable.
+        (talk | {"created": early, "last_message": later}, "before_first_date"),
+        (talk | {"created": early, "last_message": later, "rejected_file": "f"}, "quarantined"),
+        (talk | {"created": early, "rejected_file": "f"}, "quarantined"),
+    ]
+    schema = T.StructType([T.StructField(field.name, field.dataType) for field in contract("bedrock_items").struct])
+    frame = spark.createDataFrame([row for row, _ in cases], schema)
+    found = frame.select(outcome(date(2026, 1, 1)).alias("dated"), outcome(None).alias("undated")).collect()
+    assert [row["dated"] for row in found] == [expected for _, expected in cases]
+    assert "before_first_date" not in {row["undated"] for row in found}
+
+
+@pytest.mark.slow
+def test_what_an_overlapping_window_lacks_was_deleted_also_where_that_window_is_empty(
+    spark: SparkSession, anew: Night, tmp_path: Path
+) -> None:
+    talks = [item for item in items() if "#CONV#" in item["SK"]["S"]][:2]
+    table_arn = "arn:aws:dynamodb:us-east-1:123456789012:table/chat"
+    write_export(tmp_path / "full", talks[:1], export_time=FULL, table_arn=table_arn)
+    keys = {name: talks[1][name] for name in ("PK", "SK")}
+    created = change(keys, FULL + timedelta(hours=2), new=talks[1])
+    again = change(keys, FULL + timedelta(hours=7), old=talks[1])
+    for name, start, lines in (("created", 0, [created]), ("gone", 1, []), ("again", 5, [again]), ("quiet", 10, [])):
+        begin = FULL + timedelta(hours=start)
+        settings = ExportSettings(begin + timedelta(hours=5), table_arn, from_time=begin)
+        write_incremental_export(tmp_path / name, lines, settings)
+    lake = Lake(spark, str(tmp_path / "lake"), "job", "run")
+    found = []
+    for name in ("full", "created", "gone", "again", "quiet"):
+        kept = items_now(of_arguments(anew.done, export_uri=str(tmp_path / name)), lake, COUNTER, RATES)
+        found.append({row["sk"]: row["deleted_at"] for row in kept.rows.collect()})
+    first, second = (talk["SK"]["S"] for talk in talks)
+    gone = {first: None, second: (FULL + timedelta(hours=6)).replace(tzinfo=None)}
+    assert found == [{first: None}, {first: None, second: None}, gone, gone, gone]
+    position = lake.table(contract("bedrock_items"), "").position
+    assert position and position["state_time"] == (FULL + timedelta(hours=15)).isoformat()
