@@ -260,6 +260,12 @@ def dataset_keys(name: str) -> str:
     return re.sub(r"\{\w+\}", "*", contract(name).path_template.replace("{scope}/", "*"))
 
 
+def _outermost(folders: Iterable[str]) -> list[str]:
+    """The folders that are in no other one of them."""
+    found = sorted(set(folders))
+    return [folder for folder in found if not any(folder.startswith(f"{other}/") for other in found)]
+
+
 def further_keys(name: str) -> str:
     """The keys of the further files of a dataset that is several files (`largest_file_mb`)."""
     stem, _, suffix = dataset_keys(name).rpartition(".")
@@ -292,10 +298,10 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
         # They are listed where the results are.
         yield Grant(name="FurtherFiles", actions=OWN, resources=tuple(_object(bucket, key) for key in further), why=why)
     if datasets:
-        # Its first dataset names the lease of a run; which one is first, the job decides.
-        why = "a lease is taken while the datasets are published"
-        yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{name}.json" for name in datasets], [f"{LEASES}/*"], why)
-    if recorded := [f"{RECORDS}/{dataset_keys(name)}/*" for name in datasets]:
+        why = "a lease is taken while the datasets are published; the first one names it"
+        yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{datasets[0]}.json"], [f"{LEASES}/*"], why)
+    # Few, because a role's policy has a largest size.
+    if recorded := [f"{RECORDS}/{root}/*" for root in _outermost(contract(name).root for name in datasets)]:
         why = "the name of a record is the checksum of what the job publishes"
         yield Grant(name="Records", actions=OWN, resources=tuple(_object(bucket, key) for key in recorded), why=why)
     if recorded or access.quarantine:

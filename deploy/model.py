@@ -34,7 +34,7 @@ class Access:
 
     Attributes:
         reads: Contracts of datasets that it reads.
-        writes: Contracts of datasets that it publishes.
+        writes: Contracts of datasets that it publishes. The first one is the first that it publishes, too.
         keeps: Contracts of tables that it keeps up: it makes them, and merges changes into them.
         files: Keys of other files that it publishes; `*` is a part that a run chooses.
         quarantine: Its folder below `quarantine/`.

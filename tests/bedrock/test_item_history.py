@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catlake.bedrock.application_costs import costs_of, sum_of
 from catlake.bedrock.item_history import CHANGE, KEPT_DELETED, MARKED, MERGED, OLDER, REMOVED, States
@@ -133,3 +135,29 @@ def test_a_conversation_that_comes_back_is_there_with_all_that_it_cost() -> None
     marked = windows(FIRST + DAY).next_row(gone(FIRST + HOUR), KEPT, None)
     row = windows(FIRST + 2 * DAY, start=FIRST + DAY).next_row(there(FIRST + DAY, "1.5"), marked, None)
     assert (row["deleted_at"], total(row)) == (None, Decimal("1.5"))
+
+
+EVENTS = st.tuples(st.booleans(), st.sampled_from(["gone", "0", "0.5", "2", "2.000000000000000000000001"]))
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=8))
+def test_whatever_full_exports_and_windows_show_the_costs_add_up_to_the_last_price(
+    history: list[tuple[bool, str]],
+) -> None:
+    row, last, before = None, None, None
+    for number, (is_full, event) in enumerate(history):
+        after = FIRST + number * DAY
+        states = States(before, after, after, (after,), is_full, RATES)
+        new = there(after - HOUR, event) if event != "gone" else None if is_full else gone(after - HOUR)
+        if event != "gone":
+            last = Decimal(event)
+        if new or row:
+            next_row = states.next_row(new, row, None)
+            row = None if next_row[GONE] else next_row
+        before = after
+    if last is None:
+        assert row is None
+        return
+    assert row is not None
+    assert total(row) == last
+    assert (row["deleted_at"] is not None) == (history[-1][1] == "gone")

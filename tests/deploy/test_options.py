@@ -132,7 +132,10 @@ def test_lake_formation_lets_each_role_do_what_it_does_in_the_catalog(elsewhere:
                     f"prod-compras-{job}": "prod-compras-datacatalog"
                     for job in ("report", "backfill", "tables-maintain")
                 },
-                **{f"cat-prod-{job}": "cat_prod_analytics_db" for job in ("etl1-normalize", "tables-maintain")},
+                **{
+                    f"cat-prod-{job}": "cat_prod_analytics_db"
+                    for job in ("etl1-normalize", "tokens-consolidated", "tables-maintain")
+                },
             }.items()
             for tables, rights in {"": "CREATE_TABLE DESCRIBE", ".*": "ALTER DESCRIBE DROP INSERT SELECT"}.items()
         ),
