@@ -65,7 +65,8 @@ def write_page(run: Run, lake: Lake) -> None:
     with run.step("write"):
         digests = {**_digests(files, folder), chosen: digest(page, datasets.origins, run.run_date)}
         shown = [digests[name] for name in PAGES if name in digests]
-        family = ("index", *(each["page"] for each in shown))
+        # The other pages may come later, or never; the index always knows them all.
+        family = ("index", chosen)
         contents = {
             f"{chosen}.html": render(page, read_by, datasets.origins, run.run_date, folder, family),
             f"{chosen}.json": readable_json(digests[chosen]),

@@ -21,7 +21,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=find_browser(os.environ), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(options.page.resolve().as_uri())
-        page.wait_for_selector(".ct-bar")
+        page.wait_for_selector(".ct-bar", state="attached")
         options.picture.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=str(options.picture))
         browser.close()
