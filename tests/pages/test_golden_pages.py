@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as View
 from pyspark.sql import SparkSession
 
@@ -156,7 +156,7 @@ def test_costs_are_those_of_the_dataset_whatever_is_chosen(lake: Lake, costs: Vi
     )
     assert figures(costs)[2:4] == [str(users), str(calls)]
     costs.click("text=Quitar filtros")
-    costs.wait_for_function(f"document.querySelectorAll('.cards data')[3].value !== '{calls}'")
+    expect(costs.locator(".cards data").nth(3)).not_to_have_attribute("value", str(calls))
 
 
 def test_unpriced_calls_are_counted_and_never_cost_nothing_in_silence(lake: Lake, costs: View) -> None:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as View
 
 from catlake.pages.datasets import Origin
@@ -137,7 +137,7 @@ def test_a_filter_is_in_all_tables_and_figures_that_know_it(view: View) -> None:
     assert [row[0] for row in table(view, "products")] == ["Árbol"]
     assert "No cambia con el filtro de: período." in view.inner_text("#products")
     view.click("text=Quitar filtros")
-    view.wait_for_function("document.querySelectorAll('#purchases_daily tbody tr').length === 3")
+    expect(view.locator("#purchases_daily tbody tr")).to_have_count(3)
     assert figures(view)[1] == "7"
 
 
