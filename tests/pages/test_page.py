@@ -333,7 +333,7 @@ def test_a_page_of_thirty_thousand_rows_opens_in_a_second(browser: Browser, tmp_
     days = [date.fromordinal(739_000 + number).isoformat() for number in range(730)]
     rows = [(day, f"tienda {shop}", 3, Decimal("12.125"), Decimal("1234.56"), 1) for day in days for shop in range(40)]
     file = written(tmp_path, page(replace(DAYS, rows=rows)))
-    times = []
+    times: list[float] = []
     # The machine may be busy with other tests: the best of some.
     while len(times) < 4 and min(times, default=1000) >= 1000:
         with opened(browser, file) as view:
