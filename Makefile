@@ -99,7 +99,7 @@ $(VENV)/.configured: $(VENV)/.installed tools/toolchain.py tools/warm_up.py tool
 # Folders too: a deleted file changes its folder.
 dist/catlake.zip: setup.py $(wildcard schemas/*.odcs.yaml) $(wildcard deploy/sql/*.view.sql) \
                   deploy/environments $(wildcard deploy/environments/*.toml) \
-                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -type d \) -print) \
+                  $(shell find lib/catlake -name __pycache__ -prune -o \( -name '*.py' -o -name '*.js*' -o -name '*.jinja' -o -name '*.css' -o -name '*.toml' -o -type d \) -print) \
                   | $(VENV)/.installed
 	@$(PY) setup.py --quiet library_zip >&2
 
@@ -125,10 +125,19 @@ run: setup ## all workflows on the samples, into lake/; ENV=prod: with that envi
 	@$(LOCAL_RUN) tokens-archival tokens
 	@$(LOCAL_RUN) tokens --export=tests/data/bedrock_v3/incremental
 	@$(LOCAL_RUN) purchases purchases-report
+	@$(PY) -m local open --path --lake="$$LAKE" --environment="$(ENVIRONMENT)"
+
+.PHONY: open
+open: setup ## the pages of lake/ in the browser
+	@$(PY) -m local open --lake="$$LAKE" --environment="$(ENVIRONMENT)"
 
 .PHONY: sql
 sql: setup ## SQL prompt (DuckDB) on lake/; FILE=deploy/sql/x.sql: that query alone; QUERY="SELECT …": its answer as CSV
 	@$(PY) -m local sql $(if $(FILE),--file "$(FILE)") $(if $(QUERY),--query="$$QUERY") --lake="$$LAKE"
+
+.PHONY: picture
+picture: setup ## take the README's picture of the pages of lake/ anew
+	@$(PY) -m tests.samples.pages_picture "$$LAKE/cat-local-normalize-reports/reports/pages/costs.html"
 
 .PHONY: leftovers
 leftovers: setup ## list what killed runs have left in lake/ and in the temporary folder; later runs remove it

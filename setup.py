@@ -125,7 +125,7 @@ setup(
     package_data={
         "catlake": ["py.typed"],
         "catlake.bedrock": ["price_book.json", "inference_profiles.json"],
-        "catlake.purchases": ["*.jinja", "*.css", "*.js"],
+        "catlake.pages": ["*.jinja", "*.css", "*.js", "*.toml"],
     },
     cmdclass={"build_py": BuildWithContracts, "library_zip": LibraryZip},
 )

@@ -277,6 +277,8 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
     for name in (name for name in access.reads if not contract(name).is_kept_up):
         folders = [contract(name).root, f"{RECORDS}/{contract(name).root}"]
         yield from _reading(_camel(name), bucket, folders, f"the dataset {name}, whatever its date, and its records")
+    if access.summaries:
+        yield from _reading("Summaries", bucket, ["runs"], "the name of a summary is the run's id")
     written = [*map(dataset_keys, access.writes), *access.files, f"runs/{job.name}/*"]
     yield from _s3(
         "Results",

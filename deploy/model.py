@@ -38,6 +38,7 @@ class Access:
         keeps: Contracts of tables that it keeps up: it makes them, and merges changes into them.
         files: Keys of other files that it publishes; `*` is a part that a run chooses.
         quarantine: Its folder below `quarantine/`.
+        summaries: Whether it reads the summaries of other jobs' runs.
         consumes: Folders below its lake whose files it reads and removes.
         owns: Arguments whose folders it also writes.
         athena: Whether it sends statements to Athena.
@@ -49,6 +50,7 @@ class Access:
     keeps: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     quarantine: str | None = None
+    summaries: bool = False
     consumes: tuple[str, ...] = ()
     owns: tuple[str, ...] = ()
     athena: bool = False

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
+from catlake.pages import FOLDER as PAGES_FOLDER
 from catlake.purchases.new_documents import FOLDER as NEW_DOCUMENTS
 from catlake.runtime.environment import Environment
 from deploy.cron import every_minutes
@@ -17,6 +18,7 @@ from deploy.model import Access, Arrival, Crawler, Job, Trigger, Workflow
 SOURCES: Mapping[str, str] = {"conversations_normalize": "catia_table", "tokens_consolidate": "bedrock_table"}
 """By job module, the key that names the table whose exports it reads again and again."""
 
+PAGES = "PAGES"
 MAINTENANCE = "TABLES-MAINTENANCE"
 TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
@@ -53,6 +55,9 @@ def conversations(env: Environment) -> Workflow:
         description="Brings the catalog table of the curated conversations up to date",
         tags=env.tags("ETL-2"),
     )
+    page = _page(
+        env, "conversations-pages", env.lake_uri, "conversations", "normalized_conversations", "curated_conversations"
+    )
     crawl = Trigger(name=env.resource("conversations-crawl"), after=(curate.name,), starts=(crawler.name,))
     return _workflow(
         env,
@@ -61,8 +66,9 @@ def conversations(env: Environment) -> Workflow:
         conversations.__doc__,
         _start(env, "conversations-start", normalize),
         Trigger(name=env.resource("conversations-curate"), after=(normalize.name,), starts=(curate.name,)),
+        Trigger(name=page.name, after=(curate.name,), starts=(page.name,)),
         *((crawl,) if env.crawler else ()),
-        jobs=(normalize, curate),
+        jobs=(normalize, curate, page),
         crawlers=(crawler,) if env.crawler else (),
     )
 
@@ -101,6 +107,8 @@ def tokens(env: Environment) -> Workflow:
         "Creates the view of token usage through Athena",
         Access(athena=True),
     )
+    datasets = ("token_usage", "token_reconciliation", "application_costs", "bots")
+    page = _page(env, "tokens-pages", env.lake_uri, "costs", *datasets)
     return _workflow(
         env,
         env.resource("tokens"),
@@ -108,7 +116,8 @@ def tokens(env: Environment) -> Workflow:
         tokens.__doc__,
         _start(env, "tokens-start", consolidate),
         Trigger(name=env.resource("tokens-create-view"), after=(consolidate.name,), starts=(view.name,)),
-        jobs=(consolidate, view),
+        Trigger(name=page.name, after=(consolidate.name,), starts=(page.name,)),
+        jobs=(consolidate, view, page),
     )
 
 
@@ -179,7 +188,16 @@ def purchases_report(env: Environment) -> Workflow:
             quarantine="purchases-report",
         ),
     )
-    return _of_one_job(env, "COMPRAS-REPORT", purchases_report.__doc__, report)
+    page = _page(env, "purchases-pages", env.purchases_lake_uri, "purchases", "purchases_daily", "purchases_products")
+    return _workflow(
+        env,
+        report.name,
+        "COMPRAS-REPORT",
+        purchases_report.__doc__,
+        _start_alone(report),
+        Trigger(name=page.name, after=(report.name,), starts=(page.name,)),
+        jobs=(report, page),
+    )
 
 
 def purchases_backfill(env: Environment) -> Workflow:
@@ -265,6 +283,20 @@ def _workflow(
     )
 
 
+def _page(env: Environment, name: str, lake_uri: str, page: str, *datasets: str) -> Job:
+    """The job that makes a page of the datasets of a lake, and the index of all pages, which are in one folder."""
+    job = _batch(
+        env,
+        env.resource(name),
+        "pages_write",
+        PAGES,
+        f"The page of the {page}, and the index of all pages",
+        Access(reads=datasets, summaries=True, owns=("--pages_uri",)),
+    )
+    given = {"--lake_uri": lake_uri, "--page": page, "--pages_uri": f"{env.lake_uri}/{PAGES_FOLDER}"}
+    return replace(job, arguments={**job.arguments, **given})
+
+
 def _statistics(name: str) -> str:
     return statistics_path(contract(name).path_template)
 
@@ -293,8 +325,12 @@ def _of_one_job(
     env: Environment, component: str, description: str | None, job: Job, schedule: str | None = None
 ) -> Workflow:
     """A workflow of one job, which a person starts where there is no schedule."""
-    start = Trigger(name=f"{job.name}-start", starts=(job.name,), schedule=schedule)
-    return _workflow(env, job.name, component, description, start, jobs=(job,))
+    return _workflow(env, job.name, component, description, _start_alone(job, schedule), jobs=(job,))
+
+
+def _start_alone(job: Job, schedule: str | None = None) -> Trigger:
+    """The start of the workflow that has the name of its first job."""
+    return Trigger(name=f"{job.name}-start", starts=(job.name,), schedule=schedule)
 
 
 def _batch(

@@ -44,7 +44,7 @@ def main() -> None:
     except ClientError as error:
         raise SystemExit(f"rehearse: {error}; start both servers anew, they must be empty") from None
     lake = f"s3a://{TEST.purchases_bucket}"
-    (ingest,), (report,), (_, view) = (build(TEST).jobs for build in (purchases, purchases_report, tokens))
+    (ingest,), (report, _), (_, view, _) = (build(TEST).jobs for build in (purchases, purchases_report, tokens))
     ingested = run(s3, ingest, {"--source_uri": f"{lake}/{LANDING}", "--trigger": "available_now"})
     reported, _ = run(s3, report), run(s3, view)
 

@@ -10,11 +10,13 @@ import secrets
 import signal
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
+from catlake.pages import FOLDER as PAGES
 from catlake.runtime.environment import Environment, environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
@@ -92,9 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     question.add_argument("--file", help="run this file of deploy/sql, and no prompt")
     question.add_argument("--query", help="answer this query of DuckDB's SQL as CSV, and no prompt")
     sql.set_defaults(command=_sql)
+    open_ = commands.add_parser("open", help="open the pages of the lake in the browser")
+    open_.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
+    open_.add_argument("--path", action="store_true", help="only print where the index is")
+    open_.set_defaults(command=_open)
     left = commands.add_parser("leftovers", help="list what killed runs have left; later runs remove it")
     left.set_defaults(command=_leftovers)
-    for command in (run, sql, left):
+    for command in (run, sql, open_, left):
         command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
     return parser
 
@@ -221,6 +227,17 @@ def _check_built(workflow: Workflow) -> None:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _open(options: argparse.Namespace) -> int:
+    index = _lake(options.lake) / environment(options.environment).bucket / PAGES / "index.html"
+    if not index.is_file():
+        raise UsageError(f"{index}: no page is there yet; run `make run`")
+    print(f"pages: {index}")
+    if not options.path:
+        # A machine without a browser still has the path.
+        webbrowser.open(index.as_uri())
+    return DONE
 
 
 def _leftovers(options: argparse.Namespace) -> int:

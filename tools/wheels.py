@@ -23,12 +23,14 @@ SUFFIX = ".gluewheels.zip"
 
 READER = ("isal",)
 TOKENS = (*READER, "pypdf")
+PAGES = ("babel", "jinja2", "markupsafe")
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "conversations_normalize": READER,
     "conversations_curate": ("bpe-openai", "regex", "tiktoken"),
     "tokens_archive": TOKENS,
     "tokens_consolidate": TOKENS,
-    "purchases_report": ("babel", "jinja2", "markupsafe"),
+    "pages_write": PAGES,
+    "purchases_report": PAGES,
 }
 """By job module. Each set is whole: what its packages need is in it or on Glue."""
 

@@ -52,6 +52,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "tokens_consolidate": {"tokens_table_consolidated": 12, "tokens_analysis": 5, "token_usage": 9}
     | {"token_reconciliation": 5, "application_costs": 6, "bots": 2},
     "tokens_view": {},
+    "pages_write": {},
     "purchases_backfill": {},
     "purchases_report": {"purchases_current": 60, "purchases_products": 20, "purchases_daily": 14},
     "tables_maintain": {},
@@ -60,6 +61,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
 
 BALANCES: Mapping[str, Mapping[str, Any]] = {
     "purchases_backfill": {"read": 100, "written": {"table": 62}, "filtered": {"superseded": 36}, "quarantined": 2},
+    "pages_write": {"read": 40, "written": {"page": 40}, "filtered": {}, "quarantined": 0},
     "tokens_view": {"read": 0, "written": {"view": 0}, "filtered": {}, "quarantined": 0},
     "purchases_report": {"read": 100, "written": {"current": 60}, "filtered": {"removed": 38}, "quarantined": 2},
 }

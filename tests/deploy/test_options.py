@@ -64,6 +64,10 @@ def test_the_roles_that_use_a_bucket_and_no_others_may_use_its_key(elsewhere: As
         "cat-prod-tokens-archival": {OURS: writing, LARGE: reading},
         "cat-prod-tokens-consolidated": {OURS: writing, LARGE: reading},
         "cat-prod-tokens-view": {OURS: writing},
+        "cat-prod-conversations-pages": {OURS: writing},
+        "cat-prod-tokens-pages": {OURS: writing},
+        # Datasets are in the one bucket, pages in the other; a run leaves its summary where its datasets are.
+        "cat-prod-purchases-pages": {OURS: writing, PURCHASES: writing},
         "prod-compras-ingest": {PURCHASES: writing},
         "prod-compras-backfill": {PURCHASES: writing},
         "prod-compras-report": {PURCHASES: writing},

@@ -42,7 +42,7 @@ INSTEAD: Mapping[str, Mapping[str, str]] = {
 MODULES = (
     *("conversations_normalize", "conversations_curate"),
     *("tokens_archive", "tokens_consolidate"),
-    *("purchases_ingest", "purchases_report"),
+    *("purchases_ingest", "purchases_report", "pages_write"),
 )
 """The modules of the jobs: each may read what the ones before wrote."""
 

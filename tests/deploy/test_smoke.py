@@ -94,7 +94,7 @@ def test_all_tables_are_exported_and_all_workflows_run_in_order_before_everythin
     assert glue.started == IN_ORDER
     for name in ("cat-test-catia-conversations-table", "Chat-Conversations"):
         assert lines[f"export of {name}"].startswith("✓ up to 20")
-    assert lines["run of cat-test-conversations"] == "✓ all 2 of its jobs and crawlers succeeded"
+    assert lines["run of cat-test-conversations"] == "✓ all 3 of its jobs and crawlers succeeded"
     assert lines["run of dev-compras-ingest"].startswith("✓ RUNNING since")
     # What `make verify` finds is in the same table.
     assert lines["last run of cat-test-etl1-normalize"].startswith("✓ SUCCEEDED")

@@ -161,15 +161,18 @@ def test_the_values_that_an_environment_may_have_are_among_those_that_glue_knows
 @every_environment
 def test_conversations_normalizes_then_curates_and_crawls_by_option_alone(env):
     flow = conversations(env)
-    normalize, curate, crawler = (env.resource(name) for name in ("etl1-normalize", "etl2-parquet", "curated-crawler"))
+    names = ("etl1-normalize", "etl2-parquet", "conversations-pages", "curated-crawler")
+    normalize, curate, page, crawler = map(env.resource, names)
     ways = [
         ("EVENT", (), (normalize,)),
         ("CONDITIONAL", (normalize,), (curate,)),
+        ("CONDITIONAL", (curate,), (page,)),
     ]
     assert (graph(flow), flow.crawlers) == (ways, ())
     assert [member.script for member in flow.jobs] == [
         "jobs/conversations_normalize.py",
         "jobs/conversations_curate.py",
+        "jobs/pages_write.py",
     ]
     crawling = conversations(environment_with(env.name, {"crawler": True}))
     assert graph(crawling) == [*ways, ("CONDITIONAL", (curate,), (crawler,))]
@@ -184,12 +187,33 @@ def test_conversations_normalizes_then_curates_and_crawls_by_option_alone(env):
 @every_environment
 def test_tokens_consolidates_and_then_creates_the_view(env):
     flow = tokens(replace(env, bedrock_table="Chat"))
-    consolidate, view = env.resource("tokens-consolidated"), env.resource("tokens-view")
+    consolidate, view, page = map(env.resource, ("tokens-consolidated", "tokens-view", "tokens-pages"))
     assert graph(flow) == [
         ("EVENT", (), (consolidate,)),
         ("CONDITIONAL", (consolidate,), (view,)),
+        ("CONDITIONAL", (consolidate,), (page,)),
     ]
-    assert [member.script for member in flow.jobs] == ["jobs/tokens_consolidate.py", "jobs/tokens_view.py"]
+    scripts = ["jobs/tokens_consolidate.py", "jobs/tokens_view.py", "jobs/pages_write.py"]
+    assert [member.script for member in flow.jobs] == scripts
+
+
+@every_environment
+def test_a_person_starts_the_report_of_purchases_and_its_page_follows(env):
+    flow = purchases_report(env)
+    report, page = flow.jobs
+    assert graph(flow) == [("ON_DEMAND", (), (report.name,)), ("CONDITIONAL", (report.name,), (page.name,))]
+    assert (flow.name, report.script, page.script) == (report.name, "jobs/purchases_report.py", "jobs/pages_write.py")
+
+
+@every_environment
+def test_all_pages_are_in_one_folder_whatever_lake_their_datasets_are_in(env):
+    jobs = [job for build in WORKFLOWS.values() for job in build(env).jobs if job.module == "pages_write"]
+    assert {job.arguments["--pages_uri"] for job in jobs} == {f"s3://{env.bucket}/reports/pages"}
+    assert {job.arguments["--page"]: job.arguments["--lake_uri"] for job in jobs} == {
+        "conversations": env.lake_uri,
+        "costs": env.lake_uri,
+        "purchases": env.purchases_lake_uri,
+    }
 
 
 @pytest.mark.parametrize(
@@ -208,7 +232,7 @@ def test_tokens_consolidates_and_then_creates_the_view(env):
     ],
 )
 def test_the_summary_of_an_export_in_the_folder_starts_its_workflow_and_nothing_else_does(key, counts):
-    (normalize, _) = conversations(PROD).jobs
+    normalize, *_ = conversations(PROD).jobs
     arrival = conversations(PROD).start.event
     assert f"s3://{arrival.bucket}/{arrival.folder}/" == normalize.arguments["--export_uri"]
     assert arrival.matches(PROD.bucket, key) is counts
@@ -265,7 +289,6 @@ def test_jobs_that_a_schedule_starts_refuse_the_export_of_the_night_before():
     [
         (tokens_archival, "jobs/tokens_archive.py"),
         (purchases, "jobs/purchases_ingest.py"),
-        (purchases_report, "jobs/purchases_report.py"),
     ],
 )
 def test_a_person_starts_the_workflows_of_one_job(env, build, script):
@@ -324,7 +347,7 @@ def test_tables_are_maintained_once_a_week_in_production():
 
 
 def test_a_report_is_of_all_tenants_unless_a_person_says_otherwise():
-    (report,) = purchases_report(PROD).jobs
+    report, _ = purchases_report(PROD).jobs
     assert set(report.arguments) == {"--environment", "--lake_uri"}
 
 

@@ -73,7 +73,7 @@ ENDLESS = 'print(\'{"event": "run_started", "run": "r1"}\'); import time; time.s
 
 def published_lake(root):
     """A lake whose second job has published a table that satisfies its contract."""
-    (curated,) = conversations(LOCAL).jobs[-1].access.writes
+    (curated,) = conversations(LOCAL).jobs[1].access.writes
     types = {"string": pa.string(), "int": pa.int32(), "date": pa.date32(), "bigint": pa.int64()}
     columns = contract(curated).columns
     schema = pa.schema([(each.name, types[each.catalog_type]) for each in columns])
@@ -119,7 +119,7 @@ def test_a_run_shows_progress_then_each_jobs_balance_and_the_table(lake):
     progress, _, end = out.partition("\n\n")
     assert "cat-local-etl1-normalize RUNNING" in progress
     assert "cat-local-etl2-parquet | run_finished" in progress
-    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 2
+    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 3
     assert re.search(r"cat-local-etl2-parquet: SUCCEEDED (.*\n)+?    cat_local_analytics_db.data: 0 rows, in ", end)
     assert (lake / CATALOG).is_file()
     assert (lake / "_logs" / "run" / "cat-local-etl1-normalize.log").is_file()
@@ -132,6 +132,8 @@ def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
         "    the export is unfinished",
         "cat-local-etl2-parquet: NOT STARTED",
         "    needs cat-local-etl1-normalize",
+        "cat-local-conversations-pages: NOT STARTED",
+        "    needs cat-local-etl2-parquet",
     ]
 
 
@@ -306,7 +308,7 @@ def arguments(job, lake, **options):
 
 def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    normalize, curate = conversations(LOCAL).jobs
+    normalize, curate, _ = conversations(LOCAL).jobs
     given = arguments(normalize, tmp_path / "lake", export="exports", run_date="2025-09-01")
     assert given["--lake_uri"] == str(tmp_path / "lake" / LOCAL.bucket)
     assert given["--export_uri"] == str(tmp_path / "exports")
@@ -316,20 +318,23 @@ def test_jobs_are_given_folders_for_buckets_and_what_was_asked_for(tmp_path, mon
 
 def test_without_an_export_the_samples_of_the_project_are_read_and_s3_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    normalize, _ = conversations(LOCAL).jobs
+    normalize, *_ = conversations(LOCAL).jobs
     assert arguments(normalize, tmp_path)["--export_uri"] == str(ROOT / "tests/data/samples/catia")
     assert arguments(normalize, tmp_path, export="s3://b/x")["--export_uri"] == "s3://b/x"
 
 
 def test_a_bucket_is_a_folder_of_the_lake_and_the_purchases_have_one_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (ingest,), (report,) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
+    (ingest,), (report, page) = purchases(LOCAL).jobs, purchases_report(LOCAL).jobs
     bucket = tmp_path / "lake" / "local-compras-backup-s3-bucket"
     given = arguments(ingest, tmp_path / "lake")
     assert given["--lake_uri"] == str(bucket)
     assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
     assert given["--checkpoint_uri"] == f"{bucket}/checkpoints/compras-ingest"
     assert arguments(report, tmp_path / "lake")["--lake_uri"] == str(bucket)
+    # The pages of all workflows are in one folder.
+    assert arguments(page, tmp_path / "lake")["--lake_uri"] == str(bucket)
+    assert arguments(page, tmp_path / "lake")["--pages_uri"] == str(tmp_path / "lake" / LOCAL.bucket / "reports/pages")
     assert arguments(ingest, tmp_path / "lake", source="events")["--source_uri"] == str(tmp_path / "events")
 
 
@@ -340,7 +345,7 @@ def test_in_any_environment_a_laptop_ends_and_leaves_the_catalog_of_aws_alone(na
     assert (given["--environment"], given["--catalog"], given["--trigger"]) == (name, "none", "available_now")
     assert given["--source_uri"] == str(ROOT / "tests/data/samples/purchases")
     assert given["--lake_uri"].startswith(str(tmp_path))
-    (normalize, _) = conversations(environment(name)).jobs
+    normalize, *_ = conversations(environment(name)).jobs
     assert "--max_export_age_hours" not in arguments(normalize, tmp_path)
 
 
@@ -379,6 +384,7 @@ def test_the_prompt_has_the_runs_and_the_quarantine_as_tables(lake):
     (kept / "part.json").write_text('{"file": "f", "line": 3, "reason": "no JSON", "raw": "{"}\n', encoding="utf-8")
     asked = "SELECT job, run, read, written, filtered, quarantined FROM runs ORDER BY job; FROM quarantine;"
     assert sql(lake, f".mode csv\n.headers off\n{asked}").stdout.splitlines() == [
+        "cat-local-conversations-pages,r1,3,2,1,0",
         "cat-local-etl1-normalize,r1,3,2,1,0",
         "cat-local-etl2-parquet,r1,3,2,1,0",
         "purchases,stream/batch-0,f,3,no JSON,{",
@@ -416,3 +422,13 @@ def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path):
     done = sql(tmp_path, "")
     assert done.returncode == 2
     assert "does not exist yet; `make run` makes the lake and its catalog" in done.stderr
+
+
+def test_the_pages_are_found_and_where_there_are_none_it_says_how_to_make_them(tmp_path, capsys):
+    assert local.main(["open", "--path", "--lake", str(tmp_path)]) == 2
+    assert "no page is there yet; run `make run`" in capsys.readouterr().err
+    index = tmp_path / LOCAL.bucket / "reports" / "pages" / "index.html"
+    index.parent.mkdir(parents=True)
+    index.touch()
+    assert local.main(["open", "--path", "--lake", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"pages: {index}\n"

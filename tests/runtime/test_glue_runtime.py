@@ -51,7 +51,7 @@ def test_tests_run_with_the_versions_that_glue_carries() -> None:
     # pip comes with the environment and is no part of a job.
     here = {name: found for name in carried.keys() - {"pip"} if (found := packages.get(canonical(name)))}
     assert here == {name: carried[name] for name in here}
-    assert here.keys() >= {"boto3", "numpy", "orjson", "pandas", "plotly", "pyarrow", "simplejson"} | GLUE_ITSELF
+    assert here.keys() >= {"boto3", "numpy", "orjson", "pandas", "pyarrow", "simplejson"} | GLUE_ITSELF
 
 
 def test_the_packages_of_the_environment_stay_the_same_once_setuptools_is_imported() -> None:

@@ -37,7 +37,7 @@ def build(checkout: Path) -> None:
 
 
 def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else(library: Path) -> None:
-    kinds = (".py", ".json", ".jinja", ".css", ".js")
+    kinds = (".py", ".json", ".jinja", ".css", ".js", ".toml")
     files = (path for path in (ROOT / "lib").rglob("*") if path.suffix in kinds)
     modules = {path.relative_to(ROOT / "lib").as_posix() for path in files}
     names = {path.name.removesuffix(".odcs.yaml") for path in (ROOT / "schemas").glob("*.odcs.yaml")}

@@ -307,6 +307,10 @@ class Lake:
                 return record
         raise StoreError(f"{uri}: its further files are not those that were published with it; {remedy}")
 
+    def records_for(self, uri: str) -> list[Record]:
+        """The records of a published file, the newest last."""
+        return self._records.records_for(uri)
+
     def rows_of(self, file: FileInfo, contract: Contract) -> int | None:
         """The number of rows of a published dataset: as recorded, else counted; None when it cannot be read."""
         recorded = {record.rows for record in self._records.records_for(file.uri) if record.bytes == file.size}

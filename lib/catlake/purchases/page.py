@@ -1,70 +1,60 @@
-"""report.html: the figures of report.json as a page for the owner of a shop; one file, which asks for nothing else.
+"""The page of the purchases: what was sold, on which days, in which shops; from the datasets of days and products."""
 
-Jinja2 escapes all text in report.html.jinja, and `charts` escapes what Plotly shows. Besides, the page's own security
-policy lets no script run but its two, and lets nothing be fetched.
-"""
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
 
-import base64
-import hashlib
-from functools import partial
-from importlib import resources
+from catlake.pages.facts import Facts, collected, most_important
+from catlake.pages.page import Figure, Page, Section
 
-from babel import Locale
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
+MOST_SHOPS, MOST_PRODUCTS_OF_A_SHOP, MOST_PRODUCTS = 100, 20, 1000
+"""What a page names; the datasets have all."""
 
-from catlake.purchases.charts import MOST_DAYS, MOST_TENANTS, charts, plotly_locale, product_name, shown_days
-from catlake.purchases.figures import Figures
-from catlake.text import display
+LONGEST_NAME = 240
+"""Characters of a product's name."""
 
 
-def page(figures: Figures, language: str) -> bytes:
-    """The page of a report's figures; the same figures give the same bytes.
-
-    Its text is Spanish; `language` (`es_CO`) is how numbers and days are written.
-    """
-    reader = Locale.parse(language)
-    drawn = charts(figures, reader) if figures["totals"]["purchases"] else {}
-    scripts = [get_plotlyjs(), _file("charts.js")] if drawn else []
-    html = (
-        _environment(reader)
-        .get_template("report.html.jinja")
-        .render(
-            figures,
-            charts=drawn,
-            locale=plotly_locale(reader),
-            # Ours: the template must not escape them.
-            scripts=[Markup(script) for script in scripts],
-            digests=[_digest(script) for script in scripts],
-            most_days=MOST_DAYS,
-            most_tenants=MOST_TENANTS,
-            shown_days=shown_days,
-        )
+def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = None) -> Page:
+    """The page of the rows of `purchases_daily` and `purchases_products`, of one shop or of all."""
+    days = most_important(daily.withColumnRenamed("tenant_id", "shop"), {"shop": MOST_SHOPS}, F.sum("revenue"))
+    facts = {"daily": by_day(days), "products": best_sellers(products)}
+    several = len({row[1] for row in facts["daily"].rows}) > 1
+    sections = [section for section in SECTIONS if several or section.by != ("shop",)]
+    rows = int(facts["daily"].total("rows"))
+    return Page(
+        "purchases", "purchases_daily", rows, facts, CARDS, ("shop",) if several else (), sections, title=tenant
     )
-    return html.encode()
 
 
-def _environment(reader: Locale) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("catlake.purchases", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+_REVENUE, _PURCHASES, _QUANTITY = Figure("revenue", "money"), Figure("purchases"), Figure("quantity")
+_AVERAGE = Figure("average_ticket", "money", of=("revenue",), over=("purchases",))
+
+CARDS = (("daily", _REVENUE), ("daily", _PURCHASES), ("daily", _QUANTITY), ("daily", _AVERAGE))
+
+SECTIONS = (
+    Section("purchases_daily", "daily", ("day",), (_REVENUE, _PURCHASES, _QUANTITY), chart="revenue"),
+    Section("products", "products", ("product", "code", "shop"), (_QUANTITY, _PURCHASES, _REVENUE), order="quantity"),
+    Section("shops", "daily", ("shop",), (_REVENUE, _PURCHASES, _QUANTITY, _AVERAGE), order="revenue"),
+)
+
+
+def by_day(days: DataFrame) -> Facts:
+    """What each shop sold each day, and how many of the dataset's rows that is."""
+    measures = ("purchases", "quantity", "revenue")
+    rows = days.groupBy("day", "shop").agg(
+        *(F.sum(name).alias(name) for name in measures), F.count(F.lit(1)).alias("rows")
     )
-    for function in (
-        *(display.number, display.money, display.amount, display.currency_symbol, display.currency_name),
-        *(display.day_in_sentence, display.day_in_table, display.weekday),
-    ):
-        environment.filters[function.__name__] = partial(function, reader=reader)
-    environment.filters |= {"visible": display.visible, "product_name": product_name}
-    return environment
+    return collected(rows, ("day", "shop"), (*measures, "rows"))
 
 
-def _file(name: str) -> str:
-    return resources.files("catlake.purchases").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def best_sellers(products: DataFrame) -> Facts:
+    """What sold most in each shop; the dataset has no days of it."""
+    in_shop = Window.partitionBy("tenant_id").orderBy(F.desc("quantity"), F.desc("revenue"), "codigo", "nombre")
+    best = products.withColumn("rank", F.row_number().over(in_shop)).where(F.col("rank") <= MOST_PRODUCTS_OF_A_SHOP)
+    best = best.orderBy(F.desc("quantity"), F.desc("revenue"), "codigo", "tenant_id", "nombre").limit(MOST_PRODUCTS)
+    rows = best.select(
+        F.substring(F.coalesce("nombre", "codigo"), 1, LONGEST_NAME).alias("product"),
+        F.substring("codigo", 1, LONGEST_NAME).alias("code"),
+        F.col("tenant_id").alias("shop"),
+        *("quantity", "purchases", "revenue"),
+    )
+    return collected(rows, ("product", "code", "shop"), ("quantity", "purchases", "revenue"))

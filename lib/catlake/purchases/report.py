@@ -11,12 +11,14 @@ from catlake.contracts.contract import contract
 from catlake.lake import Lake
 from catlake.lake.publish import publish, quarantine
 from catlake.lake.tables import KeptTable
+from catlake.pages.datasets import Origin
+from catlake.pages.page import reader, render
 from catlake.purchases.current_purchases import current_purchases, daily
 from catlake.purchases.document_tree import no_such_tenant
 from catlake.purchases.event_document import DATASET
 from catlake.purchases.figures import Figures, as_json, best_sellers, figures, sums_of
 from catlake.purchases.merge_documents import merge_new
-from catlake.purchases.page import page
+from catlake.purchases.page import purchases_page
 from catlake.purchases.product_sales import PRODUCTS, products
 from catlake.purchases.purchase_rows import TABLE
 from catlake.purchases.purchase_table import rejected, table_outcomes
@@ -56,13 +58,26 @@ def report(run: Run, lake: Lake) -> None:
     with run.step("figures"):
         best = best_sellers(by_product, drafts[PRODUCTS].rows)
         sales = figures(sums, best, tenant, run.run_date, run.environment.currency, balance)
-        files = {"report.json": as_json(sales), "report.html": page(sales, run.environment.language)}
+        folder = joined(contract(DAILY).root, *filter(None, [scope]))
+        files = {
+            "report.json": as_json(sales),
+            "report.html": _page(run, lake, by_day, by_product, outcomes.total, folder),
+        }
     run.report.highlights += _highlights(sales)
-    folder = joined(contract(DAILY).root, *filter(None, [scope]))
     beside = {name: lake.side_file(joined(folder, name), content) for name, content in files.items()}
     publish(run, lake, *drafts.values(), beside=beside.values())
     for name, file in beside.items():
         run.report.published(name, file.target, rows=sales["totals"]["purchases"], size=file.size)
+
+
+def _page(run: Run, lake: Lake, by_day: DataFrame, by_product: DataFrame, documents: int, folder: str) -> bytes:
+    """The page of the report; its figures come from the table of this run."""
+    table = contract(TABLE)
+    summary = {**run.report.summary(run.arguments, None), "finished": None}
+    origin = Origin(str(table.table), lake.path(table.table_folder), documents, summary)
+    page = purchases_page(by_day, by_product, run.arguments["tenant_id"])
+    read_by = reader(run.environment.language, run.environment.currency)
+    return render(page, read_by, [origin], run.run_date, lake.path(folder))
 
 
 def _read(run: Run, table: KeptTable, tenant: str | None) -> DataFrame:

@@ -1,12 +1,12 @@
 """Numbers, money, days and texts as a reader of a language sees them. The language's rules come from Babel."""
 
 import unicodedata
-from datetime import date
-from decimal import Context, Decimal, localcontext
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
 from babel import Locale
-from babel.dates import format_date, format_skeleton
-from babel.numbers import format_currency, format_decimal, get_currency_name, get_currency_symbol
+from babel.dates import format_date, format_datetime, format_skeleton
+from babel.numbers import format_currency, format_decimal, format_percent, get_currency_name
 
 # Babel rounds to the digits of the current context, which are 28 by default.
 _ALL_DIGITS = Context(prec=1000)
@@ -24,25 +24,20 @@ def money(value: Decimal, currency: str, reader: Locale) -> str:
         return format_currency(value, currency, locale=reader, decimal_quantization=False)
 
 
-def amount(value: Decimal, reader: Locale) -> str:
-    """`1234.50` → `1.234,50`: money where the currency is said elsewhere."""
+def rounded(value: Decimal, places: int) -> Decimal:
+    """`0.19785` → `0.198` with three decimals: rounded half-up."""
     with localcontext(_ALL_DIGITS):
-        return format_decimal(value, "#,##0.00", locale=reader, decimal_quantization=False)
+        return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
-def currency_symbol(currency: str, reader: Locale) -> str:
-    """`USD` → `US$`."""
-    return get_currency_symbol(currency, reader)
+def percent(value: Decimal, reader: Locale) -> str:
+    """`0.9677` → `96,8 %`: rounded half-up to one decimal."""
+    return format_percent(rounded(value, 3), locale=reader, decimal_quantization=False)
 
 
 def currency_name(currency: str, reader: Locale) -> str:
     """`USD` → `dólares estadounidenses`."""
     return get_currency_name(currency, 2, reader)
-
-
-def counted(count: int | Decimal, one: str, many: str, reader: Locale) -> str:
-    """`1 compra`, `2 compras`: a number and what it counts, on one line."""
-    return f"{number(count, reader)}\u00a0{one if count == 1 else many}"
 
 
 def day_in_sentence(day: str, reader: Locale) -> str:
@@ -58,6 +53,22 @@ def day_in_table(day: str, reader: Locale) -> str:
 def weekday(day: str, reader: Locale) -> str:
     """`2025-07-14` → `lunes`."""
     return format_date(date.fromisoformat(day), "EEEE", locale=reader)
+
+
+def month(day: str, reader: Locale) -> str:
+    """`2025-07-14` → `julio de 2025`."""
+    return format_skeleton("yMMMM", date.fromisoformat(day), locale=reader)
+
+
+def moment(text: str, reader: Locale) -> str:
+    """`2025-11-21 05:00:00+00:00` → `21 de noviembre de 2025, 05:00 UTC`; a text that is no moment stays."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (
+        f"{format_date(when, 'long', locale=reader)}, {format_datetime(when, 'HH:mm', tzinfo=UTC, locale=reader)} UTC"
+    )
 
 
 MOST_SHOWN = 240

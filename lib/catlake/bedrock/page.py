@@ -1,0 +1,241 @@
+"""The page of the costs: who spent what, on which bot, model and day, and whether it agrees with the application."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.storagelevel import StorageLevel
+
+from catlake.contracts.contract import contract
+from catlake.pages.facts import OTHERS, WHOLE, Facts, collected, in_periods, most_important
+from catlake.pages.page import Figure, Page, Section
+from catlake.pages.pseudonyms import Pseudonym
+
+MOST_BOTS, MOST_MODELS, MOST_USERS, MOST_CONVERSATIONS = 20, 20, 100, 50
+"""What a page names; the datasets have all."""
+
+COST = next(column.catalog_type for column in contract("token_usage").columns if column.name == "total_cost")
+"""The type of all costs."""
+
+TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+
+
+def costs_page(
+    usage: DataFrame,
+    reconciliation: DataFrame,
+    bots: DataFrame | None,
+    application: DataFrame | None = None,
+    pseudonym: Pseudonym | None = None,
+) -> Page:
+    """The page of costs.
+
+    Args:
+        usage: The dataset `token_usage`.
+        reconciliation: The dataset `token_reconciliation`.
+        bots: The dataset `bots`, for their titles; None: a bot is shown by its id.
+        application: The dataset `application_costs`; None: what the application counted has no days and users.
+        pseudonym: Hides the users; None shows their ids.
+    """
+    known = usage.withColumnsRenamed({"bot_id": "bot", "user_id": "user"})
+    known = most_important(known, {"bot": MOST_BOTS, "model": MOST_MODELS}, F.sum("total_cost"))
+    known = known.persist(StorageLevel.MEMORY_AND_DISK)
+    by_day = daily(known)
+    last_day = by_day.last("day")
+    bot = by_day.dimensions.index("bot")
+    named = sorted({str(row[bot]) for row in by_day.rows if row[bot] is not None})
+    states = _of_named_bots(reconciliation, named)
+    both = with_application(known, None if application is None else _of_named_bots(application, named))
+    facts = {
+        "daily": by_day,
+        "agreement": agreement(both),
+        "counts": counts(known, last_day),
+        "users": users(both, last_day),
+        "states": reconciled(states),
+        "reasons": reasons(states),
+        "dearest": dearest(known, states),
+    }
+    known.unpersist()
+    if pseudonym:
+        facts = {name: each.renamed("user", pseudonym) for name, each in facts.items()}
+    sections = SECTIONS if application is not None else [_without_application(section) for section in SECTIONS]
+    return Page(
+        "costs",
+        "token_usage",
+        int(facts["daily"].total("rows")),
+        facts,
+        CARDS,
+        ("bot", "model"),
+        sections,
+        {"bot": _titles(bots)},
+        money_places=4,
+        is_anonymous=pseudonym is not None,
+    )
+
+
+_COST, _APPLICATION = Figure("cost", "money"), Figure("application", "money")
+_UNPRICED = Figure("unpriced_calls")
+_CACHE = Figure("cache_share", "percent", of=("cache_read_tokens",), over=TOKENS[:3])
+_RATIO = Figure("ratio", "percent", of=("compared_cost",), over=("compared_application",))
+
+CARDS = (
+    ("daily", _COST),
+    ("states", _RATIO),
+    ("counts", Figure("users")),
+    ("daily", Figure("calls")),
+    ("daily", _CACHE),
+    ("daily", _UNPRICED),
+)
+
+SECTIONS = (
+    Section("costs_daily", "daily", ("day",), (_COST, Figure("calls"), _CACHE, _UNPRICED), chart="cost"),
+    Section("costs_monthly", "agreement", ("month",), (_COST, _APPLICATION, Figure("calls"), _UNPRICED)),
+    Section(
+        "states", "states", ("state",), (Figure("conversations"), _COST, _APPLICATION, _RATIO), order="conversations"
+    ),
+    Section("reasons", "reasons", ("reason",), (Figure("conversations"),), order="conversations"),
+    Section("bots", "agreement", ("bot",), (_COST, _APPLICATION, Figure("calls"), _UNPRICED), order="cost"),
+    Section(
+        "models", "daily", ("model",), (_COST, Figure("calls"), *map(Figure, TOKENS), _CACHE, _UNPRICED), order="cost"
+    ),
+    Section("users", "users", ("user",), (_COST, _APPLICATION, Figure("calls"), _UNPRICED), order="cost"),
+    Section(
+        "dearest",
+        "dearest",
+        ("conversation", "user", "bot", "day", "state"),
+        (_COST, _APPLICATION, Figure("calls")),
+        order="cost",
+    ),
+)
+
+
+def with_application(usage: DataFrame, application: DataFrame | None) -> DataFrame:
+    """Usage, and what the application counted, as rows of one shape: each has one of the two costs."""
+    used = usage.select("day", "user", "bot", *_used(), F.lit(None).cast(COST).alias("application"))
+    if application is None:
+        return used
+    nothing = [F.lit(None).cast(T.LongType()).alias(name) for name in ("calls", "unpriced_calls")]
+    counted = application.select(
+        "day",
+        F.col("user_id").alias("user"),
+        "bot",
+        F.lit(None).cast(COST).alias("cost"),
+        *nothing,
+        _cost("cost").alias("application"),
+    )
+    return used.unionByName(counted)
+
+
+def daily(usage: DataFrame) -> Facts:
+    """Cost, calls and tokens of each day, bot and model, and how many of the dataset's rows they are from."""
+    rows = (
+        usage.select("day", "bot", "model", *_used(), *TOKENS)
+        .groupBy("day", "bot", "model")
+        .agg(*map(_sum, ("cost", "calls", "unpriced_calls", *TOKENS)), F.count(F.lit(1)).alias("rows"))
+    )
+    return collected(rows, ("day", "bot", "model"), ("cost", "calls", "unpriced_calls", *TOKENS, "rows"))
+
+
+def agreement(both: DataFrame) -> Facts:
+    """The estimate beside what the application counted, of each day and bot."""
+    return collected(both.groupBy("day", "bot").agg(*map(_sum, _BOTH)), ("day", "bot"), _BOTH)
+
+
+def counts(usage: DataFrame, last_day: str | None) -> Facts:
+    """How many users there are, by period, bot and model: each counts once, whatever is chosen."""
+    rows = in_periods(usage, "day", last_day)
+    chosen = [F.when(F.grouping(name) == 1, WHOLE).otherwise(F.col(name)).alias(name) for name in ("bot", "model")]
+    sums = rows.cube("period", "bot", "model").agg(
+        F.count_distinct("user").alias("users"), *(name for name in chosen), F.grouping("period").alias("whole")
+    )
+    plain = sums.toDF("period", "_bot", "_model", "users", "bot", "model", "whole").where("whole = 0")
+    return collected(plain, ("period", "bot", "model"), ("users",), is_cube=True)
+
+
+def users(both: DataFrame, last_day: str | None) -> Facts:
+    """The users who cost most, by period and bot; the others together."""
+    known = most_important(both, {"user": MOST_USERS}, F.sum(F.coalesce("cost", "application")))
+    rows = in_periods(known, "day", last_day).groupBy("period", "user", "bot").agg(*map(_sum, _BOTH))
+    return collected(rows, ("period", "user", "bot"), _BOTH)
+
+
+def reconciled(conversations: DataFrame) -> Facts:
+    """How many conversations agree with the application's price, by bot; what is compared has both prices."""
+    is_compared = F.col("state").isin("agrees", "differs")
+    estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
+    rows = conversations.groupBy("state", "bot").agg(
+        F.count(F.lit(1)).alias("conversations"),
+        F.sum(estimated).alias("cost"),
+        F.sum(counted).alias("application"),
+        F.sum(F.when(is_compared, estimated)).alias("compared_cost"),
+        F.sum(F.when(is_compared, counted)).alias("compared_application"),
+    )
+    measures = ("conversations", "cost", "application", "compared_cost", "compared_application")
+    return collected(rows, ("state", "bot"), measures)
+
+
+def reasons(conversations: DataFrame) -> Facts:
+    """Why an estimate may be off, with the number of conversations."""
+    reason = F.explode(F.split("reasons", ", ")).alias("reason")
+    rows = conversations.select("bot", reason).where("reason <> ''").groupBy("reason", "bot").count()
+    return collected(rows.withColumnRenamed("count", "conversations"), ("reason", "bot"), ("conversations",))
+
+
+def dearest(usage: DataFrame, conversations: DataFrame) -> Facts:
+    """The conversations that cost most, with the day on which each began."""
+    estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
+    cost = F.coalesce(estimated, counted)
+    best = conversations.where(cost.isNotNull()).orderBy(F.desc(cost), "pk", "sk").limit(MOST_CONVERSATIONS)
+    began = usage.groupBy("pk", "sk").agg(F.min("day").alias("day"), F.sum("calls").alias("calls"))
+    rows = best.join(began, ["pk", "sk"], "left").select(
+        F.col("conversation_id").alias("conversation"),
+        F.col("user_id").alias("user"),
+        *("bot", "day", "state", "calls"),
+        estimated.alias("cost"),
+        counted.alias("application"),
+    )
+    return collected(rows, ("conversation", "user", "bot", "day", "state"), ("cost", "application", "calls"))
+
+
+_BOTH = ("cost", "application", "calls", "unpriced_calls")
+
+
+def _used() -> tuple[Column, ...]:
+    is_unpriced = F.col("price_state") == "unpriced"
+    return (
+        _cost("total_cost").alias("cost"),
+        F.col("calls"),
+        F.when(is_unpriced, F.col("calls")).otherwise(0).alias("unpriced_calls"),
+    )
+
+
+def _cost(name: str) -> Column:
+    return F.col(name).cast(COST)
+
+
+def _sum(name: str) -> Column:
+    return F.sum(name).alias(name)
+
+
+def _of_named_bots(rows: DataFrame, named: Sequence[str]) -> DataFrame:
+    """Rows with `bot` in the place of `bot_id`: one of those that the page names, else OTHERS."""
+    is_named = F.col("bot_id").isNull() | F.col("bot_id").isin(*named)
+    return rows.withColumn("bot", F.when(is_named, F.col("bot_id")).otherwise(F.lit(OTHERS)))
+
+
+def _titles(bots: DataFrame | None) -> Mapping[str, str]:
+    """The titles of bots by id; the id goes along where several bots have one title."""
+    rows = [] if bots is None else bots.where("title IS NOT NULL").select("bot_id", "title").collect()
+    titles = [row["title"] for row in rows]
+    return {
+        row["bot_id"]: row["title"] if titles.count(row["title"]) == 1 else f"{row['title']} ({row['bot_id']})"
+        for row in rows
+    }
+
+
+def _without_application(section: Section) -> Section:
+    """A section where the application's prices have no days, bots and users."""
+    if section.facts not in ("agreement", "users"):
+        return section
+    return replace(section, figures=tuple(figure for figure in section.figures if figure != _APPLICATION))

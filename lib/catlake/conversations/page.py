@@ -1,0 +1,247 @@
+"""The page of the conversations: who asked, what they asked and liked; from the dataset of curated conversations."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
+
+from catlake.pages.facts import ALL, Facts, collected, in_periods, most_important
+from catlake.pages.page import Figure, Page, Section
+from catlake.pages.pseudonyms import Pseudonym
+
+MOST_DEPARTMENTS, MOST_CITIES = 40, 60
+MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 100, 100, 40
+"""What a page names; the dataset has all."""
+
+LONGEST_TEXT = 240
+"""Characters of a question or a comment."""
+
+HIDDEN_BELOW = 3
+"""An anonymous page has only what at least so many people wrote: a rare text can show who wrote it."""
+
+MESSAGES = "array<struct<conversacion: string, `from`: string, text: string, timestamp: string>>"
+FEEDBACK = "array<struct<type: string>>"
+
+# Of both languages: words that say nothing about what is asked. Shorter ones are none.
+COMMON_WORDS = """
+ante bajo cada como cómo cual cuál cuando cuándo cuanto cuánto cuanta desde donde dónde durante ella ellas ellos entre
+eran eres esta está están estas este esto estos favor gracias hacer hacia hasta hola para pero porque puede pueden puedo
+quien quién quiero según sería sido sobre solo sólo también tanto tardes buenas buenos días tengo tiene tienen todo
+todos unas unos about after also been could does from have hello here into just more other please should some thank
+thanks that their them then there these they this what when where which will with would your
+"""
+
+PLACES = ("department", "city")
+
+
+def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> Page:
+    """The page of the rows of `curated_conversations`.
+
+    Args:
+        users: The dataset.
+        pseudonym: Hides the names, and what few people wrote; None shows all.
+    """
+    named = users.withColumnsRenamed({"gerencia": "department", "ciudad": "city"})
+    named = most_important(named, {"department": MOST_DEPARTMENTS, "city": MOST_CITIES})
+    messages = messages_of(named).persist(StorageLevel.MEMORY_AND_DISK)
+    conversations = conversations_of(named, messages).persist(StorageLevel.MEMORY_AND_DISK)
+    by_day = daily(conversations)
+    last_day = by_day.last("day")
+    asked = messages.where("question IS NOT NULL")
+    least = HIDDEN_BELOW if pseudonym else 1
+    facts = {
+        "daily": by_day,
+        "places": places(conversations, last_day),
+        "opinions": opinions(named),
+        "questions": questions(asked, last_day, least),
+        "words": words(asked, last_day, least),
+        "people": people(conversations, last_day),
+    }
+    if pseudonym is None:
+        facts["comments"] = comments(named)
+    messages.unpersist()
+    conversations.unpersist()
+    labels = {}
+    if pseudonym:
+        # The id is a name too.
+        facts["people"] = facts["people"].renamed("person", pseudonym)
+    else:
+        ids = {row[1] for row in facts["people"].rows}
+        shown = users.where(F.col("usuario_id").isin(*ids)).select("usuario_id", "nombre").collect()
+        labels = {"person": {row["usuario_id"]: row["nombre"] for row in shown}}
+    return Page(
+        "conversations",
+        "curated_conversations",
+        int(facts["places"].total("users")),
+        facts,
+        CARDS,
+        ("department",),
+        [section for section in SECTIONS if section.facts in facts],
+        labels,
+        is_anonymous=pseudonym is not None,
+    )
+
+
+CARDS = (
+    ("places", Figure("users")),
+    ("places", Figure("conversations")),
+    ("places", Figure("questions")),
+    ("opinions", Figure("liked", "percent", of=("likes",), over=("likes", "dislikes"))),
+)
+
+_ACTIVITY = (Figure("users"), Figure("conversations"), Figure("questions"))
+_OPINION = (Figure("likes"), Figure("dislikes"), Figure("liked", "percent", of=("likes",), over=("likes", "dislikes")))
+
+SECTIONS = (
+    Section("daily", "daily", ("day",), _ACTIVITY, chart="conversations"),
+    Section("departments", "places", ("department",), _ACTIVITY, order="users"),
+    Section("cities", "places", ("city",), _ACTIVITY, order="users"),
+    Section("opinions", "opinions", ("department",), _OPINION, order="likes"),
+    Section("comments", "comments", ("comment", "opinion", "department"), (Figure("users"),), order="users"),
+    Section("words", "words", ("word",), (Figure("users"),), order="users"),
+    Section("questions", "questions", ("question",), (Figure("users"), Figure("times")), order="users"),
+    Section(
+        "people", "people", ("person", *PLACES), (Figure("conversations"), Figure("questions")), order="conversations"
+    ),
+    Section(
+        "tokens",
+        "opinions",
+        ("department",),
+        (Figure("question_tokens"), Figure("answer_tokens")),
+        order="answer_tokens",
+    ),
+)
+
+
+def messages_of(users: DataFrame) -> DataFrame:
+    """The messages of users, one a row: of which conversation, on which day (UTC), and the question if it is one."""
+    message = F.explode(F.from_json("conversacion_completa", MESSAGES)).alias("message")
+    text = F.regexp_replace(F.trim("message.text"), r"\s+", " ")
+    is_question = (F.col("message.from") == "user") & (text != "")
+    return users.select("usuario_id", *PLACES, message).select(
+        "usuario_id",
+        *PLACES,
+        F.col("message.conversacion").alias("conversation"),
+        F.expr("CAST(try_to_timestamp(message.timestamp) AS date)").alias("day"),
+        F.when(is_question, text).alias("question"),
+    )
+
+
+def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
+    """The conversations of users, one a row, with its first day; those without messages are one row a user.
+
+    The column `conversations` has how many a row stands for.
+    """
+    found = messages.groupBy("usuario_id", *PLACES, "conversation").agg(
+        F.min("day").alias("day"), F.count("question").alias("questions")
+    )
+    with_messages = found.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
+    counted = found.groupBy("usuario_id").agg(F.count(F.lit(1)).alias("found"))
+    others = users.join(counted, "usuario_id", "left").select(
+        "usuario_id",
+        *PLACES,
+        F.lit(None).cast("date").alias("day"),
+        (F.col("numero_conversaciones") - F.coalesce("found", F.lit(0))).alias("conversations"),
+        F.lit(0).alias("questions"),
+    )
+    return with_messages.unionByName(others)
+
+
+def daily(conversations: DataFrame) -> Facts:
+    """People, conversations and questions of each day and department."""
+    rows = conversations.where("day IS NOT NULL").groupBy("day", "department").agg(*_activity())
+    return collected(rows, ("day", "department"), ("users", "conversations", "questions"))
+
+
+def places(conversations: DataFrame, last_day: str | None) -> Facts:
+    """The same of each period and place: people who ask on several days count once."""
+    rows = in_periods(conversations, "day", last_day).groupBy("period", *PLACES).agg(*_activity())
+    return collected(rows, ("period", *PLACES), ("users", "conversations", "questions"))
+
+
+def opinions(users: DataFrame) -> Facts:
+    """Likes, dislikes and tokens of each department; the dataset has no days of them."""
+    kinds = F.transform(F.from_json("feedback_total", FEEDBACK), lambda given: F.lower(F.trim(given["type"])))
+    likes, dislikes = (F.sum(F.size(kinds) - F.size(F.array_remove(kinds, kind))) for kind in ("like", "dislike"))
+    rows = users.groupBy("department").agg(
+        likes.alias("likes"),
+        dislikes.alias("dislikes"),
+        F.sum("token_pregunta").alias("question_tokens"),
+        F.sum("token_respuesta").alias("answer_tokens"),
+    )
+    return collected(rows, ("department",), ("likes", "dislikes", "question_tokens", "answer_tokens"))
+
+
+def comments(users: DataFrame) -> Facts:
+    """What people wrote or chose beside their likes and dislikes, with the opinion of who wrote it."""
+    given = users.select(
+        "usuario_id",
+        *PLACES,
+        F.col("feedback").alias("opinion"),
+        F.explode(F.split("respuesta_feedback", r" \| ")).alias("comment"),
+    )
+    given = given.withColumn("comment", F.substring("comment", 1, LONGEST_TEXT)).where(F.trim("comment") != "")
+    by_users = F.count_distinct("usuario_id")
+    return collected(
+        _most(given, "comment", by_users, MOST_COMMENTS)
+        .groupBy("comment", "opinion", "department")
+        .agg(by_users.alias("users")),
+        ("comment", "opinion", "department"),
+        ("users",),
+    )
+
+
+def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
+    """The questions that most people asked; two that differ only in capitals, or in the signs around them, are one."""
+    plain = F.lower(F.regexp_replace(F.substring("question", 1, LONGEST_TEXT), r"^[\s¿¡]+|[\s?!.…]+$", ""))
+    known = in_periods(asked.withColumn("plain", plain).where(F.col("plain") != ""), "day", last_day)
+    rows = known.groupBy("period", "department", "plain").agg(
+        F.count_distinct("usuario_id").alias("users"),
+        F.count(F.lit(1)).alias("times"),
+        # As someone wrote it.
+        F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
+    )
+    best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
+    shown = best.join(best.groupBy("plain").agg(F.min("written").alias("question")), "plain")
+    facts = collected(shown, ("period", "department", "question"), ("users", "times"))
+    rows.unpersist()
+    return facts
+
+
+def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
+    """The words that most people used in questions: of four letters and more, without the common ones."""
+    word = F.explode(F.array_distinct(F.regexp_extract_all(F.lower("question"), F.lit(r"(\p{L}{4,})")))).alias("word")
+    used = asked.select("usuario_id", "department", "day", word).where(~F.col("word").isin(COMMON_WORDS.split()))
+    once = in_periods(used, "day", last_day).select("period", "department", "word", "usuario_id").distinct()
+    rows = once.groupBy("period", "department", "word").agg(F.count(F.lit(1)).alias("users"))
+    best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "word", MOST_WORDS, least)
+    facts = collected(best, ("period", "department", "word"), ("users",))
+    rows.unpersist()
+    return facts
+
+
+def people(conversations: DataFrame, last_day: str | None) -> Facts:
+    """The people with the most conversations, by id."""
+    best = _most(conversations, "usuario_id", F.sum("conversations"), MOST_PEOPLE)
+    rows = in_periods(best.withColumnRenamed("usuario_id", "person"), "day", last_day)
+    rows = rows.groupBy("period", "person", *PLACES).agg(*_sums())
+    return collected(rows, ("period", "person", *PLACES), ("conversations", "questions"))
+
+
+def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:
+    """The rows of sums whose value of a column is that of the most users over everything, and of at least so many."""
+    return _most(rows, name, F.sum(F.when(F.col("period") == ALL, F.col("users"))), number, least)
+
+
+def _most(rows: DataFrame, name: str, weight: Column, number: int, least: int = 1) -> DataFrame:
+    """The rows whose value of a column is among those that weigh most, and at least so much."""
+    weights = rows.groupBy(name).agg(weight.alias("weight")).where(F.col("weight") >= least)
+    best = weights.orderBy(F.desc("weight"), name).limit(number).select(name)
+    return rows.join(F.broadcast(best), name)
+
+
+def _activity() -> tuple[Column, ...]:
+    return (F.count_distinct("usuario_id").alias("users"), *_sums())
+
+
+def _sums() -> tuple[Column, ...]:
+    return F.sum("conversations").alias("conversations"), F.sum("questions").alias("questions")

@@ -1,0 +1,103 @@
+"""The published datasets behind a page, and where they come from: the run, its export, what was left out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from catlake.contracts.contract import Contract, contract
+from catlake.lake import Lake
+from catlake.lake.file_records import Record
+from catlake.runtime.errors import StoreError
+from catlake.runtime.files import literal
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A published dataset and the run that made it.
+
+    Attributes:
+        dataset: The name of the dataset: of its table, where it has one.
+        uri: Its file.
+        rows: How many rows it has; None when nothing records it.
+        run: The summary of the run (`runs/<job>/<run>.json`); empty when it is gone.
+    """
+
+    dataset: str
+    uri: str
+    rows: int | None
+    run: Mapping[str, Any]
+
+    @property
+    def exports(self) -> list[Mapping[str, Any]]:
+        """The DynamoDB exports that the run read."""
+        return [read for read in self.run.get("inputs", ()) if "exported" in read]
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """Records that the run left out, by rule."""
+        return {rule: count for rule, count in ((self.run.get("balance") or {}).get("filtered") or {}).items() if count}
+
+    @property
+    def quarantined(self) -> int:
+        """Records that the run put in quarantine."""
+        return int((self.run.get("balance") or {}).get("quarantined") or 0)
+
+
+def of_different_runs(origins: Sequence[Origin]) -> list[Origin]:
+    """One origin of each run: what a run left out counts once, however many datasets it made."""
+    return list({(origin.run.get("job"), origin.run.get("run")): origin for origin in origins}.values())
+
+
+class Datasets:
+    """The newest datasets of a lake up to a date. `origins` has those that were asked for."""
+
+    def __init__(self, spark: SparkSession, lake: Lake, run_date: date) -> None:
+        self._spark, self._lake, self._run_date = spark, lake, run_date
+        self.origins: list[Origin] = []
+
+    def rows(self, name: str, made_from: str | None = None) -> DataFrame | None:
+        """The rows of a dataset in Parquet; None when there is none.
+
+        Args:
+            name: The name of its contract.
+            made_from: The dataset that it was made from, whose origin is of interest too.
+        """
+        for other in filter(None, (made_from, name)):
+            uri = self._add_origin(contract(other))
+        if uri is None:
+            return None
+        return self._spark.read.parquet(*map(literal, self._lake.files_of(uri, None)))
+
+    def refuse_other_rows(self, name: str, rows: int) -> None:
+        """Raises StoreError when a page has other rows than were published: the dataset was replaced meanwhile."""
+        table = contract(name).table or name
+        for origin in self.origins:
+            if origin.dataset == table and origin.rows not in (None, rows):
+                raise StoreError(
+                    f"{origin.uri}: {rows} rows were read, but {origin.rows} were published; run the job again"
+                )
+
+    def _add_origin(self, dataset: Contract) -> str | None:
+        """Remembers where a dataset comes from, without reading it; returns its file.
+
+        Its record is the newest one of its size.
+        """
+        file = self._lake.newest(dataset, self._run_date)
+        if file is None:
+            return None
+        records = [record for record in self._lake.records_for(file.uri) if record.bytes == file.size]
+        rows, run = (records[-1].rows, self._summary(records[-1])) if records else (None, {})
+        self.origins.append(Origin(dataset.table or dataset.name, file.uri, rows, run))
+        return file.uri
+
+    def _summary(self, record: Record) -> Mapping[str, Any]:
+        """The summary of the run that published a file; nothing when it is gone."""
+        try:
+            summary = json.loads(self._lake.files.read(self._lake.path(f"runs/{record.job}/{record.run}.json")))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return summary if isinstance(summary, dict) else {}

@@ -1,0 +1,116 @@
+"""The figures of a page: rows of dimensions and measures, so few that a browser adds them up as its reader asks."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+ALL = "all"
+"""The period that has everything, also what has no day."""
+
+WHOLE = "\0whole"
+"""The value of a cube's dimension in the rows that count over all its values."""
+
+OTHERS = "\0others"
+"""Takes the place of all values of a dimension but the most important ones."""
+
+RECENT_DAYS = (7, 30)
+"""Periods that end with the last day of a dataset, beside its months."""
+
+Value = str | int | Decimal | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Rows of a page.
+
+    Attributes:
+        dimensions: The names of the first values of a row: texts, days as YYYY-MM-DD, or None.
+        measures: The names of the other values: numbers that can be added up, None where unknown.
+        rows: The rows.
+        is_cube: Whether each dimension but the period also has the value WHOLE, in rows of its own, because the
+            measures are counts of distinct things, which cannot be added up over it.
+    """
+
+    dimensions: tuple[str, ...]
+    measures: tuple[str, ...]
+    rows: Sequence[tuple[Value, ...]]
+    is_cube: bool = False
+
+    def total(self, measure: str) -> Decimal:
+        """The sum of a measure over everything."""
+        at = len(self.dimensions) + self.measures.index(measure)
+        return sum((Decimal(row[at] or 0) for row in self.rows if self._is_whole(row)), Decimal(0))
+
+    def last(self, dimension: str) -> str | None:
+        """The last value of a dimension, in order; None when there is none."""
+        at = self.dimensions.index(dimension)
+        return max((str(row[at]) for row in self.rows if row[at] is not None), default=None)
+
+    def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
+        """The facts with other names in a dimension, if they have it; None and OTHERS keep theirs."""
+        if dimension not in self.dimensions:
+            return self
+        at = self.dimensions.index(dimension)
+        rows = [
+            row if (value := row[at]) in (None, OTHERS) else (*row[:at], name(str(value)), *row[at + 1 :])
+            for row in self.rows
+        ]
+        return replace(self, rows=rows)
+
+    def _is_whole(self, row: tuple[Value, ...]) -> bool:
+        """Whether a row is part of the sum over everything: of several that repeat each other, one."""
+        values = dict(zip(self.dimensions, row, strict=False))
+        is_whole_period = values.pop("period", ALL) == ALL
+        return is_whole_period and (not self.is_cube or all(value == WHOLE for value in values.values()))
+
+
+def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:
+    """The facts in a small DataFrame, in the order of their dimensions."""
+    found = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
+    found.sort(key=lambda row: [(value is not None, value or "") for value in row[: len(dimensions)]])
+    return Facts(tuple(dimensions), tuple(measures), found, is_cube)
+
+
+def in_periods(rows: DataFrame, day: str, last_day: str | None) -> DataFrame:
+    """Each row once for each period that it belongs to: ALL, its month, the recent days; without a day in ALL alone."""
+    keys: list[Column] = [F.lit(ALL), F.date_format(day, "yyyy-MM")]
+    for days in RECENT_DAYS if last_day else ():
+        first = F.date_sub(F.lit(last_day).cast("date"), days - 1)
+        keys.append(F.when(F.col(day) >= first, F.lit(f"last{days}")))
+    return rows.withColumn("period", F.explode(F.array_compact(F.array(*keys))))
+
+
+def most_important(rows: DataFrame, most: Mapping[str, int], weight: Column | None = None) -> DataFrame:
+    """The rows with OTHERS in the place of all but some values of columns: those that weigh most. None stays.
+
+    Args:
+        rows: The rows.
+        most: By column, how many values keep their names.
+        weight: A sum over rows; without it, their number.
+    """
+    weighed = rows.groupBy(*most).agg((F.count(F.lit(1)) if weight is None else weight).alias("weight"))
+    if len(most) == 1:
+        # There may be a million of them. One more, to know that there are more, and None.
+        ((name, number),) = most.items()
+        weighed = weighed.orderBy(F.desc_nulls_last("weight"), name).limit(number + 2)
+    weights = weighed.collect()
+    for name, number in most.items():
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for row in weights:
+            if row[name] is not None:
+                sums[row[name]] += row["weight"] or 0
+        best = sorted(sums, key=lambda value: (-sums[value], value))[:number]
+        if len(best) < len(sums):
+            known = F.col(name).isNull() | F.col(name).isin(best)
+            rows = rows.withColumn(name, F.when(known, F.col(name)).otherwise(F.lit(OTHERS)))
+    return rows
+
+
+def _plain(value: Any) -> Value:
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,280 @@
+"use strict";
+// Adds up the page's facts as its reader asks: filters, tables, chart, search, CSV. Texts are set, never parsed.
+const { page, facts, names, labels, periods, filters, cards, sections, format, texts } = JSON.parse(
+  document.getElementById("data").textContent,
+);
+const PLACES = 18; // decimals of all sums, which are whole numbers of the smallest unit: exact
+const ONE = 10n ** BigInt(PLACES);
+const ALL = "all", WHOLE = "\0whole";
+const MOST_BARS = 92; // more days than that become months
+
+const element = (name, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+// Numbers
+
+const exact = (value) => {
+  if (typeof value === "number") return BigInt(value) * ONE;
+  const [whole, part = ""] = String(value).split(".");
+  const size = BigInt(whole.replace("-", "") + part.padEnd(PLACES, "0").slice(0, PLACES));
+  return whole.startsWith("-") ? -size : size;
+};
+
+// With at least and at most so many decimals, rounded half up.
+const digits = (value, least, most, decimal, group) => {
+  const unit = 10n ** BigInt(PLACES - most);
+  const size = ((value < 0n ? -value : value) + unit / 2n) / unit;
+  const text = String(size).padStart(most + 1, "0");
+  const whole = text.slice(0, text.length - most).replace(/\B(?=(\d{3})+$)/g, group);
+  let part = most ? text.slice(-most) : "";
+  while (part.length > least && part.endsWith("0")) part = part.slice(0, -1);
+  return (value < 0n && size > 0n ? "-" : "") + whole + (part && decimal + part);
+};
+
+const plain = (value) => digits(value, 0, PLACES, ".", "");
+const written = (value, kind, least = format.places) => {
+  if (kind === "percent") return format.percent.replace("#", digits(value * 100n, 0, 1, format.decimal, format.group));
+  if (kind === "number") return digits(value, 0, PLACES, format.decimal, format.group);
+  const money = digits(value, least, format.places, format.decimal, format.group);
+  return money.replace(/^(-?)(.*)$/, (_, sign, size) => sign + format.money.replace("#", size));
+};
+
+// Facts
+
+for (const set of Object.values(facts)) {
+  const size = set.dimensions.length;
+  for (const row of set.rows) for (let at = size; at < row.length; at++) row[at] = row[at] === null ? 0n : exact(row[at]);
+}
+
+const chosen = { period: ALL };
+const label = (name, place) => labels[name][place] ?? names[name][place];
+const monthLabel = (key) => periods.find((period) => period.key === key)?.label ?? key;
+
+// The rows of a set that the filters leave.
+const left = (set) => {
+  const period = periods.find((each) => each.key === chosen.period);
+  const tests = set.dimensions.map((name, at) => {
+    if (name === "period") return (row) => names.period[row[at]] === (period?.key ?? ALL);
+    if (name === "day" && period && period.key !== ALL)
+      return (row) => names.day[row[at]] >= period.first && names.day[row[at]] <= period.last;
+    if (!filters.includes(name)) return null;
+    const place = chosen[name] ? Number(chosen[name]) : set.cube ? names[name].indexOf(WHOLE) : null;
+    return place === null ? null : (row) => row[at] === place;
+  }).filter(Boolean);
+  return set.rows.filter((row) => tests.every((test) => test(row)));
+};
+
+const sums = (set, rows) => {
+  const total = Object.fromEntries(set.measures.map((name) => [name, 0n]));
+  for (const row of rows) set.measures.forEach((name, at) => (total[name] += row[set.dimensions.length + at]));
+  return total;
+};
+
+const figure = ({ of, over }, total) => {
+  const value = of.reduce((sum, name) => sum + total[name], 0n);
+  if (!over.length) return value;
+  const base = over.reduce((sum, name) => sum + total[name], 0n);
+  return base === 0n ? null : (value * ONE) / base;
+};
+
+// Each group of a section: what it is called, by what it is sorted, and its figures.
+const groups = (section) => {
+  const set = facts[section.facts];
+  const columns = section.by.map(({ name }) => ({ name, at: set.dimensions.indexOf(name === "month" ? "day" : name) }));
+  const found = new Map();
+  for (const row of left(set)) {
+    const cells = columns.map(({ name, at }) => {
+      if (name === "month") {
+        const key = names.day[row[at]]?.slice(0, 7) ?? "";
+        return { key, text: monthLabel(key), sort: key };
+      }
+      const text = label(name, row[at]);
+      return { key: row[at], text, sort: name === "day" ? names.day[row[at]] ?? "" : text };
+    });
+    const key = cells.map((cell) => cell.key).join();
+    if (!found.has(key)) found.set(key, { cells, rows: [] });
+    found.get(key).rows.push(row);
+  }
+  return [...found.values()].map(({ cells, rows }) => {
+    const total = sums(set, rows);
+    return { cells, values: section.figures.map((each) => figure(each, total)) };
+  });
+};
+
+// Charts
+
+const drawn = new Map();
+
+const draw = (place, section, rows) => {
+  const at = section.figures.findIndex(({ name }) => name === section.chart);
+  const days = new Map(rows.map(({ cells, values }) => [cells[0].sort, values[at] ?? 0n]));
+  const keys = [...days.keys()].filter(Boolean).sort();
+  let bars = [];
+  if (keys.length) {
+    const last = Date.parse(keys.at(-1));
+    for (let time = Date.parse(keys[0]); time <= last; time += 86_400_000) {
+      const key = new Date(time).toISOString().slice(0, 10);
+      bars.push([key, days.get(key) ?? 0n]);
+    }
+    if (bars.length > MOST_BARS) {
+      const months = new Map();
+      for (const [key, value] of bars) months.set(key.slice(0, 7), (months.get(key.slice(0, 7)) ?? 0n) + value);
+      bars = [...months];
+    }
+  }
+  const kind = section.figures[at].kind;
+  const tick = new Intl.DateTimeFormat(format.language, {
+    timeZone: "UTC", month: "short", ...(bars[0]?.[0].length > 7 ? { day: "numeric" } : { year: "2-digit" }),
+  });
+  const every = Math.ceil(bars.length / (place.clientWidth < 500 ? 4 : 8));
+  const compact = new Intl.NumberFormat(format.language, { notation: "compact", maximumFractionDigits: 2 });
+  drawn.get(place)?.detach();
+  place.replaceChildren();
+  const chart = new Chartist.BarChart(
+    place,
+    { labels: bars.map(([key]) => key), series: [bars.map(([key, value]) => ({ meta: key, value: Number(value) / Number(ONE) }))] },
+    {
+      height: 300,
+      chartPadding: { top: 16, right: 8, bottom: 4, left: 8 },
+      axisX: { showGrid: false, labelInterpolationFnc: (key, at) => (at % every ? null : tick.format(new Date(key))) },
+      axisY: { scaleMinSpace: 40, offset: 56, onlyInteger: kind === "number", labelInterpolationFnc: (value) => compact.format(value) },
+    },
+  );
+  chart.on("draw", ({ type, element: bar, index, chartRect }) => {
+    if (type !== "bar") return;
+    const [key, value] = bars[index];
+    const day = key.length > 7 ? label("day", names.day.indexOf(key) < 0 ? undefined : names.day.indexOf(key)) ?? key : monthLabel(key);
+    bar.attr({ style: `stroke-width: ${Math.max(1, Math.min(28, (chartRect.width() / bars.length) * 0.7))}px` });
+    bar.elem("title").text(`${day}: ${written(value, kind)}`);
+  });
+  drawn.set(place, chart);
+};
+
+// Sections
+
+const spreadsheetSafe = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+const show = (section) => {
+  const place = document.getElementById(section.name);
+  const head = place.querySelector("thead"), body = place.querySelector("tbody");
+  const search = place.querySelector("input"), count = place.querySelector(".count");
+  const titles = [...section.by, ...section.figures].map(({ title }) => title);
+  const size = section.by.length;
+  const ordered = section.figures.findIndex(({ name }) => name === section.order);
+  let sorted = { at: ordered < 0 ? 0 : size + ordered, down: true };
+  let all = [], shown = [];
+
+  const compare = (one, other) => {
+    const { at, down } = sorted;
+    const [a, b] = [one, other].map(({ cells, values }) => (at < size ? cells[at].sort : values[at - size] ?? -(10n ** 60n)));
+    const order = at < size ? a.localeCompare(b, format.language) : a < b ? -1 : a > b ? 1 : 0;
+    const rest = one.cells.map(({ sort }, at) => sort.localeCompare(other.cells[at].sort, format.language)).find(Boolean) ?? 0;
+    return (down ? -order : order) || rest;
+  };
+
+  const fill = () => {
+    const asked = search.value.trim().toLocaleLowerCase(format.language);
+    shown = all.filter(({ cells }) => cells.some(({ text }) => text.toLocaleLowerCase(format.language).includes(asked)));
+    shown.sort(compare);
+    const longest = shown.reduce((most, { values }) => (values[0] > most ? values[0] : most), 0n);
+    body.replaceChildren(
+      ...shown.map(({ cells, values }) =>
+        element("tr", {},
+          ...cells.map(({ text }, at) => {
+            const named = element("bdi", { textContent: text });
+            const isWord = section.by[at].name === "word";
+            const inside = isWord ? element("button", { type: "button", className: "word" }, named) : named;
+            if (isWord) inside.addEventListener("click", () => read(text));
+            const cell = element(at ? "td" : "th", {}, inside);
+            if (!at) cell.scope = "row";
+            return cell;
+          }),
+          ...values.map((value, at) => {
+            const cell = element("td", { className: "figure" });
+            if (value === null) return cell.append("–"), cell;
+            const shown = written(value, section.figures[at].kind);
+            cell.append(element("data", { value: plain(value), textContent: shown, className: shown.length > 16 ? "huge" : "" }));
+            if (!at && longest > 0n && section.figures.length) {
+              const bar = element("span", { className: "bar" });
+              bar.style.width = `${Number(((value > 0n ? value : 0n) * 1000n) / longest) / 10}%`;
+              cell.append(bar);
+            }
+            return cell;
+          }),
+        ),
+      ),
+    );
+    if (!shown.length) {
+      const cell = element("td", { textContent: texts.no_rows, colSpan: titles.length, className: "nothing" });
+      body.append(element("tr", {}, cell));
+    }
+    count.textContent = texts.rows.replace("#", digits(exact(shown.length), 0, 0, "", format.group));
+    for (const [at, cell] of [...head.rows[0].cells].entries())
+      cell.ariaSort = at === sorted.at ? (sorted.down ? "descending" : "ascending") : "none";
+  };
+
+  head.append(element("tr", {}, ...titles.map((title, at) => {
+    const button = element("button", { type: "button", textContent: title });
+    button.addEventListener("click", () => {
+      sorted = { at, down: sorted.at === at ? !sorted.down : at >= size };
+      fill();
+    });
+    const cell = element("th", { scope: "col", className: at < size ? "" : "figure" }, button);
+    return cell;
+  })));
+  search.addEventListener("input", fill);
+  place.querySelector(".download").addEventListener("click", () => {
+    const lines = shown.map(({ cells, values }) => [
+      ...cells.map(({ text }) => spreadsheetSafe(text)), ...values.map((value) => (value === null ? "" : plain(value))),
+    ]);
+    const text = [titles, ...lines].map((line) => line.map(quoted).join(",") + "\r\n").join("");
+    const link = element("a", { href: URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })), download: `${page}-${section.name}.csv` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  });
+  return () => {
+    all = groups(section);
+    fill();
+    if (section.chart) draw(place.querySelector(".chart"), section, all);
+  };
+};
+
+// Searches the questions for a word.
+const read = (word) => {
+  const search = document.querySelector("#questions input");
+  search.value = word;
+  search.dispatchEvent(new Event("input"));
+  search.scrollIntoView({ block: "center" });
+  search.focus();
+};
+
+// The page
+
+const form = document.getElementById("filters");
+for (const { key, label } of periods) form.elements.period.add(new Option(label, key));
+for (const name of filters) {
+  const options = names[name].map((key, place) => ({ key, place })).filter(({ key }) => key !== WHOLE);
+  options.sort((one, other) => label(name, one.place).localeCompare(label(name, other.place), format.language));
+  for (const { place } of options) form.elements[name].add(new Option(label(name, place), place));
+}
+
+const shows = sections.map(show);
+const figures = document.querySelectorAll(".cards dd");
+const showAll = () => {
+  for (const { name, value } of form.querySelectorAll("select")) chosen[name] = value;
+  cards.forEach((card, at) => {
+    const value = figure(card, sums(facts[card.facts], left(facts[card.facts])));
+    const text = value === null ? "–" : written(value, card.kind, 2);
+    const data = element("data", { value: value === null ? "" : plain(value), textContent: text, className: text.length > 14 ? "huge" : "" });
+    figures[at].replaceChildren(data);
+  });
+  for (const each of shows) each();
+};
+form.addEventListener("change", showAll);
+form.addEventListener("reset", () => setTimeout(showAll));
+form.addEventListener("submit", (event) => event.preventDefault());
+showAll();

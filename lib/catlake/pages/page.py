@@ -1,0 +1,359 @@
+"""A page as data: its facts, filters, cards and sections; and its rendering as one HTML file that needs nothing else.
+
+Jinja2 escapes the texts of the templates, and page.js only sets texts, never markup. Besides, the page's own security
+policy lets no script run but its own, and lets nothing be fetched.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache, partial
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+
+from babel import Locale
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from catlake.pages.datasets import Origin, of_different_runs
+from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts
+from catlake.runtime.errors import ArgumentError
+from catlake.text import display
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column of a table, or the figure of a card.
+
+    Attributes:
+        name: A measure, or the name of a quotient; its title is in texts.toml.
+        kind: `number`, `money` or `percent`.
+        of, over: The measures whose sums are divided; none: the figure is the measure `name`.
+    """
+
+    name: str
+    kind: str = "number"
+    of: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of sums, with a search, a CSV file, and where `chart` names a measure a chart of it by day.
+
+    Attributes:
+        name: Its title and note are in texts.toml.
+        facts: The facts that it adds up.
+        by: The dimensions of a row; `month` is that of `day`.
+        figures: Its other columns.
+        order: The figure by which it is sorted, the largest first; None: by the first dimension, the last first.
+        chart: The figure of the chart.
+    """
+
+    name: str
+    facts: str
+    by: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    order: str | None = None
+    chart: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        name: `conversations`, `costs` or `purchases`; its file is called so.
+        dataset: The name of the contract of its main dataset.
+        rows: How many rows of that it adds up.
+        facts: By name.
+        cards: Figures on top, each with the facts that it adds up.
+        filters: The dimensions that a reader may choose from, besides the period.
+        sections: From top to bottom.
+        labels: By dimension and value, what is shown in its place.
+        money_places: Decimals of money.
+        title: Its heading, where it is not that of texts.toml.
+        is_anonymous: Whether it hides who its persons are.
+    """
+
+    name: str
+    dataset: str
+    rows: int
+    facts: Mapping[str, Facts]
+    cards: Sequence[tuple[str, Figure]]
+    filters: tuple[str, ...]
+    sections: Sequence[Section]
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    money_places: int = 2
+    title: str | None = None
+    is_anonymous: bool = False
+
+    @property
+    def days(self) -> list[str]:
+        """All days of the page's facts, in order."""
+        found = {
+            str(row[facts.dimensions.index("day")])
+            for facts in self.facts.values()
+            if "day" in facts.dimensions
+            for row in facts.rows
+        }
+        return sorted(found - {"None"})
+
+
+@dataclass(frozen=True)
+class Reader:
+    """For whom a page is written: a language (`es_CO`) and the currency of its money."""
+
+    language: str
+    currency: str
+
+    @property
+    def locale(self) -> Locale:
+        """The language's rules for numbers and dates."""
+        return Locale.parse(self.language)
+
+    def text(self, key: str, **values: Any) -> str:
+        """A text of texts.toml in the reader's language."""
+        return _texts()[key][self.locale.language].format(**values)
+
+
+def reader(language: str, currency: str) -> Reader:
+    """The reader of a language. Raises ArgumentError where the pages have no texts in it."""
+    known = sorted(_texts()["none"])
+    if language.partition("_")[0] not in known:
+        raise ArgumentError(f"--language {language!r}: the pages are written in {' and '.join(known)}, such as es_CO")
+    return Reader(language, currency)
+
+
+def render(
+    page: Page, read_by: Reader, origins: Sequence[Origin], run_date: date, folder: str, family: Sequence[str] = ()
+) -> bytes:
+    """The HTML of a page; the same page gives the same bytes.
+
+    Args:
+        page: The page.
+        read_by: Its reader.
+        origins: Where its figures come from.
+        run_date: The day of the page.
+        folder: Where the page will be; datasets on the same file system become links.
+        family: The pages to which it links.
+    """
+    has_figures = any(facts.rows for facts in page.facts.values())
+    scripts = [_file("chartist.js"), _file("page.js")] if has_figures else []
+    html = (
+        _environment(read_by)
+        .get_template("page.html.jinja")
+        .render(
+            page=page,
+            has_figures=has_figures,
+            # `<` ends no element within a JSON text that has none.
+            data=Markup(
+                json.dumps(_data(page, read_by), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+            )
+            if has_figures
+            else "",
+            scripts=[Markup(script) for script in scripts],
+            digests=[_digest(script) for script in scripts],
+            origins=[(origin, _link(origin.uri, folder)) for origin in origins],
+            quarantined=sum(origin.quarantined for origin in of_different_runs(origins)),
+            run_date=run_date.isoformat(),
+            period=(page.days[0], page.days[-1]) if page.days else None,
+            family=family,
+            unfiltered={section.name: _unfiltered(page, section) for section in page.sections},
+        )
+    )
+    return html.encode()
+
+
+def render_index(digests: Sequence[Mapping[str, Any]], read_by: Reader, run_date: date) -> bytes:
+    """The HTML of the index: a card for each page, from its digest."""
+    family = ("index", *(digest["page"] for digest in digests))
+    template = _environment(read_by).get_template("index.html.jinja")
+    return template.render(pages=digests, run_date=run_date.isoformat(), family=family).encode()
+
+
+def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, Any]:
+    """What the index shows of a page: its figures over everything, and where they come from."""
+    figures = []
+    for name, figure in page.cards:
+        facts = page.facts[name]
+        value = sum((facts.total(measure) for measure in figure.of or (figure.name,)), Decimal(0))
+        if figure.over:
+            base = sum((facts.total(measure) for measure in figure.over), Decimal(0))
+            value = value / base if base else Decimal(0)
+        figures.append({"name": figure.name, "kind": figure.kind, "value": str(value)})
+    return {
+        "page": page.name,
+        "run_date": run_date.isoformat(),
+        "days": [page.days[0], page.days[-1]] if page.days else None,
+        "places": page.money_places,
+        "figures": figures,
+        "exported": max((str(read["exported"]) for origin in origins for read in origin.exports), default=None),
+        "filtered": sum(sum(origin.filtered.values()) for origin in of_different_runs(origins)),
+        "quarantined": sum(origin.quarantined for origin in of_different_runs(origins)),
+    }
+
+
+def _data(page: Page, read_by: Reader) -> dict[str, Any]:
+    """What page.js works with."""
+    names: dict[str, dict[Any, int]] = {}
+    facts = {
+        name: {
+            "dimensions": facts.dimensions,
+            "measures": facts.measures,
+            "cube": facts.is_cube,
+            "rows": [_coded(row, facts, names) for row in facts.rows],
+        }
+        for name, facts in page.facts.items()
+    }
+    periods = _periods(page, read_by)
+    return {
+        "page": page.name,
+        "facts": facts,
+        "names": {name: list(values) for name, values in names.items()},
+        "labels": {name: [_label(page, name, value, read_by) for value in values] for name, values in names.items()},
+        "periods": periods,
+        "filters": page.filters,
+        "cards": [{"facts": facts, **_figure(figure)} for facts, figure in page.cards],
+        "sections": [
+            {
+                "name": section.name,
+                "facts": section.facts,
+                "by": [{"name": name, "title": read_by.text(f"dimension.{name}")} for name in section.by],
+                "figures": [
+                    {**_figure(figure), "title": read_by.text(f"figure.{figure.name}")} for figure in section.figures
+                ],
+                "order": section.order,
+                "chart": section.chart,
+            }
+            for section in page.sections
+        ],
+        "format": _format(page, read_by),
+        "texts": {name: read_by.text(f"script.{name}") for name in ("rows", "no_rows")},
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {"name": figure.name, "kind": figure.kind, "of": figure.of or (figure.name,), "over": figure.over}
+
+
+def _coded(row: Sequence[Any], facts: Facts, names: dict[str, dict[Any, int]]) -> list[Any]:
+    """A row with numbers in the place of texts, which repeat; decimals stay texts, exact."""
+    size = len(facts.dimensions)
+    coded: list[Any] = []
+    for name, value in zip(facts.dimensions, row, strict=False):
+        known = names.setdefault(name, {})
+        coded.append(known.setdefault(value, len(known)))
+    return coded + [f"{value:f}" if isinstance(value, Decimal) else value for value in row[size:]]
+
+
+def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
+    """What is shown for a value of a dimension; None: the value itself."""
+    if value is None:
+        return read_by.text(f"none.{name}" if f"none.{name}" in _texts() else "none")
+    if value == OTHERS:
+        return read_by.text("others")
+    if name == "day":
+        return display.day_in_table(value, read_by.locale)
+    if f"value.{value}" in _texts() and name in ("state", "opinion", "reason"):
+        return read_by.text(f"value.{value}")
+    shown = display.visible(page.labels.get(name, {}).get(value, value))
+    return None if shown == value else shown
+
+
+def _periods(page: Page, read_by: Reader) -> list[dict[str, str]]:
+    """The periods from which a reader chooses, with their first and last days."""
+    days = page.days
+    if not days:
+        return []
+    last = date.fromisoformat(days[-1])
+    found = [{"key": ALL, "label": read_by.text("period.all"), "first": days[0], "last": days[-1]}]
+    for count in RECENT_DAYS:
+        first = (last - timedelta(days=count - 1)).isoformat()
+        label = read_by.text("period.recent", days=count)
+        found.append({"key": f"last{count}", "label": label, "first": first, "last": days[-1]})
+    for month in sorted({day[:7] for day in days}, reverse=True):
+        label = display.month(f"{month}-01", read_by.locale)
+        found.append({"key": month, "label": label, "first": f"{month}-01", "last": f"{month}-31"})
+    return found
+
+
+def _format(page: Page, read_by: Reader) -> dict[str, Any]:
+    """How numbers are written, for page.js: Babel's own answers, with signs in the place of digits."""
+    locale = read_by.locale
+    symbols = locale.number_symbols["latn"]
+    return {
+        "language": str(locale).replace("_", "-"),
+        "decimal": symbols["decimal"],
+        "group": symbols["group"],
+        "percent": display.percent(Decimal(1), locale).replace("100", "#"),
+        "money": re.sub("[0-9][0-9.,]*", "#", display.money(Decimal(7), read_by.currency, locale)),
+        "places": page.money_places,
+    }
+
+
+def _unfiltered(page: Page, section: Section) -> list[str]:
+    """The filters that do not touch a section, because its facts do not have their dimension."""
+    dimensions = page.facts[section.facts].dimensions
+    filters = [name for name in page.filters if name not in dimensions]
+    return filters if {"day", "period"} & {*dimensions} or not page.days else ["period", *filters]
+
+
+def _environment(read_by: Reader) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("catlake.pages", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    locale = read_by.locale
+    for function in (display.number, display.day_in_sentence, display.percent, display.currency_name):
+        environment.filters[function.__name__] = partial(function, reader=locale)
+    environment.filters["visible"] = display.visible
+    environment.globals |= {
+        "text": read_by.text,
+        "currency": read_by.currency,
+        "language": str(locale).replace("_", "-"),
+        "moment": partial(display.moment, reader=locale),
+        "figure": partial(_shown, read_by=read_by),
+        "has_text": lambda key: key in _texts(),
+    }
+    return environment
+
+
+def _link(uri: str, folder: str) -> str | None:
+    """The way from a page to a file, where a browser can follow it."""
+    return None if "://" in uri + folder else quote(os.path.relpath(uri, folder))
+
+
+def _shown(figure: Mapping[str, Any], places: int, read_by: Reader) -> str:
+    """A figure of a digest, as its reader sees it."""
+    value = Decimal(figure["value"])
+    if figure["kind"] == "money":
+        return display.money(display.rounded(value, places), read_by.currency, read_by.locale)
+    if figure["kind"] == "percent":
+        return display.percent(value, read_by.locale)
+    return display.number(value, read_by.locale)
+
+
+@cache
+def _texts() -> Mapping[str, Mapping[str, str]]:
+    """The texts of the pages: by key and language."""
+    return tomllib.loads(_file("texts.toml"))
+
+
+def _file(name: str) -> str:
+    return resources.files("catlake.pages").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
