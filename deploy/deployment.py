@@ -20,7 +20,7 @@ from catlake.runtime.environment import (
     environment_with,
 )
 from catlake.runtime.errors import did_you_mean
-from deploy.model import Arrival, Workflow
+from deploy.model import Arrival, Job, Workflow
 from deploy.workflows import SOURCES, WORKFLOWS, export_folder
 
 OPTIONS: Mapping[str, str] = {
@@ -103,6 +103,22 @@ class Deployment:
                     # The first one that has it: of a table that is kept up, the job that fills it.
                     tables.setdefault(written.table, found)
         return tables
+
+    def erasers(self, lake_uri: str) -> tuple[Job, ...]:
+        """The jobs that erase persons from a lake."""
+        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
+        return tuple(job for job in jobs if job.access.erases and job.arguments["--lake_uri"] == lake_uri)
+
+    def contracts(self, bucket: str) -> tuple[Contract, ...]:
+        """The contracts of the datasets in a bucket."""
+        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
+        names = (
+            name
+            for job in jobs
+            if job.arguments["--lake_uri"] == f"s3://{bucket}"
+            for name in (*job.access.writes, *job.access.keeps)
+        )
+        return tuple(map(contract, dict.fromkeys(names)))
 
     @property
     def made_buckets(self) -> tuple[str, ...]:

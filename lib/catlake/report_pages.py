@@ -1,7 +1,7 @@
 """The pages of all pipelines: which datasets each needs, and the job that makes one of them and the index."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -76,6 +76,24 @@ def write_page(run: Run, lake: Lake) -> None:
         for name, content in contents.items():
             files.write(joined(folder, name), content)
             run.report.published(name, joined(folder, name), page.rows, len(content))
+
+
+def pages_there(files: Files, folder: str) -> list[str]:
+    """The names of the pages that are in a folder, in the order of the index."""
+    return [page for page in PAGES if any(files.exists(joined(folder, f"{page}.{kind}")) for kind in ("html", "json"))]
+
+
+def remove_pages(run: Run, files: Files, folder: str, pages: Iterable[str]) -> None:
+    """Removes pages, and makes the index anew of those that stay; without any, the index goes too."""
+    for page in pages:
+        for kind in ("html", "json"):
+            files.delete(joined(folder, f"{page}.{kind}"))
+    index, digests = joined(folder, "index.html"), _digests(files, folder)
+    if digests:
+        read_by = reader(run.environment.language, run.environment.currency)
+        files.write(index, render_index(list(digests.values()), read_by, run.run_date))
+    else:
+        files.delete(index)
 
 
 def _digests(files: Files, folder: str) -> Mapping[str, Mapping[str, Any]]:
