@@ -29,10 +29,8 @@ ROW = b'ana,"a ""b""\n,",2\n'
 IN_KEY = b"x#ana#y,,\n"
 
 
-def copied(
-    content: bytes, person: Person = ANA, columns: tuple[str, ...] = ("user_id", "sk")
-) -> tuple[bytes, int, int]:
-    done = CsvErasure("data.csv", person, columns)
+def copied(content: bytes, person: Person = ANA) -> tuple[bytes, int, int]:
+    done = CsvErasure("data.csv", person, ("user_id", "sk"))
     return b"".join(done.copied(io.BytesIO(content))), done.kept, done.erased
 
 
@@ -55,7 +53,7 @@ def test_an_id_with_quotes_and_line_breaks_is_found_as_a_csv_writes_it() -> None
 
 
 def test_rows_that_are_longer_than_a_block_stay_whole() -> None:
-    long = b'bob,"' + b"ana \n" * 4_000_000 + b'",3\n'
+    long = b'bob,"' + b"ana " * 4_000_000 + b"\n" + b'",3\n'
     assert copied(HEADER + ROW + long + ROW) == (HEADER + long, 1, 2)
 
 
@@ -93,7 +91,7 @@ def test_the_rows_of_a_person_leave_a_parquet_file_and_its_columns_stay(tmp_path
 def test_a_parquet_file_without_persons_columns_and_one_that_is_none_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"day": [1]}), tmp_path / "days")
     (tmp_path / "text").write_text("text")
-    for name, message in (("days", "it has no column pk"), ("text", "not readable as Parquet")):
+    for name, message in (("days", "it has no column pk"), ("text", "it is not readable as Parquet")):
         with pytest.raises(StoreError, match=f"data.parquet: {message}"):
             parquet_erasure(tmp_path / name, "data.parquet", ANA, ["pk"])
 
