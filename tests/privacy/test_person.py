@@ -9,23 +9,16 @@ ANA = Person("ana")
 HOSTILE = ["o'brien", 'a"b', "a|b", "a\nb", "*", "[a-z]+", "a#b", "ana.*", "ñandú 😀", "\\u0061", "a\\b", "%_", "42"]
 
 
-@pytest.mark.parametrize("value", ["ana", "USER#ana", "ana#CONV#1", "x#ana#y"])
-def test_a_value_is_of_the_person_whose_id_it_is_or_has_between_hashes(value: str) -> None:
-    assert ANA.is_in(value)
-    assert ANA.in_array(pa.array([value, None, "anabel"])).to_pylist() == [True, False, False]
-
-
-@pytest.mark.parametrize("value", [None, "", "anabel", "ana.b", "Ana", "USER-ana", "diana"])
-def test_a_value_with_another_id_is_not(value: str | None) -> None:
-    assert not ANA.is_in(value)
+def test_a_value_is_of_the_person_whose_id_it_is() -> None:
+    values = ["ana", None, "", "anabel", "Ana", "ana#2", " ana"]
+    assert ANA.is_in_array(pa.array(values)).to_pylist() == [True, *[False] * 6]
 
 
 @pytest.mark.parametrize("id", HOSTILE)
 def test_an_id_is_never_a_pattern(id: str) -> None:
     someone = person(id)
-    assert someone.is_in(id)
+    assert someone.is_in_array(pa.array([id, "another", id + id])).to_pylist() == [True, False, False]
     assert someone.is_named_in(f"user {id}, at 5")
-    assert not someone.is_in("another")
     assert not someone.is_named_in("another one")
     assert someone.hidden_in([f"  0.5 USD  {id}#CONV#1", 7]) == ["  0.5 USD  ***#CONV#1", 7]
 

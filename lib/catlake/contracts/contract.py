@@ -42,7 +42,7 @@ _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
 _ARRAY = re.compile(r"array<(\w+)>")
 
 PERSON_ID, PERSON_RECORD = "person-id", "person-record"
-"""Tags of columns: one that has a person's id, whole or between `#`, and one that has records as they were read."""
+"""Tags of columns: of one whose values are ids of persons, and of one that has records as they were read."""
 
 # The limit of Glue's catalog for a column's comment.
 _LONGEST_DESCRIPTION = 255

@@ -77,7 +77,7 @@ class CsvErasure(Erasure):
         except pa.ArrowInvalid:
             return self._person.is_named_in(row.decode("utf-8", "replace"))
         values = (value for name in names if name in self._columns for value in rows.column(name).to_pylist())
-        return any(map(self._person.is_in, values)) or any(map(self._person.is_named_in, broken))
+        return self._person.id in values or any(map(self._person.is_named_in, broken))
 
 
 def csv_batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -132,7 +132,7 @@ def copy_parquet(source: Path, target: Path, person: Person, columns: Collection
 def _is_of_person(batch: pa.RecordBatch, person: Person, columns: Collection[str]) -> pa.BooleanArray:
     found = pa.array([False] * batch.num_rows)
     for name in columns:
-        found = pc.or_(found, person.in_array(batch.column(name)))
+        found = pc.or_(found, person.is_in_array(batch.column(name)))
     return found
 
 

@@ -76,6 +76,6 @@ class TableOfPersons:
     def _is_of_person(self) -> Column:
         dataset, person = self._table.contract, self._person
         is_in_record = F.udf(person.is_in_record, T.BooleanType())
-        ids = [person.in_column(name) for name in dataset.tagged(PERSON_ID)]
+        ids = [person.is_in_column(name) for name in dataset.tagged(PERSON_ID)]
         records = [F.coalesce(is_in_record(name), F.lit(False)) for name in dataset.tagged(PERSON_RECORD)]
         return reduce(or_, [*ids, *records])
