@@ -109,16 +109,15 @@ class Deployment:
         jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
         return tuple(job for job in jobs if job.access.erases and job.arguments["--lake_uri"] == lake_uri)
 
-    def contracts(self, bucket: str) -> tuple[Contract, ...]:
-        """The contracts of the datasets in a bucket."""
+    def retained_folders(self, bucket: str) -> dict[str, int]:
+        """By folder, for how many days a bucket keeps replaced files, where a contract says less than the bucket."""
         jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
-        names = (
-            name
-            for job in jobs
-            if job.arguments["--lake_uri"] == f"s3://{bucket}"
-            for name in (*job.access.writes, *job.access.keeps)
-        )
-        return tuple(map(contract, dict.fromkeys(names)))
+        here = (job.access for job in jobs if job.arguments["--lake_uri"] == f"s3://{bucket}")
+        datasets = [contract(name) for access in here for name in (*access.writes, *access.keeps)]
+        shorter = [(f"{d.root}/", d.retention_days) for d in datasets if d.retention_days is not None]
+        # Of two datasets in one folder, the shorter time counts.
+        shorter.sort(key=lambda folder: -folder[1])
+        return {folder: days for folder, days in shorter if days < self.env.old_version_days}
 
     @property
     def made_buckets(self) -> tuple[str, ...]:

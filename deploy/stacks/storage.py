@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_athena as athena
@@ -12,7 +12,6 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from catlake.contracts.contract import Contract
 from catlake.lake.lake import QUARANTINE
 from catlake.lake.staging import STAGING
 from catlake.runtime.environment import Environment
@@ -70,7 +69,7 @@ class StorageStack(Stack):
                 temporary |= {QUERY_RESULTS: env.old_version_days}
                 temporary |= {f"{folder}/": env.export_days for folder in deployment.export_folders}
             replaced = dict.fromkeys(deployment.rewritten_folders(name), REWRITTEN_DAYS)
-            replaced |= _retained(env, deployment.contracts(name))
+            replaced |= deployment.retained_folders(name)
             rules = _rules(env, temporary, replaced)
             self._private_bucket(f"Bucket-{name}", name, rules, access_logs)
 
@@ -189,16 +188,6 @@ class StorageStack(Stack):
             # A group with a single past query could not be deleted otherwise.
             recursive_delete_option=True,
         )
-
-
-def _retained(env: Environment, contracts: Iterable[Contract]) -> dict[str, int]:
-    """By folder, the days for which replaced files of datasets are kept, where that is shorter than the bucket's."""
-    days: dict[str, int] = {}
-    for dataset in contracts:
-        if dataset.retention_days is not None and dataset.retention_days < env.old_version_days:
-            folder = f"{dataset.root}/"
-            days[folder] = min(dataset.retention_days, days.get(folder, dataset.retention_days))
-    return days
 
 
 def _rules(env: Environment, temporary: Mapping[str, int], replaced: Mapping[str, int]) -> list[s3.LifecycleRule]:
