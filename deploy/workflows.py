@@ -14,9 +14,7 @@ from catlake.lake.lake import QUARANTINE
 from catlake.lake.lease import LEASES
 from catlake.lake.staging import STAGING
 from catlake.pages import FOLDER as PAGES_FOLDER
-from catlake.privacy.erase import ERASURES
-from catlake.privacy.places import datasets_of_persons
-from catlake.privacy.records_of_runs import RUNS
+from catlake.privacy.places import ERASURES, RUNS, datasets_of_persons
 from catlake.purchases.new_documents import FOLDER as NEW_DOCUMENTS
 from catlake.runtime.environment import Environment
 from deploy.cron import every_minutes

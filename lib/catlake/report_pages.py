@@ -78,9 +78,9 @@ def write_page(run: Run, lake: Lake) -> None:
             run.report.published(name, joined(folder, name), page.rows, len(content))
 
 
-def pages_there(files: Files, folder: str) -> list[str]:
-    """The names of the pages that are in a folder, in the order of the index."""
-    return [page for page in PAGES if any(files.exists(joined(folder, f"{page}.{kind}")) for kind in ("html", "json"))]
+def is_page_there(files: Files, folder: str, page: str) -> bool:
+    """Whether a folder has a page, or its digest."""
+    return any(files.exists(joined(folder, f"{page}.{kind}")) for kind in ("html", "json"))
 
 
 def remove_pages(run: Run, files: Files, folder: str, pages: Iterable[str]) -> None:

@@ -10,9 +10,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.privacy.erase import ERASURES, erase
+from catlake.privacy.erase import erase
 from catlake.privacy.person import Person
-from catlake.privacy.places import domain_names
+from catlake.privacy.places import ERASURES, domain_names
 from catlake.purchases.new_documents import NewDocuments
 from catlake.runtime.run import Run
 from tests.jobs.running import RunScript, run_of

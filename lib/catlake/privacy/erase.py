@@ -14,16 +14,13 @@ from catlake.pages import FOLDER as PAGES
 from catlake.privacy.documents import Documents
 from catlake.privacy.person import Person
 from catlake.privacy.person_tables import TableOfPersons
-from catlake.privacy.places import Found, Place, Tally, datasets_of_persons
+from catlake.privacy.places import ERASURES, Found, Place, Tally, datasets_of_persons
 from catlake.privacy.published_files import LeftSpreadsheets, PublishedSet
 from catlake.privacy.records_of_runs import Rejects, Summaries
-from catlake.report_pages import pages_there, remove_pages
+from catlake.report_pages import is_page_there, remove_pages
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
-
-ERASURES = "_erased"
-"""The folder of the records of what was erased, below the lake."""
 
 PAGES_OF_PERSONS = {"conversations": "conversations", "costs": "tokens"}
 """By page, the domain of the persons on it. The page of the purchases names none."""
@@ -59,7 +56,8 @@ def erase(run: Run, lake: Lake) -> None:
         return
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
-        remove_pages(run, lake.files, lake.path(PAGES), pages)
+        if pages:
+            remove_pages(run, lake.files, lake.path(PAGES), pages)
         tally = Tally(run)
         for place in places:
             place.erase(tally)
@@ -98,7 +96,8 @@ def _look(places: Sequence[Place]) -> list[Found]:
 
 
 def _pages(lake: Lake, domains: Sequence[str]) -> list[str]:
-    return [page for page in pages_there(lake.files, lake.path(PAGES)) if PAGES_OF_PERSONS.get(page) in domains]
+    pages = (page for page, domain in PAGES_OF_PERSONS.items() if domain in domains)
+    return [page for page in pages if is_page_there(lake.files, lake.path(PAGES), page)]
 
 
 def _report(run: Run, found: Sequence[Found], what: str) -> None:

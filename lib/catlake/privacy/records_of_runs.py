@@ -10,11 +10,8 @@ from catlake.lake import Lake
 from catlake.lake.lake import QUARANTINE, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import RUNS, Found, Tally
 from catlake.text.json_text import parse
-
-RUNS = "runs"
-"""The folder of the summaries, below the lake."""
 
 READERS = 16
 """Small files that are read at once."""
