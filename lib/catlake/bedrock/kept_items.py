@@ -78,7 +78,7 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
     table = lake.table(contract(DATASET), run.environment.database)
     before = None if run.arguments["rebuild"] else table.position
     files, update = select_update(run, before)
-    if before and not update.exports and (chain := older_chain(run, files, ExportPosition.of(before))):
+    if chain := older_chain(run, files, update):
         lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
         return _of_export(chain, lines)
     if update.exports:
