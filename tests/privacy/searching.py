@@ -10,15 +10,22 @@ from xml.sax.saxutils import escape
 import pyarrow.parquet as pq
 
 
-def files_with(lake: Path, text: str) -> list[str]:
-    """The files below a lake that have a text, however it is written there."""
-    forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], text.replace('"', '""')}
-    needles = [form.encode() for form in {*forms, *map(escape, forms)}]
-    return sorted(
-        str(path.relative_to(lake))
-        for path in lake.rglob("*")
-        if path.is_file() and any(needle in content for content in _contents(path) for needle in needles)
-    )
+def files_with(lake: Path, text: str, but_in: str | None = None) -> list[str]:
+    """The files below a lake that have a text, however it is written there, elsewhere than within a longer text."""
+    needles = list(zip(_forms(text), _forms(text if but_in is None else but_in), strict=True))
+
+    def has(content: bytes) -> bool:
+        return any(content.count(needle) > (content.count(longer) if but_in else 0) for needle, longer in needles)
+
+    files = (path for path in lake.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(lake)) for path in files if any(map(has, _contents(path))))
+
+
+def _forms(text: str) -> list[bytes]:
+    """A text as it is, as JSON in JSON writes it, as CSV, XML and Python do."""
+    inner = json.dumps(text, ensure_ascii=False)[1:-1]
+    forms = [text, inner, json.dumps(text)[1:-1], json.dumps(inner, ensure_ascii=False)[1:-1], text.replace('"', '""')]
+    return [form.encode() for form in (*forms, *map(escape, forms), repr(text)[1:-1])]
 
 
 def _contents(path: Path) -> Iterator[bytes]:

@@ -14,11 +14,12 @@ import pytest
 from catlake.contracts.contract import contract
 from catlake.lake import lake as lakes
 from catlake.lake.lake import ChangedError, Lake
+from catlake.lake.lease import lease
 from catlake.lake.spreadsheet import write_spreadsheet
 from catlake.privacy.erased_files import csv_batches, is_in_spreadsheet
 from catlake.privacy.person import Person
 from catlake.privacy.places import Found, Tally
-from catlake.privacy.published_files import LeftSpreadsheets, PublishedSet
+from catlake.privacy.published_files import PublishedSet, Spreadsheets
 from catlake.privacy.records_of_runs import Rejects, Summaries
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import StoreError
@@ -94,17 +95,10 @@ def test_datasets_of_one_set_are_replaced_under_its_lease(lake: Lake, run: Run, 
     published(lake, tmp_path, USAGE.name, FIRST, usage(tmp_path, "ana", "bob"), rows=2)
     daily = b"user_id,fecha\nana,1\n"
     uri = published(lake, tmp_path, DAILY.name, FIRST, daily, rows=1)
-    leases = []
-    taken = lakes.lease
-
-    def lease(files: Any, lake_uri: str, name: str, *more: Any, **named: Any) -> Any:
-        leases.append(name)
-        return taken(files, lake_uri, name, *more, **named)
-
-    with patch.object(lakes, "lease", lease):
+    with patch("catlake.lake.lake.lease", wraps=lease) as taken:
         PublishedSet(run, lake, ANA, [DAILY, USAGE]).erase(Tally(run))
     # As the nightly run does.
-    assert leases == ["tokens_analysis_consolidated"]
+    assert [call.args[2] for call in taken.call_args_list] == ["tokens_analysis_consolidated"]
     assert content(uri) == b"user_id,fecha\n"
     assert pq.read_table(lake.path(USAGE.path(FIRST))).column("pk").to_pylist() == ["bob"]
 
@@ -138,7 +132,7 @@ def test_a_spreadsheet_that_a_person_is_left_in_goes(lake: Lake, tmp_path: Path)
     for id in ("ana", "bob"):
         (tmp_path / "data.csv").write_bytes(users(id))
         write_spreadsheet(folder / f"{id}.xlsx", csv_batches(tmp_path / "data.csv"), USERS.struct.names, [])
-    place = LeftSpreadsheets(lake, ANA, [USERS])
+    place = Spreadsheets(lake, ANA, [USERS])
     assert place.look() == [Found("spreadsheets", 1, 1)]
     place.erase(None)  # type: ignore[arg-type]
     assert [file.name for file in folder.iterdir()] == ["bob.xlsx"]

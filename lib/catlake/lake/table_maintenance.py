@@ -102,6 +102,21 @@ def forget_commits(table: KeptTable, older_than: datetime) -> int:
     return _repeated(lambda: _expire(table, older_than))
 
 
+def forget_removed_files(table: KeptTable) -> None:
+    """Makes the newest commit forget files that are removed: it knows their smallest and largest values."""
+    _repeated(lambda: _drop_manifests(table))
+    table.carry_position()
+
+
+def _drop_manifests(table: KeptTable) -> None:
+    iceberg = table.iceberg()
+    rewriting = iceberg.rewriteManifests()
+    for manifest in iceberg.currentSnapshot().allManifests(iceberg.io()):
+        if not manifest.hasAddedFiles() and not manifest.hasExistingFiles():
+            rewriting.deleteManifest(manifest)
+    rewriting.commit()
+
+
 def _expire(table: KeptTable, older_than: datetime) -> int:
     action = table.actions.expireSnapshots(table.iceberg())
     done = action.expireOlderThan(_milliseconds(older_than)).retainLast(1).execute()

@@ -42,7 +42,7 @@ class Documents:
         NewDocuments(self._lake).forget({uri.removeprefix(f"{self._root}/") for uri in found})
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(self._lake.files.delete, found))
-        tally.add(self._dataset.name, len(found), 0, len(found))
+        tally.add(self._dataset.name, 0, len(found))
 
     @property
     def _root(self) -> str:

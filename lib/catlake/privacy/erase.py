@@ -15,10 +15,9 @@ from catlake.privacy.documents import Documents
 from catlake.privacy.person import Person
 from catlake.privacy.person_tables import TableOfPersons
 from catlake.privacy.places import ERASURES, Found, Place, Tally, datasets_of_persons
-from catlake.privacy.published_files import LeftSpreadsheets, PublishedSet
+from catlake.privacy.published_files import PublishedSet, Spreadsheets
 from catlake.privacy.records_of_runs import Rejects, Summaries
 from catlake.report_pages import is_page_there, remove_pages
-from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 
@@ -51,14 +50,13 @@ def erase(run: Run, lake: Lake) -> None:
         pages = _pages(lake, domains) if found else []
     found += [Found("pages", len(pages), len(pages))] if pages else []
     _report(run, found, "would go" if is_dry else "go")
-    run.report.settle(Balance(read=0, written={}))
+    tally = Tally(run)
     if is_dry or not found:
         return
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
         if pages:
             remove_pages(run, lake.files, lake.path(PAGES), pages)
-        tally = Tally(run)
         for place in places:
             place.erase(tally)
     with run.step("look again"):
@@ -80,7 +78,7 @@ def places_of(run: Run, lake: Lake, person: Person, domains: Sequence[str]) -> l
     return [
         *(TableOfPersons(run, lake, person, table) for table in tables if table.exists),
         *(PublishedSet(run, lake, person, list(together)) for _, together in groupby(in_files, _published_with)),
-        LeftSpreadsheets(lake, person, in_files),
+        Spreadsheets(lake, person, in_files),
         *(Documents(run, lake, person, dataset) for dataset in datasets if dataset.format == "json"),
         Rejects(lake, person, domains),
         Summaries(lake, person),

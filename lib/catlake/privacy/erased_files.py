@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import BLOCK_BYTES, whole_rows
-from catlake.lake.dataset_writer import ParquetFile
+from catlake.lake.dataset_writer import DigestingStream, ParquetFile
 from catlake.privacy.person import Person
 from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
@@ -26,6 +26,11 @@ class Erasure:
 
     kept: int = 0
     erased: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All rows of the file."""
+        return self.kept + self.erased
 
 
 class CsvErasure(Erasure):
@@ -119,14 +124,15 @@ def parquet_erasure(path: Path, uri: str, person: Person, columns: Collection[st
     return done
 
 
-def copy_parquet(source: Path, target: Path, person: Person, columns: Collection[str]) -> None:
-    """Copies a Parquet file of this machine without the rows of a person."""
+def copy_parquet(source: Path, target: Path, person: Person, columns: Collection[str]) -> int:
+    """Copies a Parquet file of this machine without the rows of a person; the number of rows in the copy."""
     with pq.ParquetFile(source) as file, target.open("wb") as stream:
-        written = ParquetFile(stream, file.schema_arrow.remove_metadata())
+        written = ParquetFile(DigestingStream(stream), file.schema_arrow.remove_metadata())
         known = [name for name in file.schema_arrow.names if name in columns]
         for batch in file.iter_batches():
             written.write(batch.filter(pc.invert(_is_of_person(batch, person, known))))
         written.close()
+    return int(pq.read_metadata(target).num_rows)
 
 
 def _is_of_person(batch: pa.RecordBatch, person: Person, columns: Collection[str]) -> pa.BooleanArray:

@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 
 from catlake.contracts.contract import PERSON_ID, PERSON_RECORD
 from catlake.lake import Lake
-from catlake.lake.table_maintenance import forget_commits
+from catlake.lake.table_maintenance import forget_commits, forget_removed_files
 from catlake.lake.tables import KeptTable
 from catlake.privacy.person import Person
 from catlake.privacy.places import Found, Tally
@@ -53,11 +53,13 @@ class TableOfPersons:
             before = self._table.rows().agg(F.count(F.lit(1)), F.count_if(is_of_person)).first()
             read, erased = before or (0, 0)
 
-            def check(kept: int) -> None:
-                tally.add(self._table.contract.name, read, kept, erased)
-
-            named = {**position, COMMIT: secrets.token_hex(8)}
-            self._table.replace(self._table.rows().where(~is_of_person), position=named, check=check)
+            kept = self._table.replace(
+                self._table.rows().where(~is_of_person),
+                position={**position, COMMIT: secrets.token_hex(8)},
+                check=lambda kept: tally.check(read, kept, erased),
+            )
+            tally.add(self._table.contract.name, kept, erased)
+            forget_removed_files(self._table)
         forget_commits(self._table, datetime.now(UTC))
 
     def _data_files(self) -> list[str]:

@@ -36,18 +36,22 @@ class Tally:
         self._run = run
         self.kept: dict[str, int] = {}
         self.erased = 0
+        self._settle()
 
-    def add(self, place: str, read: int, kept: int, erased: int) -> None:
-        """Counts a place, and settles the run's balance with it; `read` is counted apart from the other two.
+    @staticmethod
+    def check(read: int, kept: int, erased: int) -> None:
+        """Raises BalanceError where a record is lost; the three are counted each on its own."""
+        Balance(read, {"kept": kept}, {"erased": erased}).enforce()
 
-        Raises:
-            BalanceError: A record is lost.
-        """
-        Balance(read, {place: kept}, {"erased": erased}).enforce()
+    def add(self, place: str, kept: int, erased: int) -> None:
+        """Counts a place that is rewritten, and settles the run's balance with it."""
         self.kept[place] = self.kept.get(place, 0) + kept
         self.erased += erased
-        read_so_far = sum(self.kept.values()) + self.erased
-        self._run.report.settle(Balance(read_so_far, dict(self.kept), {"erased": self.erased}))
+        self._settle()
+
+    def _settle(self) -> None:
+        read = sum(self.kept.values()) + self.erased
+        self._run.report.settle(Balance(read, dict(self.kept), {"erased": self.erased} if self.erased else {}))
 
 
 class Place(Protocol):

@@ -48,13 +48,12 @@ def fetched(files: Files, uri: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Rewritten:
-    """A dataset of one date without the person: its draft, its spreadsheet, and the rows that stay and go."""
+    """A dataset of one date without the person: its draft, its spreadsheet, and the rows that it had."""
 
     draft: Draft
     beside: Sequence[SideFile]
     replaces: FileInfo
-    kept: int
-    erased: int
+    before: Erasure
 
 
 class PublishedSet:
@@ -83,9 +82,8 @@ class PublishedSet:
             ]
             if not found:
                 return
-            for rewritten in found if attempt == 1 else ():
-                read = rewritten.kept + rewritten.erased
-                tally.add(rewritten.draft.contract.name, read, rewritten.kept, rewritten.erased)
+            for rewritten in found:
+                tally.check(rewritten.before.rows, rewritten.draft.rows, rewritten.before.erased)
             try:
                 publish(
                     self._run,
@@ -94,10 +92,13 @@ class PublishedSet:
                     beside=chain.from_iterable(rewritten.beside for rewritten in found),
                     unchanged=[rewritten.replaces for rewritten in found],
                 )
-                return
             except ChangedError:
                 if attempt == ATTEMPTS:
                     raise
+                continue
+            for rewritten in found:
+                tally.add(rewritten.draft.contract.name, rewritten.draft.rows, rewritten.before.erased)
+            return
 
     def _found(self, dataset: Contract) -> Found:
         uris = (uri for info in self._lake.all_of(dataset) for uri in self._lake.files_of(info.uri, None))
@@ -115,34 +116,33 @@ class PublishedSet:
         with fetched(self._lake.files, uri) as path:
             return parquet_erasure(path, uri, self._person, columns)
 
-    def _copy(self, dataset: Contract, uri: str, target: Path) -> Erasure:
-        """Copies a file to this machine without the person."""
+    def _copy(self, dataset: Contract, uri: str, target: Path) -> int:
+        """Copies a file to this machine without the person; the number of rows in the copy."""
         columns = dataset.tagged(PERSON_ID)
         if dataset.format == "csv":
             done = CsvErasure(uri, self._person, columns)
             with closing(self._lake.files.open(uri)) as source, target.open("wb") as stream:
                 stream.writelines(done.copied(source))
-            return done
+            return done.kept
         with fetched(self._lake.files, uri) as path:
-            copy_parquet(path, target, self._person, columns)
-            return parquet_erasure(path, uri, self._person, columns)
+            return copy_parquet(path, target, self._person, columns)
 
     def _rewritten(self, dataset: Contract, info: FileInfo) -> _Rewritten | None:
         """A dataset of one date without the person; None where the person is not in it."""
         uris = self._lake.files_of(info.uri, None)
-        if not any(self._look_at(dataset, uri).erased for uri in uris):
+        looked = [self._look_at(dataset, uri) for uri in uris]
+        before = Erasure(sum(file.kept for file in looked), sum(file.erased for file in looked))
+        if not before.erased:
             return None
         with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
             targets = [Path(folder, f"{number}.{dataset.format}") for number in range(len(uris))]
-            copies = [self._copy(dataset, uri, target) for uri, target in zip(uris, targets, strict=True)]
-            kept, erased = sum(copy.kept for copy in copies), sum(copy.erased for copy in copies)
+            rows = [self._copy(dataset, uri, target) for uri, target in zip(uris, targets, strict=True)]
             # What was cut off must not get a new record, as if it was whole.
             if record := verify(self._run, self._lake, info.uri, REMEDY):
-                record.refuse_other_rows(info.uri, kept + erased, REMEDY)
+                record.refuse_other_rows(info.uri, before.rows, REMEDY)
             beside = list(self._spreadsheet_beside(dataset, info, targets))
-            rows = [copy.kept for copy in copies]
             draft = self._lake.draft_of_files(dataset, info.uri, list(zip(targets, rows, strict=True)))
-        return _Rewritten(draft, beside, info, kept, erased)
+        return _Rewritten(draft, beside, info, before)
 
     def _spreadsheet_beside(self, dataset: Contract, info: FileInfo, csvs: Sequence[Path]) -> Iterator[SideFile]:
         """The spreadsheet of a CSV, made anew, where it has one."""
@@ -162,8 +162,8 @@ def spreadsheet_of(csv_uri: str) -> str:
     return f"{csv_uri.removesuffix('.csv')}.xlsx"
 
 
-class LeftSpreadsheets:
-    """Spreadsheets that have a person whom their CSV has not: another run wrote them late, or the CSV is gone."""
+class Spreadsheets:
+    """The spreadsheets of CSV files, which are made anew with them, and those that another run wrote meanwhile."""
 
     def __init__(self, lake: Lake, person: Person, datasets: Sequence[Contract]) -> None:
         self._lake, self._person = lake, person
@@ -175,7 +175,7 @@ class LeftSpreadsheets:
         return [Found("spreadsheets", len(found), len(found))] if found else []
 
     def erase(self, tally: Tally) -> None:
-        """Removes them; the next run of their job makes the newest one again."""
+        """Removes those that still have the person; the next run of their job makes the newest one again."""
         for uri in self._found():
             self._lake.files.delete(uri)
 

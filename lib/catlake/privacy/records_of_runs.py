@@ -38,6 +38,7 @@ class Rejects:
                 target, done = Path(folder, "file"), Erasure()
                 with closing(self._lake.files.open(uri)) as source, target.open("wb") as stream:
                     stream.writelines(kept_rejects(source, self._person, done))
+                tally.check(looked.rows, done.kept, looked.erased)
                 if done.kept:
                     self._lake.files.upload(target, uri)
                 else:
@@ -45,7 +46,7 @@ class Rejects:
             # Hadoop's checksum of the old file, on a disk: Spark would refuse the new one.
             name = uri.rpartition("/")[2]
             self._lake.files.delete(f"{uri.removesuffix(name)}.{name}.crc")
-            tally.add(QUARANTINE, looked.kept + looked.erased, done.kept, done.erased)
+            tally.add(QUARANTINE, done.kept, looked.erased)
 
     def _files(self) -> list[str]:
         root = self._lake.path(QUARANTINE)
