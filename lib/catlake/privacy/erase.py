@@ -55,10 +55,11 @@ def erase(run: Run, lake: Lake) -> None:
         return
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
-        if pages:
-            remove_pages(run, lake.files, lake.path(PAGES), pages)
+        _remove_pages(run, lake, domains)
         for place in places:
             place.erase(tally)
+        # Again: another run may have made them meanwhile, of what was there before.
+        _remove_pages(run, lake, domains)
     with run.step("look again"):
         left = _look(places)
     _record(run, lake, found)
@@ -96,6 +97,11 @@ def _look(places: Sequence[Place]) -> list[Found]:
 def _pages(lake: Lake, domains: Sequence[str]) -> list[str]:
     pages = (page for page, domain in PAGES_OF_PERSONS.items() if domain in domains)
     return [page for page in pages if is_page_there(lake.files, lake.path(PAGES), page)]
+
+
+def _remove_pages(run: Run, lake: Lake, domains: Sequence[str]) -> None:
+    if pages := _pages(lake, domains):
+        remove_pages(run, lake.files, lake.path(PAGES), pages)
 
 
 def _report(run: Run, found: Sequence[Found], what: str) -> None:
