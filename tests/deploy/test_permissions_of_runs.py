@@ -1,5 +1,6 @@
 """Real runs of the jobs on S3 ask for nothing that their roles do not grant."""
 
+import shutil
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,18 +30,13 @@ BUCKETS = {
 REGION = "eu-south-2"
 """Where the jobs run: no client's own default."""
 
-INSTEAD: Mapping[str, Mapping[str, str]] = {
-    # The stream's records as landed files; and a catalog that needs no Glue.
-    "purchases_ingest": {
-        "--source_uri": str(ROOT / "tests/data/samples/purchases"),
-        "--trigger": "available_now",
-        "--environment": "local",
-    },
-    # Persons who are there.
+PURCHASES = SAMPLE.parent / "purchases/events-0000.jsonl"
+
+PERSONS = {
     "cat-test-privacy-erase": {"--user_id": "276b6c46-1111-4222-8333-276b6c4692e7", "--dry_run": "false"},
-    "dev-compras-privacy-erase": {"--user_id": "u121033", "--dry_run": "false"},
+    "dev-compras-privacy-erase": {"--user_id": "u811342", "--dry_run": "false"},
 }
-"""What only AWS has, by job module, and what else a person gives."""
+"""Persons who are there, by the job that erases them."""
 
 NAMES = (
     *("conversations_normalize", "conversations_curate"),
@@ -49,6 +45,15 @@ NAMES = (
     *("cat-test-privacy-erase", "dev-compras-privacy-erase"),
 )
 """The jobs, by module or name: each may read what the ones before wrote."""
+
+
+def instead(landing: Path) -> Mapping[str, Mapping[str, str]]:
+    """Arguments in place of what only AWS has, and what a person gives, by job."""
+    landing.mkdir()
+    shutil.copy(PURCHASES, landing)
+    # The stream's records as a landed file; and a catalog that needs no Glue.
+    ingest = {"--source_uri": str(landing), "--trigger": "available_now", "--environment": "local"}
+    return {"purchases_ingest": ingest, **PERSONS}
 
 
 def jobs(at: Deployment) -> dict[str, Job]:
@@ -85,9 +90,9 @@ def is_of_file_catalog(asked: Asked) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
-    spark: SparkSession, s3: S3Server, run: RunScript, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, s3: S3Server, run: RunScript, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    at = deployment({"environment": "test"})
+    at, others = deployment({"environment": "test"}), instead(tmp_path / "landing")
     for bucket, folders in BUCKETS.items():
         s3.client.create_bucket(Bucket=bucket)
         for prefix, folder in folders.items():
@@ -99,7 +104,7 @@ def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
         asked_by = {}
         for name in NAMES:
             job = known[name]
-            given = {**job.arguments, **INSTEAD.get(name, {}), "--JOB_NAME": job.name}
+            given = {**job.arguments, **others.get(name, {}), "--JOB_NAME": job.name}
             recorder.asked = set()
             done = run(
                 job.module, given.pop("--lake_uri"), **{key.removeprefix("--"): text for key, text in given.items()}

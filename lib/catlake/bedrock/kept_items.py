@@ -210,12 +210,12 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
         return None
     # What is wrong with the table was accepted by `--rebuild true`.
     try:
-        rows = table.rows()
-    except CatalogError as error:  # made by another release, or copied
+        rows = table.former_rows()
+    except CatalogError as error:  # copied
         run.log("history_not_kept", table=DATASET, reason=str(error))
         return None
     try:
-        since, next_ = ExportPosition.of(table.position or {}), update.position
+        since, next_ = ExportPosition.of(table.last_position or {}), update.position
     except CatalogError:
         # Another tool has removed the position. The newest of the rows shows how far they have come.
         ((newest,),) = rows.agg(F.max(VERSION)).collect()

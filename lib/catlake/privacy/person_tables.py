@@ -16,6 +16,7 @@ from catlake.lake.table_maintenance import forget_commits, forget_removed_files
 from catlake.lake.tables import KeptTable
 from catlake.privacy.person import Person
 from catlake.privacy.places import Found, Tally
+from catlake.runtime.errors import CatalogError
 from catlake.runtime.files import literal
 from catlake.runtime.run import Run
 
@@ -47,19 +48,21 @@ class TableOfPersons:
         """
         if not self.look():
             return
-        position = self._table.position
-        if position is not None:
-            is_of_person = self._is_of_person()
-            before = self._table.rows().agg(F.count(F.lit(1)), F.count_if(is_of_person)).first()
-            read, erased = before or (0, 0)
-
-            kept = self._table.replace(
-                self._table.rows().where(~is_of_person),
-                position={**position, COMMIT: secrets.token_hex(8)},
-                check=lambda kept: tally.check(read, kept, erased),
+        position, is_of_person = self._table.position, self._is_of_person()
+        if position is None:
+            raise CatalogError(
+                f"{self._table.location}: its columns have changed since it was filled; run the job that fills it, then "
+                "this one again"
             )
-            tally.add(self._table.contract.name, kept, erased)
-            forget_removed_files(self._table)
+        before = self._table.rows().agg(F.count(F.lit(1)), F.count_if(is_of_person)).first()
+        read, erased = before or (0, 0)
+        kept = self._table.replace(
+            self._table.rows().where(~is_of_person),
+            position={**position, COMMIT: secrets.token_hex(8)},
+            check=lambda kept: tally.check(read, kept, erased),
+        )
+        tally.add(self._table.contract.name, kept, erased)
+        forget_removed_files(self._table)
         forget_commits(self._table, datetime.now(UTC))
 
     def _data_files(self) -> list[str]:
