@@ -51,8 +51,8 @@ class TableOfPersons:
         position, is_of_person = self._table.position, self._is_of_person()
         if position is None:
             raise CatalogError(
-                f"{self._table.location}: its columns have changed since it was filled; run the job that fills it, then "
-                "this one again"
+                f"{self._table.location}: its columns have changed since it was filled; run the job that fills it, "
+                "then this one again"
             )
         before = self._table.rows().agg(F.count(F.lit(1)), F.count_if(is_of_person)).first()
         read, erased = before or (0, 0)
