@@ -38,7 +38,7 @@ def page_files(folder: Path, *names: str) -> None:
     folder.mkdir(parents=True)
     for name in names:
         (folder / f"{name}.html").write_text(name)
-        digest = {"page": name, "run_date": "2025-11-20", "days": None, "places": 2, "figures": []}
+        digest: dict[str, Any] = {"page": name, "run_date": "2025-11-20", "days": None, "places": 2, "figures": []}
         digest |= {"exported": None, "filtered": 0, "quarantined": 0}
         (folder / f"{name}.json").write_text(json.dumps(digest))
     (folder / "index.html").write_text("conversations.html costs.html purchases.html")
