@@ -182,7 +182,7 @@ def test_a_line_that_is_no_row_keeps_its_own_text(spark: SparkSession) -> None:
 
 def test_good_rows_get_the_types_of_the_curated_dataset(spark: SparkSession) -> None:
     given = rows(spark, {"feedback": "like", "numero_feedback": "2"}, {"usuario_id": "eva", "nombre": None})
-    typed = given.transform(curate.typed).drop(*curate.TOKENS.names)
+    typed = given.transform(curate.typed).drop(*TOKENS.names)
     assert_rows(
         typed,
         "usuario_id string, nombre string, gerencia string, ciudad string, fecha_primera_conversacion date, "

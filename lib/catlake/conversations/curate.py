@@ -88,8 +88,11 @@ def curate(run: Run, lake: Lake) -> None:
         # One task: the result is one file in this order. There each row is counted once, even if Spark repeats a read.
         rows = source.rows.transform(checked).transform(contract(DATASET).in_order)
         observed = Observation("rows")
-        counts = (F.count(F.lit(1)), F.count(REASON), F.count_if(IS_NEW))
-        counts = [count.alias(name) for count, name in zip(counts, ("read", "rejected", "new"), strict=True)]
+        counts = (
+            F.count(F.lit(1)).alias("read"),
+            F.count(REASON).alias("rejected"),
+            F.count_if(IS_NEW).alias("new"),
+        )
         rows = rows.observe(observed, *counts).transform(typed)
         draft = lake.draft(rows, contract(DATASET), run.run_date, in_order=True)
     counted = observed.get
