@@ -58,6 +58,8 @@ def written_below(folder: Path) -> str:
 def test_an_argument_with_a_secret_is_refused_without_showing_it(script: str) -> None:
     own = own_arguments(script)
     usual = {"JOB_NAME": "j", "lake_uri": "/tmp/lake"}
+    if script == "pages_write":
+        usual["page"] = "costs"
     usual |= {argument.name: "/tmp/x" for argument in own if argument.name.endswith("_uri")}
     usual |= {argument.name: WORDS[argument.name] for argument in own if argument.name in WORDS}
     for name in (argument.name for argument in (*COMMON, *own)):

@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import Contract
 from catlake.lake import csv
-from catlake.lake.dataset_writer import DatasetFile, OldCsv, WrittenDataset, update_csv, write_dataset
+from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, update_csv, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
@@ -133,8 +133,8 @@ class Lake:
         target = self.path(contract.path(run_date, scope))
         return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
 
-    def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldCsv | None:
-        """The newest published CSV up to a date, if it is one file and was made from this; see `Record`.
+    def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldFile | None:
+        """A dataset's newest published file up to a date, if it is one and was made from this; see `Record`.
 
         None too where a dataset may be several files: where the second one begins depends on all rows before.
         """
@@ -143,10 +143,10 @@ class Lake:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
-                return OldCsv(newest.uri, record.md5, record.totals)
+                return OldFile(newest.uri, record.md5, record.totals)
         return None
 
-    def updated_draft(self, old: OldCsv, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
+    def updated_draft(self, old: OldFile, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
         """Writes a CSV that differs from an old one in some rows beside the live files; see `update_csv`."""
         self._staging.claim()
         folder = joined(self._staging.folder, contract.name)
