@@ -18,7 +18,13 @@ from catlake.pages.datasets import Origin
 from catlake.pages.facts import OTHERS, WHOLE, Facts
 from catlake.pages.page import Page, digest, reader, render, render_index
 from catlake.purchases.page import CARDS, SECTIONS
+from catlake.report_pages import publish_page
+from catlake.runtime.balance import Balance
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ArgumentError
+from catlake.runtime.files import LocalFiles
+from catlake.runtime.run import Run
+from tests.lake.publishing import Place
 from tests.pages.browsing import COLOUR, choose, downloaded, figures, opened, table, violations
 
 HOSTILE = (
@@ -38,6 +44,9 @@ HOSTILE = (
     "=HYPERLINK(A1)",
     "@SUM(A1)",
     "-1+1",
+    "＝1+1",
+    "\u200b\ufeff=1+1",
+    "uno;=1+1, @dos",
     "__proto__",
     "all",
 )
@@ -163,7 +172,7 @@ def test_a_search_leaves_the_rows_that_have_it_and_the_file_has_what_is_shown(vi
     view.fill("#products input", "cAFÉ")
     assert view.inner_text("#products .count") == "1 filas"
     assert downloaded(view, "products") == (
-        "Producto,Código,Tienda,Unidades,Compras,Ventas\r\nCafé,C1,centro,10,2,1.1\r\n"
+        "Producto;Código;Tienda;Unidades;Compras;Ventas\r\nCafé;C1;centro;10;2;1,1\r\n"
     ).replace("\r\n", "\n")
 
 
@@ -222,6 +231,42 @@ def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path
         assert violations(view) == []
 
 
+# How they are written
+
+
+def publish(folder: Path, id: str, shown: Page) -> None:
+    """One run of a job that makes a page."""
+    run = Run(None, {"run_date": RUN_DATE}, environment("local"), f"job of {shown.name}", id)
+    run.report.settle(Balance(shown.rows, {shown.name: shown.rows}))
+    publish_page(run, Place(str(folder)).lake(id, job="pages"), shown, [ORIGIN], SPANISH)
+
+
+def figures_of_index(folder: Path) -> list[str]:
+    return re.findall('<data value="([^"]*)"', (folder / "index.html").read_text(encoding="utf-8"))
+
+
+def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path, monkeypatch) -> None:
+    publish(tmp_path, "run-1", page())
+    replace_file, moved = LocalFiles.replace, []
+
+    def dies_after_the_first(files: LocalFiles, source: str, target: str) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        # A small file is written beside, under a hidden name, and moved too.
+        moved.extend([] if Path(source).name.startswith(".") else [target])
+        replace_file(files, source, target)
+
+    one_day = page(replace(DAYS, rows=DAYS.rows[:1]), rows=1)
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(LocalFiles, "replace", dies_after_the_first)
+        publish(tmp_path, "run-2", one_day)
+    assert moved and figures_of_index(tmp_path)[1] == "7"
+    publish(tmp_path, "run-3", replace(page(), name="costs"))
+    assert figures_of_index(tmp_path)[1:6:4] == ["7", "1"], "costs and, of the killed run, purchases"
+    names = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
+    assert names == ["costs.html", "costs.json", "index.html", "purchases.html", "purchases.json"]
+
+
 # Languages
 
 
@@ -253,11 +298,13 @@ def test_hostile_names_are_in_tables_and_filters_as_text(hostile: View) -> None:
 
 
 def test_no_cell_of_the_file_is_a_formula(hostile: View) -> None:
-    rows = list(csv.reader(downloaded(hostile, "products").splitlines()))
+    text = downloaded(hostile, "products")
+    rows = list(csv.reader(text.splitlines(), delimiter=";"))
     assert len(rows) == len(HOSTILE) + 1
-    names = [row[0] for row in rows[1:]]
-    assert not any(name.startswith(("=", "+", "-", "@")) for name in names)
-    assert {"'=HYPERLINK(A1)", "'@SUM(A1)", "'-1+1"} <= {*names}
+    assert {"'=HYPERLINK(A1)", "'@SUM(A1)", "'-1+1", "'＝1+1", "uno;'=1+1,' @dos"} <= {row[0] for row in rows}
+    # However a spreadsheet splits the lines, with or without regard to quotes.
+    cells = [cell.strip(' "\u200b\ufeff') for line in text.splitlines() for cell in re.split("[;,]", line)]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝"))]
 
 
 def test_the_embedded_figures_cannot_end_their_element() -> None:

@@ -24,7 +24,7 @@ TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tok
 
 def costs_page(
     usage: DataFrame,
-    reconciliation: DataFrame,
+    reconciliation: DataFrame | None,
     bots: DataFrame | None,
     application: DataFrame | None = None,
     pseudonym: Pseudonym | None = None,
@@ -33,29 +33,30 @@ def costs_page(
 
     Args:
         usage: The dataset `token_usage`.
-        reconciliation: The dataset `token_reconciliation`.
+        reconciliation: The dataset `token_reconciliation`; None: the page compares nothing.
         bots: The dataset `bots`, for their titles; None: a bot is shown by its id.
         application: The dataset `application_costs`; None: what the application counted has no days and users.
         pseudonym: Hides the users; None shows their ids.
     """
+    optional = {"reconciliation": reconciliation, "application": application, "bots": bots}
     known = usage.withColumnsRenamed({"bot_id": "bot", "user_id": "user"})
     known = most_important(known, {"bot": MOST_BOTS, "model": MOST_MODELS}, F.sum("total_cost"))
     known = known.persist(StorageLevel.MEMORY_AND_DISK)
     by_day = daily(known)
-    last_day = by_day.last("day")
     bot = by_day.dimensions.index("bot")
     named = sorted({str(row[bot]) for row in by_day.rows if row[bot] is not None})
-    states = _of_named_bots(reconciliation, named)
     both = with_application(known, None if application is None else _of_named_bots(application, named))
+    compared = agreement(both)
+    last_day = max(filter(None, (by_day.last("day"), compared.last("day"))), default=None)
     facts = {
         "daily": by_day,
-        "agreement": agreement(both),
+        "agreement": compared,
         "counts": counts(known, last_day),
         "users": users(both, last_day),
-        "states": reconciled(states),
-        "reasons": reasons(states),
-        "dearest": dearest(known, states),
     }
+    if reconciliation is not None:
+        states = _of_named_bots(reconciliation, named)
+        facts |= {"states": reconciled(states), "reasons": reasons(states), "dearest": dearest(known, states)}
     known.unpersist()
     if pseudonym:
         facts = {name: each.renamed("user", pseudonym) for name, each in facts.items()}
@@ -65,12 +66,13 @@ def costs_page(
         "token_usage",
         int(facts["daily"].total("rows")),
         facts,
-        CARDS,
+        [card for card in CARDS if card[0] in facts],
         ("bot", "model"),
-        sections,
+        [section for section in sections if section.facts in facts],
         {"bot": _titles(bots)},
         money_places=4,
         is_anonymous=pseudonym is not None,
+        remarks=[name for name, rows in optional.items() if rows is None],
     )
 
 
@@ -81,9 +83,9 @@ _RATIO = Figure("ratio", "percent", of=("compared_cost",), over=("compared_appli
 
 CARDS = (
     ("daily", _COST),
+    ("states", Figure("agreeing", "percent", of=("agreeing",), over=("compared",))),
     ("states", _RATIO),
     ("counts", Figure("users")),
-    ("daily", Figure("calls")),
     ("daily", _CACHE),
     ("daily", _UNPRICED),
 )
@@ -170,8 +172,11 @@ def reconciled(conversations: DataFrame) -> Facts:
         F.sum(counted).alias("application"),
         F.sum(F.when(is_compared, estimated)).alias("compared_cost"),
         F.sum(F.when(is_compared, counted)).alias("compared_application"),
+        F.count(F.when(is_compared, 1)).alias("compared"),
+        F.count(F.when(F.col("state") == "agrees", 1)).alias("agreeing"),
     )
-    measures = ("conversations", "cost", "application", "compared_cost", "compared_application")
+    compared = ("compared_cost", "compared_application", "compared", "agreeing")
+    measures = ("conversations", "cost", "application", *compared)
     return collected(rows, ("state", "bot"), measures)
 
 

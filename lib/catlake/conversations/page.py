@@ -1,5 +1,8 @@
 """The page of the conversations: who asked, what they asked and liked; from the dataset of curated conversations."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
@@ -54,7 +57,7 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         "opinions": opinions(named),
         "questions": questions(asked, last_day, least),
         "words": words(asked, last_day, least),
-        "people": people(conversations, last_day),
+        "people": people(conversations, last_day, () if pseudonym else PLACES),
     }
     if pseudonym is None:
         facts["comments"] = comments(named)
@@ -75,7 +78,11 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         facts,
         CARDS,
         ("department",),
-        [section for section in SECTIONS if section.facts in facts],
+        [
+            replace(section, by=tuple(name for name in section.by if name in facts[section.facts].dimensions))
+            for section in SECTIONS
+            if section.facts in facts
+        ],
         labels,
         is_anonymous=pseudonym is not None,
     )
@@ -219,12 +226,12 @@ def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     return facts
 
 
-def people(conversations: DataFrame, last_day: str | None) -> Facts:
-    """The people with the most conversations, by id."""
+def people(conversations: DataFrame, last_day: str | None, places: Sequence[str] = PLACES) -> Facts:
+    """The people with the most conversations, by id, with their places, which may show who someone is."""
     best = _most(conversations, "usuario_id", F.sum("conversations"), MOST_PEOPLE)
     rows = in_periods(best.withColumnRenamed("usuario_id", "person"), "day", last_day)
-    rows = rows.groupBy("period", "person", *PLACES).agg(*_sums())
-    return collected(rows, ("period", "person", *PLACES), ("conversations", "questions"))
+    rows = rows.groupBy("period", "person", *places).agg(*_sums())
+    return collected(rows, ("period", "person", *places), ("conversations", "questions"))
 
 
 def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:

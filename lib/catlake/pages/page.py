@@ -28,6 +28,12 @@ from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts
 from catlake.runtime.errors import ArgumentError
 from catlake.text import display
 
+MOST_PLACES = 18
+"""Decimals of a number on a page."""
+
+LARGEST_NUMBER = 2**53 - 1
+"""That a browser reads exactly; a larger one is a text."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -82,6 +88,7 @@ class Page:
         money_places: Decimals of money.
         title: Its heading, where it is not that of texts.toml.
         is_anonymous: Whether it hides who its persons are.
+        remarks: What its reader must know about datasets that are not there; their texts are in texts.toml.
     """
 
     name: str
@@ -95,6 +102,7 @@ class Page:
     money_places: int = 2
     title: str | None = None
     is_anonymous: bool = False
+    remarks: Sequence[str] = ()
 
     @property
     def days(self) -> list[str]:
@@ -163,9 +171,7 @@ def render(
             scripts=[Markup(script) for script in scripts],
             digests=[_digest(script) for script in scripts],
             origins=[(origin, _link(origin.uri, folder)) for origin in origins],
-            quarantined=sum(origin.quarantined for origin in of_different_runs(origins)),
-            run_date=run_date.isoformat(),
-            period=(page.days[0], page.days[-1]) if page.days else None,
+            summary=digest(page, origins, run_date),
             family=family,
             unfiltered={section.name: _unfiltered(page, section) for section in page.sections},
         )
@@ -205,15 +211,7 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
 def _data(page: Page, read_by: Reader) -> dict[str, Any]:
     """What page.js works with."""
     names: dict[str, dict[Any, int]] = {}
-    facts = {
-        name: {
-            "dimensions": facts.dimensions,
-            "measures": facts.measures,
-            "cube": facts.is_cube,
-            "rows": [_coded(row, facts, names) for row in facts.rows],
-        }
-        for name, facts in page.facts.items()
-    }
+    facts = {name: _packed(facts, names) for name, facts in page.facts.items()}
     periods = _periods(page, read_by)
     return {
         "page": page.name,
@@ -237,7 +235,9 @@ def _data(page: Page, read_by: Reader) -> dict[str, Any]:
             for section in page.sections
         ],
         "format": _format(page, read_by),
-        "texts": {name: read_by.text(f"script.{name}") for name in ("rows", "no_rows")},
+        "texts": {
+            name: read_by.text(f"script.{name}") for name in ("rows", "no_rows", "no_data", "by_day", "by_month")
+        },
     }
 
 
@@ -245,14 +245,31 @@ def _figure(figure: Figure) -> dict[str, Any]:
     return {"name": figure.name, "kind": figure.kind, "of": figure.of or (figure.name,), "over": figure.over}
 
 
-def _coded(row: Sequence[Any], facts: Facts, names: dict[str, dict[Any, int]]) -> list[Any]:
-    """A row with numbers in the place of texts, which repeat; decimals stay texts, exact."""
-    size = len(facts.dimensions)
-    coded: list[Any] = []
-    for name, value in zip(facts.dimensions, row, strict=False):
+def _packed(facts: Facts, names: dict[str, dict[Any, int]]) -> dict[str, Any]:
+    """Facts as columns: numbers in the place of names, which repeat, and whole numbers of each measure's unit."""
+    width = len(facts.dimensions)
+    columns = list(zip(*facts.rows, strict=True)) or [()] * (width + len(facts.measures))
+    codes = []
+    for name, column in zip(facts.dimensions, columns, strict=False):
         known = names.setdefault(name, {})
-        coded.append(known.setdefault(value, len(known)))
-    return coded + [f"{value:f}" if isinstance(value, Decimal) else value for value in row[size:]]
+        codes.append([known.setdefault(value, len(known)) for value in column])
+    places, values = zip(*map(_units, columns[width:]), strict=True)
+    return {
+        "dimensions": facts.dimensions,
+        "codes": codes,
+        "measures": facts.measures,
+        "places": places,
+        "values": values,
+        "cube": facts.is_cube,
+    }
+
+
+def _units(column: Sequence[Any]) -> tuple[int, list[int | str | None]]:
+    """How many decimals the numbers of a column have, and each number without the point: a text where it is long."""
+    parts = [None if value is None else f"{Decimal(value):f}".partition(".") for value in column]
+    places = min(MOST_PLACES, max((len(part[2].rstrip("0")) for part in parts if part), default=0))
+    units = [None if part is None else int(part[0] + part[2].ljust(places, "0")[:places]) for part in parts]
+    return places, [str(unit) if unit is not None and abs(unit) > LARGEST_NUMBER else unit for unit in units]
 
 
 def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
