@@ -17,6 +17,7 @@ from playwright.sync_api import Page as View
 from pyspark.sql import SparkSession
 
 from catlake.bedrock.page import costs_page
+from catlake.pages.facts import Facts
 from catlake.pages.page import reader, render
 from catlake.pages.pseudonyms import KEY, pseudonyms
 from catlake.runtime.errors import ArgumentError, StoreError
@@ -231,6 +232,11 @@ def test_without_names_no_id_no_name_and_no_rare_text_is_in_the_page(
     # A pseudonym has no department and no city beside it.
     (data,) = re.findall(r'id="data">(.*?)</script>', content)
     assert json.loads(data)["facts"]["people"]["dimensions"] == ["period", "person"]
+
+
+def test_pseudonyms_are_not_in_the_order_of_the_ids() -> None:
+    facts = Facts(("user",), ("calls",), [(None, 1), ("ana", 2), ("beto", 3)])
+    assert facts.renamed("user", {"ana": "f0", "beto": "a1"}.__getitem__).rows == [(None, 1), ("a1", 3), ("f0", 2)]
 
 
 def test_a_pseudonym_needs_a_key_and_stays_the_same_with_it() -> None:

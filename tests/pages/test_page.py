@@ -357,7 +357,9 @@ def test_dark_mode_is_dark_and_has_nothing_against_wcag(hostile: View) -> None:
     assert violations(hostile) == []
     hostile.emulate_media(media="print")
     assert hostile.evaluate(COLOUR) == "rgb(255, 255, 255)"
-    hidden = hostile.eval_on_selector_all("nav, form, .tools", "all => all.map(node => getComputedStyle(node).display)")
+    hidden = hostile.eval_on_selector_all(
+        "nav, form button, .tools", "all => all.map(node => getComputedStyle(node).display)"
+    )
     assert {*hidden} == {"none"}
     assert hostile.eval_on_selector("#products .scroll", "node => node.scrollHeight <= node.clientHeight")
     hostile.emulate_media(media="screen", color_scheme="light")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -53,7 +54,10 @@ class Facts:
         return max((str(row[at]) for row in self.rows if row[at] is not None), default=None)
 
     def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
-        """The facts with other names in a dimension, if they have it; None and OTHERS keep theirs."""
+        """The facts with other names in a dimension, if they have it, in the order of these; None and OTHERS stay.
+
+        The old order would show whose pseudonym is whose.
+        """
         if dimension not in self.dimensions:
             return self
         at = self.dimensions.index(dimension)
@@ -61,7 +65,7 @@ class Facts:
             row if (value := row[at]) in (None, OTHERS) else (*row[:at], name(str(value)), *row[at + 1 :])
             for row in self.rows
         ]
-        return replace(self, rows=rows)
+        return replace(self, rows=sorted(rows, key=partial(_order, size=len(self.dimensions))))
 
     def _is_whole(self, row: tuple[Value, ...]) -> bool:
         """Whether a row is part of the sum over everything: of several that repeat each other, one."""
@@ -73,7 +77,7 @@ class Facts:
 def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:
     """The facts in a small DataFrame, in the order of their dimensions."""
     found = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
-    found.sort(key=lambda row: [(value is not None, value or "") for value in row[: len(dimensions)]])
+    found.sort(key=partial(_order, size=len(dimensions)))
     return Facts(tuple(dimensions), tuple(measures), found, is_cube)
 
 
@@ -110,6 +114,11 @@ def most_important(rows: DataFrame, most: Mapping[str, int], weight: Column | No
             known = F.col(name).isNull() | F.col(name).isin(best)
             rows = rows.withColumn(name, F.when(known, F.col(name)).otherwise(F.lit(OTHERS)))
     return rows
+
+
+def _order(row: tuple[Value, ...], size: int) -> list[tuple[bool, Any]]:
+    """The place of a row among others, by its first values; those without one come first."""
+    return [(value is not None, value or "") for value in row[:size]]
 
 
 def _plain(value: Any) -> Value:
