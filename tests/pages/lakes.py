@@ -60,7 +60,7 @@ SOURCES = {
         FROM read_csv('{golden}/purchases_report/purchases_daily.csv', all_varchar = true), {copies}
     """,
     "purchases_products": """
-        SELECT * REPLACE (concat_ws('', tenant_id, n % 2) AS tenant_id, concat_ws(' ', nombre, n // 2) AS nombre)
+        SELECT * REPLACE (concat_ws('', tenant_id, n % 2) AS tenant_id, nombre || ' ' || coalesce(n // 2, 0) AS nombre)
         FROM read_csv('{golden}/purchases_report/purchases_products.csv', all_varchar = true), {copies}
     """,
 }

@@ -20,6 +20,7 @@ from catlake.bedrock.page import costs_page
 from catlake.pages.facts import Facts
 from catlake.pages.page import reader, render
 from catlake.pages.pseudonyms import KEY, pseudonyms
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import ArgumentError, StoreError
 from catlake.runtime.run import Run
 from catlake.text import display
@@ -245,6 +246,18 @@ def test_a_pseudonym_needs_a_key_and_stays_the_same_with_it() -> None:
     one, other = (pseudonyms({KEY: character * 16}) for character in "ab")
     assert one("ana") == one("ana") != other("ana")
     assert one("ana") != one("beto")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_page_of_empty_datasets_says_so(spark: SparkSession, lake: Lake, tmp_path: Path, name: str) -> None:
+    place = tmp_path / "lake"
+    for dataset in SOURCES:
+        publish(place, dataset, f"FROM '{path_of(lake[0], dataset)}' LIMIT 0")
+    run = paged(spark, place, name)
+    assert run.report.balance == Balance(0, {name: 0})
+    for file in (f"{name}.html", "index.html"):
+        assert "Aún no hay datos" in (place / PAGES / file).read_text(encoding="utf-8")
 
 
 def test_a_lake_without_the_datasets_is_one_line(spark: SparkSession, tmp_path: Path) -> None:

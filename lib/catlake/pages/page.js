@@ -238,7 +238,7 @@ const show = (section) => {
             const isWord = section.by[at].name === "word";
             const inside = isWord ? element("button", { type: "button", className: "word" }, named) : named;
             if (isWord) inside.addEventListener("click", () => read(text));
-            const cell = element(at ? "td" : "th", {}, inside);
+            const cell = element(at ? "td" : "th", { className: section.by[at].name === "day" ? "day" : "" }, inside);
             if (!at) cell.scope = "row";
             return cell;
           }),

@@ -274,7 +274,8 @@ def _units(column: Sequence[Any]) -> tuple[int, list[int | str | None]]:
 
 def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
     """What is shown for a value of a dimension; None: the value itself."""
-    if value is None:
+    shown = None if value is None else display.visible(page.labels.get(name, {}).get(value, value))
+    if not shown:
         return read_by.text(f"none.{name}" if f"none.{name}" in _texts() else "none")
     if value == OTHERS:
         return read_by.text("others")
@@ -282,17 +283,16 @@ def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
         return display.day_in_table(value, read_by.locale)
     if f"value.{value}" in _texts() and name in ("state", "opinion", "reason"):
         return read_by.text(f"value.{value}")
-    shown = display.visible(page.labels.get(name, {}).get(value, value))
     return None if shown == value else shown
 
 
 def _periods(page: Page, read_by: Reader) -> list[dict[str, str]]:
     """The periods from which a reader chooses, with their first and last days."""
-    days = page.days
+    days, whole = page.days, {"key": ALL, "label": read_by.text("period.all")}
     if not days:
-        return []
+        return [whole]
     last = date.fromisoformat(days[-1])
-    found = [{"key": ALL, "label": read_by.text("period.all"), "first": days[0], "last": days[-1]}]
+    found = [whole]
     for count in RECENT_DAYS:
         first = (last - timedelta(days=count - 1)).isoformat()
         label = read_by.text("period.recent", days=count)
