@@ -30,9 +30,9 @@ def conversations(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | Non
 
 def costs(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
     """The page of the costs."""
-    usage = datasets.rows("token_usage")
-    others = [datasets.rows(name) for name in ("token_reconciliation", "bots", "application_costs")]
-    return None if usage is None else costs_page(usage, *others, pseudonym=pseudonym)
+    names = ("token_usage", "token_reconciliation", "bots", "application_costs")
+    usage, reconciliation, bots, application = map(datasets.rows, names)
+    return None if usage is None else costs_page(usage, reconciliation, bots, application, pseudonym)
 
 
 def purchases(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:

@@ -41,7 +41,7 @@ CREATE VIEW usage AS
     FROM token_usage;
 CREATE VIEW agreement AS
     SELECT day, user, bot, cost, application, calls, unpriced_calls FROM usage
-    UNION ALL SELECT day, user_id, bot_id, NULL, cost::DECIMAL(20, 12), 0, 0 FROM application_costs;
+    UNION ALL SELECT day, user_id, bot_id, NULL, cost::DECIMAL(20, 12), NULL, NULL FROM application_costs;
 CREATE VIEW reconciled AS
     SELECT *, bot_id AS bot, estimated_cost::DECIMAL(20, 12) AS cost,
            application_total_price::DECIMAL(20, 12) AS application, state IN ('agrees', 'differs') AS is_compared

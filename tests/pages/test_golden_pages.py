@@ -141,9 +141,9 @@ def shown(column: str, value: Any) -> Any:
 
 
 def same(found: Sequence[str], expected: Sequence[Any]) -> bool:
-    """Whether exact figures are those of SQL; its quotients are floats, and what has no rows is NULL."""
+    """Whether exact figures are those of SQL; its quotients are floats, and what is unknown is NULL."""
     return len(found) == len(expected) and all(
-        figure in ("0", "–", "")
+        figure in ("–", "")
         if value is None
         else math.isclose(float(figure), value, abs_tol=1e-12)
         if isinstance(value, float)

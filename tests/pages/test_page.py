@@ -171,7 +171,7 @@ def test_a_heading_sorts_by_its_column_and_once_more_the_other_way(view: View) -
 
 def test_a_search_leaves_the_rows_that_have_it_and_the_file_has_what_is_shown(view: View) -> None:
     view.fill("#products input", "cAFÉ")
-    assert view.inner_text("#products .count") == "1 filas"
+    assert view.inner_text("#products .count") == "1 fila"
     assert downloaded(view, "products") == (
         "Producto;Código;Tienda;Unidades;Compras;Ventas\r\nCafé;C1;centro;10;2;1,1\r\n"
     ).replace("\r\n", "\n")
@@ -194,7 +194,7 @@ def test_counts_of_distinct_things_are_taken_for_what_is_chosen_and_not_added_up
         assert figures(view) == ["3"]
         choose(view, "shop", "centro")
         assert figures(view) == ["2"]
-        assert view.locator("#filters [name=shop] option").all_inner_texts() == ["Todo", "centro", "norte", "Otros"]
+        assert view.locator("#filters [name=shop] option").all_inner_texts() == ["Todos", "centro", "norte", "Otros"]
 
 
 def test_where_there_are_no_figures_the_page_says_so(tmp_path: Path) -> None:
@@ -248,7 +248,8 @@ def figures_of_index(folder: Path) -> list[str]:
 
 def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path, monkeypatch) -> None:
     publish(tmp_path, "run-1", page())
-    replace_file, moved = LocalFiles.replace, []
+    replace_file = LocalFiles.replace
+    moved: list[str] = []
 
     def dies_after_the_first(files: LocalFiles, source: str, target: str) -> None:
         if moved:

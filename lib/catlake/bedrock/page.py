@@ -9,7 +9,7 @@ from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
-from catlake.pages.facts import OTHERS, WHOLE, Facts, collected, in_periods, most_important
+from catlake.pages.facts import OTHERS, WHOLE, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
@@ -64,7 +64,7 @@ def costs_page(
     return Page(
         "costs",
         "token_usage",
-        int(facts["daily"].total("rows")),
+        int(facts["daily"].total("rows") or 0),
         facts,
         [card for card in CARDS if card[0] in facts],
         ("bot", "model"),
@@ -192,15 +192,14 @@ def dearest(usage: DataFrame, conversations: DataFrame) -> Facts:
     estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
     cost = F.coalesce(estimated, counted)
     best = conversations.where(cost.isNotNull()).orderBy(F.desc(cost), "pk", "sk").limit(MOST_CONVERSATIONS)
-    began = usage.groupBy("pk", "sk").agg(F.min("day").alias("day"), F.sum("calls").alias("calls"))
-    rows = best.join(began, ["pk", "sk"], "left").select(
-        F.col("conversation_id").alias("conversation"),
-        F.col("user_id").alias("user"),
-        *("bot", "day", "state", "calls"),
-        estimated.alias("cost"),
-        counted.alias("application"),
-    )
-    return collected(rows, ("conversation", "user", "bot", "day", "state"), ("cost", "application", "calls"))
+    found = best.select("pk", "sk", "conversation_id", "user_id", "bot", "state", estimated, counted).collect()
+    theirs = usage.where(F.col("sk").isin(*(row["sk"] for row in found))).groupBy("pk", "sk")
+    began = {tuple(row[:2]): row[2:] for row in theirs.agg(F.min("day"), F.sum("calls")).collect()}
+    rows: list[tuple[Value, ...]] = []
+    for pk, sk, conversation, user, bot, state, estimate, count in found:
+        day, calls = began.get((pk, sk), (None, None))
+        rows.append((conversation, user, bot, day and day.isoformat(), state, estimate, count, calls))
+    return Facts(("conversation", "user", "bot", "day", "state"), ("cost", "application", "calls"), rows)
 
 
 _BOTH = ("cost", "application", "calls", "unpriced_calls")

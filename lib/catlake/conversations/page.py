@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.pages.facts import ALL, Facts, collected, in_periods, most_important
+from catlake.pages.facts import ALL, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
@@ -74,7 +74,7 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
     return Page(
         "conversations",
         "curated_conversations",
-        int(facts["places"].total("users")),
+        int(facts["places"].total("users") or 0),
         facts,
         CARDS,
         ("department",),
@@ -142,12 +142,14 @@ def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
         F.min("day").alias("day"), F.count("question").alias("questions")
     )
     with_messages = found.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
-    counted = found.groupBy("usuario_id").agg(F.count(F.lit(1)).alias("found"))
-    others = users.join(counted, "usuario_id", "left").select(
+    ids = F.from_json("conversacion_completa", "array<struct<conversacion: string>>")["conversacion"]
+    others = users.select(
         "usuario_id",
         *PLACES,
         F.lit(None).cast("date").alias("day"),
-        (F.col("numero_conversaciones") - F.coalesce("found", F.lit(0))).alias("conversations"),
+        (F.col("numero_conversaciones") - F.coalesce(F.array_size(F.array_distinct(ids)), F.lit(0))).alias(
+            "conversations"
+        ),
         F.lit(0).alias("questions"),
     )
     return with_messages.unionByName(others)
@@ -208,10 +210,13 @@ def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
         F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
     )
     best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
-    shown = best.join(best.groupBy("plain").agg(F.min("written").alias("question")), "plain")
-    facts = collected(shown, ("period", "department", "question"), ("users", "times"))
+    found = collected(best, ("period", "department", "plain", "written"), ("users", "times"))
     rows.unpersist()
-    return facts
+    written: dict[Value, str] = {}
+    for _, _, question, text, *_ in found.rows:
+        written[question] = min(str(text), written.get(question, str(text)))
+    named = [(period, place, written[question], *figures) for period, place, question, _, *figures in found.rows]
+    return Facts(("period", "department", "question"), found.measures, named)
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
@@ -242,8 +247,8 @@ def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:
 def _most(rows: DataFrame, name: str, weight: Column, number: int, least: int = 1) -> DataFrame:
     """The rows whose value of a column is among those that weigh most, and at least so much."""
     weights = rows.groupBy(name).agg(weight.alias("weight")).where(F.col("weight") >= least)
-    best = weights.orderBy(F.desc("weight"), name).limit(number).select(name)
-    return rows.join(F.broadcast(best), name)
+    best = weights.orderBy(F.desc("weight"), name).limit(number).collect()
+    return rows.where(F.col(name).isin(*(row[name] for row in best)))
 
 
 def _activity() -> tuple[Column, ...]:

@@ -43,10 +43,12 @@ class Facts:
     rows: Sequence[tuple[Value, ...]]
     is_cube: bool = False
 
-    def total(self, measure: str) -> Decimal:
-        """The sum of a measure over everything."""
+    def total(self, measure: str) -> Decimal | None:
+        """The sum of a measure over everything; None where no row knows it."""
         at = len(self.dimensions) + self.measures.index(measure)
-        return sum((Decimal(row[at] or 0) for row in self.rows if self._is_whole(row)), Decimal(0))
+        values = [row[at] for row in self.rows if self._is_whole(row)]
+        known = [Decimal(value) for value in values if value is not None]
+        return sum(known, Decimal(0)) if known or not values else None
 
     def last(self, dimension: str) -> str | None:
         """The last value of a dimension, in order; None when there is none."""

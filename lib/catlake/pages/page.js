@@ -18,11 +18,15 @@ const element = (name, properties = {}, ...children) => {
 
 const exact = (units, places = 0) => BigInt(units) * 10n ** BigInt(PLACES - places);
 
-// An exact sum: of numbers as long as they are exact, and of integers of any size, which are slow.
+// An exact sum: of numbers as long as they are exact, and of integers of any size, which are slow. What is unknown is
+// not added, and the sum of nothing else is unknown.
 class Sum {
   small = 0;
   large = 0n;
+  isKnown = false;
   add(units) {
+    if (units === null) return;
+    this.isKnown = true;
     const both = typeof units === "number" ? this.small + units : NaN;
     if (Number.isSafeInteger(both)) this.small = both;
     else {
@@ -31,7 +35,7 @@ class Sum {
     }
   }
   get units() {
-    return this.large + BigInt(this.small);
+    return this.isKnown ? this.large + BigInt(this.small) : null;
   }
 }
 
@@ -57,7 +61,7 @@ const written = (value, kind, least = format.places) => {
 // Facts
 
 for (const set of Object.values(facts))
-  set.values = set.values.map((column) => column.map((value) => (typeof value === "string" ? BigInt(value) : value ?? 0)));
+  set.values = set.values.map((column) => column.map((value) => (typeof value === "string" ? BigInt(value) : value)));
 
 const chosen = { period: ALL };
 const label = (name, code) => labels[name][code] ?? names[name][code];
@@ -103,16 +107,18 @@ const sums = (set, figures, key) => {
   for (const name of new Set(figures.flatMap(({ of, over }) => [...of, ...over]))) {
     const at = set.measures.indexOf(name), column = set.values[at], added = firsts.map(() => new Sum());
     rows.forEach((row, place) => added[groupOf[place]].add(column[row]));
-    added.forEach(({ units }, group) => (totals[group][name] = exact(units, set.places[at])));
+    added.forEach(({ units }, group) => (totals[group][name] = units === null ? null : exact(units, set.places[at])));
   }
   return firsts.map((row, group) => ({ row, values: figures.map((each) => quotient(each, totals[group])) }));
 };
 
 const quotient = ({ of, over }, total) => {
-  const value = of.reduce((sum, name) => sum + total[name], 0n);
-  if (!over.length) return value;
-  const base = over.reduce((sum, name) => sum + total[name], 0n);
-  return base === 0n ? null : (value * ONE) / base;
+  const [value, base] = [of, over].map((names) => {
+    const known = names.map((name) => total[name]).filter((sum) => sum !== null);
+    return known.length ? known.reduce((one, other) => one + other) : null;
+  });
+  if (!over.length || value === null) return value;
+  return base ? (value * ONE) / base : null;
 };
 
 // Each group of a section: what it is called, by what it is sorted, and its figures.
@@ -261,7 +267,7 @@ const show = (section) => {
       const cell = element("td", { textContent: nothing(section), colSpan: titles.length, className: "nothing" });
       body.append(element("tr", {}, cell));
     }
-    count.textContent = texts.rows.replace("#", digits(exact(shown.length), 0, 0, "", format.group));
+    count.textContent = (shown.length === 1 ? texts.row : texts.rows).replace("#", digits(exact(shown.length), 0, 0, "", format.group));
     for (const [at, cell] of [...head.rows[0].cells].entries())
       cell.ariaSort = at === sorted.at ? (sorted.down ? "descending" : "ascending") : "none";
   };
@@ -317,8 +323,8 @@ const showAll = () => {
   for (const { name, value } of form.querySelectorAll("select")) chosen[name] = value;
   leftRows = new Map();
   cards.forEach((card, at) => {
-    const nothing = card.over.length ? null : 0n;
-    const value = sums(facts[card.facts], [card], () => 0)[0]?.values[0] ?? nothing;
+    const [group] = sums(facts[card.facts], [card], () => 0);
+    const value = group ? group.values[0] : card.over.length ? null : 0n;
     const text = value === null ? "–" : written(value, card.kind, 2);
     const data = element("data", { value: value === null ? "" : plain(value), textContent: text, className: text.length > 14 ? "huge" : "" });
     figures[at].replaceChildren(data);

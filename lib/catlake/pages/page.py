@@ -31,6 +31,9 @@ from catlake.text import display
 MOST_PLACES = 18
 """Decimals of a number on a page."""
 
+MOST_COLUMNS = 5
+"""Of a table that takes half of a wide page."""
+
 LARGEST_NUMBER = 2**53 - 1
 """That a browser reads exactly; a larger one is a text."""
 
@@ -173,6 +176,7 @@ def render(
             origins=[(origin, _link(origin.uri, folder)) for origin in origins],
             summary=digest(page, origins, run_date),
             family=family,
+            halves=_halves(page.sections),
             unfiltered={section.name: _unfiltered(page, section) for section in page.sections},
         )
     )
@@ -191,11 +195,10 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
     figures = []
     for name, figure in page.cards:
         facts = page.facts[name]
-        value = sum((facts.total(measure) for measure in figure.of or (figure.name,)), Decimal(0))
+        value, base = (_sum_of(facts, measures) for measures in (figure.of or (figure.name,), figure.over))
         if figure.over:
-            base = sum((facts.total(measure) for measure in figure.over), Decimal(0))
-            value = value / base if base else Decimal(0)
-        figures.append({"name": figure.name, "kind": figure.kind, "value": str(value)})
+            value = value / base if value is not None and base else None
+        figures.append({"name": figure.name, "kind": figure.kind, "value": "" if value is None else str(value)})
     return {
         "page": page.name,
         "run_date": run_date.isoformat(),
@@ -206,6 +209,12 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
         "filtered": sum(sum(origin.filtered.values()) for origin in of_different_runs(origins)),
         "quarantined": sum(origin.quarantined for origin in of_different_runs(origins)),
     }
+
+
+def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:
+    """The sum of measures over everything; None where all are unknown."""
+    known = [total for measure in measures if (total := facts.total(measure)) is not None]
+    return sum(known, Decimal(0)) if known else None
 
 
 def _data(page: Page, read_by: Reader) -> dict[str, Any]:
@@ -235,9 +244,7 @@ def _data(page: Page, read_by: Reader) -> dict[str, Any]:
             for section in page.sections
         ],
         "format": _format(page, read_by),
-        "texts": {
-            name: read_by.text(f"script.{name}") for name in ("rows", "no_rows", "no_data", "by_day", "by_month")
-        },
+        "texts": {key.removeprefix("script."): read_by.text(key) for key in _texts() if key.startswith("script.")},
     }
 
 
@@ -324,6 +331,19 @@ def _unfiltered(page: Page, section: Section) -> list[str]:
     return filters if {"day", "period"} & {*dimensions} or not page.days else ["period", *filters]
 
 
+def _halves(sections: Sequence[Section]) -> list[str]:
+    """The names of sections that stand two by two: neighbours with few columns and no chart."""
+    found: list[str] = []
+    rest = list(sections)
+    while rest:
+        pair = rest[:2]
+        is_narrow = [not section.chart and len(section.by) + len(section.figures) <= MOST_COLUMNS for section in pair]
+        if is_narrow == [True, True]:
+            found += [section.name for section in pair]
+        rest = rest[2 if is_narrow == [True, True] else 1 :]
+    return found
+
+
 def _environment(read_by: Reader) -> Environment:
     environment = Environment(
         loader=PackageLoader("catlake.pages", "."),
@@ -354,6 +374,8 @@ def _link(uri: str, folder: str) -> str | None:
 
 def _shown(figure: Mapping[str, Any], places: int, read_by: Reader) -> str:
     """A figure of a digest, as its reader sees it."""
+    if not figure["value"]:
+        return read_by.text("unknown")
     value = Decimal(figure["value"])
     if figure["kind"] == "money":
         return display.money(display.rounded(value, places), read_by.currency, read_by.locale)
