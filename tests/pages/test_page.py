@@ -136,6 +136,17 @@ def test_sums_are_exact_and_written_in_the_readers_manner(view: View) -> None:
     assert "-US$20,05" not in view.inner_text("#shops") and "US$0,07" in view.inner_text("#shops")
 
 
+def test_the_sum_of_what_is_unknown_is_unknown_and_no_zero(browser: Browser, tmp_path: Path) -> None:
+    rows = [("2025-07-01", "norte", 1, Decimal(1), None, 1), ("2025-07-02", "centro", 1, Decimal(1), Decimal(2), 1)]
+    shown = page(replace(DAYS, rows=rows))
+    with opened(browser, written(tmp_path, shown)) as view:
+        assert [row[:2] for row in table(view, "shops")] == [["centro", "2"], ["norte", "–"]]
+        assert ";;" in downloaded(view, "shops").splitlines()[-1]
+    unknown = digest(page(replace(DAYS, rows=rows[:1])), [], RUN_DATE)
+    assert [figure["value"] for figure in unknown["figures"]] == ["", "1", "1", ""]
+    assert ">–</data>" in render_index([unknown], SPANISH, RUN_DATE).decode()
+
+
 def test_a_filter_is_in_all_tables_and_figures_that_know_it(view: View) -> None:
     choose(view, "shop", "norte")
     assert figures(view)[:3] == ["0.2", "3", "0.125"]

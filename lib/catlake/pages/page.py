@@ -375,7 +375,7 @@ def _link(uri: str, folder: str) -> str | None:
 def _shown(figure: Mapping[str, Any], places: int, read_by: Reader) -> str:
     """A figure of a digest, as its reader sees it."""
     if not figure["value"]:
-        return read_by.text("unknown")
+        return "–"
     value = Decimal(figure["value"])
     if figure["kind"] == "money":
         return display.money(display.rounded(value, places), read_by.currency, read_by.locale)
