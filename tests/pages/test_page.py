@@ -231,6 +231,12 @@ def test_a_dataset_on_s3_is_named_and_no_link() -> None:
     assert "s3://bucket/reports/data.parquet" in content and '<a href="s3:' not in content
 
 
+def test_the_figures_of_the_index_have_all_digits() -> None:
+    rows = [("2025-07-01", "norte", 1, Decimal(1), Decimal("100000000000000000000000000000000000.01"), 1), DAYS.rows[0]]
+    figures = digest(page(replace(DAYS, rows=rows)), [], RUN_DATE)["figures"]
+    assert figures[0]["value"] == "100000000000000000000000000000000010.11"
+
+
 def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_bytes(render_index([digest(page(), [ORIGIN, ORIGIN], RUN_DATE)], SPANISH, RUN_DATE))
     with opened(browser, tmp_path / "index.html", width=390) as view:

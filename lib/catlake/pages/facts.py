@@ -1,10 +1,10 @@
 """The figures of a page: rows of dimensions and measures, so few that a browser adds them up as its reader asks."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ class Facts:
         at = len(self.dimensions) + self.measures.index(measure)
         values = [row[at] for row in self.rows if self._is_whole(row)]
         known = [Decimal(value) for value in values if value is not None]
-        return sum(known, Decimal(0)) if known or not values else None
+        return exact_sum(known) if known or not values else None
 
     def last(self, dimension: str) -> str | None:
         """The last value of a dimension, in order; None when there is none."""
@@ -74,6 +74,12 @@ class Facts:
         values = dict(zip(self.dimensions, row, strict=False))
         is_whole_period = values.pop("period", ALL) == ALL
         return is_whole_period and (not self.is_cube or all(value == WHOLE for value in values.values()))
+
+
+def exact_sum(values: Iterable[Decimal]) -> Decimal:
+    """The sum of decimals with all their digits; Python itself rounds to 28."""
+    with localcontext(prec=100):
+        return sum(values, Decimal(0))
 
 
 def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:

@@ -24,7 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from catlake.pages.datasets import Origin, of_different_runs
-from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts
+from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts, exact_sum
 from catlake.runtime.errors import ArgumentError
 from catlake.text import display
 
@@ -214,7 +214,7 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
 def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:
     """The sum of measures over everything; None where all are unknown."""
     known = [total for measure in measures if (total := facts.total(measure)) is not None]
-    return sum(known, Decimal(0)) if known else None
+    return exact_sum(known) if known else None
 
 
 def _data(page: Page, read_by: Reader) -> dict[str, Any]:
