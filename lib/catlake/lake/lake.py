@@ -190,6 +190,7 @@ class Lake:
         self,
         *drafts: Draft,
         beside: Iterable[SideFile] = (),
+        name: str = "",
         waiting: Callable[[str], object] = lambda _: None,
         unchanged: Iterable[FileInfo] = (),
     ) -> None:
@@ -199,8 +200,9 @@ class Lake:
         run that takes the lease moves the rest. Each file's record is written before the file is moved.
 
         Args:
-            drafts: The datasets, at least one; the first one's contract names the lease.
+            drafts: The datasets.
             beside: The files that belong to them.
+            name: The name of the lease, where there is no dataset; else the first one's contract names it.
             waiting: Called with the holder of the lease, when another run has it.
             unchanged: Live files that the drafts were made from.
 
@@ -208,7 +210,7 @@ class Lake:
             ChangedError: One of the files `unchanged` is another one now; nothing is moved.
             StoreError: Another run does not give the lease back, or has taken it over while this one was stopped.
         """
-        moves = self._moves(drafts, beside)
+        moves = self._moves(name or drafts[0].contract.published_with, drafts, beside)
         uri = joined(self._staging.folder, MOVES)
         self.files.write(uri, moves.as_bytes())
         self._has_moves = True
@@ -229,7 +231,7 @@ class Lake:
         totals = draft.totals if draft.made_from else {}
         return Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s, totals, draft.made_from)
 
-    def _moves(self, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
+    def _moves(self, name: str, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
         """What is moved to publish drafts and side files.
 
         Of several files of a dataset the first goes last: its record has the MD5 of the others, so that a reader knows
@@ -245,7 +247,7 @@ class Lake:
         moves += [(file.source, file.target) for file in beside]
         relative = [(self._relative(source), self._relative(target)) for source, target in moves]
         files = {self._relative(draft.target): len(draft.files) for draft in drafts}
-        return Moves(drafts[0].contract.published_with, records, relative, files)
+        return Moves(name, records, relative, files)
 
     def _carry_out(self, held: Lease, own: str | None = None, unchanged: Iterable[FileInfo] = ()) -> None:
         """Moves what killed runs have left, and then what this run publishes: the list `own`."""

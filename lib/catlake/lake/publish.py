@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -19,7 +20,12 @@ MOST_REASONS = 20
 
 
 def publish(
-    run: Run, lake: Lake, *drafts: Draft, beside: Iterable[SideFile] = (), unchanged: Iterable[FileInfo] = ()
+    run: Run,
+    lake: Lake,
+    *drafts: Draft,
+    beside: Iterable[SideFile] = (),
+    name: str = "",
+    unchanged: Iterable[FileInfo] = (),
 ) -> None:
     """Publishes the datasets of a run and the small files beside them, which belong together; see `Lake.publish`.
 
@@ -32,14 +38,14 @@ def publish(
         raise RuntimeError("a run publishes only after it has settled its balance")
     for draft in drafts:
         _refuse_shrunk(run, lake, draft)
-    lake.publish(
-        *drafts,
-        beside=beside,
-        waiting=lambda holder: run.log("waits_to_publish", holder=holder),
-        unchanged=unchanged,
-    )
+    lake.publish(*drafts, beside=beside, name=name, waiting=partial(log_waiting, run), unchanged=unchanged)
     for draft in drafts:
         run.report.published(draft.contract.name, draft.target, draft.rows, draft.size)
+
+
+def log_waiting(run: Run, holder: str) -> None:
+    """Logs that a run waits until another one has published."""
+    run.log("waits_to_publish", holder=holder)
 
 
 def quarantine(run: Run, lake: Lake, rejected: DataFrame, pipeline: str) -> None:

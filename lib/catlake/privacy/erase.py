@@ -17,7 +17,7 @@ from catlake.privacy.person_tables import TableOfPersons
 from catlake.privacy.places import ERASURES, Found, Place, Tally, datasets_of_persons
 from catlake.privacy.published_files import PublishedSet, Spreadsheets
 from catlake.privacy.records_of_runs import Rejects, Summaries
-from catlake.report_pages import is_page_there, remove_pages
+from catlake.report_pages import is_page_there, pages_folder, remove_pages
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 
@@ -47,7 +47,8 @@ def erase(run: Run, lake: Lake) -> None:
     with run.step("look"):
         found = _look(places)
         # A page shows names, not ids: it counts where its datasets have the person.
-        pages = _pages(lake, domains) if found else []
+        folder = pages_folder(run, lake.path(PAGES))
+        pages = _pages(folder, domains) if found else []
     found += [Found("pages", len(pages), len(pages))] if pages else []
     _report(run, found, "would go" if is_dry else "go")
     tally = Tally(run)
@@ -55,11 +56,11 @@ def erase(run: Run, lake: Lake) -> None:
         return
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
-        _remove_pages(run, lake, domains)
+        _remove_pages(run, folder, domains)
         for place in places:
             place.erase(tally)
         # Again: another run may have made them meanwhile, of what was there before.
-        _remove_pages(run, lake, domains)
+        _remove_pages(run, folder, domains)
     with run.step("look again"):
         left = _look(places)
     _record(run, lake, found)
@@ -94,14 +95,14 @@ def _look(places: Sequence[Place]) -> list[Found]:
     return [found for place in places for found in place.look()]
 
 
-def _pages(lake: Lake, domains: Sequence[str]) -> list[str]:
+def _pages(folder: Lake, domains: Sequence[str]) -> list[str]:
     pages = (page for page, domain in PAGES_OF_PERSONS.items() if domain in domains)
-    return [page for page in pages if is_page_there(lake.files, lake.path(PAGES), page)]
+    return [page for page in pages if is_page_there(folder, page)]
 
 
-def _remove_pages(run: Run, lake: Lake, domains: Sequence[str]) -> None:
-    if pages := _pages(lake, domains):
-        remove_pages(run, lake.files, lake.path(PAGES), pages)
+def _remove_pages(run: Run, folder: Lake, domains: Sequence[str]) -> None:
+    if pages := _pages(folder, domains):
+        remove_pages(run, folder, pages)
 
 
 def _report(run: Run, found: Sequence[Found], what: str) -> None:
