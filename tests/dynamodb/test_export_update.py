@@ -388,6 +388,6 @@ def test_a_day_that_is_past_is_made_of_sound_exports_or_not_at_all(spark: SparkS
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_thousands_of_histories_give_the_table() -> None:
-    for seed in range(5_000):
+def test_ten_thousand_histories_give_the_table() -> None:
+    for seed in range(10_000):
         check(history_of(random.Random(seed)))
