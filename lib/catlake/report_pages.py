@@ -1,8 +1,8 @@
 """The pages of all pipelines: which datasets each needs, and the job that makes one of them and the index."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -61,18 +61,22 @@ def write_page(run: Run, lake: Lake) -> None:
         )
     datasets.refuse_other_rows(page.dataset, page.rows)
     run.report.settle(Balance(page.rows, {chosen: page.rows}))
-    # The pages of all lakes are in one folder, which has its own drafts and leases; one job, so that any run finishes
-    # what a killed one has begun.
-    folder = Lake(run.spark, arguments["pages_uri"] or lake.path(FOLDER), "pages", run.id)
     with run.step("write"):
+        folder = pages_folder(run, arguments["pages_uri"] or lake.path(FOLDER))
         publish_page(run, folder, page, datasets.origins, read_by)
+
+
+def pages_folder(run: Run, uri: str) -> Lake:
+    """The folder of the pages of all lakes, which has its own drafts and leases.
+
+    All jobs have one name there, so that any run finishes what a killed one has begun.
+    """
+    return Lake(run.spark, uri, "pages", run.id)
 
 
 def publish_page(run: Run, folder: Lake, page: Page, origins: Sequence[Origin], read_by: Reader) -> None:
     """Replaces a page, its digest and the index of all pages, which belong together."""
-    # No other run changes a page between the reading of the digests and the index that is made of them.
-    alone = lease(folder.files, folder.uri, "index", holder_of(run.job, run.id), waiting=partial(log_waiting, run))
-    with folder.staging(), alone:
+    with _alone(run, folder):
         digests = {**_digests(folder), page.name: digest(page, origins, run.run_date)}
         shown = [digests[name] for name in PAGES if name in digests]
         family = ("index", *(name for name in PAGES if name in digests))
@@ -85,6 +89,33 @@ def publish_page(run: Run, folder: Lake, page: Page, origins: Sequence[Origin], 
         publish(run, folder, beside=files.values(), name="pages")
     for name, file in files.items():
         run.report.published(name, file.target, page.rows, file.size)
+
+
+def is_page_there(folder: Lake, page: str) -> bool:
+    """Whether a folder has a page, or its digest."""
+    return any(folder.files.exists(folder.path(f"{page}.{kind}")) for kind in ("html", "json"))
+
+
+def remove_pages(run: Run, folder: Lake, pages: Sequence[str]) -> None:
+    """Removes pages, and makes the index anew of those that stay; without any, the index goes too."""
+    with _alone(run, folder):
+        for page in pages:
+            for kind in ("html", "json"):
+                folder.files.delete(folder.path(f"{page}.{kind}"))
+        index, digests = folder.path("index.html"), _digests(folder)
+        if digests:
+            read_by = reader(run.environment.language, run.environment.currency)
+            folder.files.write(index, render_index(list(digests.values()), read_by, run.run_date))
+        else:
+            folder.files.delete(index)
+
+
+@contextmanager
+def _alone(run: Run, folder: Lake) -> Iterator[None]:
+    """No other run changes a page between the reading of the digests and the index that is made of them."""
+    holder = holder_of(run.job, run.id)
+    with folder.staging(), lease(folder.files, folder.uri, "index", holder, waiting=partial(log_waiting, run)):
+        yield
 
 
 def _digests(folder: Lake) -> Mapping[str, Mapping[str, Any]]:
