@@ -31,8 +31,8 @@ from catlake.text import display
 MOST_PLACES = 18
 """Decimals of a number on a page."""
 
-MOST_COLUMNS = 5
-"""Of a table that takes half of a wide page."""
+MOST_COLUMNS = 7
+"""Of a table that takes half of a wide page: a column of names is as wide as two of figures."""
 
 LARGEST_NUMBER = 2**53 - 1
 """That a browser reads exactly; a larger one is a text."""
@@ -337,7 +337,8 @@ def _halves(sections: Sequence[Section]) -> list[str]:
     rest = list(sections)
     while rest:
         pair = rest[:2]
-        is_narrow = [not section.chart and len(section.by) + len(section.figures) <= MOST_COLUMNS for section in pair]
+        widths = [2 * len(section.by) + len(section.figures) for section in pair]
+        is_narrow = [not section.chart and width <= MOST_COLUMNS for section, width in zip(pair, widths, strict=True)]
         if is_narrow == [True, True]:
             found += [section.name for section in pair]
         rest = rest[2 if is_narrow == [True, True] else 1 :]
