@@ -88,6 +88,7 @@ class KeptTable:
         self._schema = T.StructType([*contract.struct, T.StructField(VERSION, T.LongType())])
         self._snapshot: int | None = None
         self._position: str | None = None
+        self._unusable: str | None = None
         self._pin()
 
     @property
@@ -104,7 +105,7 @@ class KeptTable:
         """
         if self._snapshot is None:
             return None
-        self._refuse_unusable(self._load())
+        self._refuse_unusable()
         if self._position is None:
             raise CatalogError(
                 f"{self.name}: no snapshot shows how far the table has come; another tool has removed it: give "
@@ -121,7 +122,7 @@ class KeptTable:
         """
         if self._snapshot is None:
             raise CatalogError(f"{self.location}: the table was never filled; run the job that fills it")
-        self._refuse_unusable(self._load())
+        self._refuse_unusable()
         return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
 
     def replace(self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = _accept) -> int:
@@ -355,22 +356,31 @@ class KeptTable:
 
     def refuse_copied(self) -> None:
         """Raises CatalogError for a table that was copied here: it names the files of the place where it was made."""
-        self._refuse_copied(self._load())
+        if text := self._copied(self._load()):
+            raise CatalogError(text)
 
-    def _refuse_unusable(self, table: Any) -> None:
-        self._refuse_copied(table)
-        if self._differs(table):
-            raise CatalogError(
-                f"{self.location}: the table has other columns than schemas/{self.contract.name}.odcs.yaml; give "
-                "--rebuild true to make it anew"
-            )
+    def _refuse_unusable(self) -> None:
+        if self._unusable:
+            raise CatalogError(self._unusable)
 
-    def _refuse_copied(self, table: Any) -> None:
-        if _place(table) != self.location:
-            raise CatalogError(
-                f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
-                "move: give --rebuild true, or copy the lake back"
-            )
+    def _why_unusable(self, table: Any) -> str | None:
+        if text := self._copied(table):
+            return text
+        if not self._differs(table):
+            return None
+        return (
+            f"{self.location}: the table has other columns than schemas/{self.contract.name}.odcs.yaml; give "
+            "--rebuild true to make it anew"
+        )
+
+    def _copied(self, table: Any) -> str | None:
+        """What is wrong with a table that was copied here."""
+        if _place(table) == self.location:
+            return None
+        return (
+            f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
+            "move: give --rebuild true, or copy the lake back"
+        )
 
     def _differs(self, table: Any) -> bool:
         """Whether the table has other columns than the contract."""
@@ -395,10 +405,11 @@ class KeptTable:
         return self._spark.catalog.tableExists(self.name)
 
     def _pin(self) -> None:
-        """Takes the newest commit, and its position."""
+        """Takes the newest commit, its position, and what is wrong with the table."""
         table = self._load() if self._is_there() else None
         self._snapshot = None if table is None else _current(table)
         self._position = None if self._snapshot is None else _position(table, self._snapshot)
+        self._unusable = None if self._snapshot is None else self._why_unusable(table)
 
     def _fits(self) -> bool:
         """Whether the table is there, at its place, with the contract's columns."""
