@@ -25,10 +25,10 @@ def main() -> None:
         # Java's own folder, which nobody else may look into (local/spark/temporary-folder.sh).
         "TMPDIR": gateway.jvm.System.getProperty("java.io.tmpdir"),
     }
-    for _ in sys.stdin:
-        active = gateway.jvm.org.apache.spark.SparkContext.getActive()
-        if active.isDefined():
-            active.get().stop()
+    for number, _ in enumerate(sys.stdin):
+        if number:
+            # The one that is there.
+            gateway.jvm.org.apache.spark.SparkContext.getOrCreate().stop()
         print(json.dumps(variables), flush=True)
     gateway.proc.stdin.close()
     gateway.proc.wait()

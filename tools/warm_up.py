@@ -37,19 +37,20 @@ def main(folder: Path) -> None:
 
 def keep_up_table(spark: SparkSession, lake: Path) -> None:
     """Fill a table that is kept up, merge into it in both ways, and read it."""
-    bots = contract("bots")
-    columns = [F.col("id").cast(column.spark_type).alias(column.name) for column in bots.columns]
+    items = contract("bedrock_items")
+    values = {"item_key": F.col("id"), "kind": F.lit("other")}
+    columns = [values.get(c.name, F.lit(None)).cast(c.spark_type).alias(c.name) for c in items.columns]
 
     def rows(version: int) -> DataFrame:
         read = spark.range(version, version + 9).mapInArrow(unchanged, "id bigint")
         return read.select(*columns, F.lit(version).cast("bigint").alias(VERSION))
 
-    table = KeptTable(spark, bots, str(lake), "")
+    table = KeptTable(spark, items, str(lake), "")
     table.replace(rows(1), position={})
     for version, retract_from in ((2, None), (3, 1)):
-        changes = rows(version).withColumn(GONE, F.col("bot_id") == "3")
+        changes = rows(version).withColumn(GONE, F.col("item_key") == "3")
         table.merge(changes, position={}, retract_from=retract_from)
-    table.rows().groupBy("title").agg(F.max(VERSION)).collect()
+    table.rows().groupBy("kind").agg(F.max(VERSION)).collect()
 
 
 if __name__ == "__main__":

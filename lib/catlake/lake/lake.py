@@ -155,6 +155,8 @@ class Lake:
         def draft(name: str) -> Draft:
             return self.draft(datasets[name], contract_of(name), run_date, scope, is_made=True)
 
+        # Once, before several need it.
+        self._staging.claim()
         with batches_of(self._spark), ThreadPoolExecutor(DRAFTS_AT_ONCE) as pool:
             try:
                 return dict(zip(datasets, pool.map(draft, datasets), strict=True))
