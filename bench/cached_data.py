@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import CORES
 from tests.samples import catia_export
-from tests.samples.bedrock_export import write_bedrock_export
+from tests.samples.bedrock_export import write_bedrock_changes, write_bedrock_export, write_next_bedrock_export
 from tests.samples.export_files import Line, write_export
 from tests.samples.purchase_event_files import write_purchase_events
 
@@ -58,13 +58,40 @@ class CachedExport:
 
 def bedrock_export(conversations: int) -> CachedExport:
     """So many Bedrock conversations, in files of one size."""
-    files = max(conversations // CONVERSATIONS_A_FILE, 1)
     return CachedExport(
         _cached(
             f"bedrock-{conversations}",
-            lambda folder: write_bedrock_export(folder, conversations=conversations, files=files, processes=CORES),
+            lambda folder: write_bedrock_export(
+                folder, conversations=conversations, files=_bedrock_files(conversations), processes=CORES
+            ),
         )
     )
+
+
+def bedrock_window(conversations: int, every: int) -> CachedExport:
+    """The incremental export of the day after, in which one of `every` conversations has gone on."""
+    return CachedExport(
+        _cached(
+            f"bedrock-{conversations}-window-{every}",
+            lambda folder: write_bedrock_changes(folder, conversations=conversations, every=every),
+        )
+    )
+
+
+def bedrock_next_day(conversations: int, every: int) -> CachedExport:
+    """The full export of the day after."""
+    return CachedExport(
+        _cached(
+            f"bedrock-{conversations}-next-day-{every}",
+            lambda folder: write_next_bedrock_export(
+                folder, conversations=conversations, files=_bedrock_files(conversations), every=every, processes=CORES
+            ),
+        )
+    )
+
+
+def _bedrock_files(conversations: int) -> int:
+    return max(conversations // CONVERSATIONS_A_FILE, 1)
 
 
 def catia_export_of(users: int) -> CachedExport:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench.process import BenchError
 from bench.results import Conditions, page
-from bench.tables import conversations, export_reader, purchases, small_jobs
+from bench.tables import conversations, export_reader, nights, purchases, small_jobs
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 HEAD = (
@@ -50,7 +50,7 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "nights": Section(
         "Two nights",
-        lambda options: conversations.nights(max(options.users), options.repeat),
+        lambda options: nights.nights(max(options.users), 4 * options.conversations, options.repeat),
         ("pyspark", "pyarrow"),
     ),
     "curate": Section(

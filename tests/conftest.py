@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pyspark.sql import SparkSession
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from catlake.job import SESSION_SETTINGS
+from catlake.runtime.jvm_names import keep_names
 from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
 from tests.jobs.running import RunScript, script_runner
@@ -49,6 +52,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     for name, value in SESSION_SETTINGS.items():
         session.conf.set(name, value)
+    keep_names(session)
     yield session
     session.stop()
 
@@ -92,21 +96,39 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+COSTS = ("s3", "browser", "spark")
+LONGEST = ("tests/chaos/", "tests/engines/", "tests/jobs/", "tests/deploy/")
+"""The folders whose slow tests take longest."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they use, and run the fast ones first (unless a random order is asked for).
 
-    Slow tests go the other way: the files that may take longest first, so that no process ends long after the other.
+    Slow tests go the other way: what takes longest first, so that no process ends long after the other.
     """
-    costs = ("s3", "browser", "spark")
     for item in items:
-        for fixture in costs:
+        for fixture in COSTS:
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(fixture)
-    items.sort(key=lambda item: sum(item.get_closest_marker(name) is not None for name in (*costs, "slow")))
-    items.sort(key=_slowest_first)
+    items.sort(key=_place)
 
 
-def _slowest_first(item: pytest.Item) -> float:
-    timeout = item.get_closest_marker("timeout")
-    return -float(timeout.args[0]) if timeout and item.get_closest_marker("slow") else 0
+def _place(item: pytest.Item) -> tuple[int, int]:
+    cost = sum(item.get_closest_marker(name) is not None for name in COSTS)
+    if not item.get_closest_marker("slow"):
+        return 0, cost
+    folders = [number for number, folder in enumerate(LONGEST, 1) if item.nodeid.startswith(folder)]
+    return min(folders, default=len(LONGEST) + 1), cost
+
+
+class Scheduling(LoadFileScheduling):
+    """Gives a file's tests to one process, and those of the folder `engines`: so only one Trino is started."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "engines" if nodeid.startswith("tests/engines/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Schedules `--dist loadfile`."""
+    return Scheduling(config, log) if config.option.dist == "loadfile" else None

@@ -1,6 +1,6 @@
 """What `make setup` adds to pip's packages: Java 17, jars of S3 and Iceberg, Spark's settings, a browser for tests.
 
-Run by the Python of the virtual environment that it completes: `.venv/bin/python -m tools.toolchain`.
+Run by the Python of the virtual environment that it completes: `.venv/bin/python -m tools.toolchain [--core]`.
 It writes Java's home to `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
 """
 
@@ -297,8 +297,12 @@ def archive_classes(archive: Path, binaries: Path) -> None:
             archive.unlink(missing_ok=True)  # half of one, if any
 
 
-def main() -> int:
-    """Complete the environment; only the jars and the browser may be missing: not every machine can fetch them."""
+def main(core: bool = False) -> int:
+    """Complete the environment; only the jars and the browser may be missing: not every machine can fetch them.
+
+    Args:
+        core: For `make test-core` alone, which looks at no page, and starts Spark too seldom for an archive of classes.
+    """
     spark, jars = Path(pyspark.__file__).parent, VENV / "jars"
     try:
         java = find_java(os.environ) or install_java()
@@ -319,19 +323,17 @@ def main() -> int:
     bind_scripts(VENV / "bin", spark)
     lacking = []
     try:
-        fetch(s3_client(spark).jars, jars, java, spark)
+        # At once: each call of Maven takes seconds.
+        fetch([*s3_client(spark).jars, iceberg(pyspark.__version__)], jars, java, spark)
     except ToolchainError as error:
-        lacking.append(f"s3:// will not work, folders will: {error}")
-    try:
-        fetch([iceberg(pyspark.__version__)], jars, java, spark)
-    except ToolchainError as error:
-        lacking.append(f"kept-up tables will not work: {error}")
-    archive_classes(archive, VENV / "bin")
-    try:
-        if find_browser(os.environ) is None:
-            install_browser()
-    except (NodeError, OSError) as error:
-        lacking.append(f"the tests of pages will fail: {error}; install chromium")
+        lacking.append(f"s3:// and kept-up tables will not work, folders will: {error}")
+    if not core:
+        archive_classes(archive, VENV / "bin")
+        try:
+            if find_browser(os.environ) is None:
+                install_browser()
+        except (NodeError, OSError) as error:
+            lacking.append(f"the tests of pages will fail: {error}; install chromium")
     for message in lacking:
         print(f"toolchain: {message}; `make setup` tries again", file=sys.stderr)
     if not lacking:
@@ -340,4 +342,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(core="--core" in sys.argv[1:]))

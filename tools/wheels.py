@@ -12,7 +12,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,9 +73,9 @@ def download(packages: Iterable[str], glue_version: str, folder: Path) -> None:
         raise WheelsError(f"pip did not bring {', '.join(packages)} for Python {runtime.python} on {PLATFORMS[0]}")
 
 
-def pack(folder: Path, target: Path) -> None:
-    """Zip a folder's wheels as Glue wants them; the same wheels always give the same bytes."""
-    wheels = sorted(folder.glob("*.whl"))
+def pack(packages: Iterable[str], folder: Path, target: Path) -> None:
+    """Zip the wheels of packages, found in a folder, as Glue wants them; the same wheels always give the same bytes."""
+    wheels = sorted(wheel for name in packages for wheel in folder.glob(f"{name.replace('-', '_')}-*.whl"))
     # name-version-…: what pip must install from the wheels beside it.
     required = "".join("{}=={}\n".format(*wheel.name.split("-")[:2]) for wheel in wheels)
     members = {"wheels/requirements.txt": required.encode()} | {
@@ -92,14 +91,17 @@ def pack(folder: Path, target: Path) -> None:
 
 def main() -> int:
     """Write the zips of all sets for all Glue versions."""
-    for glue_version, packages in product(RUNTIMES, sorted(set(PACKAGES.values()))):
+    sets = sorted(set(PACKAGES.values()))
+    for glue_version in RUNTIMES:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                download(packages, glue_version, Path(folder))
+                # At once: each call of pip takes seconds to begin.
+                download(sorted({name for packages in sets for name in packages}), glue_version, Path(folder))
             except WheelsError as error:
                 print(f"error: {error}", file=sys.stderr)
                 return 1
-            pack(Path(folder), archive(packages, glue_version))
+            for packages in sets:
+                pack(packages, Path(folder), archive(packages, glue_version))
     return 0
 
 

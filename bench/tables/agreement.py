@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,12 @@ def agree(subject: str, results: Mapping[str, object]) -> None:
     """Raises BenchError where results differ: their times then compare nothing."""
     if len(set(results.values())) != 1:
         raise BenchError(f"{subject}: the results differ, nothing is compared: {results}")
+
+
+def md5(file: Path) -> str:
+    """The MD5 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def sums_and_hash(parquet: Path, sums: Sequence[str], values: str = "*") -> tuple[str, ...]:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
-from bench.cached_data import CACHE, CachedExport, catia_export_of, catia_next_day_of, catia_window_of
+from bench.cached_data import CACHE, CachedExport, catia_export_of
 from bench.measured import Measured, fastest, run_job, run_program
 from bench.results import markdown, megabytes
-from bench.tables.agreement import agree, sums_and_hash
+from bench.tables.agreement import agree, md5, sums_and_hash
 from catlake.contracts.contract import contract
 
 RUN_DATE = date(2025, 11, 20)
 CATLAKE, PLAIN, DUCKDB, TIKTOKEN = "catlake", "plain Python", "DuckDB", "tiktoken alone"
-FIRST_LOAD, INCREMENTAL, FULL = "first load", "night, what has changed", "night, full export"
-CHANGED = 0.01
-"""The share of the items that change in a day."""
-DAY = timedelta(days=1)
 TOKENS = ("token_pregunta", "token_respuesta")
 HEAD = (
     "", "items", "work, s", "of it: read", "write", "start, s", "CPU, s (all)", "CPU, s, for 100,000 items",
     "times plain Python's CPU", "peak memory, MB",
-)  # fmt: skip
-
-NIGHTS_HEAD = (
-    "", "items in the export", "MB of it", "work, s", "of it: merge", "write", "start, s", "CPU, s (all)",
-    "peak memory, MB", "work, ratio", "clock, ratio", "CPU, ratio",
 )  # fmt: skip
 
 Results = Mapping[str, Measured]
@@ -69,57 +59,6 @@ def curate(users: Sequence[int], repeat: int) -> str:
     )
 
 
-def nights(users: int, repeat: int) -> str:
-    """The section of nights: a first load, a night with what has changed, a night with everything."""
-    first, window, full = catia_export_of(users), catia_window_of(users, CHANGED), catia_next_day_of(users, CHANGED)
-    lake = CACHE / "lake-nights"
-
-    def night(export: CachedExport, day: date) -> Measured:
-        return run_job("conversations_normalize", lake, {"export_uri": export.root, "run_date": day})
-
-    def first_load() -> Measured:
-        shutil.rmtree(lake, ignore_errors=True)
-        return night(first, RUN_DATE)
-
-    exports = {FIRST_LOAD: first, INCREMENTAL: window, FULL: full}
-    runs: dict[str, Callable[[], Measured]] = {
-        FIRST_LOAD: first_load,
-        INCREMENTAL: lambda: night(window, RUN_DATE + DAY),
-        FULL: lambda: night(full, RUN_DATE + 2 * DAY),
-    }
-    measured = fastest(f"nights, {first.items:,} items", runs, repeat)
-    dataset = contract("normalized_conversations")
-    written = {name: _md5(lake / dataset.path(RUN_DATE + days * DAY)) for days, name in ((1, INCREMENTAL), (2, FULL))}
-    agree("nights", written)
-    base = measured[FULL]
-    rows = [
-        [
-            name,
-            f"{export.items:,}",
-            megabytes(sum(export.sizes)),
-            f"{took.seconds:.1f}",
-            *(f"{took.parts[part]:.1f}" for part in ("merge", "write")),
-            f"{took.start_seconds:.1f}",
-            f"{took.cpu_seconds:.1f}",
-            megabytes(took.peak_bytes),
-            f"{took.seconds / base.seconds:.2f}",
-            f"{took.whole_seconds / base.whole_seconds:.2f}",
-            f"{took.cpu_seconds / base.cpu_seconds:.2f}",
-        ]
-        for (name, export), took in zip(exports.items(), measured.values(), strict=True)
-    ]
-    return "\n\n".join(
-        [
-            f"normalize on a table of {first.items:,} items, of which {CHANGED:.0%} change in a day: a first load, "
-            "which makes the table `catia_items` too; a night that reads the incremental export; a night that reads "
-            "the full export of the same moment. Both nights wrote the same bytes (MD5); otherwise the run fails.",
-            markdown(NIGHTS_HEAD, rows),
-            f"The fastest of {repeat}, in turns. The ratios are to the night with the full export. "
-            "Settings and words: see the section of normalize.",
-        ]
-    )
-
-
 def _sizes(users: Sequence[int], repeat: int) -> list[tuple[int, int, CachedExport]]:
     """Each number of users, how often it is measured, and its export. The largest of several is measured once."""
     ordered = sorted(users)
@@ -148,7 +87,7 @@ def _normalize(export: CachedExport, users: int, repeat: int) -> Results:
         }
         measured = fastest(f"normalize, {export.items:,} items", programs, repeat)
         written = (_normalized_csv(lake), plain, peer)
-        agree("normalize", dict(zip(programs, map(_md5, written), strict=True)))
+        agree("normalize", dict(zip(programs, map(md5, written), strict=True)))
     return measured
 
 
@@ -185,11 +124,6 @@ def _program(name: str, source: Path, result: Path) -> Callable[[], Measured]:
 
 def _normalized_csv(lake: Path) -> Path:
     return lake / contract("normalized_conversations").path(RUN_DATE)
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def _counting_alone(took: Measured) -> Measured:

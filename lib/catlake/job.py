@@ -22,6 +22,7 @@ from catlake.runtime.arguments import Argument, parse_arguments, run_id
 from catlake.runtime.aws import region
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
+from catlake.runtime.jvm_names import keep_names
 from catlake.runtime.redaction import hide_settings, redacted
 from catlake.runtime.report import log
 from catlake.runtime.run import Run
@@ -106,6 +107,7 @@ def _start(arguments: Mapping[str, Any], id: str) -> Run:
     spark = SparkSession.builder.appName(arguments["JOB_NAME"]).getOrCreate()
     for name, value in SESSION_SETTINGS.items():
         spark.conf.set(name, value)
+    keep_names(spark)
     _stay_in_region(spark)
     hide_settings(spark.sparkContext.getConf().getAll())
     _bound_s3a(spark)

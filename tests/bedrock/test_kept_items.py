@@ -153,6 +153,19 @@ def test_a_table_made_anew_has_the_same_rows_and_keeps_what_no_export_has_any_mo
     assert [row["sk"].endswith(DELETED) for row in before.values() if row["deleted_at"]] == [True]
 
 
+def test_a_table_of_a_release_with_other_columns_keeps_what_no_export_has_any_more(
+    spark: SparkSession, window: Night, tmp_path: Path
+) -> None:
+    lake = Lake(spark, str(window.lake), "job", "columns")
+    name = lake.table(contract("bedrock_items"), "").name
+    spark.sql(f"ALTER TABLE {name} DROP COLUMN rejected_file")
+    spark.sql(f"ALTER TABLE {name} ADD COLUMN of_another_release string")
+    given = of_arguments(window.done, export_uri=str(final_export(tmp_path)), rebuild=True)
+    (deleted,) = items_now(given, lake, COUNTER, RATES).rows.where("deleted_at IS NOT NULL").collect()
+    assert deleted["sk"].endswith(DELETED)
+    assert deleted["total_price"] is not None
+
+
 def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_changes_no_table(
     spark: SparkSession, window: Night
 ) -> None:

@@ -284,9 +284,9 @@ def test_a_new_environment_is_synthesized_and_runs_on_a_laptop(checkout, tmp_pat
     done = synthesize({"environment": "staging"}, tmp_path / "cdk", checkout)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "cdk/catlake-staging-conversations-stack.template.json").is_file()
-    run = ("-m", "local", "run", "conversations", "--environment", "staging", "--lake", str(tmp_path / "lake"))
+    # The workflow of one job: each starts a Spark.
+    run = ("-m", "local", "run", "tokens-archival", "--environment", "staging", "--lake", str(tmp_path / "lake"))
     ran = python(checkout, *run)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    results = tmp_path / "lake/cat-staging-normalize-reports/reports"
-    assert list(results.glob("etl-process1/*.csv"))
-    assert list(results.glob("etl-process2/data.parquet/*.parquet"))
+    archives = tmp_path / "lake/cat-staging-normalize-reports/archives"
+    assert (archives / "tokens-analysis/tokens_analysis_old_table.csv").is_file()

@@ -1,5 +1,6 @@
 """Real runs of the jobs on S3 ask for nothing that their roles do not grant."""
 
+import shutil
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,15 +30,7 @@ BUCKETS = {
 REGION = "eu-south-2"
 """Where the jobs run: no client's own default."""
 
-INSTEAD: Mapping[str, Mapping[str, str]] = {
-    # The stream's records as landed files; and a catalog that needs no Glue.
-    "purchases_ingest": {
-        "--source_uri": str(ROOT / "tests/data/samples/purchases"),
-        "--trigger": "available_now",
-        "--environment": "local",
-    },
-}
-"""What only AWS has, by job module."""
+PURCHASES = SAMPLE.parent / "purchases/events-0000.jsonl"
 
 MODULES = (
     *("conversations_normalize", "conversations_curate"),
@@ -45,6 +38,15 @@ MODULES = (
     *("purchases_ingest", "purchases_report", "pages_write"),
 )
 """The modules of the jobs: each may read what the ones before wrote."""
+
+
+def instead(landing: Path) -> Mapping[str, Mapping[str, str]]:
+    """Arguments in place of what only AWS has, by job module."""
+    landing.mkdir()
+    shutil.copy(PURCHASES, landing)
+    # The stream's records as a landed file; and a catalog that needs no Glue.
+    ingest = {"--source_uri": str(landing), "--trigger": "available_now", "--environment": "local"}
+    return {"purchases_ingest": ingest}
 
 
 def jobs(at: Deployment) -> dict[str, Job]:
@@ -80,9 +82,9 @@ def is_of_file_catalog(asked: Asked) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
-    spark: SparkSession, s3: S3Server, run: RunScript, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, s3: S3Server, run: RunScript, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    at = deployment({"environment": "test"})
+    at, others = deployment({"environment": "test"}), instead(tmp_path / "landing")
     for bucket, folders in BUCKETS.items():
         s3.client.create_bucket(Bucket=bucket)
         for prefix, folder in folders.items():
@@ -93,7 +95,7 @@ def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
             monkeypatch.setenv(name, value)
         asked_by = {}
         for module in MODULES:
-            given = {**known[module].arguments, **INSTEAD.get(module, {}), "--JOB_NAME": known[module].name}
+            given = {**known[module].arguments, **others.get(module, {}), "--JOB_NAME": known[module].name}
             recorder.asked = set()
             done = run(
                 module, given.pop("--lake_uri"), **{name.removeprefix("--"): text for name, text in given.items()}

@@ -390,9 +390,9 @@ def test_what_boto3_writes_is_what_boto3_would_read(case: tuple[T.DataType, Any]
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(CASES)
-def test_what_boto3_writes_is_what_boto3_would_read_thousands_of_times(case: tuple[T.DataType, Any]) -> None:
+def test_what_boto3_writes_is_what_boto3_would_read_a_thousand_times(case: tuple[T.DataType, Any]) -> None:
     assert_round_trip(case)
 
 

@@ -94,7 +94,7 @@ def test_a_full_export_and_the_windows_after_it_give_the_table_at_the_end(histor
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_thousands_of_histories_give_the_table_at_the_end(history: History) -> None:
     assert merged(history) == table_after(history.writes, END)

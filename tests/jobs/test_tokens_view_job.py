@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 
 from catlake.lake import athena
-from tests.jobs.running import RunScript, arguments_of, packaged, spark_submit
+from tests.jobs.running import RunScript
 
 VIEW = "tokens_view"
 
@@ -75,11 +75,3 @@ def test_the_argument_goes_before_the_environments_catalog(run, lake: Path) -> N
     done = run(lake, environment="prod", catalog="none")
     assert done.code == 0, done.stderr
     assert done.event("view_not_created")["view"] == "cat_prod_token_usage_analysis"
-
-
-@pytest.mark.slow
-def test_the_packaged_library_brings_the_statement_along(lake: Path) -> None:
-    packaged()
-    done = spark_submit(VIEW, *arguments_of(VIEW, lake))
-    assert done.code == 0, done.stderr
-    assert done.event("view_not_created")

@@ -1,15 +1,18 @@
 """Tables that are kept up: merged by key and version, in one step, with the position in the same commit."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from catlake.contracts.kept_rows import GONE
+from catlake.contracts.contract import Contract
+from catlake.contracts.kept_rows import GONE, VERSION
+from catlake.lake import Lake
 from catlake.lake.tables import KeptTable, MergeCounts
 from catlake.runtime.errors import CatalogError, ContractError
 from tests.contracts.songs import SONGS_TABLE
@@ -152,6 +155,47 @@ def test_a_copied_lake_does_not_write_to_the_first_one(spark: SparkSession, tabl
         _ = copy.position
     copy.replace(rows(spark, {"id": "z", "version": 1}).drop(GONE), position={"at": 1})
     assert (sorted(content(copy)), sorted(content(table))) == (["z"], ["a", "b", "c"])
+
+
+def changed_songs() -> Contract:
+    """The songs of another release: `comment` is gone, `plays` has another type, `label` is new, between others."""
+    song_id, title, genre, recorded, plays, *others = SONGS_TABLE.columns
+    label = replace(genre, name="label", allowed_values=())
+    columns = (song_id, label, title, genre, recorded, replace(plays, catalog_type="bigint"))
+    return replace(SONGS_TABLE, columns=(*columns, *others[:-1]), row_rules=())
+
+
+def test_other_columns_make_the_table_anew_and_its_rows_can_be_read_until_it_is(
+    spark: SparkSession, table: KeptTable
+) -> None:
+    lake = Lake(spark, table.location.removesuffix("/tables/songs"), "job", "run-2")
+    newer = lake.table(changed_songs(), "any")
+    for refused in (lambda: newer.position, newer.rows):
+        with pytest.raises(CatalogError, match="other columns than schemas/songs"):
+            refused()
+    assert newer.last_position == {"at": 1}
+    former = newer.former_rows().sort("song_id")
+    first = former.first()
+    assert first is not None and (first["song_id"], first["title"], first["label"], first["plays"]) == (
+        "a",
+        "t",
+        None,
+        None,
+    )
+
+    def rebuilt(rows_of: DataFrame) -> int:
+        return newer.replace(rows_of.withColumn("plays", F.lit(7).cast("bigint")), position={"at": 2})
+
+    with pytest.raises(Exception, match="torn"):
+        rebuilt(former.withColumn("title", F.expr("raise_error('torn')")))
+    # The columns are there, and the position is not, so that the next run makes the table anew too.
+    killed = lake.table(changed_songs(), "any")
+    assert (killed.position, killed.last_position, sorted(content(killed))) == (None, {"at": 1}, ["a", "b", "c"])
+    assert rebuilt(former) == 3
+    assert newer.rows().columns == [*(column.name for column in changed_songs().columns), VERSION]
+    assert [row["plays"] for row in newer.rows().collect()] == [7, 7, 7]
+    assert lake.table(changed_songs(), "any").position == {"at": 2}
+    assert newer.merge(newer.rows().withColumn(GONE, F.lit(True)), position={"at": 3}).gone == 3
 
 
 def test_files_in_the_tables_folder_become_its_content(spark: SparkSession, tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def test_each_job_has_a_spark_of_its_own_in_the_same_java(tmp_path: Path) -> Non
     assert first["java"] == second["java"]
     assert first["application"] != second["application"]
     assert [first["rows"], second["rows"], second["before"]] == [10, 10, None]
-    # Java's own folder, which nobody else may look into, and which goes with it.
+    # Java's own folder, which nobody else may look into, and which it empties.
     assert Path(first["folder"]).name.split("-")[-2] == str(first["java"])
     jobs.java.end()
-    assert not Path(first["folder"]).exists()
+    assert list(Path(first["folder"]).iterdir()) == []
     assert not Path(f"/proc/{first['java']}").exists()

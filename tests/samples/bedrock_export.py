@@ -7,16 +7,24 @@ import random
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.samples.export_files import ExportSettings, Item, write_export_by_file
+from tests.samples.export_files import (
+    ExportSettings,
+    Item,
+    change,
+    write_export_by_file,
+    write_incremental_export,
+)
 from tests.samples.spanish_sentences import answer, question
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/BedrockChatStack-DatabaseConversationTableV3"
 EXPORT_TIME = datetime(2026, 1, 15, 5, 0, tzinfo=UTC)
+NEXT_EXPORT_TIME = EXPORT_TIME + timedelta(days=1)
 FIRST_DAY = datetime(2025, 12, 1, tzinfo=UTC)
 DAYS = 45
 CONVERSATIONS_A_USER = 12
@@ -36,15 +44,61 @@ def write_bedrock_export(
     return write_export_by_file(folder, parts, settings, processes=processes)
 
 
-def items(seed: int, first: int, last: int) -> Iterator[Item]:
-    """The conversations numbered `first` to `last` (excluded), and the other items that share their table."""
+def write_next_bedrock_export(
+    folder: Path | str, *, conversations: int, files: int, every: int, seed: int = 1, processes: int = 2
+) -> Path:
+    """Write the full export of the day after, in which one of `every` conversations has gone on."""
+    bounds = [conversations * part // files for part in range(files + 1)]
+    parts = [partial(items, seed, first, last, every) for first, last in pairwise(bounds)]
+    settings = ExportSettings(NEXT_EXPORT_TIME, TABLE_ARN, seed, s3_prefix="bedrock")
+    return write_export_by_file(folder, parts, settings, processes=processes)
+
+
+def write_bedrock_changes(folder: Path | str, *, conversations: int, every: int, seed: int = 1) -> Path:
+    """Write the incremental export of the day after, in which one of `every` conversations has gone on."""
+    settings = ExportSettings(NEXT_EXPORT_TIME, TABLE_ARN, seed, s3_prefix="bedrock", from_time=EXPORT_TIME)
+    return write_incremental_export(folder, _changes(seed, conversations, every), settings)
+
+
+def _changes(seed: int, conversations: int, every: int) -> Iterator[str]:
+    for number in range(0, conversations, every):
+        old, *_ = items(seed, number, number + 1)
+        new, *_ = items(seed, number, number + 1, every)
+        written = EXPORT_TIME + timedelta(hours=1, milliseconds=number)
+        yield change({name: old[name] for name in ("PK", "SK")}, written, old=old, new=new)
+
+
+def items(seed: int, first: int, last: int, gone_on: int | None = None) -> Iterator[Item]:
+    """The conversations numbered `first` to `last` (excluded), and the other items that share their table.
+
+    One of `gone_on` conversations has gone on the day after the export.
+    """
     for number in range(first, last):
         # Each number has its own generator: an item does not depend on its file.
         rng = random.Random(f"{seed}/conversation/{number}")
         user = _user(seed, number // CONVERSATIONS_A_USER)
-        yield conversation(rng, user)
+        item = conversation(rng, user)
+        if gone_on and number % gone_on == 0:
+            item = _gone_on(item, random.Random(f"{seed}/gone on/{number}"))
+        yield item
         if number % 20 == 0:
             yield _related_document(rng, user)
+
+
+def _gone_on(item: Item, rng: random.Random) -> Item:
+    """A conversation with one more question and its answer, written an hour after the export."""
+    nodes: dict[str, Node] = json.loads(item["MessageMap"]["S"])
+    created = int((EXPORT_TIME + timedelta(hours=1)).timestamp() * 1000)
+    last = str(item["LastMessageId"]["S"])
+    for role, body in (("user", question(rng)), ("assistant", answer(rng, 5))):
+        name = _ulid(rng)
+        own = {"role": role, "content": [{"content_type": "text", "body": body}], "children": [], "parent": last}
+        nodes[last]["children"] = [name]
+        nodes[name] = nodes[last] | {"used_chunks": None, "thinking_log": None} | own | {"create_time": float(created)}
+        last = name
+    price = Decimal(item["TotalPrice"]["N"]) + Decimal("0.0123456")
+    more = {"LastMessageId": {"S": last}, "TotalPrice": {"N": str(price)}, "MessageMap": {"S": json.dumps(nodes)}}
+    return item | more
 
 
 def conversation(rng: random.Random, user: str) -> Item:

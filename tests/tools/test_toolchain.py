@@ -19,10 +19,12 @@ import sys
 from pyspark.sql import SparkSession
 
 spark = SparkSession.builder.getOrCreate()
-spark.range(3).coalesce(1).write.parquet(sys.argv[1])
 java = spark._jvm.System.getProperty("java.specification.version")
-rows = spark.read.parquet(sys.argv[1]).count()
-print(java, sys.executable, spark.conf.get("spark.sql.session.timeZone"), rows)
+rows = []
+for place in sys.argv[1:]:
+    spark.range(3).coalesce(1).write.parquet(place)
+    rows.append(spark.read.parquet(place).count())
+print(java, sys.executable, spark.conf.get("spark.sql.session.timeZone"), *rows)
 """
 # A shell as a fresh machine gives it: no Java, no activated environment.
 BARE = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
@@ -231,15 +233,15 @@ def test_a_session_takes_sparks_classes_from_the_archive_that_set_up_made(tmp_pa
 @pytest.mark.slow
 @pytest.mark.spark
 @needs_jars
-@pytest.mark.parametrize("scheme", ["s3", "s3a"])
-def test_spark_submit_reaches_s3_as_boto3_does(tmp_path: Path, s3: S3Server, scheme: str) -> None:
+def test_spark_submit_reaches_s3_as_boto3_does(tmp_path: Path, s3: S3Server) -> None:
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)
-    bucket = s3.bucket()
-    submit = [str(BIN / "spark-submit"), str(script), f"{scheme}://{bucket}/out"]
+    buckets = {scheme: s3.bucket() for scheme in ("s3", "s3a")}
+    submit = [str(BIN / "spark-submit"), str(script), *(f"{scheme}://{name}/out" for scheme, name in buckets.items())]
     ran = subprocess.run(submit, env=BARE | s3.environment(), cwd=tmp_path, capture_output=True, text=True)
-    assert ran.stdout.endswith("UTC 3\n"), ran.stderr
-    assert [key for key in s3.keys(bucket) if key.endswith(".parquet")], s3.keys(bucket)
+    assert ran.stdout.endswith("UTC 3 3\n"), ran.stderr
+    for name in buckets.values():
+        assert [key for key in s3.keys(name) if key.endswith(".parquet")], s3.keys(name)
 
 
 @needs_jars

@@ -78,7 +78,7 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
     table = lake.table(contract(DATASET), run.environment.database)
     before = None if run.arguments["rebuild"] else table.position
     files, update = select_update(run, before)
-    if before and not update.exports and (chain := older_chain(run, files, ExportPosition.of(before))):
+    if chain := older_chain(run, files, update):
         lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
         return _of_export(chain, lines)
     if update.exports:
@@ -210,12 +210,12 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
         return None
     # What is wrong with the table was accepted by `--rebuild true`.
     try:
-        rows = table.rows()
-    except CatalogError as error:  # made by another release, or copied
+        rows = table.former_rows()
+    except CatalogError as error:  # copied
         run.log("history_not_kept", table=DATASET, reason=str(error))
         return None
     try:
-        since, next_ = ExportPosition.of(table.position or {}), update.position
+        since, next_ = ExportPosition.of(table.last_position or {}), update.position
     except CatalogError:
         # Another tool has removed the position. The newest of the rows shows how far they have come.
         ((newest,),) = rows.agg(F.max(VERSION)).collect()

@@ -82,7 +82,7 @@ def items_now(run: Run, lake: Lake) -> ItemState:
     table = lake.table(contract(DATASET), run.environment.database)
     before = None if run.arguments["rebuild"] else table.position
     files, update = select_update(run, before)
-    if before and not update.exports and (chain := older_chain(run, files, ExportPosition.of(before))):
+    if chain := older_chain(run, files, update):
         return _of_export(run, files, chain)
     count = _replace(run, lake, table, files, update.chain.full) if update.chain else None
     old_rows = table.rows()

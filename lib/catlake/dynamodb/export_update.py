@@ -75,6 +75,7 @@ class ExportUpdate:
         increments: The windows, of the chain or to be merged, in their order.
         position: Where the table is afterwards.
         left_out: The exports that are there and are not read.
+        has_state: Whether an export is there that reaches the state of the table before.
     """
 
     since: ExportPosition | None
@@ -82,6 +83,7 @@ class ExportUpdate:
     increments: tuple[Export, ...]
     position: ExportPosition
     left_out: tuple[LeftOut, ...] = ()
+    has_state: bool = False
 
     @property
     def exports(self) -> tuple[Export, ...]:
@@ -128,16 +130,19 @@ def select_update(run: Run, position: Mapping[str, Any] | None) -> tuple[Files, 
     return files, update
 
 
-def older_chain(run: Run, files: Files, position: ExportPosition) -> ExportChain | None:
-    """The exports at `--export_uri`, if all of them are older than the table's state.
+def older_chain(run: Run, files: Files, update: ExportUpdate) -> ExportChain | None:
+    """The exports at `--export_uri`, if all of them are older than the table's state; `update` has taken none.
 
     They are reported as the run's inputs: a result of a day that is past is made of them, and the table stays.
 
     Raises:
         ExportError: They are of another table, or no sound full one is among them; or as `refuse_late`.
     """
+    position = update.since
+    if position is None or update.exports or update.has_state:
+        return None
     found = FinishedExports(files, normalized(run.arguments["export_uri"]))
-    if any(summary.end >= position.state_time for summary in found.sound):
+    if _has_state(found, position):
         return None
     _refuse_other_table(found, position)
     # A day that is past is asked for: what cannot give it must not give today's items in its name.
@@ -198,7 +203,12 @@ def _continued(found: FinishedExports, since: ExportPosition, allow_filtered: bo
     end = max([since.state_time, *(export.export_time for export in increments)])
     older = [LeftOut(full.folder, f"a full export not newer than {name}") for full in found.sound if full.is_full]
     left_out = (*found.left_out(), *older, *early)
-    return ExportUpdate(since, None, increments, replace(since, state_time=end), left_out)
+    position = replace(since, state_time=end)
+    return ExportUpdate(since, None, increments, position, left_out, _has_state(found, since))
+
+
+def _has_state(found: FinishedExports, position: ExportPosition) -> bool:
+    return any(summary.end >= position.state_time for summary in found.sound)
 
 
 def _refuse_other_table(found: FinishedExports, since: ExportPosition) -> None:

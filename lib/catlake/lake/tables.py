@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ CATALOG = "lake"
 """The catalog of Spark that has the tables, where the session's settings name one: on Glue."""
 
 POSITION = "catlake.position"
+VERSION_COMMENT = "When this version was written: microseconds since 1970 (UTC)."
 BRANCH_DAYS = 1
 """After this time, maintenance removes the branch that a killed run left."""
 ATTEMPTS = 5
@@ -86,9 +88,10 @@ class KeptTable:
         self.name = _name(spark, contract, lake_uri, database)
         """Its name in Spark's SQL."""
         self._schema = T.StructType([*contract.struct, T.StructField(VERSION, T.LongType())])
+        self._comments = {column.name: column.description for column in contract.columns} | {VERSION: VERSION_COMMENT}
         self._snapshot: int | None = None
         self._position: str | None = None
-        self._unusable: str | None = None
+        self._last_position: str | None = None
         self._pin()
 
     @property
@@ -98,20 +101,31 @@ class KeptTable:
 
     @property
     def position(self) -> Mapping[str, Any] | None:
-        """How far the table has come: what the run that last filled it gave; None for one that was never filled.
+        """How far the table has come: what the run that last filled it gave.
+
+        None for one that was never filled, or not since its columns have changed.
 
         Raises:
-            CatalogError: The table was made by another contract, at another place, or somebody removed its position.
+            CatalogError: The table has other columns than the contract, is of another place, or somebody removed its
+                position.
         """
         if self._snapshot is None:
             return None
-        self._refuse_unusable()
-        if self._position is None:
+        self._refuse_unusable(self._load())
+        last = self.last_position
+        return last if self._position else None
+
+    @property
+    def last_position(self) -> Mapping[str, Any] | None:
+        """As `position`, also where the table's columns have changed since. Raises CatalogError: it was removed."""
+        if self._snapshot is None:
+            return None
+        if self._last_position is None:
             raise CatalogError(
                 f"{self.name}: no snapshot shows how far the table has come; another tool has removed it: give "
                 "--rebuild true"
             )
-        position: dict[str, Any] = json.loads(self._position)
+        position: dict[str, Any] = json.loads(self._last_position)
         return position
 
     def rows(self) -> DataFrame:
@@ -122,7 +136,28 @@ class KeptTable:
         """
         if self._snapshot is None:
             raise CatalogError(f"{self.location}: the table was never filled; run the job that fills it")
-        self._refuse_unusable()
+        self._refuse_unusable(self._load())
+        return self._pinned_rows()
+
+    def former_rows(self) -> DataFrame:
+        """As `rows`, also where the contract has other columns than the table: those that it lacks are null.
+
+        Raises:
+            CatalogError: The table was never filled, or is of another place.
+        """
+        self.refuse_copied()
+        rows = self._pinned_rows()
+        there = {field.name: field.dataType for field in rows.schema}
+        return rows.select(
+            *(
+                F.col(field.name)
+                if there.get(field.name) == field.dataType
+                else F.lit(None).cast(field.dataType).alias(field.name)
+                for field in self._schema
+            )
+        )
+
+    def _pinned_rows(self) -> DataFrame:
         return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
 
     def replace(self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = _accept) -> int:
@@ -144,8 +179,7 @@ class KeptTable:
         if GONE in rows.columns:
             rows = rows.where(~F.col(GONE)).drop(GONE)
         rows = self._conform(rows, VERSION)
-        if not self._fits():
-            self._make_anew()
+        self._make_fit()
 
         def write(branch: str) -> None:
             rows_count = Observation("rows")
@@ -157,8 +191,7 @@ class KeptTable:
 
     def file_schema(self) -> pa.Schema:
         """The columns of the files that `replace_by_files` takes; the table is made when it is not there."""
-        if not self._fits():
-            self._make_anew()
+        self._make_fit()
         columns = self._load().schema()
         return pa.schema(
             [
@@ -356,37 +389,30 @@ class KeptTable:
 
     def refuse_copied(self) -> None:
         """Raises CatalogError for a table that was copied here: it names the files of the place where it was made."""
-        if text := self._copied(self._load()):
-            raise CatalogError(text)
+        self._refuse_copied(self._load())
 
-    def _refuse_unusable(self) -> None:
-        if self._unusable:
-            raise CatalogError(self._unusable)
+    def _refuse_unusable(self, table: Any) -> None:
+        self._refuse_copied(table)
+        if self._differs(table):
+            raise CatalogError(
+                f"{self.location}: the table has other columns than schemas/{self.contract.name}.odcs.yaml; give "
+                "--rebuild true to make it anew"
+            )
 
-    def _why_unusable(self, table: Any) -> str | None:
-        if text := self._copied(table):
-            return text
-        if not self._differs(table):
-            return None
-        return (
-            f"{self.location}: the table has other columns than schemas/{self.contract.name}.odcs.yaml; give "
-            "--rebuild true to make it anew"
-        )
-
-    def _copied(self, table: Any) -> str | None:
-        """What is wrong with a table that was copied here."""
-        if _place(table) == self.location:
-            return None
-        return (
-            f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
-            "move: give --rebuild true, or copy the lake back"
-        )
+    def _refuse_copied(self, table: Any) -> None:
+        if _place(table) != self.location:
+            raise CatalogError(
+                f"{self.location}: the table was made at {_place(table)}, and its files are there; tables do not "
+                "move: give --rebuild true, or copy the lake back"
+            )
 
     def _differs(self, table: Any) -> bool:
         """Whether the table has other columns than the contract."""
+        return bool(self._columns(table).simpleString() != self._schema.simpleString())
+
+    def _columns(self, table: Any) -> T.StructType:
         schema = self._jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(table.schema())
-        there = T.StructType.fromJson(json.loads(schema.json()))
-        return bool(there.simpleString() != self._schema.simpleString())
+        return T.StructType.fromJson(json.loads(schema.json()))
 
     # The table in Iceberg
 
@@ -405,33 +431,62 @@ class KeptTable:
         return self._spark.catalog.tableExists(self.name)
 
     def _pin(self) -> None:
-        """Takes the newest commit, its position, and what is wrong with the table."""
+        """Takes the newest commit, and its position."""
         table = self._load() if self._is_there() else None
         self._snapshot = None if table is None else _current(table)
-        self._position = None if self._snapshot is None else _position(table, self._snapshot)
-        self._unusable = None if self._snapshot is None else self._why_unusable(table)
+        commit = None if self._snapshot is None else _commit_with_position(table, self._snapshot)
+        self._last_position = None if commit is None else str(commit.summary()[POSITION])
+        # What was filled with other columns is not a content of these.
+        self._position = self._last_position if commit and _has_columns_of(commit, table) else None
 
-    def _fits(self) -> bool:
-        """Whether the table is there, at its place, with the contract's columns."""
-        if not self._is_there():
-            return False
-        table = self._load()
-        return _place(table) == self.location and not self._differs(table)
+    def _make_fit(self) -> None:
+        """Sees to it that the table is there, at its place, with the contract's columns."""
+        table = self._load() if self._is_there() else None
+        if table is None or _place(table) != self.location:
+            self._make_anew()
+        elif self._differs(table):
+            self._change_columns(table)
+
+    def _change_columns(self, table: Any) -> None:
+        """Gives the table the contract's columns. Its rows stay: those of another name or type are null in them."""
+        types = {field.name: field.dataType for field in self._columns(table)}
+        wanted = self._jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(
+            self._spark._jsparkSession.parseDataType(self._schema.json())
+        )
+        update = table.updateSchema()
+        changed = [field.name for field in self._schema if types.get(field.name) != field.dataType]
+        for name in types:
+            if name in changed or name not in self._schema.names:
+                update.deleteColumn(name)
+        for name in changed:
+            update.addColumn(name, wanted.findField(name).type(), self._comments[name])
+        update.moveFirst(self._schema.names[0])
+        for before, name in pairwise(self._schema.names):
+            update.moveAfter(name, before)
+        last = self._last_position
+        try:
+            update.commit()
+        except Py4JError as error:
+            if CONFLICT in str(error):
+                raise self._changed_meanwhile() from error
+            raise
+        self._pin()
+        if self._last_position != last:
+            raise self._changed_meanwhile()
 
     def _make_anew(self) -> None:
-        """Makes the table, empty and without a position, in the place of one that does not fit, if there is one."""
+        """Makes the table, empty and without a position, in the place of one of another place, if there is one."""
         columns = [
-            f"{_quoted(column.name)} {column.spark_type.simpleString()} COMMENT {_text(column.description)}"
-            for column in self.contract.columns
+            f"{_quoted(field.name)} {field.dataType.simpleString()} COMMENT {_text(self._comments[field.name])}"
+            for field in self._schema
         ]
-        columns.append(f"{VERSION} bigint COMMENT 'When this version was written: microseconds since 1970 (UTC).'")
         properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
         location = f"LOCATION {_text(self.location)}"
         if not self.name.startswith(f"{CATALOG}."):
             # Such a catalog has one place for each table, and takes no other.
             location = ""
             self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self.name.rpartition('.')[0]}")
-        if self._fits():  # another run has made it meanwhile
+        if self._is_there() and _place(self._load()) == self.location:  # another run has made it meanwhile
             return
         self._spark.sql(f"DROP TABLE IF EXISTS {self.name}")
         try:
@@ -467,11 +522,11 @@ class KeptTable:
                 self._publish(branch, position)
             except Exception as error:
                 self._drop(branch)
-                before = self._snapshot, self._position
+                before = self._snapshot, self._position, self._last_position
                 self._pin()
                 if self._position != before[1]:
                     # What this run works on stays what it read.
-                    self._snapshot, self._position = before
+                    self._snapshot, self._position, self._last_position = before
                     raise self._changed_meanwhile() from error
                 # Maintenance, or the branch of another run.
                 if attempt < ATTEMPTS and (self._snapshot != before[0] or CONFLICT in str(error)):
@@ -530,14 +585,25 @@ def _current(table: Any) -> int | None:
     return None if snapshot is None else int(snapshot.snapshotId())
 
 
-def _position(table: Any, snapshot: int) -> str | None:
-    """The position of the newest commit up to a snapshot that has one: maintenance commits too."""
+def _commit_with_position(table: Any, snapshot: int) -> Any:
+    """The newest commit up to a snapshot that has a position, if there is one: maintenance commits too."""
     number: int | None = snapshot
     while number is not None and (commit := table.snapshot(number)) is not None:
-        if text := commit.summary().get(POSITION):
-            return str(text)
+        if commit.summary().get(POSITION):
+            return commit
         number = commit.parentId()
     return None
+
+
+def _has_columns_of(commit: Any, table: Any) -> bool:
+    """Whether a commit was made with the columns that the table has now, whatever their order and comments are."""
+    if commit.schemaId() == table.schema().schemaId():
+        return True
+    then, now = (
+        {(field.fieldId(), field.name(), field.type().toString()) for field in schema.columns()}
+        for schema in (table.schemas()[commit.schemaId()], table.schema())
+    )
+    return then == now
 
 
 def _place(table: Any) -> str:
