@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from deploy.model import Job
@@ -73,7 +73,7 @@ class ProcessRunner:
         self._environment = os.environ if environment is None else environment
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
-        self._turn = nullcontext() if java is None else threading.Lock()
+        self._turn: AbstractContextManager[object] = nullcontext() if java is None else threading.Lock()
         self._stopping = False
 
     def run(self, job: Job, report: OnEvent) -> Ending:

@@ -70,7 +70,8 @@ class SharedJava:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if self._reader:
-            self._reader.join()
+            # A worker that does not end may keep its output open.
+            self._reader.join(self._grace)
 
     def _start(self, settings: Mapping[str, str]) -> None:
         options = [text for name, value in settings.items() for text in ("--conf", f"{name}={value}")]
