@@ -1,5 +1,6 @@
 """The bots of the chat application, from an export of its bot table (docs/spec.md 1.4)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ def read_bots(run: Run) -> Bots | None:
     is_kept = F.col(OUTCOME) == KEPT
     # One query for all that is counted and known of them.
     known = items.observe(counts, *Outcomes.counted(OUTCOMES)).where(is_kept).select(*columns).collect()
-    outcomes = Outcomes(counts.get)
+    outcomes = Outcomes(+Counter(counts.get))
     refuse_foreign(chain.exports[-1], outcomes.known(SUPERSEDED, DELETED), outcomes.unknown)
     kept = items.where(is_kept)
     rows = kept.select(
