@@ -15,7 +15,7 @@ def main() -> None:
     """Start Java by `PYSPARK_SUBMIT_ARGS`, and answer until the input ends."""
     try:
         # Standard output is for the answers alone.
-        gateway = launch_gateway(popen_kwargs={"stdout": sys.stderr})
+        gateway = launch_gateway(popen_kwargs={"stdout": sys.stderr})  # type: ignore[no-untyped-call]
     except PySparkRuntimeError as error:
         sys.exit(f"Java does not start: {error}")
     where = gateway.gateway_parameters
