@@ -48,9 +48,6 @@ setup: environment package ## .venv with all that is needed, and dist/catlake.zi
 .PHONY: environment
 environment: $(VENV)/.configured # the environment alone
 
-.PHONY: packages
-packages: $(VENV)/.installed # what pip brings to the environment
-
 .PHONY: package
 package: dist/catlake.zip ## dist/catlake.zip: the library as Glue takes it (--extra-py-files)
 
@@ -177,10 +174,12 @@ deploy: check-env setup wheels ## deploy ENV with the caller's AWS credentials
 test: setup wheels ## all tests but the slow ones, the fast first (7 minutes on 2 cores)
 	@$(PYTEST) -m "not slow"
 
-# What depends on the versions of Spark, Iceberg and Python: whole pipelines by their golden files, and each part that
-# reads, writes or keeps rows by Spark.
+# What depends on the versions of Spark, Iceberg and pyarrow: whole pipelines by their golden files; readers, writers,
+# kept tables and streams.
 CORE = tests/conversations/test_golden.py tests/bedrock/test_golden.py tests/purchases/test_report_golden.py \
-       tests/purchases/test_ingest.py tests/purchases/test_kinesis.py tests/contracts tests/dynamodb tests/lake tests/runtime
+       $(addprefix tests/purchases/test_,ingest.py kinesis.py) $(addprefix tests/dynamodb/test_,export_reader.py ion.py) \
+       $(addprefix tests/lake/test_,tables.py dataset_writer.py csv_round_trip.py) tests/contracts \
+       $(addprefix tests/runtime/test_,warm_up.py jvm_names.py)
 
 .PHONY: test-core
 test-core: setup ## of these, what depends on the engine's version; GLUE=6.0: on Spark 4.1 and Python 3.13
@@ -233,7 +232,7 @@ docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (G
 	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 
 .PHONY: lint
-lint: packages ## ruff, mypy, import-linter; docs/datasets.md is up to date
+lint: $(VENV)/.installed ## ruff, mypy, import-linter; docs/datasets.md is up to date
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy

@@ -89,7 +89,7 @@ def job_grants(job: Job, deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of a job's role, except for its code: the stacks know where that is."""
     return _with_keys(
         deployed,
-        *_lake_grants(job),
+        *_lake_grants(job, deployed),
         *_argument_grants(job),
         *(_athena_grants(deployed) if job.access.athena else ()),
         *(_partition_grants(job, deployed) if job.access.partitions else ()),
@@ -272,7 +272,7 @@ def further_keys(name: str) -> str:
     return f"{stem}.*.{suffix}"
 
 
-def _lake_grants(job: Job) -> Iterator[Grant]:
+def _lake_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
     access, bucket = job.access, _bucket_and_key(job.arguments["--lake_uri"])[0]
     for name in (name for name in access.reads if not contract(name).is_kept_up):
         folders = [contract(name).root, f"{RECORDS}/{contract(name).root}"]
@@ -312,6 +312,20 @@ def _lake_grants(job: Job) -> Iterator[Grant]:
             why="the names of records show what a killed run has published",
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{RECORDS}/*"]}},
         )
+    if access.erases:
+        yield from _s3(
+            "Erase",
+            bucket,
+            OWN,
+            [f"{folder}/*" for folder in access.erases],
+            [f"{folder}/*" for folder in access.erases],
+            "a person may be in any file of these folders",
+            listing=("s3:GetBucketLocation", *LIST, "s3:ListBucketMultipartUploads"),
+        )
+    if datasets and (erasers := [other.name for other in deployed.erasers(job.arguments["--lake_uri"])]):
+        keys = [f"{STAGING}/{name}/*" for name in erasers]
+        why = "what a killed run of it has begun to publish, whoever publishes the same datasets next finishes"
+        yield from _s3("Erasures", bucket, OWN, keys, keys, why)
     folders = [f"{STAGING}/{job.name}", *([f"quarantine/{access.quarantine}"] if access.quarantine else [])]
     yield from _owning("Work", bucket, [*folders, *access.consumes])
 

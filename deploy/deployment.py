@@ -20,7 +20,7 @@ from catlake.runtime.environment import (
     environment_with,
 )
 from catlake.runtime.errors import did_you_mean
-from deploy.model import Arrival, Workflow
+from deploy.model import Arrival, Job, Workflow
 from deploy.workflows import SOURCES, WORKFLOWS, export_folder
 
 OPTIONS: Mapping[str, str] = {
@@ -103,6 +103,21 @@ class Deployment:
                     # The first one that has it: of a table that is kept up, the job that fills it.
                     tables.setdefault(written.table, found)
         return tables
+
+    def erasers(self, lake_uri: str) -> tuple[Job, ...]:
+        """The jobs that erase persons from a lake."""
+        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
+        return tuple(job for job in jobs if job.access.erases and job.arguments["--lake_uri"] == lake_uri)
+
+    def retained_folders(self, bucket: str) -> dict[str, int]:
+        """By folder, for how many days a bucket keeps replaced files, where a contract says less than the bucket."""
+        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
+        here = (job.access for job in jobs if job.arguments["--lake_uri"] == f"s3://{bucket}")
+        datasets = [contract(name) for access in here for name in (*access.writes, *access.keeps)]
+        shorter = [(f"{d.root}/", d.retention_days) for d in datasets if d.retention_days is not None]
+        # Of two datasets in one folder, the shorter time counts.
+        shorter.sort(key=lambda folder: -folder[1])
+        return {folder: days for folder, days in shorter if days < self.env.old_version_days}
 
     @property
     def made_buckets(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Access:
         quarantine: Its folder below `quarantine/`.
         summaries: Whether it reads the summaries of other jobs' runs.
         consumes: Folders below its lake whose files it reads and removes.
+        erases: Folders below its lake in which it reads, rewrites and removes any file.
         owns: Arguments whose folders it also writes.
         athena: Whether it sends statements to Athena.
         partitions: Whether it registers partitions of the tables that it reads or writes; these need no crawler.
@@ -52,6 +53,7 @@ class Access:
     quarantine: str | None = None
     summaries: bool = False
     consumes: tuple[str, ...] = ()
+    erases: tuple[str, ...] = ()
     owns: tuple[str, ...] = ()
     athena: bool = False
     partitions: bool = False

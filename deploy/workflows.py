@@ -9,7 +9,12 @@ from dataclasses import replace
 
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
+from catlake.lake.file_records import RECORDS
+from catlake.lake.lake import QUARANTINE
+from catlake.lake.lease import LEASES
+from catlake.lake.staging import STAGING
 from catlake.pages import FOLDER as PAGES_FOLDER
+from catlake.privacy.places import ERASURES, RUNS, datasets_of_persons
 from catlake.purchases.new_documents import FOLDER as NEW_DOCUMENTS
 from catlake.runtime.environment import Environment
 from deploy.cron import every_minutes
@@ -219,6 +224,45 @@ def purchases_backfill(env: Environment) -> Workflow:
     return _of_one_job(env, "COMPRAS-REPORT", purchases_backfill.__doc__, backfill)
 
 
+def privacy_erase(env: Environment) -> Workflow:
+    """A person → erased from both lakes: a person starts the jobs with an id; the workflow only looks for nobody."""
+    jobs = []
+    for name, lake_uri, database, domains, others in (
+        (
+            env.resource("privacy-erase"),
+            env.lake_uri,
+            env.database,
+            ("conversations", "tokens"),
+            (PAGES_FOLDER,),
+        ),
+        (
+            env.purchases_resource("privacy-erase"),
+            env.purchases_lake_uri,
+            env.purchases_database,
+            ("purchases",),
+            (NEW_DOCUMENTS,),
+        ),
+    ):
+        datasets = datasets_of_persons(domains)
+        roots = dict.fromkeys(dataset.root for dataset in datasets if not dataset.is_kept_up)
+        job = _batch(
+            env,
+            name,
+            "privacy_erase",
+            "PRIVACY",
+            "Erases a person from the datasets, tables, pages, rejected records and summaries of a lake",
+            Access(
+                keeps=tuple(dataset.name for dataset in datasets if dataset.is_kept_up),
+                erases=(*roots, *others, QUARANTINE, RUNS, RECORDS, LEASES, STAGING, ERASURES),
+            ),
+        )
+        given = {"--lake_uri": lake_uri, "--database": database, "--domains": ",".join(domains)}
+        jobs.append(replace(job, arguments={**job.arguments, **given}))
+    name = env.resource("privacy-erase")
+    start = Trigger(name=f"{name}-start", starts=tuple(job.name for job in jobs))
+    return _workflow(env, name, "PRIVACY", privacy_erase.__doc__, start, jobs=tuple(jobs))
+
+
 def tables_maintenance(env: Environment) -> Workflow:
     """The tables that the other workflows keep up → larger files, no old commits: once a week."""
     others = (build(env) for build in WORKFLOWS.values() if build is not tables_maintenance)
@@ -256,6 +300,7 @@ WORKFLOWS: Mapping[str, Callable[[Environment], Workflow]] = {
     "purchases": purchases,
     "purchases-backfill": purchases_backfill,
     "purchases-report": purchases_report,
+    "privacy-erase": privacy_erase,
     # Last: a table is that of the job that keeps it up.
     "tables-maintenance": tables_maintenance,
 }

@@ -122,11 +122,19 @@ def _place(item: pytest.Item) -> tuple[int, int]:
     return min(folders, default=len(LONGEST) + 1), cost
 
 
+SHARING = (
+    ("tests/engines/",),
+    ("tests/bedrock/test_golden.py", "tests/bedrock/test_runs.py"),
+    ("tests/bedrock/test_kept_items.py", "tests/bedrock/test_usage_datasets.py"),
+)
+"""Files that one process runs, because they share what takes long to make: a Trino, a lake."""
+
+
 class Scheduling(LoadFileScheduling):
-    """Gives a file's tests to one process, and those of the folder `engines`: so only one Trino is started."""
+    """Gives a file's tests to one process, and those of files that share something."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "engines" if nodeid.startswith("tests/engines/") else super()._split_scope(nodeid)
+        return next((paths[0] for paths in SHARING if nodeid.startswith(paths)), super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:

@@ -29,6 +29,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "tokens_archive": TOKENS,
     "tokens_consolidate": TOKENS,
     "pages_write": PAGES,
+    "privacy_erase": PAGES,
     "purchases_report": PAGES,
 }
 """By job module. Each set is whole: what its packages need is in it or on Glue."""

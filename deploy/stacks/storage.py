@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_athena as athena
@@ -12,6 +12,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from catlake.lake.lake import QUARANTINE
 from catlake.lake.staging import STAGING
 from catlake.runtime.environment import Environment
 from deploy.access import QUERY_RESULTS
@@ -63,11 +64,13 @@ class StorageStack(Stack):
         rules = [s3.LifecycleRule(expiration=Duration.days(env.access_log_days))]
         access_logs = self._private_bucket("AccessLogs", f"{env.resource('access-logs')}{env.bucket_suffix}", rules)
         for name in deployment.made_buckets:
-            temporary = {f"{STAGING}/": env.abandoned_upload_days}
+            temporary = {f"{STAGING}/": env.abandoned_upload_days, f"{QUARANTINE}/": env.quarantine_days}
             if name == env.bucket:
                 temporary |= {QUERY_RESULTS: env.old_version_days}
                 temporary |= {f"{folder}/": env.export_days for folder in deployment.export_folders}
-            rules = _rules(env, temporary, deployment.rewritten_folders(name))
+            replaced = dict.fromkeys(deployment.rewritten_folders(name), REWRITTEN_DAYS)
+            replaced |= deployment.retained_folders(name)
+            rules = _rules(env, temporary, replaced)
             self._private_bucket(f"Bucket-{name}", name, rules, access_logs)
 
     def _private_bucket(
@@ -187,8 +190,8 @@ class StorageStack(Stack):
         )
 
 
-def _rules(env: Environment, temporary: Mapping[str, int], rewritten: Iterable[str]) -> list[s3.LifecycleRule]:
-    """Rules that delete old versions (in rewritten folders after a day), and objects of the temporary folders."""
+def _rules(env: Environment, temporary: Mapping[str, int], replaced: Mapping[str, int]) -> list[s3.LifecycleRule]:
+    """Rules that delete old versions (in some folders after their own time), and objects of the temporary folders."""
     return [
         s3.LifecycleRule(
             noncurrent_version_expiration=Duration.days(env.old_version_days),
@@ -199,7 +202,7 @@ def _rules(env: Environment, temporary: Mapping[str, int], rewritten: Iterable[s
         *(s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days)) for prefix, days in temporary.items()),
         # Where two rules meet, S3 takes the shorter time.
         *(
-            s3.LifecycleRule(prefix=prefix, noncurrent_version_expiration=Duration.days(REWRITTEN_DAYS))
-            for prefix in rewritten
+            s3.LifecycleRule(prefix=prefix, noncurrent_version_expiration=Duration.days(days))
+            for prefix, days in replaced.items()
         ),
     ]

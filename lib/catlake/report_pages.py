@@ -1,22 +1,24 @@
 """The pages of all pipelines: which datasets each needs, and the job that makes one of them and the index."""
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from catlake.bedrock.page import costs_page
 from catlake.conversations.page import conversations_page
 from catlake.lake import Lake
 from catlake.lake.lake import readable_json
+from catlake.lake.lease import holder_of, lease
+from catlake.lake.publish import log_waiting, publish
 from catlake.pages import FOLDER
-from catlake.pages.datasets import Datasets
-from catlake.pages.page import Page, digest, reader, render, render_index
+from catlake.pages.datasets import Datasets, Origin
+from catlake.pages.page import Page, Reader, digest, reader, render, render_index
 from catlake.pages.pseudonyms import Pseudonym, pseudonyms
 from catlake.purchases.page import purchases_page
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
-from catlake.runtime.files import Files, files_for, joined, normalized
 from catlake.runtime.run import Run
 
 
@@ -28,10 +30,9 @@ def conversations(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | Non
 
 def costs(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
     """The page of the costs."""
-    usage, reconciliation = datasets.rows("token_usage"), datasets.rows("token_reconciliation")
-    if usage is None or reconciliation is None:
-        return None
-    return costs_page(usage, reconciliation, datasets.rows("bots"), datasets.rows("application_costs"), pseudonym)
+    names = ("token_usage", "token_reconciliation", "bots", "application_costs")
+    usage, reconciliation, bots, application = map(datasets.rows, names)
+    return None if usage is None else costs_page(usage, reconciliation, bots, application, pseudonym)
 
 
 def purchases(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
@@ -49,8 +50,6 @@ def write_page(run: Run, lake: Lake) -> None:
     arguments = run.arguments
     chosen, read_by = arguments["page"], reader(arguments["language"], run.environment.currency)
     pseudonym = pseudonyms() if arguments["anonymous"] else None
-    folder = normalized(arguments["pages_uri"] or lake.path(FOLDER))
-    files = files_for(run.spark, folder)
     datasets = Datasets(run.spark, lake, run.run_date)
     with run.step("add up"):
         page = PAGES[chosen](datasets, pseudonym)
@@ -63,25 +62,66 @@ def write_page(run: Run, lake: Lake) -> None:
     datasets.refuse_other_rows(page.dataset, page.rows)
     run.report.settle(Balance(page.rows, {chosen: page.rows}))
     with run.step("write"):
-        digests = {**_digests(files, folder), chosen: digest(page, datasets.origins, run.run_date)}
+        folder = pages_folder(run, arguments["pages_uri"] or lake.path(FOLDER))
+        publish_page(run, folder, page, datasets.origins, read_by)
+
+
+def pages_folder(run: Run, uri: str) -> Lake:
+    """The folder of the pages of all lakes, which has its own drafts and leases.
+
+    All jobs have one name there, so that any run finishes what a killed one has begun.
+    """
+    return Lake(run.spark, uri, "pages", run.id)
+
+
+def publish_page(run: Run, folder: Lake, page: Page, origins: Sequence[Origin], read_by: Reader) -> None:
+    """Replaces a page, its digest and the index of all pages, which belong together."""
+    with _alone(run, folder):
+        digests = {**_digests(folder), page.name: digest(page, origins, run.run_date)}
         shown = [digests[name] for name in PAGES if name in digests]
-        # The other pages may come later, or never; the index always knows them all.
-        family = ("index", chosen)
+        family = ("index", *(name for name in PAGES if name in digests))
         contents = {
-            f"{chosen}.html": render(page, read_by, datasets.origins, run.run_date, folder, family),
-            f"{chosen}.json": readable_json(digests[chosen]),
+            f"{page.name}.html": render(page, read_by, origins, run.run_date, folder.uri, family),
+            f"{page.name}.json": readable_json(digests[page.name]),
             "index.html": render_index(shown, read_by, run.run_date),
         }
-        # Each is whole at every moment, and the index is made anew by each run.
-        for name, content in contents.items():
-            files.write(joined(folder, name), content)
-            run.report.published(name, joined(folder, name), page.rows, len(content))
+        files = {name: folder.side_file(name, content) for name, content in contents.items()}
+        publish(run, folder, beside=files.values(), name="pages")
+    for name, file in files.items():
+        run.report.published(name, file.target, page.rows, file.size)
 
 
-def _digests(files: Files, folder: str) -> Mapping[str, Mapping[str, Any]]:
+def is_page_there(folder: Lake, page: str) -> bool:
+    """Whether a folder has a page, or its digest."""
+    return any(folder.files.exists(folder.path(f"{page}.{kind}")) for kind in ("html", "json"))
+
+
+def remove_pages(run: Run, folder: Lake, pages: Sequence[str]) -> None:
+    """Removes pages, and makes the index anew of those that stay; without any, the index goes too."""
+    with _alone(run, folder):
+        for page in pages:
+            for kind in ("html", "json"):
+                folder.files.delete(folder.path(f"{page}.{kind}"))
+        index, digests = folder.path("index.html"), _digests(folder)
+        if digests:
+            read_by = reader(run.environment.language, run.environment.currency)
+            folder.files.write(index, render_index(list(digests.values()), read_by, run.run_date))
+        else:
+            folder.files.delete(index)
+
+
+@contextmanager
+def _alone(run: Run, folder: Lake) -> Iterator[None]:
+    """No other run changes a page between the reading of the digests and the index that is made of them."""
+    holder = holder_of(run.job, run.id)
+    with folder.staging(), lease(folder.files, folder.uri, "index", holder, waiting=partial(log_waiting, run)):
+        yield
+
+
+def _digests(folder: Lake) -> Mapping[str, Mapping[str, Any]]:
     """The digests of the pages that are there, by name."""
     found = {}
     for page in PAGES:
         with suppress(FileNotFoundError):
-            found[page] = json.loads(files.read(joined(folder, f"{page}.json")))
+            found[page] = json.loads(folder.files.read(folder.path(f"{page}.json")))
     return found

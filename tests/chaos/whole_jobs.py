@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -17,6 +18,7 @@ SCRIPTS = (NORMALIZE, CURATE, ARCHIVE, CONSOLIDATE, INGEST, REPORT)
 OF_TABLES = ("tokens_view", "tables_maintain", "purchases_backfill")
 """Jobs that work with the tables of the catalog alone: after them all results are as before."""
 OLD = b"yesterday's"
+PAGE = re.compile(rb'<script type="application/json" id="data">(.*?)</script>.*</html>\s*$', re.DOTALL)
 TABLES = "tables/"
 """The folder of the kept tables. Their files name the lake: in another one, the jobs make the tables anew."""
 
@@ -51,9 +53,13 @@ def run_all(run: RunScript, place: Place) -> None:
 
 
 def results(place: Place) -> dict[str, bytes]:
-    """The results by their paths: without what killed runs leave, where no reader looks, and without kept tables."""
+    """The results by their paths: without what killed runs leave, where no reader looks, and without kept tables.
+
+    Around its data a page names the lake and the run: of a whole one, the data are the result.
+    """
     apart = ("in/", "runs/", "quarantine/", "checkpoint/", TABLES, "_")
-    return {name: content for name, content in place.tree().items() if not name.startswith(apart) and "/." not in name}
+    found = {name: content for name, content in place.tree().items() if not name.startswith(apart) and "/." not in name}
+    return {name: data[1] if (data := PAGE.search(content)) else content for name, content in found.items()}
 
 
 def quarantined(place: Place) -> Counter[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
 from catlake.conversations import curate
+from catlake.conversations.token_counter import TOKENS, spoken_tokens
 from catlake.lake import Lake
 from catlake.lake.csv_rows import CORRUPT, FILE, REASON, read_csv
 from catlake.runtime.balance import Balance
@@ -59,11 +61,11 @@ def folder_with(lake: Path, *names: str) -> Path:
 def rows(spark: SparkSession, *differing: dict[str, str | None], corrupt: str | None = None) -> DataFrame:
     """Rows as they are read from the file, checked."""
     texts = contract("normalized_conversations").text_struct.add(CORRUPT, T.StringType()).add(FILE, T.StringType())
-    schema = T.StructType([*texts, *curate.TOKENS])
+    schema = T.StructType([*texts, *TOKENS])
     values = []
     for row in differing:
         row = {**ROW, **row, CORRUPT: corrupt, FILE: "the.csv"}
-        tokens = curate.spoken_tokens(row["conversacion_completa"] or "") or (None, None)
+        tokens = spoken_tokens(row["conversacion_completa"] or "") or (None, None)
         values.append((*(row[name] for name in texts.names), *tokens))
     return spark.createDataFrame(values, schema).transform(curate.checked)
 
@@ -180,7 +182,7 @@ def test_a_line_that_is_no_row_keeps_its_own_text(spark: SparkSession) -> None:
 
 def test_good_rows_get_the_types_of_the_curated_dataset(spark: SparkSession) -> None:
     given = rows(spark, {"feedback": "like", "numero_feedback": "2"}, {"usuario_id": "eva", "nombre": None})
-    typed = given.transform(curate.typed).drop(*curate.TOKENS.names)
+    typed = given.transform(curate.typed).drop(*TOKENS.names)
     assert_rows(
         typed,
         "usuario_id string, nombre string, gerencia string, ciudad string, fecha_primera_conversacion date, "
@@ -224,16 +226,16 @@ def test_tokens_of_the_users_and_of_the_bots_messages_are_summed_each_on_its_own
     messages: list[tuple[str | None, str | None]], tokens: tuple[int, int]
 ) -> None:
     text = json.dumps([{"from": speaker, "text": said} for speaker, said in messages])
-    assert curate.spoken_tokens(text) == tokens
-    assert curate.spoken_tokens(memoryview(text.encode())) == tokens
+    assert spoken_tokens(text) == tokens
+    assert spoken_tokens(memoryview(text.encode())) == tokens
 
 
 def test_a_message_without_a_speaker_or_a_text_counts_nothing() -> None:
-    assert curate.spoken_tokens('[{"text": "hola"}, {"from": "user"}, {}]') == (0, 0)
+    assert spoken_tokens('[{"text": "hola"}, {"from": "user"}, {}]') == (0, 0)
 
 
 def test_a_lone_surrogate_is_counted_as_the_replacement_character() -> None:
-    assert curate.spoken_tokens(r'[{"from": "user", "text": "\ud83d"}]') == curate.spoken_tokens(
+    assert spoken_tokens(r'[{"from": "user", "text": "\ud83d"}]') == spoken_tokens(
         r'[{"from": "user", "text": "\ufffd"}]'
     )
 
@@ -254,7 +256,7 @@ def test_a_lone_surrogate_is_counted_as_the_replacement_character() -> None:
     ],
 )
 def test_what_is_no_messages_has_no_count(text: str) -> None:
-    assert curate.spoken_tokens(text) is None
+    assert spoken_tokens(text) is None
 
 
 # curate
@@ -291,6 +293,38 @@ def test_rows_that_are_rejected_are_counted_and_in_quarantine_and_the_others_are
             {**ROW, **broken}, ensure_ascii=False, separators=(",", ":")
         ),
     }
+
+
+def test_only_texts_that_the_last_result_lacks_are_counted_and_the_bytes_are_the_same(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    said = [{"from": "user", "text": "¿y ahora?"}, {"from": "bot", "text": "Ahora sí."}]
+    first = ({"usuario_id": "ana"}, {"usuario_id": "ben", "conversacion_completa": "[]"})
+    second = (*first, {"usuario_id": "eva", "conversacion_completa": json.dumps(said)})
+    results = []
+    for name, days in {"kept": (first, second), "anew": (second,)}.items():
+        for texts in days:
+            shutil.rmtree(tmp_path / name / "reports/etl-process1", ignore_errors=True)
+            write_csv(tmp_path / name, *texts)
+            run, lake = a_run(spark, tmp_path / name)
+            curate.curate(run, lake)
+        results.append((tmp_path / name / contract("curated_conversations").path(run.run_date)).read_bytes())
+        anew = 1 if len(days) == 2 else 3
+        assert run.report.highlights == [f"curated_conversations: 3 rows, the tokens of {anew} counted anew"]
+    assert results[0] == results[1]
+
+
+def test_a_result_that_was_changed_since_is_not_believed(spark: SparkSession, tmp_path: Path) -> None:
+    write_csv(tmp_path, {})
+    run, lake = a_run(spark, tmp_path)
+    curate.curate(run, lake)
+    published = tmp_path / contract("curated_conversations").path(run.run_date)
+    content = bytearray(published.read_bytes())
+    content[len(content) // 2] ^= 1
+    published.write_bytes(content)
+    run, lake = a_run(spark, tmp_path)
+    curate.curate(run, lake)
+    assert "1 counted anew" in run.report.highlights[0]
 
 
 def test_when_all_rows_are_rejected_the_result_is_empty(spark: SparkSession, tmp_path: Path) -> None:

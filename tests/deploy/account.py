@@ -53,6 +53,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     | {"token_reconciliation": 5, "application_costs": 6, "bots": 2},
     "tokens_view": {},
     "pages_write": {},
+    "privacy_erase": {},
     "purchases_backfill": {},
     "purchases_report": {"purchases_current": 60, "purchases_products": 20, "purchases_daily": 14},
     "tables_maintain": {},
@@ -62,6 +63,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
 BALANCES: Mapping[str, Mapping[str, Any]] = {
     "purchases_backfill": {"read": 100, "written": {"table": 62}, "filtered": {"superseded": 36}, "quarantined": 2},
     "pages_write": {"read": 40, "written": {"page": 40}, "filtered": {}, "quarantined": 0},
+    "privacy_erase": {"read": 0, "written": {}, "filtered": {}, "quarantined": 0},
     "tokens_view": {"read": 0, "written": {"view": 0}, "filtered": {}, "quarantined": 0},
     "purchases_report": {"read": 100, "written": {"current": 60}, "filtered": {"removed": 38}, "quarantined": 2},
 }

@@ -71,6 +71,8 @@ def test_the_roles_that_use_a_bucket_and_no_others_may_use_its_key(elsewhere: As
         "prod-compras-ingest": {PURCHASES: writing},
         "prod-compras-backfill": {PURCHASES: writing},
         "prod-compras-report": {PURCHASES: writing},
+        "cat-prod-privacy-erase": {OURS: writing},
+        "prod-compras-privacy-erase": {PURCHASES: writing},
         "cat-prod-tables-maintain": {OURS: writing},
         "prod-compras-tables-maintain": {PURCHASES: writing},
     }
@@ -130,11 +132,11 @@ def test_lake_formation_lets_each_role_do_what_it_does_in_the_catalog(elsewhere:
             for job, database in {
                 **{
                     f"prod-compras-{job}": "prod-compras-datacatalog"
-                    for job in ("report", "backfill", "tables-maintain")
+                    for job in ("report", "backfill", "privacy-erase", "tables-maintain")
                 },
                 **{
                     f"cat-prod-{job}": "cat_prod_analytics_db"
-                    for job in ("etl1-normalize", "tokens-consolidated", "tables-maintain")
+                    for job in ("etl1-normalize", "tokens-consolidated", "privacy-erase", "tables-maintain")
                 },
             }.items()
             for tables, rights in {"": "CREATE_TABLE DESCRIBE", ".*": "ALTER DESCRIBE DROP INSERT SELECT"}.items()

@@ -32,25 +32,33 @@ REGION = "eu-south-2"
 
 PURCHASES = SAMPLE.parent / "purchases/events-0000.jsonl"
 
-MODULES = (
+PERSONS = {
+    "cat-test-privacy-erase": {"--user_id": "276b6c46-1111-4222-8333-276b6c4692e7", "--dry_run": "false"},
+    "dev-compras-privacy-erase": {"--user_id": "u811342", "--dry_run": "false"},
+}
+"""Persons who are there, by the job that erases them."""
+
+NAMES = (
     *("conversations_normalize", "conversations_curate"),
     *("tokens_archive", "tokens_consolidate"),
     *("purchases_ingest", "purchases_report", "pages_write"),
+    *("cat-test-privacy-erase", "dev-compras-privacy-erase"),
 )
-"""The modules of the jobs: each may read what the ones before wrote."""
+"""The jobs, by module or name: each may read what the ones before wrote."""
 
 
 def instead(landing: Path) -> Mapping[str, Mapping[str, str]]:
-    """Arguments in place of what only AWS has, by job module."""
+    """Arguments in place of what only AWS has, and what a person gives, by job."""
     landing.mkdir()
     shutil.copy(PURCHASES, landing)
     # The stream's records as a landed file; and a catalog that needs no Glue.
     ingest = {"--source_uri": str(landing), "--trigger": "available_now", "--environment": "local"}
-    return {"purchases_ingest": ingest}
+    return {"purchases_ingest": ingest, **PERSONS}
 
 
 def jobs(at: Deployment) -> dict[str, Job]:
-    return {job.module: job for flow in at.workflows.values() for job in flow.jobs}
+    all_jobs = [job for flow in at.workflows.values() for job in flow.jobs]
+    return {job.name if job.access.erases else job.module: job for job in all_jobs}
 
 
 def put(s3: S3Server, bucket: str, prefix: str, folder: Path) -> None:
@@ -94,21 +102,22 @@ def test_the_role_of_each_job_grants_what_it_asks_of_s3_and_no_other_role_does(
         for name, value in (through.environment() | {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}).items():
             monkeypatch.setenv(name, value)
         asked_by = {}
-        for module in MODULES:
-            given = {**known[module].arguments, **others.get(module, {}), "--JOB_NAME": known[module].name}
+        for name in NAMES:
+            job = known[name]
+            given = {**job.arguments, **others.get(name, {}), "--JOB_NAME": job.name}
             recorder.asked = set()
             done = run(
-                module, given.pop("--lake_uri"), **{name.removeprefix("--"): text for name, text in given.items()}
+                job.module, given.pop("--lake_uri"), **{key.removeprefix("--"): text for key, text in given.items()}
             )
-            assert done.code == 0, f"{module}: {done.stderr}"
+            assert done.code == 0, f"{name}: {done.stderr}"
             assert len(recorder.asked) > 10
-            asked_by[module] = recorder.asked
+            asked_by[name] = recorder.asked
         # Spark's client and boto3 alike.
         assert recorder.regions == {REGION}
-    for module, asked in asked_by.items():
-        grants = job_grants(known[module], at)
+    for name, asked in asked_by.items():
+        grants = job_grants(known[name], at)
         refused = sorted(str(one) for one in asked if not granted(grants, one) and not is_of_file_catalog(one))
-        assert refused == [], f"{known[module].name} lacks"
+        assert refused == [], f"{known[name].name} lacks"
         for other in known.values():
-            if other.module != module:
+            if other.module != known[name].module and not other.access.erases:
                 assert not all(granted(job_grants(other, at), one) for one in asked)

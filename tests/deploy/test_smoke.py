@@ -22,7 +22,8 @@ from tests.jobs.running import ROOT, SAMPLE, environment, packaged
 BEDROCK = ("-c", "bedrock_table=Chat-Conversations")
 IN_ORDER = [
     *("cat-test-conversations", "cat-test-tokens-archival", "cat-test-tokens"),
-    *("dev-compras-ingest", "dev-compras-backfill", "dev-compras-report", "cat-test-tables-maintenance"),
+    *("dev-compras-ingest", "dev-compras-backfill", "dev-compras-report"),
+    *("cat-test-privacy-erase", "cat-test-tables-maintenance"),
 ]
 
 

@@ -183,7 +183,7 @@ def test_nothing_that_holds_results_expires_by_itself(assembly):
     for bucket in assembly.resources("AWS::S3::Bucket"):
         for rule in bucket.properties["LifecycleConfiguration"]["Rules"]:
             if "ExpirationInDays" in rule and not bucket.properties["BucketName"].endswith("-access-logs"):
-                assert rule["Prefix"].startswith(("_staging/", "athena/results/", "exports/"))
+                assert rule["Prefix"].startswith(("_staging/", "athena/results/", "exports/", "quarantine/"))
 
 
 def test_only_tls_reaches_a_bucket(assembly):

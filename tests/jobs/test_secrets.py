@@ -20,6 +20,9 @@ FORMS = (
 )
 """As part of an address, of a query, of a setting; the last is the value of a variable."""
 
+WORDS = {"page": "costs", "user_id": "ana"}
+"""Required arguments that are no addresses."""
+
 VARIABLES = {
     "AWS_ACCESS_KEY_ID": MARK,
     "AWS_SECRET_ACCESS_KEY": MARK,
@@ -55,7 +58,10 @@ def written_below(folder: Path) -> str:
 def test_an_argument_with_a_secret_is_refused_without_showing_it(script: str) -> None:
     own = own_arguments(script)
     usual = {"JOB_NAME": "j", "lake_uri": "/tmp/lake"}
+    if script == "pages_write":
+        usual["page"] = "costs"
     usual |= {argument.name: "/tmp/x" for argument in own if argument.name.endswith("_uri")}
+    usual |= {argument.name: WORDS[argument.name] for argument in own if argument.name in WORDS}
     for name in (argument.name for argument in (*COMMON, *own)):
         for form in FORMS:
             argv = [f"--{key}={value}" for key, value in {**usual, name: form}.items()]

@@ -19,8 +19,8 @@ from catlake.contracts.kept_rows import GONE
 from catlake.lake.dataset_writer import (
     AscendingRows,
     DigestingStream,
-    OldCsv,
     OldCsvError,
+    OldFile,
     ParquetFile,
     UniqueValues,
     WrittenDataset,
@@ -108,9 +108,9 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
     def song(name: str, plays: int, **more: Any) -> dict[str, Any]:
         return {"song_id": name, "plays": plays, **more}
 
-    def old(name: str) -> OldCsv:
+    def old(name: str) -> OldFile:
         (file,) = before.files
-        return OldCsv(name, file.md5, {**before.totals, "counted by the job": 7})
+        return OldFile(name, file.md5, {**before.totals, "counted by the job": 7})
 
     songs = [song("a", 1), song("b", 2, title='say "hi",\nall'), song("d", 4), song("e", 5)]
     before = written(spark, song_rows(spark, SONGS_CSV, *songs), SONGS_CSV, tmp_path / "before")

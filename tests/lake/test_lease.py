@@ -36,7 +36,7 @@ def whole(run: str) -> list[str]:
 
 
 def test_of_two_that_publish_at_once_the_set_of_one_is_there_whole(place: Place) -> None:
-    rounds = 30 if place.settings is None else 25
+    rounds = 20
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         for number in range(rounds):
             runs = [f"{name}-{number}" for name in "ab"]

@@ -29,7 +29,7 @@ def opened(browser: Browser, file: Path, width: int = 1280) -> Iterator[Page]:
 def table(view: Page, section: str) -> list[list[str]]:
     """The rows that a section shows: names as they are read, figures as exact values."""
     return view.eval_on_selector_all(
-        f"#{section} tbody tr",
+        f"#{section} tbody tr:not(:has(.nothing))",
         "rows => rows.map(row => [...row.cells].map(cell => cell.querySelector('data')?.value ?? cell.innerText))",
     )
 

@@ -1,23 +1,32 @@
 """The pages of the golden datasets, as the job makes them: what a browser shows is what SQL answers."""
 
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import Browser, expect
+from babel import Locale
+from playwright.sync_api import Browser
 from playwright.sync_api import Page as View
 from pyspark.sql import SparkSession
 
 from catlake.bedrock.page import costs_page
+from catlake.pages.facts import Facts
+from catlake.pages.page import reader, render
 from catlake.pages.pseudonyms import KEY, pseudonyms
+from catlake.runtime.balance import Balance
 from catlake.runtime.errors import ArgumentError, StoreError
 from catlake.runtime.run import Run
-from tests.pages.browsing import choose, figures, opened, table, violations
-from tests.pages.lakes import EXPORTED, PAGES, golden_lake, paged, path_of, publish
+from catlake.text import display
+from tests.pages.browsing import figures, opened, table, violations
+from tests.pages.lakes import EXPORTED, PAGES, RUN_DATE, SOURCES, golden_lake, paged, path_of, publish
+from tests.pages.questions import CARDS, SECTIONS, asked_of, conditions
 
 Lake = tuple[Path, dict[str, Run]]
 
@@ -33,92 +42,142 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The lake with its three pages, and their runs."""
     place = golden_lake(tmp_path_factory.mktemp("lake"))
     publish(place, "curated_conversations", f"FROM '{path_of(place, 'curated_conversations')}'", **RUN)
-    return place, {page: paged(spark, place, page) for page in ("conversations", "costs", "purchases")}
-
-
-def page(browser: Browser, lake: Lake, name: str) -> Iterator[View]:
-    with opened(browser, lake[0] / PAGES / f"{name}.html") as view:
-        yield view
+    return place, {page: paged(spark, place, page) for page in SECTIONS}
 
 
 @pytest.fixture(scope="module")
-def conversations(browser: Browser, lake: Lake) -> Iterator[View]:
-    yield from page(browser, lake, "conversations")
+def views(browser: Browser, lake: Lake) -> Iterator[Mapping[str, View]]:
+    """The three pages, open."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(opened(browser, lake[0] / PAGES / f"{name}.html", width=1280))
+            for name in SECTIONS
+        }
 
 
 @pytest.fixture(scope="module")
-def costs(browser: Browser, lake: Lake) -> Iterator[View]:
-    yield from page(browser, lake, "costs")
+def database(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The datasets, for SQL."""
+    with asked_of({name: path_of(lake[0], name) for name in SOURCES}) as db:
+        yield db
 
 
-def asked(lake: Lake, query: str) -> list[list[Any]]:
-    """The answer of SQL: the datasets are tables of their contracts' names."""
-    names = ("curated_conversations", "token_usage", "token_reconciliation", "purchases_daily", "purchases_products")
-    with duckdb.connect() as db:
-        for name in names:
-            db.execute(f"CREATE VIEW {name} AS FROM '{path_of(lake[0], name)}'")
-        return [list(row) for row in db.execute(query).fetchall()]
+# Figures
+
+SPANISH = Locale("es", "CO")
+NAMES: Mapping[str, Callable[[Any], Any]] = {
+    "month": lambda value: display.month(f"{value}-01", SPANISH),
+    "day": lambda value: display.day_in_table(str(value), SPANISH),
+    "bot": {
+        None: "Sin bot",
+        "01HBOTKB": "Normas",
+        "01HBOTPLAIN": "Ayuda (01HBOTPLAIN)",
+        "01HBOTAGENT": "Ayuda (01HBOTAGENT)",
+    }.get,
+    "opinion": {None: "Sin opinión", "like": "Me gusta", "mixed": "Ambas"}.get,
+    "state": {
+        "agrees": "Coincide (±5 %)",
+        "differs": "Difiere",
+        "unpriced": "Sin precio",
+        "no_application_price": "Sin precio de la aplicación",
+    }.get,
+    "reason": {
+        "bot_settings_unknown": "Configuración del bot desconocida",
+        "estimated_files": "Archivos de tamaño estimado",
+        "continued_answers": "Respuestas continuadas",
+        "application_price_differs": "La aplicación usa otro precio",
+    }.get,
+    "model": lambda value: value or "Modelo sin nombre",
+    "product": lambda value: value or "(sin nombre)",
+    "code": lambda value: value or "–",
+}
+"""By column, how the page shows a value."""
+
+CHOICES = [
+    ("conversations", {}),
+    ("conversations", {"department": "Catastro"}),
+    ("conversations", {"period": "2025-09"}),
+    ("conversations", {"period": "last30", "department": "Bogotá"}),
+    ("costs", {}),
+    ("costs", {"bot": "01HBOTKB"}),
+    ("costs", {"period": "2025-02", "model": "llama3-3-70b-instruct"}),
+    ("costs", {"period": "last7", "bot": None}),
+    ("purchases", {}),
+    ("purchases", {"shop": "t11"}),
+    ("purchases", {"period": "2025-08", "shop": "t10"}),
+]
 
 
-def numbers(rows: list[list[Any]]) -> list[list[Any]]:
-    """Rows with figures as numbers, so that `1.50` and `1.5` are the same."""
-    return sorted(([row[0], *(Decimal(str(value or 0)) for value in row[1:])] for row in rows), key=str)
+@pytest.mark.parametrize(("name", "chosen"), CHOICES, ids=str)
+def test_each_figure_is_what_sql_answers_whatever_is_chosen(
+    views: Mapping[str, View], database: duckdb.DuckDBPyConnection, name: str, chosen: Mapping[str, str | None]
+) -> None:
+    view, where = views[name], conditions(database, name, chosen)
+    for dimension, value in chosen.items():
+        view.select_option(
+            f"#filters [name={dimension}]",
+            **({"value": value} if dimension == "period" else {"label": shown(dimension, value)}),
+        )
+    (expected,) = database.execute(CARDS[name].format(**where)).fetchall()
+    assert same(figures(view), expected), f"{figures(view)} {expected}"
+    sections = view.eval_on_selector_all("section:has(.tools)", "all => all.map(node => node.id)")
+    assert sections == list(SECTIONS[name])
+    for section, query in SECTIONS[name].items():
+        answer = database.execute(query.format(**where))
+        columns = [column[0] for column in answer.description]
+        rows = [list(map(shown, columns, row)) for row in answer.fetchall()]
+        size = view.locator(f"#{section} thead th:not(.figure)").count()
+        expected_rows = {tuple(row[:size]): row[size:] for row in rows}
+        found = table(view, section)
+        assert sorted(row[:size] for row in found) == sorted(map(list, expected_rows)), section
+        for row in found:
+            assert same(row[size:], expected_rows[tuple(row[:size])]), f"{section}: {row}"
+    view.click("#filters [type=reset]")
+
+
+def shown(column: str, value: Any) -> Any:
+    """A value of a column as the page shows it."""
+    return NAMES[column](value) if column in NAMES else value
+
+
+def same(found: Sequence[str], expected: Sequence[Any]) -> bool:
+    """Whether exact figures are those of SQL; its quotients are floats, and what is unknown is NULL."""
+    return len(found) == len(expected) and all(
+        figure in ("–", "")
+        if value is None
+        else math.isclose(float(figure), value, abs_tol=1e-12)
+        if isinstance(value, float)
+        else Decimal(figure) == value
+        for figure, value in zip(found, expected, strict=True)
+    )
 
 
 # Conversations
 
 
-def test_people_conversations_and_votes_are_those_of_the_dataset(lake: Lake, conversations: View) -> None:
-    (total,) = asked(
-        lake,
-        """
-        SELECT count(*), sum(numero_conversaciones),
-               sum(len(list_filter(from_json(conversacion_completa, '[{"from": "VARCHAR", "text": "VARCHAR"}]'),
-                   message -> message."from" = 'user' AND trim(message.text) <> ''))),
-        FROM curated_conversations
-        """,
-    )
-    assert [Decimal(value) for value in figures(conversations)[:3]] == total
-    by_department = asked(
-        lake, "SELECT gerencia, count(*), sum(numero_conversaciones) FROM curated_conversations GROUP BY gerencia"
-    )
-    assert numbers([row[:3] for row in table(conversations, "departments")]) == numbers(by_department)
-    votes = asked(
-        lake,
-        """
-        SELECT gerencia, sum(len(list_filter(kinds, kind -> kind = 'like'))),
-               sum(len(list_filter(kinds, kind -> kind = 'dislike')))
-        FROM (SELECT gerencia, json_extract_string(feedback_total, '$[*].type') AS kinds FROM curated_conversations)
-        GROUP BY gerencia
-        """,
-    )
-    assert numbers([row[:3] for row in table(conversations, "opinions")]) == numbers(votes)
+def test_a_conversation_counts_on_its_first_day_in_utc(views: Mapping[str, View]) -> None:
+    # Ana's second conversation began at 22:00 in Bogotá, and so did that of her first copy.
+    days = {row[0]: row[1:] for row in table(views["conversations"], "daily")}
+    assert days["lun, 1 sep 2025"] == ["1", "1", "1"] and days["mar, 2 sep 2025"] == ["2", "2", "3"]
 
 
-def test_a_conversation_counts_on_its_first_day_in_utc(conversations: View) -> None:
-    # Ana's second conversation began at 22:00 in Bogotá.
-    days = {row[0]: row[1:] for row in table(conversations, "daily")}
-    assert days["lun, 1 sep 2025"] == ["1", "1", "1"] and days["mar, 2 sep 2025"] == ["1", "1", "2"]
+def test_a_word_finds_the_questions_that_have_it(views: Mapping[str, View]) -> None:
+    view = views["conversations"]
+    view.click("#words bdi:text-is('chip')")
+    assert [row[0] for row in table(view, "questions")] == ["¿Qué es el CHIP?"]
+    view.fill("#questions input", "")
 
 
-def test_questions_and_comments_can_be_read_and_a_word_finds_them(conversations: View) -> None:
-    questions = {row[0]: row[1:] for row in table(conversations, "questions")}
-    assert questions["¿Qué es el CHIP?"] == ["1", "1"] and questions["hola"] == ["1", "2"]
-    assert {row[0]: row[1] for row in table(conversations, "comments")} == {
-        "Muy útil": "Me gusta",
-        "Clara": "Me gusta",
-        "No sirve": "Ambas",
-    }
-    conversations.click("#words bdi:text-is('chip')")
-    assert [row[0] for row in table(conversations, "questions")] == ["¿Qué es el CHIP?"]
-    conversations.fill("#questions input", "")
+def test_the_page_shows_the_export_and_what_was_left_out(views: Mapping[str, View]) -> None:
+    view = views["conversations"]
+    origin = view.inner_text("#origin")
+    assert "20 de noviembre de 2025, 05:00 UTC" in origin and "4\u00a0register" in origin
+    assert "2 registros no se pudieron leer" in view.inner_text(".notice")
+    assert "4 registros filtrados por regla, 2 en cuarentena" in view.inner_text("header")
 
 
-def test_the_page_shows_the_export_and_what_was_left_out(conversations: View) -> None:
-    shown = conversations.inner_text("#origin")
-    assert "20 de noviembre de 2025, 05:00 UTC" in shown and "4\u00a0register" in shown
-    assert "2 registros no se pudieron leer" in conversations.inner_text(".notice")
-    assert violations(conversations) == []
+def test_no_page_has_anything_against_wcag(views: Mapping[str, View]) -> None:
+    assert {name: violations(view) for name, view in views.items()} == {name: [] for name in views}
 
 
 def test_a_replaced_dataset_is_not_reported_with_the_origin_of_another(spark: SparkSession, tmp_path: Path) -> None:
@@ -131,81 +190,17 @@ def test_a_replaced_dataset_is_not_reported_with_the_origin_of_another(spark: Sp
     assert not (place / PAGES / "purchases.html").exists()
 
 
-# Costs
+def test_without_what_is_optional_the_page_of_costs_says_so(spark: SparkSession, lake: Lake) -> None:
+    shown_page = costs_page(spark.read.parquet(str(path_of(lake[0], "token_usage"))), None, None, None)
+    assert list(shown_page.remarks) == ["reconciliation", "application", "bots"]
+    names = {section.name: [figure.name for figure in section.figures] for section in shown_page.sections}
+    assert [*names] == ["costs_daily", "costs_monthly", "bots", "models", "users"]
+    assert not [name for name, figures in names.items() if "application" in figures]
+    content = render(shown_page, reader("es_CO", "USD"), [], RUN_DATE, str(lake[0])).decode()
+    assert "Aún no se puede comparar con la aplicación" in content and "identificador" in content
 
 
-def test_costs_are_those_of_the_dataset_whatever_is_chosen(lake: Lake, costs: View) -> None:
-    by_model = """
-        SELECT coalesce(model, 'Modelo sin nombre'), coalesce(sum(total_cost), 0), sum(calls), sum(input_tokens)
-        FROM token_usage WHERE {} GROUP BY model
-    """
-
-    def shown() -> list[list[Any]]:
-        return numbers([row[:4] for row in table(costs, "models")])
-
-    assert shown() == numbers(asked(lake, by_model.format("true")))
-    ((users, calls),) = asked(lake, "SELECT count(DISTINCT user_id), sum(calls) FROM token_usage")
-    assert figures(costs)[2:4] == [str(users), str(calls)]
-    ((bot, _),) = asked(
-        lake, "SELECT bot_id, sum(calls) FROM token_usage WHERE bot_id <> '' GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
-    )
-    choose(costs, "bot", bot)
-    assert shown() == numbers(asked(lake, by_model.format(f"bot_id = '{bot}'")))
-    ((users, calls),) = asked(
-        lake, f"SELECT count(DISTINCT user_id), sum(calls) FROM token_usage WHERE bot_id = '{bot}'"
-    )
-    assert figures(costs)[2:4] == [str(users), str(calls)]
-    costs.click("text=Quitar filtros")
-    expect(costs.locator(".cards data").nth(3)).not_to_have_attribute("value", str(calls))
-
-
-def test_unpriced_calls_are_counted_and_never_cost_nothing_in_silence(lake: Lake, costs: View) -> None:
-    ((unpriced,),) = asked(lake, "SELECT sum(calls) FROM token_usage WHERE price_state = 'unpriced'")
-    assert unpriced > 0 and figures(costs)[5] == str(unpriced)
-
-
-def test_estimate_and_application_are_side_by_side(lake: Lake, costs: View) -> None:
-    names = {"agrees": "Coincide (±5 %)", "differs": "Difiere", "unpriced": "Sin precio"}
-    names["no_application_price"] = "Sin precio de la aplicación"
-    found = asked(
-        lake,
-        "SELECT state, count(*), sum(estimated_cost), sum(application_total_price::decimal(20, 12)) "
-        "FROM token_reconciliation GROUP BY state",
-    )
-    expected = numbers([[names[row[0]], *row[1:]] for row in found])
-    assert numbers([row[:4] for row in table(costs, "states")]) == expected
-    assert violations(costs) == []
-
-
-def test_what_the_application_counted_is_beside_the_estimate_by_month_bot_and_user(
-    spark: SparkSession, lake: Lake
-) -> None:
-    usage = spark.read.parquet(str(path_of(lake[0], "token_usage")))
-    counted = usage.selectExpr("user_id", "bot_id", "day", "calls / 100BD AS cost")
-    reconciliation = spark.read.parquet(str(path_of(lake[0], "token_reconciliation")))
-    shown = costs_page(usage, reconciliation, None, counted)
-    by_user = {row[1]: Decimal(0) for row in shown.facts["users"].rows}
-    for period, user, _, _, application, *_ in shown.facts["users"].rows:
-        by_user[user] += (period == "all") * (application or Decimal(0))
-    expected = dict(asked(lake, "SELECT user_id, sum(calls) / 100 FROM token_usage GROUP BY user_id"))
-    assert {user: float(cost) for user, cost in by_user.items()} == expected
-    assert float(shown.facts["agreement"].total("application")) == sum(expected.values())
-    has = {section.name for section in shown.sections if "application" in [figure.name for figure in section.figures]}
-    assert has == {"costs_monthly", "states", "bots", "users", "dearest"}
-
-
-# Purchases, the index
-
-
-def test_purchases_are_those_of_the_datasets(browser: Browser, lake: Lake) -> None:
-    with opened(browser, lake[0] / PAGES / "purchases.html") as view:
-        (total,) = asked(lake, "SELECT sum(revenue), sum(purchases), sum(quantity) FROM purchases_daily")
-        assert [Decimal(value) for value in figures(view)[:3]] == total
-        sold = asked(
-            lake,
-            "SELECT coalesce(nombre, codigo, '(sin nombre)'), quantity, purchases, revenue FROM purchases_products",
-        )
-        assert numbers([[row[0], *row[3:]] for row in table(view, "products")]) == numbers(sold)
+# The index
 
 
 def test_the_index_leads_to_all_pages_and_each_is_small(browser: Browser, lake: Lake) -> None:
@@ -216,7 +211,7 @@ def test_the_index_leads_to_all_pages_and_each_is_small(browser: Browser, lake: 
     for name in links:
         assert (place / PAGES / name).stat().st_size < 400_000
     rows = {name: str(run.report.balance) for name, run in runs.items()}
-    assert rows["conversations"] == "4 read = 4 written to conversations + 0 quarantined"
+    assert rows["conversations"] == "28 read = 28 written to conversations + 0 quarantined"
 
 
 # What is optional
@@ -228,10 +223,21 @@ def test_without_names_no_id_no_name_and_no_rare_text_is_in_the_page(
     key = "a secret of more than 16 characters"
     monkeypatch.setenv(KEY, key)
     paged(spark, lake[0], "conversations", anonymous=True, pages_uri=str(tmp_path))
-    shown = (tmp_path / "conversations.html").read_text(encoding="utf-8")
-    assert pseudonyms({KEY: key})("ana") in shown
-    assert not [name for name in ("Ana Ruiz", "Beto", "Fabio", "Muy útil", "CHIP") if name in shown]
-    assert '"ana"' not in shown
+    content = (tmp_path / "conversations.html").read_text(encoding="utf-8")
+    assert pseudonyms({KEY: key})("ana") in content
+    # Seven asked for the CHIP and three wrote of a lot; two wrote that it is urgent, and one of Pepe.
+    assert all(text in content for text in ("CHIP", '"predio"'))
+    assert not [
+        text for text in ("ana ruiz", '"ana', "fabio", "muy útil", "urgente", "pepe") if text in content.lower()
+    ]
+    # A pseudonym has no department and no city beside it.
+    (data,) = re.findall(r'id="data">(.*?)</script>', content)
+    assert json.loads(data)["facts"]["people"]["dimensions"] == ["period", "person"]
+
+
+def test_pseudonyms_are_not_in_the_order_of_the_ids() -> None:
+    facts = Facts(("user",), ("calls",), [(None, 1), ("ana", 2), ("beto", 3)])
+    assert facts.renamed("user", {"ana": "f0", "beto": "a1"}.__getitem__).rows == [(None, 1), ("a1", 3), ("f0", 2)]
 
 
 def test_a_pseudonym_needs_a_key_and_stays_the_same_with_it() -> None:
@@ -240,6 +246,18 @@ def test_a_pseudonym_needs_a_key_and_stays_the_same_with_it() -> None:
     one, other = (pseudonyms({KEY: character * 16}) for character in "ab")
     assert one("ana") == one("ana") != other("ana")
     assert one("ana") != one("beto")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_page_of_empty_datasets_says_so(spark: SparkSession, lake: Lake, tmp_path: Path, name: str) -> None:
+    place = tmp_path / "lake"
+    for dataset in SOURCES:
+        publish(place, dataset, f"FROM '{path_of(lake[0], dataset)}' LIMIT 0")
+    run = paged(spark, place, name)
+    assert run.report.balance == Balance(0, {name: 0})
+    for file in (f"{name}.html", "index.html"):
+        assert "Aún no hay datos" in (place / PAGES / file).read_text(encoding="utf-8")
 
 
 def test_a_lake_without_the_datasets_is_one_line(spark: SparkSession, tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ from catlake.pages.datasets import Origin
 from catlake.pages.facts import OTHERS, WHOLE, Facts
 from catlake.pages.page import Page, digest, reader, render, render_index
 from catlake.purchases.page import CARDS, SECTIONS
+from catlake.report_pages import publish_page
+from catlake.runtime.balance import Balance
+from catlake.runtime.environment import environment
 from catlake.runtime.errors import ArgumentError
+from catlake.runtime.files import LocalFiles
+from catlake.runtime.run import Run
+from tests.lake.publishing import Place
 from tests.pages.browsing import COLOUR, choose, downloaded, figures, opened, table, violations
 
 HOSTILE = (
@@ -38,6 +44,10 @@ HOSTILE = (
     "=HYPERLINK(A1)",
     "@SUM(A1)",
     "-1+1",
+    "＝1+1",
+    "\u200b\ufeff=1+1",
+    "uno;=1+1, @dos",
+    " \t ",
     "__proto__",
     "all",
 )
@@ -126,6 +136,17 @@ def test_sums_are_exact_and_written_in_the_readers_manner(view: View) -> None:
     assert "-US$20,05" not in view.inner_text("#shops") and "US$0,07" in view.inner_text("#shops")
 
 
+def test_the_sum_of_what_is_unknown_is_unknown_and_no_zero(browser: Browser, tmp_path: Path) -> None:
+    rows = [("2025-07-01", "norte", 1, Decimal(1), None, 1), ("2025-07-02", "centro", 1, Decimal(1), Decimal(2), 1)]
+    shown = page(replace(DAYS, rows=rows))
+    with opened(browser, written(tmp_path, shown)) as view:
+        assert [row[:2] for row in table(view, "shops")] == [["centro", "2"], ["norte", "–"]]
+        assert ";;" in downloaded(view, "shops").splitlines()[-1]
+    unknown = digest(page(replace(DAYS, rows=rows[:1])), [], RUN_DATE)
+    assert [figure["value"] for figure in unknown["figures"]] == ["", "1", "1", ""]
+    assert ">–</data>" in render_index([unknown], SPANISH, RUN_DATE).decode()
+
+
 def test_a_filter_is_in_all_tables_and_figures_that_know_it(view: View) -> None:
     choose(view, "shop", "norte")
     assert figures(view)[:3] == ["0.2", "3", "0.125"]
@@ -161,9 +182,9 @@ def test_a_heading_sorts_by_its_column_and_once_more_the_other_way(view: View) -
 
 def test_a_search_leaves_the_rows_that_have_it_and_the_file_has_what_is_shown(view: View) -> None:
     view.fill("#products input", "cAFÉ")
-    assert view.inner_text("#products .count") == "1 filas"
+    assert view.inner_text("#products .count") == "1 fila"
     assert downloaded(view, "products") == (
-        "Producto,Código,Tienda,Unidades,Compras,Ventas\r\nCafé,C1,centro,10,2,1.1\r\n"
+        "Producto;Código;Tienda;Unidades;Compras;Ventas\r\nCafé;C1;centro;10;2;1,1\r\n"
     ).replace("\r\n", "\n")
 
 
@@ -184,7 +205,7 @@ def test_counts_of_distinct_things_are_taken_for_what_is_chosen_and_not_added_up
         assert figures(view) == ["3"]
         choose(view, "shop", "centro")
         assert figures(view) == ["2"]
-        assert view.locator("#filters [name=shop] option").all_inner_texts() == ["Todo", "centro", "norte", "Otros"]
+        assert view.locator("#filters [name=shop] option").all_inner_texts() == ["Todos", "centro", "norte", "Otros"]
 
 
 def test_where_there_are_no_figures_the_page_says_so(tmp_path: Path) -> None:
@@ -210,6 +231,12 @@ def test_a_dataset_on_s3_is_named_and_no_link() -> None:
     assert "s3://bucket/reports/data.parquet" in content and '<a href="s3:' not in content
 
 
+def test_the_figures_of_the_index_have_all_digits() -> None:
+    rows = [("2025-07-01", "norte", 1, Decimal(1), Decimal("100000000000000000000000000000000000.01"), 1), DAYS.rows[0]]
+    figures = digest(page(replace(DAYS, rows=rows)), [], RUN_DATE)["figures"]
+    assert figures[0]["value"] == "100000000000000000000000000000000010.11"
+
+
 def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_bytes(render_index([digest(page(), [ORIGIN, ORIGIN], RUN_DATE)], SPANISH, RUN_DATE))
     with opened(browser, tmp_path / "index.html", width=390) as view:
@@ -220,6 +247,43 @@ def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path
         assert view.get_attribute("h2 a", "href") == "purchases.html"
         assert view.evaluate("document.documentElement.scrollWidth") == 390
         assert violations(view) == []
+
+
+# How they are written
+
+
+def publish(folder: Path, id: str, shown: Page) -> None:
+    """One run of a job that makes a page."""
+    run = Run(None, {"run_date": RUN_DATE}, environment("local"), f"job of {shown.name}", id)
+    run.report.settle(Balance(shown.rows, {shown.name: shown.rows}))
+    publish_page(run, Place(str(folder)).lake(id, job="pages"), shown, [ORIGIN], SPANISH)
+
+
+def figures_of_index(folder: Path) -> list[str]:
+    return re.findall('<data value="([^"]*)"', (folder / "index.html").read_text(encoding="utf-8"))
+
+
+def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path, monkeypatch) -> None:
+    publish(tmp_path, "run-1", page())
+    replace_file = LocalFiles.replace
+    moved: list[str] = []
+
+    def dies_after_the_first(files: LocalFiles, source: str, target: str) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        # A small file is written beside, under a hidden name, and moved too.
+        moved.extend([] if Path(source).name.startswith(".") else [target])
+        replace_file(files, source, target)
+
+    one_day = page(replace(DAYS, rows=DAYS.rows[:1]), rows=1)
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(LocalFiles, "replace", dies_after_the_first)
+        publish(tmp_path, "run-2", one_day)
+    assert moved and figures_of_index(tmp_path)[1] == "7"
+    publish(tmp_path, "run-3", replace(page(), name="costs"))
+    assert figures_of_index(tmp_path)[1:6:4] == ["7", "1"], "costs and, of the killed run, purchases"
+    names = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
+    assert names == ["costs.html", "costs.json", "index.html", "purchases.html", "purchases.json"]
 
 
 # Languages
@@ -242,22 +306,24 @@ def test_a_language_without_texts_is_refused() -> None:
 
 
 def test_hostile_names_are_in_tables_and_filters_as_text(hostile: View) -> None:
-    expected = [" ".join(name.replace("\0", "�").split()) for name in HOSTILE]
+    expected = [" ".join(name.replace("\0", "�").split()) or "(sin nombre)" for name in HOSTILE]
     names = hostile.eval_on_selector_all("#products tbody th bdi", "all => all.map(node => node.textContent)")
     assert names == expected
     options = hostile.eval_on_selector_all("#filters [name=shop] option", "all => all.map(node => node.textContent)")
-    assert {*expected} <= {*options}
+    assert {*expected} - {"(sin nombre)"} | {"(sin dato)"} <= {*options}
     assert hostile.evaluate("window.hit") is None
     assert hostile.locator("img, iframe, object, embed, i, #main b").count() == 0
     assert hostile.locator("script").count() == 3
 
 
 def test_no_cell_of_the_file_is_a_formula(hostile: View) -> None:
-    rows = list(csv.reader(downloaded(hostile, "products").splitlines()))
+    text = downloaded(hostile, "products")
+    rows = list(csv.reader(text.splitlines(), delimiter=";"))
     assert len(rows) == len(HOSTILE) + 1
-    names = [row[0] for row in rows[1:]]
-    assert not any(name.startswith(("=", "+", "-", "@")) for name in names)
-    assert {"'=HYPERLINK(A1)", "'@SUM(A1)", "'-1+1"} <= {*names}
+    assert {"'=HYPERLINK(A1)", "'@SUM(A1)", "'-1+1", "'＝1+1", "uno;'=1+1,' @dos"} <= {row[0] for row in rows}
+    # However a spreadsheet splits the lines, with or without regard to quotes.
+    cells = [cell.strip(' "\u200b\ufeff') for line in text.splitlines() for cell in re.split("[;,]", line)]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝"))]
 
 
 def test_the_embedded_figures_cannot_end_their_element() -> None:
@@ -310,7 +376,9 @@ def test_dark_mode_is_dark_and_has_nothing_against_wcag(hostile: View) -> None:
     assert violations(hostile) == []
     hostile.emulate_media(media="print")
     assert hostile.evaluate(COLOUR) == "rgb(255, 255, 255)"
-    hidden = hostile.eval_on_selector_all("nav, form, .tools", "all => all.map(node => getComputedStyle(node).display)")
+    hidden = hostile.eval_on_selector_all(
+        "nav, form button, .tools", "all => all.map(node => getComputedStyle(node).display)"
+    )
     assert {*hidden} == {"none"}
     assert hostile.eval_on_selector("#products .scroll", "node => node.scrollHeight <= node.clientHeight")
     hostile.emulate_media(media="screen", color_scheme="light")

@@ -26,6 +26,10 @@ MARK = "Zq7MARKxw9"
         (f"--conf fs.s3a.session.token={MARK} --x 1", "--conf fs.s3a.session.token=*** --x 1"),
         (f'{{"aws_secret_access_key": "{MARK}"}}', '{"aws_secret_access_key": "***"}'),
         (f"password = '{MARK}'", "password = '***'"),
+        (
+            f"--x CUSTOMER_A=1,CUSTOMER_PSEUDONYM_KEY={MARK},CUSTOMER_B=2",
+            "--x CUSTOMER_A=1,CUSTOMER_PSEUDONYM_KEY=***,CUSTOMER_B=2",
+        ),
         ("the key AKIAIOSFODNN7EXAMPLE is unknown", "the key *** is unknown"),
     ],
 )

@@ -9,7 +9,7 @@ from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
-from catlake.pages.facts import OTHERS, WHOLE, Facts, collected, in_periods, most_important
+from catlake.pages.facts import OTHERS, WHOLE, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
@@ -24,7 +24,7 @@ TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tok
 
 def costs_page(
     usage: DataFrame,
-    reconciliation: DataFrame,
+    reconciliation: DataFrame | None,
     bots: DataFrame | None,
     application: DataFrame | None = None,
     pseudonym: Pseudonym | None = None,
@@ -33,29 +33,30 @@ def costs_page(
 
     Args:
         usage: The dataset `token_usage`.
-        reconciliation: The dataset `token_reconciliation`.
+        reconciliation: The dataset `token_reconciliation`; None: the page compares nothing.
         bots: The dataset `bots`, for their titles; None: a bot is shown by its id.
         application: The dataset `application_costs`; None: what the application counted has no days and users.
         pseudonym: Hides the users; None shows their ids.
     """
+    optional = {"reconciliation": reconciliation, "application": application, "bots": bots}
     known = usage.withColumnsRenamed({"bot_id": "bot", "user_id": "user"})
     known = most_important(known, {"bot": MOST_BOTS, "model": MOST_MODELS}, F.sum("total_cost"))
     known = known.persist(StorageLevel.MEMORY_AND_DISK)
     by_day = daily(known)
-    last_day = by_day.last("day")
     bot = by_day.dimensions.index("bot")
     named = sorted({str(row[bot]) for row in by_day.rows if row[bot] is not None})
-    states = _of_named_bots(reconciliation, named)
     both = with_application(known, None if application is None else _of_named_bots(application, named))
+    compared = agreement(both)
+    last_day = max(filter(None, (by_day.last("day"), compared.last("day"))), default=None)
     facts = {
         "daily": by_day,
-        "agreement": agreement(both),
+        "agreement": compared,
         "counts": counts(known, last_day),
         "users": users(both, last_day),
-        "states": reconciled(states),
-        "reasons": reasons(states),
-        "dearest": dearest(known, states),
     }
+    if reconciliation is not None:
+        states = _of_named_bots(reconciliation, named)
+        facts |= {"states": reconciled(states), "reasons": reasons(states), "dearest": dearest(known, states)}
     known.unpersist()
     if pseudonym:
         facts = {name: each.renamed("user", pseudonym) for name, each in facts.items()}
@@ -63,14 +64,15 @@ def costs_page(
     return Page(
         "costs",
         "token_usage",
-        int(facts["daily"].total("rows")),
+        int(facts["daily"].total("rows") or 0),
         facts,
-        CARDS,
+        [card for card in CARDS if card[0] in facts],
         ("bot", "model"),
-        sections,
+        [section for section in sections if section.facts in facts],
         {"bot": _titles(bots)},
         money_places=4,
         is_anonymous=pseudonym is not None,
+        remarks=[name for name, rows in optional.items() if rows is None],
     )
 
 
@@ -81,9 +83,9 @@ _RATIO = Figure("ratio", "percent", of=("compared_cost",), over=("compared_appli
 
 CARDS = (
     ("daily", _COST),
+    ("states", Figure("agreeing", "percent", of=("agreeing",), over=("compared",))),
     ("states", _RATIO),
     ("counts", Figure("users")),
-    ("daily", Figure("calls")),
     ("daily", _CACHE),
     ("daily", _UNPRICED),
 )
@@ -170,8 +172,11 @@ def reconciled(conversations: DataFrame) -> Facts:
         F.sum(counted).alias("application"),
         F.sum(F.when(is_compared, estimated)).alias("compared_cost"),
         F.sum(F.when(is_compared, counted)).alias("compared_application"),
+        F.count(F.when(is_compared, 1)).alias("compared"),
+        F.count(F.when(F.col("state") == "agrees", 1)).alias("agreeing"),
     )
-    measures = ("conversations", "cost", "application", "compared_cost", "compared_application")
+    compared = ("compared_cost", "compared_application", "compared", "agreeing")
+    measures = ("conversations", "cost", "application", *compared)
     return collected(rows, ("state", "bot"), measures)
 
 
@@ -187,15 +192,14 @@ def dearest(usage: DataFrame, conversations: DataFrame) -> Facts:
     estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
     cost = F.coalesce(estimated, counted)
     best = conversations.where(cost.isNotNull()).orderBy(F.desc(cost), "pk", "sk").limit(MOST_CONVERSATIONS)
-    began = usage.groupBy("pk", "sk").agg(F.min("day").alias("day"), F.sum("calls").alias("calls"))
-    rows = best.join(began, ["pk", "sk"], "left").select(
-        F.col("conversation_id").alias("conversation"),
-        F.col("user_id").alias("user"),
-        *("bot", "day", "state", "calls"),
-        estimated.alias("cost"),
-        counted.alias("application"),
-    )
-    return collected(rows, ("conversation", "user", "bot", "day", "state"), ("cost", "application", "calls"))
+    found = best.select("pk", "sk", "conversation_id", "user_id", "bot", "state", estimated, counted).collect()
+    theirs = usage.where(F.col("sk").isin(*(row["sk"] for row in found))).groupBy("pk", "sk")
+    began = {tuple(row[:2]): row[2:] for row in theirs.agg(F.min("day"), F.sum("calls")).collect()}
+    rows: list[tuple[Value, ...]] = []
+    for pk, sk, conversation, user, bot, state, estimate, count in found:
+        day, calls = began.get((pk, sk), (None, None))
+        rows.append((conversation, user, bot, day and day.isoformat(), state, estimate, count, calls))
+    return Facts(("conversation", "user", "bot", "day", "state"), ("cost", "application", "calls"), rows)
 
 
 _BOTH = ("cost", "application", "calls", "unpriced_calls")

@@ -41,6 +41,9 @@ _SPARK_TYPES: Mapping[str, T.DataType] = {
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
 _ARRAY = re.compile(r"array<(\w+)>")
 
+PERSON_ID, PERSON_RECORD = "person-id", "person-record"
+"""Tags of columns: of one whose values are ids of persons, and of one that has records as they were read."""
+
 # The limit of Glue's catalog for a column's comment.
 _LONGEST_DESCRIPTION = 255
 
@@ -51,7 +54,7 @@ class Column:
 
     `catalog_type` is the type's name in Glue's catalog and in Spark SQL. A `required` value is neither null nor an
     empty text. `pattern` must match the whole value. `fields` are those of a struct, or of each struct in an array;
-    the rules apply to the column itself, not to its fields.
+    the rules apply to the column itself, not to its fields. `tags` mark what the privacy job searches.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Column:
     minimum: int | None = None
     pattern: str | None = None
     fields: tuple["Column", ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def spark_type(self) -> T.DataType:
@@ -97,7 +101,8 @@ class Contract:
 
     `path_template` is relative to the lake and may have `{run_date}` and the folder `{scope}`. The columns of `key`
     identify a row. `partitions` are columns whose values are in the path and not in the file; they are not among
-    `columns`.
+    `columns`. `domain` is the part of the business that it belongs to. `published_with` is the dataset that names the
+    lease under which it is published. Replaced versions are kept for `retention_days`.
     """
 
     name: str
@@ -112,6 +117,13 @@ class Contract:
     row_rules: tuple[RowRule, ...] = ()
     order: tuple[str, ...] = ()
     partitions: tuple[Column, ...] = ()
+    domain: str = ""
+    published_with: str = ""
+    retention_days: int | None = None
+
+    def tagged(self, tag: str) -> tuple[str, ...]:
+        """The names of the columns that have a tag."""
+        return tuple(column.name for column in self.columns if tag in column.tags)
 
     @property
     def is_kept_up(self) -> bool:
@@ -263,6 +275,8 @@ def from_document(document: Mapping[str, Any]) -> Contract:
     custom = {item["property"]: item["value"] for item in document.get("customProperties", ())}
     partitions = _marked(schema, "partitioned", "partitionKeyPosition")
     columns = tuple(_column(item) for item in schema["properties"] if item not in partitions)
+    _refuse_unreachable(schema)
+    retention = {item["value"] for item in document.get("slaProperties", ()) if item["property"] == "retention"}
     return Contract(
         name=schema["name"],
         version=document["version"],
@@ -276,7 +290,21 @@ def from_document(document: Mapping[str, Any]) -> Contract:
         row_rules=tuple(RowRule(item["name"], item["implementation"]) for item in schema.get("quality", ())),
         order=tuple(custom.get("orderBy", ())),
         partitions=tuple(_column(item) for item in partitions),
+        domain=document.get("domain", ""),
+        published_with=custom.get("publishedWith", schema["name"]),
+        retention_days=min(retention, default=None),
     )
+
+
+def _refuse_unreachable(schema: Mapping[str, Any]) -> None:
+    """Raises ContractError for personal columns in a dataset whose rows no person's id finds."""
+    properties = schema["properties"]
+    personal = [item["name"] for item in properties if item.get("classification") == "personal"]
+    if personal and not any(PERSON_ID in item.get("tags", ()) for item in properties):
+        raise ContractError(
+            f"{schema['name']}: {', '.join(personal)} are personal, but no column has the tag {PERSON_ID}, by which "
+            "the privacy job finds a person's rows; tag the column with the person's id"
+        )
 
 
 def _marked(schema: Mapping[str, Any], mark: str, position: str) -> list[Mapping[str, Any]]:
@@ -300,6 +328,7 @@ def _column(item: Mapping[str, Any]) -> Column:
         minimum=options.get("minimum"),
         pattern=options.get("pattern"),
         fields=fields,
+        tags=tuple(item.get("tags", ())),
     )
     if len(column.description) > _LONGEST_DESCRIPTION:
         raise ContractError(

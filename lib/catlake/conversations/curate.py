@@ -3,13 +3,13 @@
 import tempfile
 from pathlib import Path
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
-from catlake.conversations.cl100k_tokens import cl100k_base, token_count
+from catlake.conversations.cl100k_tokens import cl100k_base
+from catlake.conversations.token_counter import COUNTED, DATASET, IS_NEW, TOKENS, TokenCounter, known_tokens, remembered
 from catlake.lake import Lake, SideFile
 from catlake.lake.csv_rows import REASON, PublishedCsv, read_csv, reason, rejected_rows
 from catlake.lake.publish import publish, quarantine
@@ -17,16 +17,11 @@ from catlake.lake.spreadsheet import CUT, MOST_CHARACTERS, write_spreadsheet
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
-from catlake.text.json_text import parse
 
 PIPELINE = "conversations"
 SOURCE = "normalized_conversations"
-DATASET = "curated_conversations"
 
 REMEDY = "normalize again"
-
-TOKENS = T.StructType([T.StructField(name, T.LongType()) for name in ("token_pregunta", "token_respuesta")])
-"""The tokens of a row; null where its messages cannot be read."""
 
 
 def newest_normalized(run: Run, lake: Lake) -> str:
@@ -43,30 +38,6 @@ def newest_normalized(run: Run, lake: Lake) -> str:
         )
     run.report.read_from("normalized_csv", newest.uri, bytes=newest.size)
     return newest.uri
-
-
-def count_tokens(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """TOKENS of rows of the CSV."""
-    texts = rows.column("conversacion_completa")
-    counts = [spoken_tokens(memoryview(text.as_buffer())) if text.is_valid else None for text in texts]
-    return pa.RecordBatch.from_arrays(
-        [pa.array([None if count is None else count[speaker] for count in counts], pa.int64()) for speaker in (0, 1)],
-        names=TOKENS.names,
-    )
-
-
-def spoken_tokens(text: str | bytes | memoryview) -> tuple[int, int] | None:
-    """The tokens of the user's and of the bot's messages, each counted on its own; None for no array of messages."""
-    spoken: dict[str, list[str]] = {"user": [], "bot": []}
-    try:
-        for message in parse(text):
-            if (speaker := message.get("from")) in spoken and (said := message.get("text")) is not None:
-                if not isinstance(said, str):
-                    return None
-                spoken[speaker].append(said)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    return sum(map(token_count, spoken["user"])), sum(map(token_count, spoken["bot"]))
 
 
 def checked(rows: DataFrame) -> DataFrame:
@@ -111,12 +82,17 @@ def curate(run: Run, lake: Lake) -> None:
     cl100k_base()  # fails here, before any work, when it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
-        source = read_csv(run, lake, uri, contract(SOURCE), REMEDY, count_tokens, TOKENS.fields)
+        counter = TokenCounter(known_tokens(run, lake))
+        source = read_csv(run, lake, uri, contract(SOURCE), REMEDY, counter, COUNTED.fields)
     with run.step("write"):
         # One task: the result is one file in this order. There each row is counted once, even if Spark repeats a read.
         rows = source.rows.transform(checked).transform(contract(DATASET).in_order)
         observed = Observation("rows")
-        counts = (F.count(F.lit(1)).alias("read"), F.count(REASON).alias("rejected"))
+        counts = (
+            F.count(F.lit(1)).alias("read"),
+            F.count(REASON).alias("rejected"),
+            F.count_if(IS_NEW).alias("new"),
+        )
         rows = rows.observe(observed, *counts).transform(typed)
         draft = lake.draft(rows, contract(DATASET), run.run_date, in_order=True)
     counted = observed.get
@@ -125,6 +101,8 @@ def curate(run: Run, lake: Lake) -> None:
         # Read once more: that costs nothing where there are none.
         quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
+    run.report.highlights.append(f"{DATASET}: {draft.rows} rows, the tokens of {counted['new']} counted anew")
+    draft = remembered(draft)
     if not run.arguments["spreadsheet"]:
         publish(run, lake, draft)
         return

@@ -1,10 +1,13 @@
 """The page of the conversations: who asked, what they asked and liked; from the dataset of curated conversations."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.pages.facts import ALL, Facts, collected, in_periods, most_important
+from catlake.pages.facts import ALL, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 
@@ -54,7 +57,7 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         "opinions": opinions(named),
         "questions": questions(asked, last_day, least),
         "words": words(asked, last_day, least),
-        "people": people(conversations, last_day),
+        "people": people(conversations, last_day, () if pseudonym else PLACES),
     }
     if pseudonym is None:
         facts["comments"] = comments(named)
@@ -71,11 +74,15 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
     return Page(
         "conversations",
         "curated_conversations",
-        int(facts["places"].total("users")),
+        int(facts["places"].total("users") or 0),
         facts,
         CARDS,
         ("department",),
-        [section for section in SECTIONS if section.facts in facts],
+        [
+            replace(section, by=tuple(name for name in section.by if name in facts[section.facts].dimensions))
+            for section in SECTIONS
+            if section.facts in facts
+        ],
         labels,
         is_anonymous=pseudonym is not None,
     )
@@ -135,12 +142,14 @@ def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
         F.min("day").alias("day"), F.count("question").alias("questions")
     )
     with_messages = found.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
-    counted = found.groupBy("usuario_id").agg(F.count(F.lit(1)).alias("found"))
-    others = users.join(counted, "usuario_id", "left").select(
+    ids = F.from_json("conversacion_completa", "array<struct<conversacion: string>>")["conversacion"]
+    others = users.select(
         "usuario_id",
         *PLACES,
         F.lit(None).cast("date").alias("day"),
-        (F.col("numero_conversaciones") - F.coalesce("found", F.lit(0))).alias("conversations"),
+        (F.col("numero_conversaciones") - F.coalesce(F.array_size(F.array_distinct(ids)), F.lit(0))).alias(
+            "conversations"
+        ),
         F.lit(0).alias("questions"),
     )
     return with_messages.unionByName(others)
@@ -201,10 +210,13 @@ def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
         F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
     )
     best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
-    shown = best.join(best.groupBy("plain").agg(F.min("written").alias("question")), "plain")
-    facts = collected(shown, ("period", "department", "question"), ("users", "times"))
+    found = collected(best, ("period", "department", "plain", "written"), ("users", "times"))
     rows.unpersist()
-    return facts
+    written: dict[Value, str] = {}
+    for _, _, question, text, *_ in found.rows:
+        written[question] = min(str(text), written.get(question, str(text)))
+    named = [(period, place, written[question], *figures) for period, place, question, _, *figures in found.rows]
+    return Facts(("period", "department", "question"), found.measures, named)
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
@@ -219,12 +231,12 @@ def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
     return facts
 
 
-def people(conversations: DataFrame, last_day: str | None) -> Facts:
-    """The people with the most conversations, by id."""
+def people(conversations: DataFrame, last_day: str | None, places: Sequence[str] = PLACES) -> Facts:
+    """The people with the most conversations, by id, with their places, which may show who someone is."""
     best = _most(conversations, "usuario_id", F.sum("conversations"), MOST_PEOPLE)
     rows = in_periods(best.withColumnRenamed("usuario_id", "person"), "day", last_day)
-    rows = rows.groupBy("period", "person", *PLACES).agg(*_sums())
-    return collected(rows, ("period", "person", *PLACES), ("conversations", "questions"))
+    rows = rows.groupBy("period", "person", *places).agg(*_sums())
+    return collected(rows, ("period", "person", *places), ("conversations", "questions"))
 
 
 def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:
@@ -235,8 +247,8 @@ def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:
 def _most(rows: DataFrame, name: str, weight: Column, number: int, least: int = 1) -> DataFrame:
     """The rows whose value of a column is among those that weigh most, and at least so much."""
     weights = rows.groupBy(name).agg(weight.alias("weight")).where(F.col("weight") >= least)
-    best = weights.orderBy(F.desc("weight"), name).limit(number).select(name)
-    return rows.join(F.broadcast(best), name)
+    best = weights.orderBy(F.desc("weight"), name).limit(number).collect()
+    return rows.where(F.col(name).isin(*(row[name] for row in best)))
 
 
 def _activity() -> tuple[Column, ...]:

@@ -55,7 +55,7 @@ class CsvUpdate:
         remaining = iter(changes)
         change = next(remaining, None)
         last: bytes | None = None
-        for block, ends in self._whole_rows(blocks):
+        for block, ends in whole_rows(blocks, self.uri):
             # What is before `copied` is in the new file, or left out.
             copied = start = 0
             view = memoryview(block)
@@ -83,19 +83,6 @@ class CsvUpdate:
             change = next(remaining, None)
         self._leave_out()
 
-    def _whole_rows(self, blocks: Iterable[bytes]) -> Iterator[tuple[bytes, list[int]]]:
-        """Blocks of whole rows, and where each of their rows ends."""
-        rest = b""
-        for given in blocks:
-            block = rest + given if rest else given
-            if ends := row_ends(block):
-                yield block, ends
-                rest = block[ends[-1] :]
-            else:
-                rest = block
-        if rest:
-            raise StoreError(f"{self.uri}: it ends within a row")
-
     def _new(self, change: RowChange) -> Iterator[bytes]:
         if change.row is not None:
             self.rows += 1
@@ -107,6 +94,24 @@ class CsvUpdate:
         if not row or sum(map(len, self._held)) >= BLOCK_BYTES:
             self.left_out(b"".join(self._held))
             self._held.clear()
+
+
+def whole_rows(blocks: Iterable[bytes], uri: str) -> Iterator[tuple[bytes, list[int]]]:
+    """Blocks of whole rows of the file `uri`, and where each of their rows ends.
+
+    Raises:
+        StoreError: The file ends within a row.
+    """
+    rest = b""
+    for given in blocks:
+        block = rest + given if rest else given
+        if ends := row_ends(block):
+            yield block, ends
+            rest = block[ends[-1] :]
+        else:
+            rest = block
+    if rest:
+        raise StoreError(f"{uri}: it ends within a row")
 
 
 def row_ends(block: bytes) -> list[int]:

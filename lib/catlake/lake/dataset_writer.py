@@ -139,8 +139,8 @@ def _written(found: Sequence[Mapping[str, Any]], contract: Contract) -> WrittenD
 
 
 @dataclass(frozen=True)
-class OldCsv:
-    """A published CSV that is updated: where it is, and what its record says of it."""
+class OldFile:
+    """A published file that the next one is made from: where it is, and what its record says of it."""
 
     uri: str
     md5: str
@@ -152,7 +152,7 @@ class OldCsvError(StoreError):
 
 
 def update_csv(
-    spark: SparkSession, changes: DataFrame, contract: Contract, files: Files, folder: str, old: OldCsv
+    spark: SparkSession, changes: DataFrame, contract: Contract, files: Files, folder: str, old: OldFile
 ) -> WrittenDataset:
     """Writes a CSV that differs from a published one in some rows; see `csv_update`.
 
@@ -243,7 +243,7 @@ class _UpdateTask:
     contract: Contract
     files: Files
     folder: str
-    old: OldCsv
+    old: OldFile
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         check = _RowCheck(self.contract, in_order=True)

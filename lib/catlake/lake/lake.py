@@ -23,7 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from catlake.contracts.contract import Contract
 from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
-from catlake.lake.dataset_writer import DatasetFile, OldCsv, WrittenDataset, update_csv, write_dataset
+from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, update_csv, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
@@ -85,6 +85,10 @@ class SideFile:
     source: str
     target: str
     size: int
+
+
+class ChangedError(StoreError):
+    """Another run has replaced a file since this run read it."""
 
 
 class Lake:
@@ -169,8 +173,8 @@ class Lake:
         target = self.path(contract.path(run_date, scope))
         return Draft(contract, written.files, target, self.newest(contract, run_date, scope), written.totals)
 
-    def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldCsv | None:
-        """The newest published CSV up to a date, if it is one file and was made from this; see `Record`.
+    def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldFile | None:
+        """A dataset's newest published file up to a date, if it is one and was made from this; see `Record`.
 
         None too where a dataset may be several files: where the second one begins depends on all rows before.
         """
@@ -179,15 +183,33 @@ class Lake:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
-                return OldCsv(newest.uri, record.md5, record.totals)
+                return OldFile(newest.uri, record.md5, record.totals)
         return None
 
-    def updated_draft(self, old: OldCsv, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
+    def updated_draft(self, old: OldFile, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
         """Writes a CSV that differs from an old one in some rows beside the live files; see `update_csv`."""
         self._staging.claim()
         folder = joined(self._staging.folder, contract.name)
         written = update_csv(self._spark, changes, contract, self.files, folder, old)
         return self._drafted(written, contract, run_date)
+
+    def draft_of_files(self, contract: Contract, target: str, copies: Sequence[tuple[Path, int]]) -> Draft:
+        """Takes files of this machine as the draft of a dataset whose live files they replace.
+
+        Args:
+            contract: The contract of the dataset.
+            target: Its first live file.
+            copies: The new files in their order, which are moved, and the rows of each.
+        """
+        self._staging.claim()
+        folder = joined(self._staging.folder, contract.name, self._relative(target))
+        written = []
+        for number, (path, rows) in enumerate(copies, 1):
+            uri = joined(folder, f"part-{number}.{contract.format}")
+            md5, size = md5_of(LocalFiles(), str(path)), path.stat().st_size
+            self.files.upload(path, uri)
+            written.append(DatasetFile(uri, rows, size, md5))
+        return Draft(contract, tuple(written), target, None, {})
 
     def side_file(self, relative: str, content: bytes | Path) -> SideFile:
         """Writes a file beside the lake's live files, to be published with datasets at a path below the lake.
@@ -205,7 +227,12 @@ class Lake:
         return SideFile(source, self.path(relative), size)
 
     def publish(
-        self, *drafts: Draft, beside: Iterable[SideFile] = (), waiting: Callable[[str], object] = lambda _: None
+        self,
+        *drafts: Draft,
+        beside: Iterable[SideFile] = (),
+        name: str = "",
+        waiting: Callable[[str], object] = lambda _: None,
+        unchanged: Iterable[FileInfo] = (),
     ) -> None:
         """Replaces live files by drafts and side files: all that belongs together, and no other run in between.
 
@@ -213,25 +240,28 @@ class Lake:
         run that takes the lease moves the rest. Each file's record is written before the file is moved.
 
         Args:
-            drafts: The datasets, at least one; the first one's contract names the lease.
+            drafts: The datasets.
             beside: The files that belong to them.
+            name: The name of the lease, where there is no dataset; else the first one's contract names it.
             waiting: Called with the holder of the lease, when another run has it.
+            unchanged: Live files that the drafts were made from.
 
         Raises:
+            ChangedError: One of the files `unchanged` is another one now; nothing is moved.
             StoreError: Another run does not give the lease back, or has taken it over while this one was stopped.
         """
-        moves = self._moves(drafts, beside)
+        moves = self._moves(name or drafts[0].contract.published_with, drafts, beside)
         uri = joined(self._staging.folder, MOVES)
         self.files.write(uri, moves.as_bytes())
         self._has_moves = True
         holder = holder_of(self._job, self._run_id)
         try:
             with lease(self.files, self.uri, moves.lease, holder, [self._relative(uri)], waiting) as held:
-                self._carry_out(held, own=self._relative(uri))
+                self._carry_out(held, self._relative(uri), unchanged)
                 self._has_moves = False
                 for draft in drafts:
                     self._records.remove_old(draft.target, current=self._record(draft))
-        except BusyError:
+        except (BusyError, ChangedError):
             self._has_moves = False
             raise
 
@@ -241,7 +271,7 @@ class Lake:
         totals = draft.totals if draft.made_from else {}
         return Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s, totals, draft.made_from)
 
-    def _moves(self, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
+    def _moves(self, name: str, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
         """What is moved to publish drafts and side files.
 
         Of several files of a dataset the first goes last: its record has the MD5 of the others, so that a reader knows
@@ -257,11 +287,15 @@ class Lake:
         moves += [(file.source, file.target) for file in beside]
         relative = [(self._relative(source), self._relative(target)) for source, target in moves]
         files = {self._relative(draft.target): len(draft.files) for draft in drafts}
-        return Moves(drafts[0].contract.name, records, relative, files)
+        return Moves(name, records, relative, files)
 
-    def _carry_out(self, held: Lease, own: str | None = None) -> None:
+    def _carry_out(self, held: Lease, own: str | None = None, unchanged: Iterable[FileInfo] = ()) -> None:
         """Moves what killed runs have left, and then what this run publishes: the list `own`."""
         for name in held.moves:
+            if name == own and (changed := [info.uri for info in unchanged if not self._is_still(info)]):
+                held.done(name)
+                self.files.delete(self.path(name))
+                raise ChangedError(f"{changed[0]}: another run has replaced it meanwhile; run the job again")
             try:
                 moves = Moves.of(self.files.read(self.path(name)))
             except FileNotFoundError:  # the run was killed between its last two steps
@@ -301,6 +335,11 @@ class Lake:
                 with lease(self.files, self.uri, name, holder_of(self._job, self._run_id), patience=patience) as held:
                     self._carry_out(held)
 
+    def _is_still(self, info: FileInfo) -> bool:
+        """Whether a file is the one that was listed."""
+        listed = self.files.list(info.uri.rpartition("/")[0])
+        return any((file.uri, file.version) == (info.uri, info.version) for file in listed)
+
     def _relative(self, uri: str) -> str:
         return uri.removeprefix(self.uri + "/")
 
@@ -332,6 +371,13 @@ class Lake:
             and (day := _day(match[1]) if name.groups else run_date) <= run_date
         }
         return dated[max(dated)] if dated else None
+
+    def all_of(self, contract: Contract) -> list[FileInfo]:
+        """The first files of a dataset at all dates and of all its parts (`{scope}`)."""
+        escaped = re.escape(contract.path_template)
+        escaped = escaped.replace(re.escape("{scope}/"), "(?:.+/)?").replace(re.escape("{run_date}"), r"\d{8}")
+        name = re.compile(re.escape(self.uri + "/") + escaped)
+        return [info for info in self.files.list(self.path(contract.root)) if name.fullmatch(info.uri)]
 
     def verified(self, uri: str, remedy: str, each_block: EachBlock | None = None) -> Record | None:
         """The record of a published dataset that all its files fit; see `Records.verified`."""

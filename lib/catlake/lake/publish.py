@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -11,16 +12,25 @@ from catlake.lake.file_records import EachBlock, Record
 from catlake.lake.lake import Draft, Lake, SideFile
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import ShrinkError
+from catlake.runtime.files import FileInfo
 from catlake.runtime.run import Run
 
 MOST_REASONS = 20
 """Reasons that one line of the log shows."""
 
 
-def publish(run: Run, lake: Lake, *drafts: Draft, beside: Iterable[SideFile] = ()) -> None:
+def publish(
+    run: Run,
+    lake: Lake,
+    *drafts: Draft,
+    beside: Iterable[SideFile] = (),
+    name: str = "",
+    unchanged: Iterable[FileInfo] = (),
+) -> None:
     """Publishes the datasets of a run and the small files beside them, which belong together; see `Lake.publish`.
 
     Raises:
+        ChangedError: As `Lake.publish`.
         ShrinkError: A draft has far fewer rows than what it replaces (`--max_shrink`); nothing is published.
         StoreError: Another run publishes the same datasets and does not end.
     """
@@ -28,9 +38,14 @@ def publish(run: Run, lake: Lake, *drafts: Draft, beside: Iterable[SideFile] = (
         raise RuntimeError("a run publishes only after it has settled its balance")
     for draft in drafts:
         _refuse_shrunk(run, lake, draft)
-    lake.publish(*drafts, beside=beside, waiting=lambda holder: run.log("waits_to_publish", holder=holder))
+    lake.publish(*drafts, beside=beside, name=name, waiting=partial(log_waiting, run), unchanged=unchanged)
     for draft in drafts:
         run.report.published(draft.contract.name, draft.target, draft.rows, draft.size)
+
+
+def log_waiting(run: Run, holder: str) -> None:
+    """Logs that a run waits until another one has published."""
+    run.log("waits_to_publish", holder=holder)
 
 
 def quarantine(run: Run, lake: Lake, rejected: DataFrame, pipeline: str) -> None:

@@ -77,7 +77,7 @@ def maintain(table: KeptTable, older_than: datetime) -> Maintained:
     In this order, so that what a run reads just now stays until the next maintenance.
     """
     table.carry_position()
-    removed = _repeated(lambda: _expire(table, older_than))
+    removed = forget_commits(table, older_than)
     orphans = _remove_orphans(table)
     merged, made = _repeated(lambda: _compact(table))
     table.carry_position()
@@ -93,8 +93,31 @@ def _compact(table: KeptTable) -> tuple[int, int]:
     return int(done.rewrittenDataFilesCount()), int(done.addedDataFilesCount())
 
 
+def forget_commits(table: KeptTable, older_than: datetime) -> int:
+    """Forgets commits that are older than a time, and the branches of killed runs; removes the files of these alone.
+
+    Returns:
+        The number of the removed files.
+    """
+    return _repeated(lambda: _expire(table, older_than))
+
+
+def forget_removed_files(table: KeptTable) -> None:
+    """Makes the newest commit forget files that are removed: it knows their smallest and largest values."""
+    _repeated(lambda: _drop_manifests(table))
+    table.carry_position()
+
+
+def _drop_manifests(table: KeptTable) -> None:
+    iceberg = table.iceberg()
+    rewriting = iceberg.rewriteManifests()
+    for manifest in iceberg.currentSnapshot().allManifests(iceberg.io()):
+        if not manifest.hasAddedFiles() and not manifest.hasExistingFiles():
+            rewriting.deleteManifest(manifest)
+    rewriting.commit()
+
+
 def _expire(table: KeptTable, older_than: datetime) -> int:
-    """Forgets old commits, and the branches of killed runs; the number of files that only these used."""
     action = table.actions.expireSnapshots(table.iceberg())
     done = action.expireOlderThan(_milliseconds(older_than)).retainLast(1).execute()
     return int(

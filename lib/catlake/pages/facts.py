@@ -1,10 +1,11 @@
 """The figures of a page: rows of dimensions and measures, so few that a browser adds them up as its reader asks."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from functools import partial
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -42,10 +43,12 @@ class Facts:
     rows: Sequence[tuple[Value, ...]]
     is_cube: bool = False
 
-    def total(self, measure: str) -> Decimal:
-        """The sum of a measure over everything."""
+    def total(self, measure: str) -> Decimal | None:
+        """The sum of a measure over everything; None where no row knows it."""
         at = len(self.dimensions) + self.measures.index(measure)
-        return sum((Decimal(row[at] or 0) for row in self.rows if self._is_whole(row)), Decimal(0))
+        values = [row[at] for row in self.rows if self._is_whole(row)]
+        known = [Decimal(value) for value in values if value is not None]
+        return exact_sum(known) if known or not values else None
 
     def last(self, dimension: str) -> str | None:
         """The last value of a dimension, in order; None when there is none."""
@@ -53,7 +56,10 @@ class Facts:
         return max((str(row[at]) for row in self.rows if row[at] is not None), default=None)
 
     def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
-        """The facts with other names in a dimension, if they have it; None and OTHERS keep theirs."""
+        """The facts with other names in a dimension, if they have it, in the order of these; None and OTHERS stay.
+
+        The old order would show whose pseudonym is whose.
+        """
         if dimension not in self.dimensions:
             return self
         at = self.dimensions.index(dimension)
@@ -61,7 +67,7 @@ class Facts:
             row if (value := row[at]) in (None, OTHERS) else (*row[:at], name(str(value)), *row[at + 1 :])
             for row in self.rows
         ]
-        return replace(self, rows=rows)
+        return replace(self, rows=sorted(rows, key=partial(_order, size=len(self.dimensions))))
 
     def _is_whole(self, row: tuple[Value, ...]) -> bool:
         """Whether a row is part of the sum over everything: of several that repeat each other, one."""
@@ -70,10 +76,16 @@ class Facts:
         return is_whole_period and (not self.is_cube or all(value == WHOLE for value in values.values()))
 
 
+def exact_sum(values: Iterable[Decimal]) -> Decimal:
+    """The sum of decimals with all their digits; Python itself rounds to 28."""
+    with localcontext(prec=100):
+        return sum(values, Decimal(0))
+
+
 def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:
     """The facts in a small DataFrame, in the order of their dimensions."""
     found = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
-    found.sort(key=lambda row: [(value is not None, value or "") for value in row[: len(dimensions)]])
+    found.sort(key=partial(_order, size=len(dimensions)))
     return Facts(tuple(dimensions), tuple(measures), found, is_cube)
 
 
@@ -110,6 +122,11 @@ def most_important(rows: DataFrame, most: Mapping[str, int], weight: Column | No
             known = F.col(name).isNull() | F.col(name).isin(best)
             rows = rows.withColumn(name, F.when(known, F.col(name)).otherwise(F.lit(OTHERS)))
     return rows
+
+
+def _order(row: tuple[Value, ...], size: int) -> list[tuple[bool, Any]]:
+    """The place of a row among others, by its first values; those without one come first."""
+    return [(value is not None, value or "") for value in row[:size]]
 
 
 def _plain(value: Any) -> Value:

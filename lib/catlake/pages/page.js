@@ -16,12 +16,28 @@ const element = (name, properties = {}, ...children) => {
 
 // Numbers
 
-const exact = (value) => {
-  if (typeof value === "number") return BigInt(value) * ONE;
-  const [whole, part = ""] = String(value).split(".");
-  const size = BigInt(whole.replace("-", "") + part.padEnd(PLACES, "0").slice(0, PLACES));
-  return whole.startsWith("-") ? -size : size;
-};
+const exact = (units, places = 0) => BigInt(units) * 10n ** BigInt(PLACES - places);
+
+// An exact sum: of numbers as long as they are exact, and of integers of any size, which are slow. What is unknown is
+// not added, and the sum of nothing else is unknown.
+class Sum {
+  small = 0;
+  large = 0n;
+  isKnown = false;
+  add(units) {
+    if (units === null) return;
+    this.isKnown = true;
+    const both = typeof units === "number" ? this.small + units : NaN;
+    if (Number.isSafeInteger(both)) this.small = both;
+    else {
+      this.large += BigInt(this.small) + BigInt(units);
+      this.small = 0;
+    }
+  }
+  get units() {
+    return this.isKnown ? this.large + BigInt(this.small) : null;
+  }
+}
 
 // With at least and at most so many decimals, rounded half up.
 const digits = (value, least, most, decimal, group) => {
@@ -44,65 +60,94 @@ const written = (value, kind, least = format.places) => {
 
 // Facts
 
-for (const set of Object.values(facts)) {
-  const size = set.dimensions.length;
-  for (const row of set.rows) for (let at = size; at < row.length; at++) row[at] = row[at] === null ? 0n : exact(row[at]);
-}
+for (const set of Object.values(facts))
+  set.values = set.values.map((column) => column.map((value) => (typeof value === "string" ? BigInt(value) : value)));
 
 const chosen = { period: ALL };
-const label = (name, place) => labels[name][place] ?? names[name][place];
+const label = (name, code) => labels[name][code] ?? names[name][code];
 const monthLabel = (key) => periods.find((period) => period.key === key)?.label ?? key;
+const collator = new Intl.Collator(format.language);
 
-// The rows of a set that the filters leave.
+// Whether each value of a dimension is chosen; nothing where all are.
+const kept = (name, set) => {
+  const period = periods.find(({ key }) => key === chosen.period);
+  if (name === "period") return names.period.map((key) => key === (period?.key ?? ALL));
+  if (name === "day") {
+    if (!period || period.key === ALL) return null;
+    return names.day.map((day) => day !== null && day >= period.first && day <= period.last);
+  }
+  if (!filters.includes(name)) return null;
+  if (chosen[name]) return names[name].map((_, code) => code === Number(chosen[name]));
+  return set.cube ? names[name].map((value) => value === WHOLE) : null;
+};
+
+// The numbers of the rows of a set that the filters leave; they stay the same until another choice.
+let leftRows = new Map();
 const left = (set) => {
-  const period = periods.find((each) => each.key === chosen.period);
-  const tests = set.dimensions.map((name, at) => {
-    if (name === "period") return (row) => names.period[row[at]] === (period?.key ?? ALL);
-    if (name === "day" && period && period.key !== ALL)
-      return (row) => names.day[row[at]] >= period.first && names.day[row[at]] <= period.last;
-    if (!filters.includes(name)) return null;
-    const place = chosen[name] ? Number(chosen[name]) : set.cube ? names[name].indexOf(WHOLE) : null;
-    return place === null ? null : (row) => row[at] === place;
-  }).filter(Boolean);
-  return set.rows.filter((row) => tests.every((test) => test(row)));
+  if (!leftRows.has(set)) {
+    let rows = Array.from(set.values[0].keys());
+    set.dimensions.forEach((name, at) => {
+      const is = kept(name, set), codes = set.codes[at];
+      if (is) rows = rows.filter((row) => is[codes[row]]);
+    });
+    leftRows.set(set, rows);
+  }
+  return leftRows.get(set);
 };
 
-const sums = (set, rows) => {
-  const total = Object.fromEntries(set.measures.map((name) => [name, 0n]));
-  for (const row of rows) set.measures.forEach((name, at) => (total[name] += row[set.dimensions.length + at]));
-  return total;
+// The figures of the rows that have the same key: for each key, with the first of its rows.
+const sums = (set, figures, key) => {
+  const rows = left(set), firsts = [], found = new Map();
+  const groupOf = rows.map((row) => {
+    const of = key(row);
+    if (!found.has(of)) found.set(of, firsts.push(row) - 1);
+    return found.get(of);
+  });
+  const totals = firsts.map(() => ({}));
+  for (const name of new Set(figures.flatMap(({ of, over }) => [...of, ...over]))) {
+    const at = set.measures.indexOf(name), column = set.values[at], added = firsts.map(() => new Sum());
+    rows.forEach((row, place) => added[groupOf[place]].add(column[row]));
+    added.forEach(({ units }, group) => (totals[group][name] = units === null ? null : exact(units, set.places[at])));
+  }
+  return firsts.map((row, group) => ({ row, values: figures.map((each) => quotient(each, totals[group])) }));
 };
 
-const figure = ({ of, over }, total) => {
-  const value = of.reduce((sum, name) => sum + total[name], 0n);
-  if (!over.length) return value;
-  const base = over.reduce((sum, name) => sum + total[name], 0n);
-  return base === 0n ? null : (value * ONE) / base;
+const quotient = ({ of, over }, total) => {
+  const [value, base] = [of, over].map((names) => {
+    const known = names.map((name) => total[name]).filter((sum) => sum !== null);
+    return known.length ? known.reduce((one, other) => one + other) : null;
+  });
+  if (!over.length || value === null) return value;
+  return base ? (value * ONE) / base : null;
 };
 
 // Each group of a section: what it is called, by what it is sorted, and its figures.
 const groups = (section) => {
   const set = facts[section.facts];
-  const columns = section.by.map(({ name }) => ({ name, at: set.dimensions.indexOf(name === "month" ? "day" : name) }));
-  const found = new Map();
-  for (const row of left(set)) {
-    const cells = columns.map(({ name, at }) => {
-      if (name === "month") {
-        const key = names.day[row[at]]?.slice(0, 7) ?? "";
-        return { key, text: monthLabel(key), sort: key };
-      }
-      const text = label(name, row[at]);
-      return { key: row[at], text, sort: name === "day" ? names.day[row[at]] ?? "" : text };
-    });
-    const key = cells.map((cell) => cell.key).join();
-    if (!found.has(key)) found.set(key, { cells, rows: [] });
-    found.get(key).rows.push(row);
-  }
-  return [...found.values()].map(({ cells, rows }) => {
-    const total = sums(set, rows);
-    return { cells, values: section.figures.map((each) => figure(each, total)) };
+  const months = names.day?.map((day) => day?.slice(0, 7) ?? "");
+  const columns = section.by.map(({ name }) => {
+    const codes = set.codes[set.dimensions.indexOf(name === "month" ? "day" : name)];
+    if (name !== "month") return { name, codes, size: names[name].length };
+    const keys = [...new Set(months)], places = new Map(keys.map((key, place) => [key, place]));
+    return { name, codes: codes.map((code) => places.get(months[code])), size: keys.length };
   });
+  const key = (row) => columns.reduce((sum, { codes, size }) => sum * size + codes[row], 0);
+  const cell = (name, code, row) => {
+    if (name === "day") return { text: label(name, code), sort: names.day[code] ?? "" };
+    if (name === "month") {
+      const month = months[set.codes[set.dimensions.indexOf("day")][row]];
+      return { text: month ? monthLabel(month) : label("day", names.day.indexOf(null)), sort: month };
+    }
+    const text = label(name, code);
+    return { text, sort: text };
+  };
+  return sums(set, section.figures, key).map(({ row, values }) => ({
+    cells: columns.map(({ name, codes }) => cell(name, codes[row], row)), values,
+  }));
 };
+
+// Why a section has no rows.
+const nothing = (section) => (facts[section.facts].values[0].length ? texts.no_rows : texts.no_data);
 
 // Charts
 
@@ -132,7 +177,13 @@ const draw = (place, section, rows) => {
   const every = Math.ceil(bars.length / (place.clientWidth < 500 ? 4 : 8));
   const compact = new Intl.NumberFormat(format.language, { notation: "compact", maximumFractionDigits: 2 });
   drawn.get(place)?.detach();
+  drawn.delete(place);
   place.replaceChildren();
+  place.previousElementSibling.lastElementChild.textContent = bars[0]?.[0].length === 7 ? texts.by_month : texts.by_day;
+  if (!bars.length) {
+    place.append(element("p", { className: "nothing", textContent: nothing(section) }));
+    return;
+  }
   const chart = new Chartist.BarChart(
     place,
     { labels: bars.map(([key]) => key), series: [bars.map(([key, value]) => ({ meta: key, value: Number(value) / Number(ONE) }))] },
@@ -155,8 +206,12 @@ const draw = (place, section, rows) => {
 
 // Sections
 
-const spreadsheetSafe = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
-const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+// Whether a spreadsheet splits at commas or at semicolons depends on its reader's language: no part may be a formula.
+const spreadsheetSafe = (text) => text.replace(/(^|[,;\t])([\s\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20])/gu, "$1'$2");
+const quoted = (text) => (/[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+// As a spreadsheet of the reader's language expects it.
+const delimiter = format.decimal === "," ? ";" : ",";
+const cellOf = (value) => (value === null ? "" : digits(value, 0, PLACES, format.decimal, ""));
 
 const show = (section) => {
   const place = document.getElementById(section.name);
@@ -171,9 +226,9 @@ const show = (section) => {
   const compare = (one, other) => {
     const { at, down } = sorted;
     const [a, b] = [one, other].map(({ cells, values }) => (at < size ? cells[at].sort : values[at - size] ?? -(10n ** 60n)));
-    const order = at < size ? a.localeCompare(b, format.language) : a < b ? -1 : a > b ? 1 : 0;
-    const rest = one.cells.map(({ sort }, at) => sort.localeCompare(other.cells[at].sort, format.language)).find(Boolean) ?? 0;
-    return (down ? -order : order) || rest;
+    const order = at < size ? collator.compare(a, b) : a < b ? -1 : a > b ? 1 : 0;
+    if (order) return down ? -order : order;
+    return one.cells.map(({ sort }, at) => collator.compare(sort, other.cells[at].sort)).find(Boolean) ?? 0;
   };
 
   const fill = () => {
@@ -189,7 +244,7 @@ const show = (section) => {
             const isWord = section.by[at].name === "word";
             const inside = isWord ? element("button", { type: "button", className: "word" }, named) : named;
             if (isWord) inside.addEventListener("click", () => read(text));
-            const cell = element(at ? "td" : "th", {}, inside);
+            const cell = element(at ? "td" : "th", { className: section.by[at].name === "day" ? "day" : "" }, inside);
             if (!at) cell.scope = "row";
             return cell;
           }),
@@ -209,10 +264,10 @@ const show = (section) => {
       ),
     );
     if (!shown.length) {
-      const cell = element("td", { textContent: texts.no_rows, colSpan: titles.length, className: "nothing" });
+      const cell = element("td", { textContent: nothing(section), colSpan: titles.length, className: "nothing" });
       body.append(element("tr", {}, cell));
     }
-    count.textContent = texts.rows.replace("#", digits(exact(shown.length), 0, 0, "", format.group));
+    count.textContent = (shown.length === 1 ? texts.row : texts.rows).replace("#", digits(exact(shown.length), 0, 0, "", format.group));
     for (const [at, cell] of [...head.rows[0].cells].entries())
       cell.ariaSort = at === sorted.at ? (sorted.down ? "descending" : "ascending") : "none";
   };
@@ -229,9 +284,9 @@ const show = (section) => {
   search.addEventListener("input", fill);
   place.querySelector(".download").addEventListener("click", () => {
     const lines = shown.map(({ cells, values }) => [
-      ...cells.map(({ text }) => spreadsheetSafe(text)), ...values.map((value) => (value === null ? "" : plain(value))),
+      ...cells.map(({ text }) => quoted(spreadsheetSafe(text))), ...values.map(cellOf),
     ]);
-    const text = [titles, ...lines].map((line) => line.map(quoted).join(",") + "\r\n").join("");
+    const text = [titles.map(quoted), ...lines].map((line) => line.join(delimiter) + "\r\n").join("");
     const link = element("a", { href: URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })), download: `${page}-${section.name}.csv` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
@@ -258,7 +313,7 @@ const form = document.getElementById("filters");
 for (const { key, label } of periods) form.elements.period.add(new Option(label, key));
 for (const name of filters) {
   const options = names[name].map((key, place) => ({ key, place })).filter(({ key }) => key !== WHOLE);
-  options.sort((one, other) => label(name, one.place).localeCompare(label(name, other.place), format.language));
+  options.sort((one, other) => collator.compare(label(name, one.place), label(name, other.place)));
   for (const { place } of options) form.elements[name].add(new Option(label(name, place), place));
 }
 
@@ -266,8 +321,10 @@ const shows = sections.map(show);
 const figures = document.querySelectorAll(".cards dd");
 const showAll = () => {
   for (const { name, value } of form.querySelectorAll("select")) chosen[name] = value;
+  leftRows = new Map();
   cards.forEach((card, at) => {
-    const value = figure(card, sums(facts[card.facts], left(facts[card.facts])));
+    const [group] = sums(facts[card.facts], [card], () => 0);
+    const value = group ? group.values[0] : card.over.length ? null : 0n;
     const text = value === null ? "–" : written(value, card.kind, 2);
     const data = element("data", { value: value === null ? "" : plain(value), textContent: text, className: text.length > 14 ? "huge" : "" });
     figures[at].replaceChildren(data);

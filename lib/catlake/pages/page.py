@@ -24,9 +24,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from catlake.pages.datasets import Origin, of_different_runs
-from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts
+from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts, exact_sum
 from catlake.runtime.errors import ArgumentError
 from catlake.text import display
+
+MOST_PLACES = 18
+"""Decimals of a number on a page."""
+
+MOST_COLUMNS = 5
+"""Of a table that takes half of a wide page."""
+
+LARGEST_NUMBER = 2**53 - 1
+"""That a browser reads exactly; a larger one is a text."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class Page:
         money_places: Decimals of money.
         title: Its heading, where it is not that of texts.toml.
         is_anonymous: Whether it hides who its persons are.
+        remarks: What its reader must know about datasets that are not there; their texts are in texts.toml.
     """
 
     name: str
@@ -95,6 +105,7 @@ class Page:
     money_places: int = 2
     title: str | None = None
     is_anonymous: bool = False
+    remarks: Sequence[str] = ()
 
     @property
     def days(self) -> list[str]:
@@ -163,10 +174,9 @@ def render(
             scripts=[Markup(script) for script in scripts],
             digests=[_digest(script) for script in scripts],
             origins=[(origin, _link(origin.uri, folder)) for origin in origins],
-            quarantined=sum(origin.quarantined for origin in of_different_runs(origins)),
-            run_date=run_date.isoformat(),
-            period=(page.days[0], page.days[-1]) if page.days else None,
+            summary=digest(page, origins, run_date),
             family=family,
+            halves=_halves(page.sections),
             unfiltered={section.name: _unfiltered(page, section) for section in page.sections},
         )
     )
@@ -185,11 +195,10 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
     figures = []
     for name, figure in page.cards:
         facts = page.facts[name]
-        value = sum((facts.total(measure) for measure in figure.of or (figure.name,)), Decimal(0))
+        value, base = (_sum_of(facts, measures) for measures in (figure.of or (figure.name,), figure.over))
         if figure.over:
-            base = sum((facts.total(measure) for measure in figure.over), Decimal(0))
-            value = value / base if base else Decimal(0)
-        figures.append({"name": figure.name, "kind": figure.kind, "value": str(value)})
+            value = value / base if value is not None and base else None
+        figures.append({"name": figure.name, "kind": figure.kind, "value": "" if value is None else str(value)})
     return {
         "page": page.name,
         "run_date": run_date.isoformat(),
@@ -202,18 +211,16 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
     }
 
 
+def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:
+    """The sum of measures over everything; None where all are unknown."""
+    known = [total for measure in measures if (total := facts.total(measure)) is not None]
+    return exact_sum(known) if known else None
+
+
 def _data(page: Page, read_by: Reader) -> dict[str, Any]:
     """What page.js works with."""
     names: dict[str, dict[Any, int]] = {}
-    facts = {
-        name: {
-            "dimensions": facts.dimensions,
-            "measures": facts.measures,
-            "cube": facts.is_cube,
-            "rows": [_coded(row, facts, names) for row in facts.rows],
-        }
-        for name, facts in page.facts.items()
-    }
+    facts = {name: _packed(facts, names) for name, facts in page.facts.items()}
     periods = _periods(page, read_by)
     return {
         "page": page.name,
@@ -237,7 +244,7 @@ def _data(page: Page, read_by: Reader) -> dict[str, Any]:
             for section in page.sections
         ],
         "format": _format(page, read_by),
-        "texts": {name: read_by.text(f"script.{name}") for name in ("rows", "no_rows")},
+        "texts": {key.removeprefix("script."): read_by.text(key) for key in _texts() if key.startswith("script.")},
     }
 
 
@@ -245,19 +252,37 @@ def _figure(figure: Figure) -> dict[str, Any]:
     return {"name": figure.name, "kind": figure.kind, "of": figure.of or (figure.name,), "over": figure.over}
 
 
-def _coded(row: Sequence[Any], facts: Facts, names: dict[str, dict[Any, int]]) -> list[Any]:
-    """A row with numbers in the place of texts, which repeat; decimals stay texts, exact."""
-    size = len(facts.dimensions)
-    coded: list[Any] = []
-    for name, value in zip(facts.dimensions, row, strict=False):
+def _packed(facts: Facts, names: dict[str, dict[Any, int]]) -> dict[str, Any]:
+    """Facts as columns: numbers in the place of names, which repeat, and whole numbers of each measure's unit."""
+    width = len(facts.dimensions)
+    columns = list(zip(*facts.rows, strict=True)) or [()] * (width + len(facts.measures))
+    codes = []
+    for name, column in zip(facts.dimensions, columns, strict=False):
         known = names.setdefault(name, {})
-        coded.append(known.setdefault(value, len(known)))
-    return coded + [f"{value:f}" if isinstance(value, Decimal) else value for value in row[size:]]
+        codes.append([known.setdefault(value, len(known)) for value in column])
+    places, values = zip(*map(_units, columns[width:]), strict=True)
+    return {
+        "dimensions": facts.dimensions,
+        "codes": codes,
+        "measures": facts.measures,
+        "places": places,
+        "values": values,
+        "cube": facts.is_cube,
+    }
+
+
+def _units(column: Sequence[Any]) -> tuple[int, list[int | str | None]]:
+    """How many decimals the numbers of a column have, and each number without the point: a text where it is long."""
+    parts = [None if value is None else f"{Decimal(value):f}".partition(".") for value in column]
+    places = min(MOST_PLACES, max((len(part[2].rstrip("0")) for part in parts if part), default=0))
+    units = [None if part is None else int(part[0] + part[2].ljust(places, "0")[:places]) for part in parts]
+    return places, [str(unit) if unit is not None and abs(unit) > LARGEST_NUMBER else unit for unit in units]
 
 
 def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
     """What is shown for a value of a dimension; None: the value itself."""
-    if value is None:
+    shown = None if value is None else display.visible(page.labels.get(name, {}).get(value, value))
+    if not shown:
         return read_by.text(f"none.{name}" if f"none.{name}" in _texts() else "none")
     if value == OTHERS:
         return read_by.text("others")
@@ -265,17 +290,16 @@ def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
         return display.day_in_table(value, read_by.locale)
     if f"value.{value}" in _texts() and name in ("state", "opinion", "reason"):
         return read_by.text(f"value.{value}")
-    shown = display.visible(page.labels.get(name, {}).get(value, value))
     return None if shown == value else shown
 
 
 def _periods(page: Page, read_by: Reader) -> list[dict[str, str]]:
     """The periods from which a reader chooses, with their first and last days."""
-    days = page.days
+    days, whole = page.days, {"key": ALL, "label": read_by.text("period.all")}
     if not days:
-        return []
+        return [whole]
     last = date.fromisoformat(days[-1])
-    found = [{"key": ALL, "label": read_by.text("period.all"), "first": days[0], "last": days[-1]}]
+    found = [whole]
     for count in RECENT_DAYS:
         first = (last - timedelta(days=count - 1)).isoformat()
         label = read_by.text("period.recent", days=count)
@@ -305,6 +329,19 @@ def _unfiltered(page: Page, section: Section) -> list[str]:
     dimensions = page.facts[section.facts].dimensions
     filters = [name for name in page.filters if name not in dimensions]
     return filters if {"day", "period"} & {*dimensions} or not page.days else ["period", *filters]
+
+
+def _halves(sections: Sequence[Section]) -> list[str]:
+    """The names of sections that stand two by two: neighbours with few columns and no chart."""
+    found: list[str] = []
+    rest = list(sections)
+    while rest:
+        pair = rest[:2]
+        is_narrow = [not section.chart and len(section.by) + len(section.figures) <= MOST_COLUMNS for section in pair]
+        if is_narrow == [True, True]:
+            found += [section.name for section in pair]
+        rest = rest[2 if is_narrow == [True, True] else 1 :]
+    return found
 
 
 def _environment(read_by: Reader) -> Environment:
@@ -337,6 +374,8 @@ def _link(uri: str, folder: str) -> str | None:
 
 def _shown(figure: Mapping[str, Any], places: int, read_by: Reader) -> str:
     """A figure of a digest, as its reader sees it."""
+    if not figure["value"]:
+        return "–"
     value = Decimal(figure["value"])
     if figure["kind"] == "money":
         return display.money(display.rounded(value, places), read_by.currency, read_by.locale)

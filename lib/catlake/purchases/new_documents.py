@@ -5,7 +5,7 @@ removes them when its commit is done. So no run looks for new documents among al
 batch leaves a list of another name, and a list that is read twice changes nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import orjson
 
@@ -45,6 +45,14 @@ class NewDocuments:
         # Not the files that are still being written.
         found = (info for info in self._files.list(self._folder) if info.uri.endswith(SUFFIX))
         return sorted(found, key=lambda info: info.uri)
+
+    def forget(self, paths: Collection[str]) -> None:
+        """Takes documents off the lists, before they are deleted: a merge would look for them."""
+        for info in self.lists():
+            lines = self._files.read(info.uri).splitlines(keepends=True)
+            kept = [line for line in lines if orjson.loads(line)[0] not in paths]
+            if kept != lines:
+                self._files.write(info.uri, b"".join(kept))
 
     def remove(self, lists: Iterable[FileInfo]) -> None:
         """Removes lists whose documents are merged."""

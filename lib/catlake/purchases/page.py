@@ -19,7 +19,7 @@ def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = N
     facts = {"daily": by_day(days), "products": best_sellers(products)}
     several = len({row[1] for row in facts["daily"].rows}) > 1
     sections = [section for section in SECTIONS if several or section.by != ("shop",)]
-    rows = int(facts["daily"].total("rows"))
+    rows = int(facts["daily"].total("rows") or 0)
     return Page(
         "purchases", "purchases_daily", rows, facts, CARDS, ("shop",) if several else (), sections, title=tenant
     )

@@ -144,6 +144,7 @@ class Environment:
     old_version_days: Days
     export_days: Days
     access_log_days: Days
+    quarantine_days: Days
     abandoned_upload_days: Days
     max_quarantined: Count
     max_shrink: Annotated[Decimal | None, _number("1", "a number from 0 to 1, like 0.5")]

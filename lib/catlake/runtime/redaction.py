@@ -17,7 +17,7 @@ SHORTEST = 6
 # Not "token" and "key" alone: conversations have tokens, and tables have keys.
 _NAME = (
     r"secret|passw(?:or)?d|passphrase|credentials?\b|(?:session|security|auth|authorization|bearer|access|api|id|refresh)"
-    r"[._-]?token|(?:access|account|api|private|secret|signing|encryption|shared)[._-]?key|signature"
+    r"[._-]?token|(?:access|account|api|private|secret|signing|encryption|shared|pseudonym)[._-]?key|signature"
 )
 _TELLING = re.compile(_NAME, re.IGNORECASE)
 # PWD and OLDPWD are a shell's working folders.

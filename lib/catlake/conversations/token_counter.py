@@ -1,0 +1,96 @@
+"""The tokens of conversations: those of the last result are known, only new texts are counted.
+
+Counting is most of what curate does, and from one night to the next few conversations change. So a text that the newest
+result has too, with counts of the same program, has the counts that are there. Texts are compared by their MD5.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+from pyspark import Broadcast
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from catlake.contracts.contract import contract
+from catlake.conversations.cl100k_tokens import token_count
+from catlake.lake import Draft, Lake
+from catlake.lake.file_records import md5_of
+from catlake.runtime.files import literal
+from catlake.runtime.package import sources_fingerprint
+from catlake.runtime.run import Run
+from catlake.text.json_text import parse
+
+DATASET = "curated_conversations"
+TEXT = "conversacion_completa"
+
+TOKENS = T.StructType([T.StructField(name, T.LongType()) for name in ("token_pregunta", "token_respuesta")])
+"""The tokens of a row; null where its messages cannot be read."""
+
+IS_NEW = "tokens_are_new"
+"""The column that says whether the tokens were counted, and not known."""
+
+COUNTED = T.StructType([*TOKENS, T.StructField(IS_NEW, T.BooleanType())])
+
+Known = Mapping[bytes, tuple[int, int]]
+"""The tokens of texts, by their MD5."""
+
+MOST_KNOWN = 500_000
+"""Each worker holds them in memory, some 200 bytes a text."""
+
+_ROWS = "rows"
+
+
+def remembered(draft: Draft) -> Draft:
+    """A draft of the dataset whose record says that its counts are those of this program."""
+    return replace(draft, made_from=sources_fingerprint(), totals={**draft.totals, _ROWS: draft.rows})
+
+
+def known_tokens(run: Run, lake: Lake) -> Broadcast[Known] | None:
+    """The tokens that the newest published result has; None where there are none of this program, or too many."""
+    old = lake.made_from(sources_fingerprint(), contract(DATASET), run.run_date)
+    if old is None or old.totals[_ROWS] > MOST_KNOWN:
+        return None
+    if md5_of(lake.files, old.uri) != old.md5:
+        run.log("tokens_not_known", reason=f"{old.uri}: it was changed after it was published")
+        return None
+    published = run.spark.read.parquet(literal(old.uri))
+    rows = published.select(F.unhex(F.md5(TEXT)), *TOKENS.names).collect()
+    return run.spark.sparkContext.broadcast({bytes(digest): (user, bot) for digest, user, bot in rows})
+
+
+@dataclass(frozen=True)
+class TokenCounter:
+    """Adds COUNTED to rows of the CSV."""
+
+    known: Broadcast[Known] | None = None
+
+    def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """COUNTED of the rows."""
+        known = self.known.value if self.known else {}
+        counts: list[tuple[int, int] | None] = []
+        are_new = []
+        for value in rows.column(TEXT):
+            text = memoryview(value.as_buffer()) if value.is_valid else None
+            there = known.get(hashlib.md5(text, usedforsecurity=False).digest()) if known and text else None
+            are_new.append(text is not None and there is None)
+            counts.append(there or (spoken_tokens(text) if text else None))
+        columns = [[None if count is None else count[speaker] for count in counts] for speaker in (0, 1)]
+        return pa.RecordBatch.from_arrays(
+            [*(pa.array(column, pa.int64()) for column in columns), pa.array(are_new, pa.bool_())], names=COUNTED.names
+        )
+
+
+def spoken_tokens(text: str | bytes | memoryview) -> tuple[int, int] | None:
+    """The tokens of the user's and of the bot's messages, each counted on its own; None for no array of messages."""
+    spoken: dict[str, list[str]] = {"user": [], "bot": []}
+    try:
+        for message in parse(text):
+            if (speaker := message.get("from")) in spoken and (said := message.get("text")) is not None:
+                if not isinstance(said, str):
+                    return None
+                spoken[speaker].append(said)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return sum(map(token_count, spoken["user"])), sum(map(token_count, spoken["bot"]))

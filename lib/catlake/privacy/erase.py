@@ -1,0 +1,129 @@
+"""privacy_erase: removes a person from a lake (docs/privacy.md).
+
+The contracts show where persons are, by the tags of their columns: a new dataset is covered by its contract alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import groupby
+
+from catlake.contracts.contract import Contract
+from catlake.lake import Lake
+from catlake.pages import FOLDER as PAGES
+from catlake.privacy.documents import Documents
+from catlake.privacy.person import Person
+from catlake.privacy.person_tables import TableOfPersons
+from catlake.privacy.places import ERASURES, Found, Place, Tally, datasets_of_persons
+from catlake.privacy.published_files import PublishedSet, Spreadsheets
+from catlake.privacy.records_of_runs import Rejects, Summaries
+from catlake.report_pages import is_page_there, pages_folder, remove_pages
+from catlake.runtime.errors import StoreError
+from catlake.runtime.run import Run
+
+PAGES_OF_PERSONS = {"conversations": "conversations", "costs": "tokens"}
+"""By page, the domain of the persons on it. The page of the purchases names none."""
+
+OUT_OF_REACH = (
+    "the source tables: erase the person there first, or the next export or event brings the person back",
+    "exports of DynamoDB, and files of events that wait to be read",
+    "replaced versions of S3 objects, until their lifecycle rule deletes them",
+    "drafts and table files of killed runs, until the next run of their job or the maintenance of the tables",
+    "logs and metrics in CloudWatch, and the arguments of this run in Glue's history",
+    "results of Athena's queries",
+    "what others have written about the person",
+)
+"""What the job does not reach."""
+
+
+def erase(run: Run, lake: Lake) -> None:
+    """The whole job: looks for a person in the lake, and without `--dry_run` erases the person.
+
+    Raises:
+        StoreError: At the end the person is in the lake again, because another run wrote meanwhile.
+    """
+    person, domains, is_dry = (run.arguments[name] for name in ("user_id", "domains", "dry_run"))
+    places = places_of(run, lake, person, domains)
+    with run.step("look"):
+        found = _look(places)
+        # A page shows names, not ids: it counts where its datasets have the person.
+        folder = pages_folder(run, lake.path(PAGES))
+        pages = _pages(folder, domains) if found else []
+    found += [Found("pages", len(pages), len(pages))] if pages else []
+    _report(run, found, "would go" if is_dry else "go")
+    tally = Tally(run)
+    if is_dry or not found:
+        return
+    with run.step("erase"):
+        # First: after a kill, what still has the person brings the next run here again.
+        _remove_pages(run, folder, domains)
+        for place in places:
+            place.erase(tally)
+        # Again: another run may have made them meanwhile, of what was there before.
+        _remove_pages(run, folder, domains)
+    with run.step("look again"):
+        left = _look(places)
+    _record(run, lake, found)
+    if left:
+        names = ", ".join(place.place for place in left)
+        raise StoreError(
+            f"{lake.uri}: the person is still or again in {names}, because another run writes there or was killed; run "
+            "this job again when no other job runs; files of killed runs go with the maintenance of the tables"
+        )
+
+
+def places_of(run: Run, lake: Lake, person: Person, domains: Sequence[str]) -> list[Place]:
+    """The places of a lake that can have a person, in the order in which they are rewritten."""
+    datasets = datasets_of_persons(domains)
+    in_files = sorted((d for d in datasets if d.format in ("csv", "parquet")), key=_published_with)
+    tables = [lake.table(dataset, run.arguments["database"]) for dataset in datasets if dataset.is_kept_up]
+    return [
+        *(TableOfPersons(run, lake, person, table) for table in tables if table.exists),
+        *(PublishedSet(run, lake, person, list(together)) for _, together in groupby(in_files, _published_with)),
+        Spreadsheets(lake, person, in_files),
+        *(Documents(run, lake, person, dataset) for dataset in datasets if dataset.format == "json"),
+        Rejects(lake, person, domains),
+        Summaries(lake, person),
+    ]
+
+
+def _published_with(dataset: Contract) -> str:
+    return dataset.published_with
+
+
+def _look(places: Sequence[Place]) -> list[Found]:
+    return [found for place in places for found in place.look()]
+
+
+def _pages(folder: Lake, domains: Sequence[str]) -> list[str]:
+    pages = (page for page, domain in PAGES_OF_PERSONS.items() if domain in domains)
+    return [page for page in pages if is_page_there(folder, page)]
+
+
+def _remove_pages(run: Run, folder: Lake, domains: Sequence[str]) -> None:
+    if pages := _pages(folder, domains):
+        remove_pages(run, folder, pages)
+
+
+def _report(run: Run, found: Sequence[Found], what: str) -> None:
+    for place in found:
+        run.log("person_found", **asdict(place))
+        run.report.highlights.append(f"{place.place}: {place.rows} rows in {place.files} files {what}")
+    if not found:
+        run.report.highlights.append("the person is nowhere in the lake: nothing is changed")
+    run.report.highlights += ["not reached:", *(f"  {place}" for place in OUT_OF_REACH)]
+
+
+def _record(run: Run, lake: Lake, found: Sequence[Found]) -> None:
+    """Writes down what was erased, and not of whom."""
+    record = {
+        "job": run.job,
+        "run": run.id,
+        "erased_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "domains": run.arguments["domains"],
+        "erased": [asdict(place) for place in found],
+        "not_reached": OUT_OF_REACH,
+    }
+    uri = lake.write_json(f"{ERASURES}/{run.id}.json", record)
+    run.log("erased", record=uri)
+    run.report.highlights.append(f"record → {uri}")

@@ -1,0 +1,109 @@
+"""A person whose data is erased: where the person's id is in a value, in a record, in a text."""
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from catlake.contracts.contract import PERSON_ID, contract, contract_names
+from catlake.runtime.redaction import HIDDEN
+from catlake.text.json_text import parse
+
+MOST_CHARACTERS = 1024
+"""Of an id; a key of DynamoDB has no more."""
+
+# What an id may have before or behind it in a text, and be another id.
+_WITHIN = r"[\w@.+-]"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person, known by an id. Logs and summaries show `***` for it."""
+
+    id: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return HIDDEN
+
+    def is_in_column(self, name: str) -> Column:
+        """Whether the value of a column is the id, in Spark; false for null."""
+        return F.col(name).eqNullSafe(self.id)
+
+    def is_in_array(self, values: pa.Array) -> pa.Array:
+        """Which values are the id, in Arrow; false for null."""
+        return pc.fill_null(pc.equal(values.cast(pa.large_string()), pa.scalar(self.id, pa.large_string())), False)
+
+    def may_be_in(self, content: bytes) -> bool:
+        """Whether a JSON text can have the id: quick, and never wrong where it says no."""
+        is_plain = self.id.isprintable() and not set(self.id) & set('"\\/')
+        return not is_plain or self.id.encode() in content or b"\\u" in content
+
+    def is_in_record(self, text: str | None) -> bool:
+        """Whether a record is of the person, as it was read: a line of an export, an event, a document, a row.
+
+        What counts are the values of the keys that identify persons. Of a text that is no JSON object, or has none of
+        these keys, all of it counts.
+        """
+        if text is None:
+            return False
+        try:
+            values = list(_of_persons(parse(text), False))
+        except (ValueError, RecursionError):
+            return self.is_named_in(text)
+        # The chatbot's table has a prefix before the id.
+        return not {self.id, f"USER#{self.id}"}.isdisjoint(values) if values else self.is_named_in(text)
+
+    def is_named_in(self, text: str | None) -> bool:
+        """Whether a text has the id as a whole word."""
+        return text is not None and self._word.search(text) is not None
+
+    def hidden_in(self, value: Any) -> Any:
+        """A value of JSON with `***` in the place of the id in its texts, where it is a whole word."""
+        match value:
+            case str():
+                return self._word.sub(HIDDEN, value)
+            case dict():
+                return {name: self.hidden_in(member) for name, member in value.items()}
+            case list():
+                return [self.hidden_in(member) for member in value]
+        return value
+
+    @property
+    def _word(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<!{_WITHIN}){re.escape(self.id)}(?![\w@+-]|\.\w)")
+
+
+def person(text: str) -> Person:
+    """Parses the value of `--user_id`."""
+    if not text.strip() or len(text) > MOST_CHARACTERS:
+        raise ValueError(f"must be the id of a person: 1 to {MOST_CHARACTERS} characters, not all blank")
+    return Person(text)
+
+
+def _of_persons(value: Any, is_of_person: bool) -> Iterator[str]:
+    """The values below keys that identify persons."""
+    match value:
+        case dict():
+            for name, member in value.items():
+                yield from _of_persons(member, is_of_person or _folded(name) in _keys())
+        case list():
+            for member in value:
+                yield from _of_persons(member, is_of_person)
+        case str() | int() if is_of_person:
+            yield str(value)
+
+
+@functools.cache
+def _keys() -> frozenset[str]:
+    """The names of the columns with ids of persons: the sources write them alike, but for case and `_`."""
+    return frozenset(_folded(name) for dataset in map(contract, contract_names()) for name in dataset.tagged(PERSON_ID))
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").casefold()

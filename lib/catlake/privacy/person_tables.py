@@ -1,0 +1,86 @@
+"""The tables that are kept up: a commit without a person, and no older commit."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from catlake.contracts.contract import PERSON_ID, PERSON_RECORD
+from catlake.lake import Lake
+from catlake.lake.table_maintenance import forget_commits, forget_removed_files
+from catlake.lake.tables import KeptTable
+from catlake.privacy.person import Person
+from catlake.privacy.places import Found, Tally
+from catlake.runtime.errors import CatalogError
+from catlake.runtime.files import literal
+from catlake.runtime.run import Run
+
+COMMIT = "commit"
+"""Of a position, a name for the table's content there: a CSV that was made from another content is not updated."""
+
+_FILE = "_file_of_row"
+
+
+class TableOfPersons:
+    """A table that is kept up, with all its files: also those that only older commits use."""
+
+    def __init__(self, run: Run, lake: Lake, person: Person, table: KeptTable) -> None:
+        self._run, self._lake, self._person, self._table = run, lake, person, table
+
+    def look(self) -> list[Found]:
+        """The rows of the person in all files of the table: some may be there several times, in older versions."""
+        files = self._data_files()
+        if not files:
+            return []
+        rows = self._rows_of(files).where(self._is_of_person()).groupBy(_FILE).count().collect()
+        return [Found(self._table.contract.name, sum(row["count"] for row in rows), len(rows))] if rows else []
+
+    def erase(self, tally: Tally) -> None:
+        """Makes all rows but the person's the table, in one commit of the same position, and forgets older commits.
+
+        Raises:
+            CatalogError: The table cannot be used (`KeptTable.position`), or another run has changed it meanwhile.
+        """
+        if not self.look():
+            return
+        position, is_of_person = self._table.position, self._is_of_person()
+        if position is None:
+            raise CatalogError(
+                f"{self._table.location}: its columns have changed since it was filled; run the job that fills it, "
+                "then this one again"
+            )
+        before = self._table.rows().agg(F.count(F.lit(1)), F.count_if(is_of_person)).first()
+        read, erased = before or (0, 0)
+        kept = self._table.replace(
+            self._table.rows().where(~is_of_person),
+            position={**position, COMMIT: secrets.token_hex(8)},
+            check=lambda kept: tally.check(read, kept, erased),
+        )
+        tally.add(self._table.contract.name, kept, erased)
+        forget_removed_files(self._table)
+        forget_commits(self._table, datetime.now(UTC))
+
+    def _data_files(self) -> list[str]:
+        folder = f"{self._table.location}/data"
+        return [info.uri for info in self._lake.files.list(folder) if info.uri.endswith(".parquet")]
+
+    def _rows_of(self, files: Sequence[str]) -> DataFrame:
+        """What the files have of persons. Files of another kind, and those that are still written, have nothing."""
+        dataset = self._table.contract
+        names = (*dataset.tagged(PERSON_ID), *dataset.tagged(PERSON_RECORD))
+        schema = T.StructType([T.StructField(name, T.StringType()) for name in names])
+        reader = self._run.spark.read.schema(schema).option("ignoreCorruptFiles", "true")
+        rows = reader.option("ignoreMissingFiles", "true").parquet(*map(literal, files))
+        return rows.withColumn(_FILE, F.input_file_name())
+
+    def _is_of_person(self) -> Column:
+        dataset, person = self._table.contract, self._person
+        is_in_record = F.udf(person.is_in_record, T.BooleanType())
+        ids = [person.is_in_column(name) for name in dataset.tagged(PERSON_ID)]
+        records = [F.coalesce(is_in_record(name), F.lit(False)) for name in dataset.tagged(PERSON_RECORD)]
+        return reduce(or_, [*ids, *records])

@@ -1,0 +1,95 @@
+"""The order of an erasure: pages first, the places, a last look; no Spark."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from catlake.lake import lake as lakes
+from catlake.lake.lake import Lake
+from catlake.privacy import erase as erasing
+from catlake.privacy.erase import erase
+from catlake.privacy.person import Person
+from catlake.privacy.places import ERASURES, Found, Tally
+from catlake.runtime.environment import environment
+from catlake.runtime.errors import StoreError
+from catlake.runtime.files import LocalFiles
+from catlake.runtime.run import Run
+
+
+class Shelf:
+    """A place in which another run puts the person again so many times."""
+
+    def __init__(self, again: int = 0) -> None:
+        self.rows, self._again = 1, again
+
+    def look(self) -> list[Found]:
+        return [Found("shelf", self.rows, 1)] if self.rows else []
+
+    def erase(self, tally: Tally) -> None:
+        tally.add("shelf", 0, self.rows)
+        self.rows, self._again = int(self._again > 0), self._again - 1
+
+
+def page_files(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / f"{name}.html").write_text(name)
+        digest: dict[str, Any] = {"page": name, "run_date": "2025-11-20", "days": None, "places": 2, "figures": []}
+        digest |= {"exported": None, "filtered": 0, "quarantined": 0}
+        (folder / f"{name}.json").write_text(json.dumps(digest))
+    (folder / "index.html").write_text("conversations.html costs.html purchases.html")
+
+
+def erased(folder: Path, shelf: Shelf, **more: Any) -> Run:
+    given = {"user_id": Person("ana"), "domains": ("conversations", "tokens"), "dry_run": False}
+    run = Run(None, {**given, "run_date": date(2025, 11, 21), **more}, environment("local"), "erase", "run-1")  # type: ignore[arg-type]
+    with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
+        lake = Lake(None, str(folder), "erase", "run-1")  # type: ignore[arg-type]
+    with patch.object(erasing, "places_of", lambda *_: [shelf]):
+        erase(run, lake)
+    return run
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_person_who_is_there_again_fails_the_run_and_what_was_done_is_written_down(tmp_path: Path) -> None:
+    shelf = Shelf(again=1)
+    with pytest.raises(StoreError, match=r"the person is still or again in shelf.*run this job again"):
+        erased(tmp_path, shelf)
+    record = json.loads((tmp_path / ERASURES / "run-1.json").read_text("utf-8"))
+    assert record["erased"] == [{"place": "shelf", "rows": 1, "files": 1}]
+    erased(tmp_path, shelf)
+    assert shelf.rows == 0
+
+
+@pytest.mark.parametrize(("domain", "gone"), [("conversations", "conversations"), ("tokens", "costs")])
+def test_the_pages_of_the_domains_go_and_the_index_forgets_them(tmp_path: Path, domain: str, gone: str) -> None:
+    folder, pages = tmp_path / "reports/pages", {"conversations", "costs", "purchases"}
+    page_files(folder, *pages)
+    erased(tmp_path, Shelf(), domains=(domain,))
+    left = {f"{page}.{kind}" for page in pages - {gone} for kind in ("html", "json")}
+    assert names(folder) == {"index.html", *left}
+    index = (folder / "index.html").read_text("utf-8")
+    assert [page for page in sorted(pages) if f"{page}.html" in index] == sorted(pages - {gone})
+
+
+def test_the_index_goes_with_the_last_page(tmp_path: Path) -> None:
+    page_files(tmp_path / "reports/pages", "costs")
+    erased(tmp_path, Shelf())
+    assert names(tmp_path / "reports/pages") == set()
+
+
+def test_nothing_is_changed_for_a_person_who_is_nowhere(tmp_path: Path) -> None:
+    page_files(tmp_path / "reports/pages", "costs")
+    shelf = Shelf()
+    shelf.rows = 0
+    run = erased(tmp_path, shelf)
+    assert names(tmp_path / "reports/pages") == {"costs.html", "costs.json", "index.html"}
+    assert names(tmp_path) == {"reports"}
+    assert str(run.report.balance) == "0 read =  + 0 quarantined"
