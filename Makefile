@@ -114,17 +114,9 @@ wheels: dist/wheels/.made ## dist/wheels/: the packages that Glue lacks, as Glue
 
 ##### Use
 
-LOCAL_RUN = $(PY) -m local run --environment="$(ENVIRONMENT)" --lake="$$LAKE"
-
 .PHONY: run
 run: setup ## all workflows on the samples, into lake/; ENV=prod: with that environment's settings
-	@# Two nights of the conversations: a full export, then what has changed in a day.
-	@$(LOCAL_RUN) conversations --run_date=2025-11-20
-	@$(LOCAL_RUN) conversations --run_date=2025-11-21 --export=tests/data/samples/catia_next_day
-	@# Two nights of the tokens: a full export, then the incremental one of the hour after it.
-	@$(LOCAL_RUN) tokens-archival tokens
-	@$(LOCAL_RUN) tokens --export=tests/data/bedrock_v3/incremental
-	@$(LOCAL_RUN) purchases purchases-report
+	@$(PY) -m local samples --environment="$(ENVIRONMENT)" --lake="$$LAKE"
 	@$(PY) -m local open --path --lake="$$LAKE" --environment="$(ENVIRONMENT)"
 
 .PHONY: open

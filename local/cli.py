@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
@@ -26,13 +26,26 @@ from local import sql_prompt as prompt
 from local.arrivals import arrivals
 from local.display import display, summary
 from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
-from local.job_processes import ProcessRunner, spark_environment, spark_submit
+from local.job_processes import GRACE, LIBRARY, ProcessRunner, script, spark_environment
 from local.leftovers import leftovers
 from local.registration import Registration
+from local.shared_java import SharedJava
 from local.workflow_run import Ending, OnEvent, WorkflowRun
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = Path(sys.executable)
+SAMPLES: Sequence[tuple[str, Mapping[str, str]]] = (
+    # Two nights of the conversations: a full export, then what has changed in a day.
+    ("conversations", {"run_date": "2025-11-20"}),
+    ("conversations", {"run_date": "2025-11-21", "export": str(ROOT / "tests/data/samples/catia_next_day")}),
+    # Two nights of the tokens: a full export, then the incremental one of the hour after it.
+    ("tokens-archival", {}),
+    ("tokens", {}),
+    ("tokens", {"export": str(ROOT / "tests/data/bedrock_v3/incremental")}),
+    ("purchases", {}),
+    ("purchases-report", {}),
+)
+"""The workflows of `make run` with their options, in their order."""
 DONE, SOMETHING_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -84,23 +97,25 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     run = commands.add_parser("run", help="run workflows, one after the other")
     run.add_argument("workflow", nargs="+", choices=sorted(WORKFLOWS))
-    run.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
     run.add_argument("--export", help="a DynamoDB export, or a folder of some (default: the samples)")
     run.add_argument("--source", help="a folder of change events of purchases (default: the sample)")
     run.add_argument("--run_date", type=_date, help="YYYY-MM-DD, today for the jobs (default: today, UTC)")
     run.set_defaults(command=_run)
+    samples = commands.add_parser("samples", help="run all workflows on the samples")
+    samples.set_defaults(command=_samples)
     sql = commands.add_parser("sql", help="open a SQL prompt on what the lake holds")
     question = sql.add_mutually_exclusive_group()
     question.add_argument("--file", help="run this file of deploy/sql, and no prompt")
     question.add_argument("--query", help="answer this query of DuckDB's SQL as CSV, and no prompt")
     sql.set_defaults(command=_sql)
     open_ = commands.add_parser("open", help="open the pages of the lake in the browser")
-    open_.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
     open_.add_argument("--path", action="store_true", help="only print where the index is")
     open_.set_defaults(command=_open)
     left = commands.add_parser("leftovers", help="list what killed runs have left; later runs remove it")
     left.set_defaults(command=_leftovers)
-    for command in (run, sql, open_, left):
+    for command in (run, samples, open_):
+        command.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
+    for command in (run, samples, sql, open_, left):
         command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
     return parser
 
@@ -119,13 +134,24 @@ def _run(options: argparse.Namespace) -> int:
     for name in ("export", "source"):
         if getattr(options, name) and len(options.workflow) > 1:
             raise UsageError(f"--{name}: goes with one workflow; run them one by one")
-    for name in options.workflow:
-        if code := _run_one(name, options):
-            return code
-    return DONE
+    return _run_all([(name, options) for name in options.workflow])
 
 
-def _run_one(name: str, options: argparse.Namespace) -> int:
+def _samples(options: argparse.Namespace) -> int:
+    nothing = {"export": None, "source": None, "run_date": None}
+    return _run_all([(name, argparse.Namespace(**{**vars(options), **nothing, **own})) for name, own in SAMPLES])
+
+
+def _run_all(runs: Iterable[tuple[str, argparse.Namespace]]) -> int:
+    """Run workflows one after the other, up to one that fails; all their jobs share a Java."""
+    java = SharedJava(PYTHON, ROOT / LIBRARY, spark_environment(PYTHON), GRACE)
+    try:
+        return next((code for name, options in runs if (code := _run_one(name, options, java))), DONE)
+    finally:
+        java.end()
+
+
+def _run_one(name: str, options: argparse.Namespace, java: SharedJava) -> int:
     env, lake = environment(options.environment), _lake(options.lake)
     workflow = WORKFLOWS[name](env)
     _check_built(workflow)
@@ -140,9 +166,9 @@ def _run_one(name: str, options: argparse.Namespace) -> int:
     print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}{event}", flush=True)
 
     def command(job: Job) -> Sequence[str]:
-        return spark_submit(ROOT, PYTHON, job, arguments[job.name])
+        return [str(PYTHON), *script(ROOT, job, arguments[job.name])]
 
-    return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON)))
+    return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON), java=java))
 
 
 def _event(workflow: Workflow, arguments: Mapping[str, Mapping[str, str]], options: argparse.Namespace) -> str:
@@ -216,10 +242,10 @@ def _check_folders(arguments: Mapping[str, str]) -> None:
 
 
 def _check_built(workflow: Workflow) -> None:
-    for path in (PYTHON.parent / "spark-submit", ROOT / "dist" / "catlake.zip"):
+    for path in (PYTHON.parent / "spark-submit", ROOT / LIBRARY):
         if not path.is_file():
             raise UsageError(f"{path} does not exist; run `make setup`")
-    check_package(ROOT / "dist" / "catlake.zip", ROOT)
+    check_package(ROOT / LIBRARY, ROOT)
     for job in workflow.jobs:
         if not (ROOT / job.script).is_file():
             raise UsageError(f"job {job.name}: its script {job.script} does not exist")

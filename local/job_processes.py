@@ -10,14 +10,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from deploy.model import Job
+from local.shared_java import JavaError, SharedJava
 from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnEvent
 
 GRACE = 10.0
 """Seconds that a job has to end by itself before it is killed."""
+
+LIBRARY = Path("dist/catlake.zip")
+"""The library in the project, as Glue takes it."""
 
 _LAST_LINES = 5
 _LOOK_EVERY = 0.05
@@ -29,10 +33,14 @@ Command = Callable[[Job], Sequence[str]]
 def spark_submit(root: Path, python: Path, job: Job, arguments: Mapping[str, str]) -> list[str]:
     """The command of a job in the project at `root`, under the environment of the interpreter `python`."""
     settings = [text for name, value in job.spark_settings.items() for text in ("--conf", f"{name}={value}")]
-    library = ["--py-files", str(root / "dist" / "catlake.zip")]
+    library = ["--py-files", str(root / LIBRARY)]
+    return [str(python.parent / "spark-submit"), *settings, *library, *script(root, job, arguments)]
+
+
+def script(root: Path, job: Job, arguments: Mapping[str, str]) -> list[str]:
+    """The end of that command, which Python runs where a Java is there: the script and its arguments."""
     options = [text for option in arguments.items() for text in option]
-    submit, script = str(python.parent / "spark-submit"), str(root / job.script)
-    return [submit, *settings, *library, script, "--JOB_NAME", job.name, *options]
+    return [str(root / job.script), "--JOB_NAME", job.name, *options]
 
 
 def spark_environment(python: Path) -> dict[str, str]:
@@ -49,35 +57,54 @@ class ProcessRunner:
     """
 
     def __init__(
-        self, command: Command, logs: Path, environment: Mapping[str, str] | None = None, grace: float = GRACE
+        self,
+        command: Command,
+        logs: Path,
+        environment: Mapping[str, str] | None = None,
+        grace: float = GRACE,
+        java: SharedJava | None = None,
     ) -> None:
-        """`command` gives the command line of a job; `environment` None is that of this process."""
-        self._command, self._logs, self._environment, self._grace = command, logs, environment, grace
+        """`command` gives the command line of a job; `environment` None is that of this process.
+
+        With a `java`, jobs use it one after the other, also those that a workflow starts at the same time: on two cores
+        a second Java would take longer than the wait.
+        """
+        self._command, self._logs, self._grace, self._java = command, logs, grace, java
+        self._environment = os.environ if environment is None else environment
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
+        self._turn: AbstractContextManager[object] = nullcontext() if java is None else threading.Lock()
         self._stopping = False
 
     def run(self, job: Job, report: OnEvent) -> Ending:
         """Run a job to its end, its timeout or `stop`; hand each event to `report` as it comes."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        log = self._logs / f"{job.name}.log"
-        with self._lock, log.open("wb") as output:
+        output = _Output(self._logs / f"{job.name}.log", report)
+        with self._turn:
+            try:
+                java = self._java.serve(job.spark_settings, output.log) if self._java and not self._stopping else {}
+            except JavaError as error:
+                output.read_on()
+                return Ending(FAILED, "\n".join([str(error), *output.last_lines]))
+            return self._run(job, {**self._environment, **java}, output)
+
+    def _run(self, job: Job, environment: Mapping[str, str], output: _Output) -> Ending:
+        with self._lock, output.log.open("ab") as log:
             if self._stopping:
                 return Ending(STOPPED, "stopped before it started")
             process = subprocess.Popen(
                 self._command(job),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=environment,
                 # A group of its own: Ctrl-C reaches us alone; a stop reaches the JVM and its workers too.
                 start_new_session=True,
             )
             self._running.add(process)
-        output_read = _Output(log, report)
         deadline = time.monotonic() + job.timeout * 60 if job.timeout else float("inf")
         while process.poll() is None and time.monotonic() < deadline:
-            output_read.read_on()
+            output.read_on()
             time.sleep(_LOOK_EVERY)
         timed_out = process.returncode is None
         if timed_out:
@@ -85,8 +112,11 @@ class ProcessRunner:
         self._running.discard(process)
         # What a job leaves behind ends with it.
         _signal([process], signal.SIGKILL)
-        output_read.read_on()
-        return self._ending(job, process.returncode, output_read, timed_out)
+        if process.returncode and self._java:
+            # Nobody knows in what state the job has left it.
+            self._java.end()
+        output.read_on()
+        return self._ending(job, process.returncode, output, timed_out)
 
     def stop(self) -> None:
         """Ask all running jobs to end, kill those that do not within the grace; start no more."""
@@ -123,15 +153,17 @@ class _Output:
     """Reads a log as it grows; keeps what explains how the job ended."""
 
     def __init__(self, log: Path, report: OnEvent) -> None:
+        log.write_bytes(b"")
+        self.log = log
         self.run: str | None = None
         self.error: str | None = None
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self._log, self._report = log, report
+        self._report = report
         self._position = 0
 
     def read_on(self) -> None:
         """Read the lines that are whole."""
-        with self._log.open("rb") as log:
+        with self.log.open("rb") as log:
             log.seek(self._position)
             *lines, rest = log.read().split(b"\n")
             self._position = log.tell() - len(rest)

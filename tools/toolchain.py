@@ -266,6 +266,8 @@ def write_settings(spark: Path, values: Mapping[str, object], templates: Iterabl
         text = template.read_text(encoding="utf-8")
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
+        # Not written in place: an environment that was copied by links would change too.
+        (conf / template.name).unlink(missing_ok=True)
         (conf / template.name).write_text(text, encoding="utf-8")
 
 

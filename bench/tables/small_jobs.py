@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,20 +10,28 @@ from pathlib import Path
 from statistics import median
 
 from bench.measured import PYTHON, ROOT, Measured, run_job, run_session
+from bench.process import run_measured
 from bench.results import markdown
 from catlake.runtime.environment import environment
+from deploy.workflows import WORKFLOWS
+from local.cli import SAMPLES
 
 SESSION = "a session and one count"
 JOBS = (
-    "conversations_normalize",
-    "conversations_curate",
-    "tokens_archive",
-    "tokens_consolidate",
-    "tokens_view",
-    "purchases_ingest",
-    "purchases_report",
+    ("conversations_normalize", ""),
+    ("conversations_curate", ""),
+    ("pages_write", "conversations"),
+    ("tokens_archive", ""),
+    ("tokens_consolidate", ""),
+    ("tokens_view", ""),
+    ("pages_write", "costs"),
+    ("purchases_ingest", ""),
+    ("purchases_report", ""),
+    ("pages_write", "purchases"),
+    ("purchases_backfill", ""),
+    ("tables_maintain", ""),
 )
-"""Each reads what those before it wrote."""
+"""The jobs and, for a page, its name; each reads what those before it wrote."""
 
 TURNS = 3
 WITH, WITHOUT = "with the archive", "without"
@@ -38,7 +47,7 @@ def compared() -> str:
         return median(run.whole_seconds for run in took), median(run.cpu_seconds for run in took)
 
     rows = []
-    for name in (SESSION, *JOBS):
+    for name in (SESSION, *map(_label, JOBS)):
         row = [name]
         for archive in (WITH, WITHOUT):
             (seconds, cpu_seconds), (session_seconds, _) = medians(name, archive), medians(SESSION, archive)
@@ -50,8 +59,30 @@ def compared() -> str:
             f"can be is *{SESSION}*. *The archive* holds the parsed classes of Spark: `make setup` makes it for a "
             f"laptop, Glue has none. Medians of {TURNS}, in turns.",
             markdown(HEAD, rows),
+            f"`make run` after `make setup`, whose {_job_runs()} jobs share a Java: {_make_run()}.",
         ]
     )
+
+
+def _label(job: tuple[str, str]) -> str:
+    module, page = job
+    return f"{module} ({page})" if page else module
+
+
+def _job_runs() -> int:
+    return sum(len(WORKFLOWS[name](environment("local")).jobs) for name, _ in SAMPLES)
+
+
+def _make_run() -> str:
+    """Their time and CPU time: the median of the times."""
+    took = []
+    for number in range(1, TURNS + 1):
+        with tempfile.TemporaryDirectory(prefix="catlake-bench-") as lake:
+            command = [str(PYTHON), "-m", "local", "samples", f"--lake={lake}"]
+            took.append(run_measured(command, dict(os.environ)))
+        print(f"small jobs: make run, {number} of {TURNS}: {took[-1].seconds:.1f} s", flush=True)
+    middle = sorted(took, key=lambda run: run.seconds)[TURNS // 2]
+    return f"{middle.seconds:.0f} s and {middle.cpu_seconds:.0f} CPU s"
 
 
 def _turn(number: int) -> Mapping[tuple[str, str], Measured]:
@@ -61,7 +92,9 @@ def _turn(number: int) -> Mapping[tuple[str, str], Measured]:
         with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
             measurements: dict[str, Callable[[], Measured]] = {SESSION: partial(run_session, settings)}
             for job in JOBS:
-                measurements[job] = partial(run_job, job, Path(folder, "lake"), _arguments(job, folder), settings)
+                module, page = job
+                arguments = _arguments(module, folder) | ({"page": page} if page else {})
+                measurements[_label(job)] = partial(run_job, module, Path(folder, "lake"), arguments, settings)
             for name, measure in measurements.items():
                 took[name, archive] = measure()
                 print(f"small jobs: {name}, {archive}, {number} of {TURNS}: {took[name, archive]}", flush=True)

@@ -15,6 +15,9 @@ fi
 # Jobs started by spark-submit run in the project's Python, whatever python3 the shell finds.
 PYSPARK_PYTHON="${PYSPARK_PYTHON:-@PYTHON@}"
 
+# For worker_daemon.py beside this file.
+PYTHONPATH="@SPARK@/conf${PYTHONPATH:+:$PYTHONPATH}"
+
 # Loopback only: nothing listens to the network, and the host's name need not resolve.
 SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
 
@@ -45,6 +48,8 @@ SPARK_DIST_CLASSPATH="@JARS@/*"
 # And the collector without threads of its own: a tenth less for a small job on two cores. For a large export give
 # --conf spark.driver.extraJavaOptions="-XX:TieredStopAtLevel=4".
 SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# Room for the classes of a job: Java would else look through its whole memory some times, to forget classes that are used.
+SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:MetaspaceSize=256m"
 # A JVM whose memory is used up would wait for ever for a thread that has died of it.
 SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:+ExitOnOutOfMemoryError -XX:OnOutOfMemoryError=\"sh '@SPARK@/conf/out-of-memory.sh'\""
 # Spark's classes, parsed and verified once by `make setup`: half of what a session's start takes. Where Java finds that

@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from catlake.contracts.contract import Contract
+from catlake.contracts.contract import Contract, contract
 from catlake.lake import Lake, Record, staging
 from catlake.lake.file_records import RECORDS
 from catlake.lake.staging import ABANDONED_AFTER
@@ -98,6 +98,32 @@ def test_a_lakes_name_is_no_pattern(spark: SparkSession, tmp_path: Path, contrac
     # Without a record, the rows are counted.
     shutil.rmtree(Path(lake.uri) / RECORDS)
     assert lake.rows_of(live, contract) == 0
+
+
+def test_rows_that_are_made_already_give_the_same_file_without_a_shuffle(spark: SparkSession, tmp_path: Path) -> None:
+    names = ("b", "d", "a", "c")
+    rows = song_rows(spark, SONGS_CSV, *({"song_id": name} for name in names)).repartition(3).persist()
+    rows.count()
+    lake = lake_at(spark, tmp_path)
+    with lake.staging():
+        shuffled, taken = (lake.draft(rows, SONGS_CSV, DAY, is_made=is_made) for is_made in (False, True))
+    rows.unpersist()
+    assert [file.md5 for file in taken.files] == [file.md5 for file in shuffled.files]
+    assert SONGS_CSV.in_order(rows, is_made=True).rdd.getNumPartitions() == 1
+
+
+def test_of_datasets_that_are_written_at_once_one_that_breaks_its_contract_fails_all(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    bots = spark.createDataFrame(
+        [("b", None, None, True, None), ("b", None, None, True, None)], contract("bots").struct
+    )
+    lake = lake_at(spark, tmp_path)
+    with pytest.raises(ContractError, match=r"bots would break its contract \(bot_id.unique: 1 rows\)"), lake.staging():
+        lake.drafts(
+            {"bots": bots.persist(), "tokens_daily": spark.createDataFrame([], contract("tokens_daily").struct)}, DAY
+        )
+    assert files_below(tmp_path) == []
 
 
 def test_no_rows_give_a_file_with_a_header(spark: SparkSession, tmp_path: Path) -> None:

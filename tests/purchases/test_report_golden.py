@@ -14,7 +14,7 @@ import simplejson
 from pyspark.sql import SparkSession
 
 from catlake.contracts.contract import contract
-from catlake.purchases.figures import Figures, as_json, best_sellers, figures, sums_of
+from catlake.purchases.figures import Figures, as_json, best_of, best_sellers, figures, sums_of
 from catlake.purchases.product_sales import PRODUCTS
 from catlake.purchases.report import DAILY
 from catlake.runtime.balance import Balance
@@ -153,7 +153,7 @@ def figures_of(spark: SparkSession, days: Sequence[Row], products: Sequence[Row]
         spark.createDataFrame([tuple(row[name] for name in struct.names) for row in rows], struct)
         for rows, struct in ((days, contract(DAILY).struct), (products, contract(PRODUCTS).struct))
     )
-    best = best_sellers(sold, len(products))
+    best = best_sellers(best_of(sold), len(products))
     return figures(sums_of(daily), best, None, date(2025, 11, 20), "USD", Balance(0, {}))
 
 

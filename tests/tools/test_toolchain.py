@@ -173,6 +173,7 @@ def test_every_placeholder_of_the_settings_has_a_value() -> None:
         "log4j2.properties",
         "out-of-memory.sh",
         "temporary-folder.sh",
+        "worker_daemon.py",
     }
     for name in names:
         written = SPARK / "conf" / name

@@ -28,7 +28,7 @@ def archive(run: Run, lake: Lake) -> None:
         rows = at_flat_price(counted.kept, run.environment, "old_table").withColumn(
             "create_date", as_text("create_date")
         )
-        draft = lake.draft(rows, contract(DATASET), run.run_date)
+        draft = lake.draft(rows, contract(DATASET), run.run_date, is_made=True)
         totals = statistics(summed(rows))
     run.report.settle(
         Balance(counted.read, {DATASET: draft.rows}, counted.outcomes.filtered, counted.outcomes.quarantined)

@@ -1,9 +1,10 @@
 """The bots of the chat application, from an export of its bot table (docs/spec.md 1.4)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
@@ -12,13 +13,15 @@ from catlake.bedrock.calls import Bot
 from catlake.dynamodb import OUTCOME as STATE
 from catlake.dynamodb import REJECTED, attribute, find_exports, read_state
 from catlake.dynamodb.export_selection import refuse_foreign
-from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED
+from catlake.dynamodb.newest_version import CURRENT, DELETED, REJECTED_OUTCOME, SUPERSEDED, TOO_EARLY
 from catlake.lake import Outcomes
-from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
+from catlake.lake.outcomes import KEPT, OTHER, OUTCOME, QUARANTINED
 from catlake.runtime.files import files_for, normalized
 from catlake.runtime.run import Run
 
 KNOWLEDGE_TOOL = "knowledge_base_tool"
+ALIAS = "bot_alias"
+OUTCOMES = (KEPT, QUARANTINED, SUPERSEDED, DELETED, TOO_EARLY, ALIAS, OTHER)
 
 _TEXT = T.StringType()
 
@@ -78,9 +81,14 @@ def read_bots(run: Run) -> Bots | None:
     for export in chain.exports:
         run.report.read_from("dynamodb_export", export.uri, exported=export.export_time, table=export.table_arn)
     items = read_state(run.spark, files, chain, ITEM).withColumn(OUTCOME, _outcome()).persist(StorageLevel.DISK_ONLY)
-    outcomes = Outcomes.of(items)
+    columns = ("bot_id", "caching", "generation", "agent", "knowledge_base", "shows_sources")
+    counts = Observation("bots by outcome")
+    is_kept = F.col(OUTCOME) == KEPT
+    # One query for all that is counted and known of them.
+    known = items.observe(counts, *Outcomes.counted(OUTCOMES)).where(is_kept).select(*columns).collect()
+    outcomes = Outcomes(+Counter(counts.get))
     refuse_foreign(chain.exports[-1], outcomes.known(SUPERSEDED, DELETED), outcomes.unknown)
-    kept = items.where(F.col(OUTCOME) == KEPT)
+    kept = items.where(is_kept)
     rows = kept.select(
         "bot_id",
         "title",
@@ -89,8 +97,7 @@ def read_bots(run: Run) -> Bots | None:
         F.col("generation.max_tokens").alias("max_tokens"),
     )
     rejected = items.where(F.col(OUTCOME) == QUARANTINED).select(f"{REJECTED}.*")
-    columns = ("bot_id", "caching", "generation", "agent", "knowledge_base", "shows_sources")
-    settings = {row["bot_id"]: _settings(row.asDict(recursive=True)) for row in kept.select(*columns).collect()}
+    settings = {row["bot_id"]: _settings(row.asDict(recursive=True)) for row in known}
     return Bots(rows, settings, chain.item_count, outcomes, rejected)
 
 
@@ -98,8 +105,8 @@ def _outcome() -> Column:
     return (
         F.when(~F.col(STATE).isin(CURRENT, REJECTED_OUTCOME), F.col(STATE))
         .when(F.col(REJECTED).isNotNull(), QUARANTINED)
-        .when(F.col("SK").startswith("ALIAS#"), "bot_alias")
-        .when(~F.col("SK").startswith("BOT#") | F.col("bot_id").isNull(), "other")
+        .when(F.col("SK").startswith("ALIAS#"), ALIAS)
+        .when(~F.col("SK").startswith("BOT#") | F.col("bot_id").isNull(), OTHER)
         .otherwise(KEPT)
     )
 

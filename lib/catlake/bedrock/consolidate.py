@@ -3,7 +3,7 @@
 import functools
 from collections import Counter
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from catlake.bedrock.bots import Bots, read_bots
@@ -24,8 +24,7 @@ from catlake.bedrock.statistics import (
 from catlake.bedrock.token_datasets import PLACE, as_text, at_flat_price, by_conversation, with_historical
 from catlake.bedrock.usage import UsageEstimator
 from catlake.bedrock.usage_datasets import IS_RECENT, application_costs, reconciliation, token_usage, with_costs
-from catlake.bedrock.usage_highlights import usage_highlights
-from catlake.contracts.contract import contract
+from catlake.bedrock.usage_highlights import agreement, compared, usage_highlights
 from catlake.dynamodb import rejected_columns
 from catlake.lake import Lake, Outcomes
 from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
@@ -78,14 +77,17 @@ def consolidate(run: Run, lake: Lake) -> None:
         }
         if bots:
             datasets[BOTS] = bots.rows
+        comparison, usage_lines = Observation("comparison"), list[str]()
         if kept.of_export is None:
             # What it cost is of the newest state, whichever day is made again.
             costs = with_costs(items.withColumn(IS_RECENT, used_since(first_date)), rates).persist()
             datasets[USAGE] = token_usage(costs, first_date, region)
-            datasets[RECONCILIATION] = reconciliation(costs.where(IS_RECENT))
+            datasets[RECONCILIATION] = reconciliation(costs.where(IS_RECENT)).observe(comparison, *compared())
             datasets[APPLICATION_COSTS] = application_costs(costs)
+            # Here the costs are made, by as many tasks as there are.
+            usage_lines = usage_highlights(datasets[USAGE], run.environment.currency)
     with run.step("write"):
-        drafts = {name: lake.draft(rows, contract(name), run.run_date) for name, rows in datasets.items()}
+        drafts = lake.drafts(datasets, run.run_date)
     # Every item, historical row and bot is in one of these, or left out.
     written = {name: drafts[name].rows for name in (CONSOLIDATED_CSV, BOTS) if name in drafts}
     of_export = Counter(kept.of_export or {})
@@ -97,7 +99,7 @@ def consolidate(run: Run, lake: Lake) -> None:
     totals = statistics(stay)
     run.report.highlights += highlights(totals, both, run.environment.currency)
     if USAGE in datasets:
-        run.report.highlights += usage_highlights(datasets[USAGE], datasets[RECONCILIATION], run.environment.currency)
+        run.report.highlights += [*usage_lines, agreement(comparison.get, run.environment.currency)]
     if run.run_date == run.report.started.date():
         # A metric has the time of its run, so that of a back-fill would count for the wrong day.
         run.report.metrics |= metrics([row for row in stay if row["day_before"]])

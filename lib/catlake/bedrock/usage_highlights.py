@@ -1,16 +1,18 @@
 """What a run tells a person about usage: cost by month, user and bot, and whether it agrees with the application."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 MOST_SHOWN = 10
 """Lines of each list."""
 
 
-def usage_highlights(usage: DataFrame, reconciliation: DataFrame, currency: str) -> list[str]:
-    """Lines for a person, from the datasets `token_usage` and `token_reconciliation`."""
+def usage_highlights(usage: DataFrame, currency: str) -> list[str]:
+    """Lines for a person, from the dataset `token_usage`."""
     groups = {
         "month": F.date_format("day", "yyyy-MM"),
         "user": F.col("user_id"),
@@ -33,8 +35,31 @@ def usage_highlights(usage: DataFrame, reconciliation: DataFrame, currency: str)
         ),
         *_list("estimated cost by user", _dearest(_of(sums, "user")), currency),
         *_list("estimated cost by bot", _dearest(_of(sums, "bot")), currency),
-        _agreement(reconciliation, currency),
     ]
+
+
+def compared() -> list[Column]:
+    """How estimate and application compare, over rows of `token_reconciliation` that have both: for `agreement`."""
+    both = F.col("state").isin("agrees", "differs")
+    return [
+        F.sum(F.when(both, F.col("estimated_cost"))).alias("estimated"),
+        F.sum(F.when(both, F.col("application_total_price"))).alias("application"),
+        F.count_if(both).alias("compared"),
+        F.count_if(F.col("state") == "agrees").alias("agree"),
+        F.count(F.lit(1)).alias("all"),
+    ]
+
+
+def agreement(row: Mapping[str, Any], currency: str) -> str:
+    """The line of `compared`."""
+    if not row["compared"]:
+        return f"reconciliation: none of {row['all']} conversations has both an estimate and the application's price"
+    ratio = row["estimated"] / row["application"]
+    return (
+        f"reconciliation: estimated {row['estimated']:.6f} {currency}, {ratio:.1%} of the application's "
+        f"{row['application']:.6f} {currency}; {row['agree']} of {row['compared']} conversations agree within 5 %, "
+        f"{row['all'] - row['compared']} cannot be compared"
+    )
 
 
 def _of(sums: list[Row], name: str) -> list[Row]:
@@ -53,23 +78,3 @@ def _list(title: str, sums: list[Row], currency: str) -> list[str]:
     ]
     more = f"; the first {MOST_SHOWN} of {len(sums)}" if len(sums) > MOST_SHOWN else ""
     return [f"{title}{more}:", *lines]
-
-
-def _agreement(reconciliation: DataFrame, currency: str) -> str:
-    """The line that says how estimate and application compare, over conversations that have both."""
-    both = F.col("state").isin("agrees", "differs")
-    (row,) = reconciliation.agg(
-        F.sum(F.when(both, F.col("estimated_cost"))).alias("estimated"),
-        F.sum(F.when(both, F.col("application_total_price"))).alias("application"),
-        F.count_if(both).alias("compared"),
-        F.count_if(F.col("state") == "agrees").alias("agree"),
-        F.count(F.lit(1)).alias("all"),
-    ).collect()
-    if not row["compared"]:
-        return f"reconciliation: none of {row['all']} conversations has both an estimate and the application's price"
-    ratio = row["estimated"] / row["application"]
-    return (
-        f"reconciliation: estimated {row['estimated']:.6f} {currency}, {ratio:.1%} of the application's "
-        f"{row['application']:.6f} {currency}; {row['agree']} of {row['compared']} conversations agree within 5 %, "
-        f"{row['all'] - row['compared']} cannot be compared"
-    )

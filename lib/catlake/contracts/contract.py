@@ -140,11 +140,14 @@ class Contract:
         """The same columns, all text: for reading a CSV without losing a value to a cast."""
         return T.StructType([T.StructField(c.name, T.StringType()) for c in self.columns])
 
-    def in_order(self, df: DataFrame) -> DataFrame:
-        """Rows in one partition, in the order of the dataset: the contract's `orderBy`, else its key."""
+    def in_order(self, df: DataFrame, *, is_made: bool = False) -> DataFrame:
+        """Rows in one partition, in the order of the dataset: the contract's `orderBy`, else its key.
+
+        With `is_made` the rows are persisted, and one task takes them as they are: nothing is shuffled.
+        """
         words = [text.split() for text in self.order or self.key]
         order = [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
-        return df.repartition(1).sortWithinPartitions(*order)
+        return (df.coalesce(1) if is_made else df.repartition(1)).sortWithinPartitions(*order)
 
     @property
     def catalog_columns(self) -> list[dict[str, str]]:

@@ -92,6 +92,7 @@ def write_dataset(
     folder: str,
     *,
     in_order: bool = False,
+    is_made: bool = False,
     file_bytes: int | None = None,
 ) -> WrittenDataset:
     """Writes a dataset in the order of its contract.
@@ -103,6 +104,7 @@ def write_dataset(
         files: Where the files go.
         folder: The folder of the files, whose names are their own for each attempt of the task.
         in_order: Whether the rows are in one partition, in the order of the contract: they are not sorted again.
+        is_made: See `Contract.in_order`.
         file_bytes: The size at which a file ends and the next one begins; None for one file of any size.
 
     Raises:
@@ -110,7 +112,7 @@ def write_dataset(
     """
     ordered = contract.conform(rows)
     if not in_order:
-        ordered = contract.in_order(ordered)
+        ordered = contract.in_order(ordered, is_made=is_made)
     # Checked before they become texts: a rule that adds two numbers means numbers.
     checked = ordered.withColumn(_VIOLATIONS, contract.violations())
     if contract.format == "csv":

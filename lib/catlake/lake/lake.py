@@ -9,6 +9,7 @@ files, which are replaced one after the other.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +21,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from catlake.contracts.contract import Contract
+from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, update_csv, write_dataset
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
@@ -30,6 +32,10 @@ from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, is_safe_name, joined, literal, normalized
+from catlake.runtime.python_workers import batches_of
+
+DRAFTS_AT_ONCE = 2
+"""As many as a laptop has cores; each sorts its rows in memory."""
 
 QUARANTINE = "quarantine"
 """The folder of the rejected records, by pipeline and run."""
@@ -108,7 +114,14 @@ class Lake:
         return KeptTable(self._spark, contract, self.uri, database)
 
     def draft(
-        self, rows: DataFrame, contract: Contract, run_date: date, scope: str = "", *, in_order: bool = False
+        self,
+        rows: DataFrame,
+        contract: Contract,
+        run_date: date,
+        scope: str = "",
+        *,
+        in_order: bool = False,
+        is_made: bool = False,
     ) -> Draft:
         """Writes a dataset beside the lake's live files, in the contract's order, and checks it.
 
@@ -118,6 +131,7 @@ class Lake:
             run_date: The date in its path.
             scope: The folder in its path, when it is only a part of the dataset.
             in_order: Whether the rows are in one partition, in the order of the contract.
+            is_made: Whether the rows are persisted and made already: one task takes them as they are.
 
         Raises:
             ContractError: The columns are not those of the contract, or a row breaks one of its rules.
@@ -125,9 +139,35 @@ class Lake:
         self._staging.claim()
         folder = joined(self._staging.folder, contract.name)
         written = write_dataset(
-            self._spark, rows, contract, self.files, folder, in_order=in_order, file_bytes=self._file_bytes
+            self._spark,
+            rows,
+            contract,
+            self.files,
+            folder,
+            in_order=in_order,
+            is_made=is_made,
+            file_bytes=self._file_bytes,
         )
         return self._drafted(written, contract, run_date, scope)
+
+    def drafts(self, datasets: Mapping[str, DataFrame], run_date: date, scope: str = "") -> dict[str, Draft]:
+        """Writes datasets by the names of their contracts, as `draft` does, some at a time: each is one task.
+
+        Their rows are persisted and made already.
+        """
+
+        def draft(name: str) -> Draft:
+            return self.draft(datasets[name], contract_of(name), run_date, scope, is_made=True)
+
+        # Once, before several need it.
+        self._staging.claim()
+        with batches_of(self._spark), ThreadPoolExecutor(DRAFTS_AT_ONCE) as pool:
+            try:
+                return dict(zip(datasets, pool.map(draft, datasets), strict=True))
+            except BaseException:
+                # Else the others are written to their end first.
+                self._spark.sparkContext.cancelAllJobs()
+                raise
 
     def _drafted(self, written: WrittenDataset, contract: Contract, run_date: date, scope: str = "") -> Draft:
         target = self.path(contract.path(run_date, scope))

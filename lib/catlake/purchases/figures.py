@@ -97,10 +97,14 @@ def as_json(figures: Figures) -> bytes:
     return f"{text}\n".encode()
 
 
-def best_sellers(products: DataFrame, count: int) -> dict[str, Any]:
-    """The products that sold most, the best first, and how many more there are: of `count` rows of the dataset."""
+def best_of(products: DataFrame) -> list[Row]:
+    """The products that sold most, the best first."""
     best_first = (F.desc("quantity"), F.desc("revenue"), F.asc_nulls_last("codigo"), F.asc("tenant_id"), "nombre")
-    best = products.orderBy(*best_first).limit(TOP).collect()
+    return products.orderBy(*best_first).limit(TOP).collect()
+
+
+def best_sellers(best: Sequence[Row], count: int) -> dict[str, Any]:
+    """What the report says of `best_of`, and how many more there are: of `count` rows of the dataset."""
     return {
         "products": [
             {"rank": rank, **row.asDict(), "quantity": plain(row["quantity"])} for rank, row in enumerate(best, 1)

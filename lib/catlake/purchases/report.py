@@ -16,7 +16,7 @@ from catlake.pages.page import reader, render
 from catlake.purchases.current_purchases import current_purchases, daily
 from catlake.purchases.document_tree import no_such_tenant
 from catlake.purchases.event_document import DATASET
-from catlake.purchases.figures import Figures, as_json, best_sellers, figures, sums_of
+from catlake.purchases.figures import Figures, as_json, best_of, best_sellers, figures, sums_of
 from catlake.purchases.merge_documents import merge_new
 from catlake.purchases.page import purchases_page
 from catlake.purchases.product_sales import PRODUCTS, products
@@ -49,15 +49,16 @@ def report(run: Run, lake: Lake) -> None:
     with run.step("write"):
         purchases = known.transform(current_purchases)
         by_day, by_product = purchases.transform(daily).persist(), purchases.transform(products).persist()
-        sums = sums_of(by_day)
+        # These make both, by as many tasks as there are.
+        sums, best = sums_of(by_day), best_of(by_product)
         datasets = {PURCHASES: purchases.drop("lines"), PRODUCTS: by_product, DAILY: by_day}
-        drafts = {name: lake.draft(rows, contract(name), run.run_date, scope) for name, rows in datasets.items()}
+        drafts = lake.drafts(datasets, run.run_date, scope)
     written = {PURCHASES: drafts[PURCHASES].rows}
     balance = Balance(outcomes.total, written, outcomes.filtered, outcomes.quarantined)
     run.report.settle(balance)
     with run.step("figures"):
-        best = best_sellers(by_product, drafts[PRODUCTS].rows)
-        sales = figures(sums, best, tenant, run.run_date, run.environment.currency, balance)
+        sellers = best_sellers(best, drafts[PRODUCTS].rows)
+        sales = figures(sums, sellers, tenant, run.run_date, run.environment.currency, balance)
         folder = joined(contract(DAILY).root, *filter(None, [scope]))
         files = {
             "report.json": as_json(sales),

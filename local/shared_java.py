@@ -1,0 +1,110 @@
+"""One Java for all jobs of a run on this machine: a job after the first finds Spark's classes loaded and compiled.
+
+Each job still has a Python process and a Spark session of its own. PySpark itself finds a Java that is there already by
+two variables of the environment, which is how spark-submit starts a job too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+SERVER = Path(__file__).with_name("java_server.py")
+
+
+class JavaError(Exception):
+    """Java does not start; the job's log has the reason."""
+
+
+class SharedJava:
+    """A Java that starts with the first job, and again after a job that failed or needs other settings."""
+
+    def __init__(self, python: Path, library: Path, environment: Mapping[str, str], grace: float) -> None:
+        """`library` is the zip that jobs import; `grace` are the seconds in which Java may end by itself."""
+        self._python, self._library, self._environment, self._grace = python, library, environment, grace
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._settings: Mapping[str, str] = {}
+        self._log = Path(os.devnull)
+
+    def serve(self, settings: Mapping[str, str], log: Path) -> Mapping[str, str]:
+        """The variables of the environment by which a job uses this Java, whose own output is added to the job's log.
+
+        What the job before has left in Java is stopped: there is one job at a time.
+
+        Raises:
+            JavaError: Java does not start.
+        """
+        if self._process and self._settings != settings:
+            self.end()
+        self._log = log
+        variables = self._ask() if self._process else None
+        if variables is None:
+            self.end()
+            self._start(settings)
+            variables = self._ask()
+        if variables is None:
+            self.end()
+            raise JavaError("Java does not start")
+        return {**variables, "PYTHONPATH": str(self._library), "PYTHONUNBUFFERED": "1"}
+
+    def end(self) -> None:
+        """End Java, if it runs, and wait until it has ended and its output is in the log."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(OSError):
+            assert process.stdin
+            process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(self._grace)
+        with suppress(ProcessLookupError):  # all have ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if self._reader:
+            # A worker that does not end may keep its output open.
+            self._reader.join(self._grace)
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        options = [text for name, value in settings.items() for text in ("--conf", f"{name}={value}")]
+        submit = shlex.join([*options, "--py-files", str(self._library), "pyspark-shell"])
+        self._settings = settings
+        self._process = subprocess.Popen(
+            [str(self._python), str(SERVER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**self._environment, "PYSPARK_SUBMIT_ARGS": submit},
+            # A group of its own, as a job's: Ctrl-C reaches us alone.
+            start_new_session=True,
+        )
+        assert self._process.stderr
+        self._reader = threading.Thread(target=self._copy, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+
+    def _ask(self) -> Mapping[str, str] | None:
+        """The answer of the process; None where it has ended."""
+        process = self._process
+        if process is None:
+            return None
+        assert process.stdin and process.stdout
+        try:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            answer: Mapping[str, str] = json.loads(process.stdout.readline())
+        except (OSError, ValueError):
+            return None
+        return answer
+
+    def _copy(self, output: IO[bytes]) -> None:
+        for line in output:
+            with self._log.open("ab") as log:
+                log.write(line)
