@@ -106,7 +106,7 @@ def whole_rows(blocks: Iterable[bytes], uri: str) -> Iterator[tuple[bytes, list[
     for given in blocks:
         block = rest + given if rest else given
         if ends := row_ends(block):
-            yield block, ends
+            yield block[: ends[-1]], ends
             rest = block[ends[-1] :]
         else:
             rest = block

@@ -160,7 +160,7 @@ def _is_reject_of(line: bytes, person: Person) -> bool:
         return person.is_named_in(text)
     if not isinstance(record, dict) or "raw" not in record:
         return person.is_named_in(text)
-    others = (str(value) for name, value in record.items() if name != "raw")
+    others = (str(value) for name, value in record.items() if name not in ("raw", "line"))
     return person.is_in_record(record["raw"]) or any(map(person.is_named_in, others))
 
 
