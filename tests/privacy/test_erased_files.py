@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catlake.lake.spreadsheet import write_spreadsheet
+from catlake.privacy import erased_files
 from catlake.privacy.erased_files import (
     CsvErasure,
     Erasure,
@@ -55,6 +56,22 @@ def test_an_id_with_quotes_and_line_breaks_is_found_as_a_csv_writes_it() -> None
 def test_rows_that_are_longer_than_a_block_stay_whole() -> None:
     long = b'bob,"' + b"ana " * 4_000_000 + b"\n" + b'",3\n'
     assert copied(HEADER + ROW + long + ROW) == (HEADER + long, 1, 2)
+
+
+@pytest.mark.parametrize("block", [7, 64, 1000])
+@pytest.mark.parametrize("rows", [[BOB, OF_ANOTHER, b"c,,\n"], [b"b,plain,1\n", OF_ANOTHER]], ids=["quoted", "plain"])
+def test_rows_at_the_ends_of_blocks_are_copied_once(
+    rows: list[bytes], block: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(erased_files, "BLOCK_BYTES", block)
+    # Blocks with the person, and many without.
+    before, after = [*rows * 9, ROW, *rows * 20, ROW], rows * 29
+    content = HEADER + b"".join(after)
+    assert copied(HEADER + b"".join(before)) == (content, len(after), 2)
+    csv = tmp_path / "data.csv"
+    csv.write_bytes(content)
+    ids = [id for batch in csv_batches(csv) for id in batch.column("user_id").to_pylist()]
+    assert ids == [row.split(b",")[0].decode() for row in after]
 
 
 def test_a_line_that_is_no_row_goes_where_it_names_the_person() -> None:
@@ -112,6 +129,11 @@ def test_rejected_records_of_a_person_leave_the_quarantine() -> None:
     done = Erasure()
     assert b"".join(kept_rejects([*stay, *go, *stay], ANA, done)) == b"".join([*stay, *stay])
     assert done == Erasure(kept=8, erased=5)
+
+
+def test_the_number_of_a_rejected_line_is_no_id() -> None:
+    of_others, hers = reject('{"user_id":"bob"}', line=42), reject('{"user_id":42}', line=7)
+    assert list(kept_rejects([of_others, hers], Person("42"), Erasure())) == [of_others]
 
 
 def test_a_spreadsheet_is_made_of_a_csv_and_searched_by_cell(tmp_path: Path) -> None:
