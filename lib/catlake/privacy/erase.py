@@ -78,7 +78,7 @@ def places_of(run: Run, lake: Lake, person: Person, domains: Sequence[str]) -> l
     in_files = sorted((d for d in datasets if d.format in ("csv", "parquet")), key=_published_with)
     tables = [lake.table(dataset, run.arguments["database"]) for dataset in datasets if dataset.is_kept_up]
     return [
-        *(TableOfPersons(run, lake, person, table) for table in tables if table.exists),
+        *(TableOfPersons(run, lake, person, table) for table in tables),
         *(PublishedSet(run, lake, person, list(together)) for _, together in groupby(in_files, _published_with)),
         Spreadsheets(lake, person, in_files),
         *(Documents(run, lake, person, dataset) for dataset in datasets if dataset.format == "json"),
