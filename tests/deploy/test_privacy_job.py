@@ -102,8 +102,9 @@ def test_who_publishes_a_csv_may_publish_its_spreadsheet_which_an_erasure_moves_
         if (key := spreadsheet_of(dataset_keys(name))) in spreadsheets:
             for job in (job for job in jobs if name in job.access.writes):
                 bucket = job.arguments["--lake_uri"].removeprefix("s3://")
+                spreadsheet = object_of(key.replace("*", "20251120"), bucket)
                 for action in ("s3:GetObject", "s3:PutObject"):
-                    assert allows(job_grants(job, at), action, object_of(key.replace("*", "20251120"), bucket)), job.name
+                    assert allows(job_grants(job, at), action, spreadsheet), job.name
 
 
 @every_contract

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,7 +100,7 @@ def test_the_rows_of_a_person_leave_a_parquet_file_and_its_columns_stay(tmp_path
     pq.write_table(pa.Table.from_pylist(rows, schema), before, row_group_size=2)
     columns = ("pk", "no_column")
     assert parquet_erasure(before, "data.parquet", ANA, columns) == Erasure(kept=2, erased=2)
-    copy_parquet(before, after, ANA, columns)
+    copy_parquet(before, "data.parquet", after, ANA, columns)
     table = pq.read_table(after)
     assert (table.to_pylist(), table.schema) == (rows[2:], schema)
     assert b"ana" not in after.read_bytes()
@@ -108,9 +109,21 @@ def test_the_rows_of_a_person_leave_a_parquet_file_and_its_columns_stay(tmp_path
 def test_a_parquet_file_without_persons_columns_and_one_that_is_none_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"day": [1]}), tmp_path / "days")
     (tmp_path / "text").write_text("text")
-    for name, message in (("days", "it has no column pk"), ("text", "it is not readable as Parquet")):
+    pq.write_table(pa.table({"pk": ["ana"] * 1000}), tmp_path / "broken", use_dictionary=False, compression="none")
+    with (tmp_path / "broken").open("r+b") as broken:
+        broken.seek(4)
+        broken.write(b"\xff" * 200)
+    for name, message in (
+        ("days", "it has no column pk"),
+        ("text", "it is not readable as Parquet"),
+        ("broken", "it is not readable as Parquet"),
+    ):
         with pytest.raises(StoreError, match=f"data.parquet: {message}"):
             parquet_erasure(tmp_path / name, "data.parquet", ANA, ["pk"])
+
+
+def stream(*lines: bytes) -> io.BytesIO:
+    return io.BytesIO(b"".join(lines))
 
 
 def reject(raw: str, **more: object) -> bytes:
@@ -127,13 +140,32 @@ def test_rejected_records_of_a_person_leave_the_quarantine() -> None:
         b"not even JSON: ana\n",
     ]
     done = Erasure()
-    assert b"".join(kept_rejects([*stay, *go, *stay], ANA, done)) == b"".join([*stay, *stay])
+    assert b"".join(kept_rejects(stream(*stay, *go, *stay), ANA, done)) == b"".join([*stay, *stay])
     assert done == Erasure(kept=8, erased=5)
+
+
+def test_rejected_records_are_not_read_byte_by_byte() -> None:
+    reads = []
+
+    class Unbuffered(io.RawIOBase):
+        """As the stream of an object of S3 is."""
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            reads.append(len(buffer))
+            return content.readinto(buffer)
+
+    lines = [reject("anabel", line=number) for number in range(1000)]
+    content = stream(*lines)
+    assert list(kept_rejects(cast(BinaryIO, Unbuffered()), ANA, Erasure())) == lines
+    assert len(reads) < 10
 
 
 def test_the_number_of_a_rejected_line_is_no_id() -> None:
     of_others, hers = reject('{"user_id":"bob"}', line=42), reject('{"user_id":42}', line=7)
-    assert list(kept_rejects([of_others, hers], Person("42"), Erasure())) == [of_others]
+    assert list(kept_rejects(stream(of_others, hers), Person("42"), Erasure())) == [of_others]
 
 
 def test_a_spreadsheet_is_made_of_a_csv_and_searched_by_cell(tmp_path: Path) -> None:
@@ -141,7 +173,7 @@ def test_a_spreadsheet_is_made_of_a_csv_and_searched_by_cell(tmp_path: Path) -> 
     csv.write_bytes(HEADER + BOB + b"a&<b,,\n")
     write_spreadsheet(book, csv_batches(csv), ["user_id", "text", "other"], ["other"])
     assert zipfile.ZipFile(book).testzip() is None
-    assert [is_in_spreadsheet(book, Person(id)) for id in ("bob", "a&<b", "ana", "b", "1")] == [
+    assert [is_in_spreadsheet(book, "data.xlsx", Person(id)) for id in ("bob", "a&<b", "ana", "b", "1")] == [
         True,
         True,
         *[False] * 3,

@@ -31,7 +31,7 @@ def write(lake: Path, name: str, ids: list[str]) -> Path:
     file = lake / TABLE.table_folder / "data" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     names = (*TABLE.tagged(PERSON_ID), *TABLE.tagged(PERSON_RECORD))
-    pq.write_table(pa.table({column: ids for column in names}), file, compression="none", use_dictionary=False)
+    pq.write_table(pa.table(dict.fromkeys(names, ids)), file, compression="none", use_dictionary=False)
     return file
 
 
@@ -42,7 +42,7 @@ def test_files_of_a_table_that_the_catalog_does_not_know_stop_the_run(spark: Spa
     half.write_bytes(half.read_bytes()[:-100])
     (place,), run = places(spark, tmp_path)
     assert place.look() == [Found(TABLE.name, 1, 1)]
-    with pytest.raises(CatalogError, match="its files have the person, but the catalog of this session has not"):
+    with pytest.raises(CatalogError, match="its files have the person, but this session's catalog lacks the table"):
         place.erase(Tally(run))
 
 

@@ -60,7 +60,7 @@ class TableOfPersons:
             return
         if not self._table.exists:
             raise CatalogError(
-                f"{self._table.location}: its files have the person, but the catalog of this session has not the table; "
+                f"{self._table.location}: its files have the person, but this session's catalog lacks the table; "
                 "start the job on AWS, with the right --database, or remove the files if nobody needs them"
             )
         position, is_of_person = self._table.position, self._is_of_person()

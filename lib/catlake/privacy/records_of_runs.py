@@ -11,6 +11,7 @@ from catlake.lake.lake import QUARANTINE, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
 from catlake.privacy.places import RUNS, Found, Tally
+from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
 
 READERS = 16
@@ -89,6 +90,9 @@ class Summaries:
         content = self._lake.files.read(uri)
         if not self._person.may_be_in(content):
             return None
-        summary = parse(content)
+        try:
+            summary = parse(content)
+        except ValueError as error:
+            raise StoreError(f"{uri}: it is no JSON ({error}); look who put it there, and remove it") from None
         hidden = self._person.hidden_in(summary)
         return None if hidden == summary else readable_json(hidden)
