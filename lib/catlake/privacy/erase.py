@@ -54,6 +54,8 @@ def erase(run: Run, lake: Lake) -> None:
     tally = Tally(run)
     if is_dry or not found:
         return
+    # Before anything goes: a run that fails on the way has a record too.
+    _record(run, lake, found, left=None)
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
         _remove_pages(run, folder, domains)
@@ -63,7 +65,9 @@ def erase(run: Run, lake: Lake) -> None:
         _remove_pages(run, folder, domains)
     with run.step("look again"):
         left = _look(places)
-    _record(run, lake, found)
+    uri = _record(run, lake, found, left)
+    run.log("erased", record=uri)
+    run.report.highlights.append(f"record → {uri}")
     if left:
         names = ", ".join(place.place for place in left)
         raise StoreError(
@@ -111,19 +115,21 @@ def _report(run: Run, found: Sequence[Found], what: str) -> None:
         run.report.highlights.append(f"{place.place}: {place.rows} rows in {place.files} files {what}")
     if not found:
         run.report.highlights.append("the person is nowhere in the lake: nothing is changed")
+        if run.arguments["user_id"].has_outer_blanks:
+            run.report.highlights.append("the given id begins or ends with a blank: give it without, if it was copied")
     run.report.highlights += ["not reached:", *(f"  {place}" for place in OUT_OF_REACH)]
 
 
-def _record(run: Run, lake: Lake, found: Sequence[Found]) -> None:
-    """Writes down what was erased, and not of whom."""
+def _record(run: Run, lake: Lake, found: Sequence[Found], left: Sequence[Found] | None) -> str:
+    """Writes down what the run erases, and not of whom; without `left`, that it has begun. Returns the record's URI."""
     record = {
         "job": run.job,
         "run": run.id,
-        "erased_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "begun_at": run.report.started.isoformat(timespec="seconds"),
+        "ended_at": None if left is None else datetime.now(UTC).isoformat(timespec="seconds"),
         "domains": run.arguments["domains"],
-        "erased": [asdict(place) for place in found],
+        "found": [asdict(place) for place in found],
+        "left": None if left is None else [asdict(place) for place in left],
         "not_reached": OUT_OF_REACH,
     }
-    uri = lake.write_json(f"{ERASURES}/{run.id}.json", record)
-    run.log("erased", record=uri)
-    run.report.highlights.append(f"record → {uri}")
+    return lake.write_json(f"{ERASURES}/{run.id}.json", record)
