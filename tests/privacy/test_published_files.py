@@ -198,6 +198,23 @@ def test_rejected_records_of_the_domains_go_with_the_checksums_of_their_files(la
     assert (tally.kept, tally.erased) == ({"quarantine": 1}, 2)
 
 
+def test_a_kill_leaves_no_checksum_of_the_file_that_a_rewritten_one_replaces(lake: Lake, run: Run) -> None:
+    uri, checksum = (lake.path(f"quarantine/tokens/run-1/{name}") for name in ("part-0.json", ".part-0.json.crc"))
+    lines = [json.dumps({"reason": "r", "raw": json.dumps({"user_id": id})}) + "\n" for id in ("ana", "bob")]
+    lake.files.write(uri, "".join(lines).encode())
+    lake.files.write(checksum, b"checksum")
+    upload = LocalFiles.upload
+
+    def killed(self: LocalFiles, source: Path, target: str) -> None:
+        upload(self, source, target)
+        raise KeyboardInterrupt
+
+    with patch.object(LocalFiles, "upload", killed), pytest.raises(KeyboardInterrupt):
+        Rejects(lake, ANA, ["tokens"]).erase(Tally(run))
+    assert content(uri).decode() == lines[1]
+    assert not lake.files.exists(checksum)
+
+
 def test_files_that_nobody_can_read_stop_the_run_with_their_uri(lake: Lake, run: Run) -> None:
     # Excel's lock, and a text that somebody put there.
     for name, place in (

@@ -35,6 +35,10 @@ class Rejects:
             looked = self._look_at(uri)
             if not looked.erased:
                 continue
+            # Hadoop's checksum of the old file, on a disk: Spark would refuse the new one. First, because after a kill
+            # nothing would bring the next run here again.
+            name = uri.rpartition("/")[2]
+            self._lake.files.delete(f"{uri.removesuffix(name)}.{name}.crc")
             with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
                 target, done = Path(folder, "file"), Erasure()
                 with closing(self._lake.files.open(uri)) as source, target.open("wb") as stream:
@@ -44,9 +48,6 @@ class Rejects:
                     self._lake.files.upload(target, uri)
                 else:
                     self._lake.files.delete(uri)
-            # Hadoop's checksum of the old file, on a disk: Spark would refuse the new one.
-            name = uri.rpartition("/")[2]
-            self._lake.files.delete(f"{uri.removesuffix(name)}.{name}.crc")
             tally.add(QUARANTINE, done.kept, looked.erased)
 
     def _files(self) -> list[str]:
