@@ -26,8 +26,8 @@ PAGES_OF_PERSONS = {"conversations": "conversations", "costs": "tokens"}
 
 OUT_OF_REACH = (
     "the source tables: erase the person there first, or the next export or event brings the person back",
-    "exports of DynamoDB, and files of events that wait to be read: a table or a past day that is made anew from an export "
-    "older than the erasure in the source has the person again",
+    "exports of DynamoDB, and files of events that wait to be read: a table or a past day that is made anew from an "
+    "export older than the erasure in the source has the person again",
     "large messages of the chat application",
     "replaced versions of S3 objects, until their lifecycle rule deletes them",
     "drafts of killed runs in _staging, until the next run of their job",

@@ -17,16 +17,13 @@ from catlake.lake import Lake
 from catlake.lake.table_maintenance import forget_commits, forget_removed_files
 from catlake.lake.tables import KeptTable
 from catlake.privacy.person import Person
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import READERS, Found, Tally
 from catlake.runtime.errors import CatalogError
 from catlake.runtime.files import FileInfo, literal
 from catlake.runtime.run import Run
 
 COMMIT = "commit"
 """Of a position, a name for the table's content there: a CSV that was made from another content is not updated."""
-
-READERS = 16
-"""Files whose ends are read at once."""
 
 _FILE = "_file_of_row"
 _END = b"PAR1"

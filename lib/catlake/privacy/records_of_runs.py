@@ -10,12 +10,9 @@ from catlake.lake import Lake
 from catlake.lake.lake import QUARANTINE, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
-from catlake.privacy.places import RUNS, Found, Tally
+from catlake.privacy.places import READERS, RUNS, Found, Tally
 from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
-
-READERS = 16
-"""Small files that are read at once."""
 
 
 class Rejects:
