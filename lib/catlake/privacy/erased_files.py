@@ -188,7 +188,7 @@ def is_in_spreadsheet(path: Path, uri: str, person: Person) -> bool:
     """
     try:
         return _is_in_book(path, person)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise StoreError(
             f"{uri}: it is not readable as a spreadsheet ({error}), so nobody can tell whom it names; look who put it "
             "there, and remove it"
