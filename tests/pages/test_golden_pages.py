@@ -180,16 +180,6 @@ def test_no_page_has_anything_against_wcag(views: Mapping[str, View]) -> None:
     assert {name: violations(view) for name, view in views.items()} == {name: [] for name in views}
 
 
-def test_a_replaced_dataset_is_not_reported_with_the_origin_of_another(spark: SparkSession, tmp_path: Path) -> None:
-    place = golden_lake(tmp_path)
-    publish(place, "purchases_daily", f"FROM '{path_of(place, 'purchases_daily')}'", **RUN)
-    (record,) = (place / "_checksums").rglob("*.json")
-    record.write_text(json.dumps({**json.loads(record.read_bytes()), "rows": 77}), encoding="utf-8")
-    with pytest.raises(StoreError, match="rows were read, but 77 were published; run the job again"):
-        paged(spark, place, "purchases")
-    assert not (place / PAGES / "purchases.html").exists()
-
-
 def test_without_what_is_optional_the_page_of_costs_says_so(spark: SparkSession, lake: Lake) -> None:
     shown_page = costs_page(spark.read.parquet(str(path_of(lake[0], "token_usage"))), None, None, None)
     assert list(shown_page.remarks) == ["reconciliation", "application", "bots"]

@@ -4,25 +4,33 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
+from unittest.mock import patch
 
 import pytest
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as View
 
-from catlake.pages.datasets import Origin
+from catlake import report_pages
+from catlake.lake.lake import ChangedError, Lake
+from catlake.lake.lease import lease
+from catlake.lake.publish import publish as lake_publish
+from catlake.pages.datasets import Datasets, Origin
 from catlake.pages.facts import OTHERS, WHOLE, Facts
 from catlake.pages.page import Page, digest, reader, render, render_index
 from catlake.purchases.page import CARDS, SECTIONS
-from catlake.report_pages import publish_page
+from catlake.report_pages import publish_page, remove_pages
 from catlake.runtime.balance import Balance
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ArgumentError
-from catlake.runtime.files import LocalFiles
+from catlake.runtime.files import FileInfo, LocalFiles
 from catlake.runtime.run import Run
 from tests.lake.publishing import Place
 from tests.pages.browsing import COLOUR, choose, downloaded, figures, opened, table, violations
@@ -90,7 +98,7 @@ SPANISH, ENGLISH = reader("es_CO", "USD"), reader("en_US", "USD")
 def page(days: Facts = DAYS, products: Facts = PRODUCTS, **changes) -> Page:
     """A page of purchases; what is given goes over it."""
     facts = {"daily": days, "products": products}
-    return replace(Page("purchases", "purchases_daily", 4, facts, CARDS, ("shop",), SECTIONS), **changes)
+    return replace(Page("purchases", 4, facts, CARDS, ("shop",), SECTIONS), **changes)
 
 
 def written(folder: Path, shown: Page, read_by=SPANISH, origin: Origin = ORIGIN) -> Path:
@@ -252,38 +260,93 @@ def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path
 # How they are written
 
 
-def publish(folder: Path, id: str, shown: Page) -> None:
+def run_of(id: str, shown: Page) -> Run:
     """One run of a job that makes a page."""
     run = Run(None, {"run_date": RUN_DATE}, environment("local"), f"job of {shown.name}", id)
     run.report.settle(Balance(shown.rows, {shown.name: shown.rows}))
-    publish_page(run, Place(str(folder)).lake(id, job="pages"), shown, [ORIGIN], SPANISH)
+    return run
+
+
+def folder_of(folder: Path, id: str) -> Lake:
+    return Place(str(folder)).lake(id, job="pages")
+
+
+def publish(folder: Path, id: str, shown: Page, files: Sequence[FileInfo] = ()) -> None:
+    """Publishes a page that was made of files."""
+    place = folder_of(folder, id)
+    datasets = Datasets(None, place, RUN_DATE)
+    datasets.origins, datasets.files = [ORIGIN], list(files)
+    publish_page(run_of(id, shown), place, shown, datasets, SPANISH)
+
+
+@contextmanager
+def death_after(moves: int) -> Iterator[None]:
+    """A run that moves more files than that dies."""
+    replace_file = LocalFiles.replace
+    moved: list[str] = []
+
+    def dies(files: LocalFiles, source: str, target: str) -> None:
+        # A small file is written beside, under a hidden name, and moved too.
+        if not Path(source).name.startswith("."):
+            if len(moved) == moves:
+                raise KeyboardInterrupt
+            moved.append(target)
+        replace_file(files, source, target)
+
+    with patch.object(LocalFiles, "replace", dies), pytest.raises(KeyboardInterrupt):
+        yield
+    assert len(moved) == moves
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
 
 
 def figures_of_index(folder: Path) -> list[str]:
     return re.findall('<data value="([^"]*)"', (folder / "index.html").read_text(encoding="utf-8"))
 
 
-def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path, monkeypatch) -> None:
+def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path) -> None:
     publish(tmp_path, "run-1", page())
-    replace_file = LocalFiles.replace
-    moved: list[str] = []
-
-    def dies_after_the_first(files: LocalFiles, source: str, target: str) -> None:
-        if moved:
-            raise KeyboardInterrupt
-        # A small file is written beside, under a hidden name, and moved too.
-        moved.extend([] if Path(source).name.startswith(".") else [target])
-        replace_file(files, source, target)
-
-    one_day = page(replace(DAYS, rows=DAYS.rows[:1]), rows=1)
-    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-        dying.setattr(LocalFiles, "replace", dies_after_the_first)
-        publish(tmp_path, "run-2", one_day)
-    assert moved and figures_of_index(tmp_path)[1] == "7"
+    with death_after(moves=1):
+        publish(tmp_path, "run-2", page(replace(DAYS, rows=DAYS.rows[:1]), rows=1))
+    assert figures_of_index(tmp_path)[1] == "7"
     publish(tmp_path, "run-3", replace(page(), name="costs"))
     assert figures_of_index(tmp_path)[1:6:4] == ["7", "1"], "costs and, of the killed run, purchases"
-    names = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
-    assert names == ["costs.html", "costs.json", "index.html", "purchases.html", "purchases.json"]
+    assert names_in(tmp_path) == ["costs.html", "costs.json", "index.html", "purchases.html", "purchases.json"]
+
+
+def test_a_page_of_a_dataset_that_was_replaced_meanwhile_is_not_published(tmp_path: Path) -> None:
+    folder, data = tmp_path / "pages", tmp_path / "data/data.parquet"
+    data.parent.mkdir()
+    data.write_text("Ana and Beto")
+    read = list(LocalFiles().list(str(data.parent)))
+    publish(folder, "run-1", page(), read)
+    before = {name: (folder / name).read_bytes() for name in names_in(folder)}
+    # By another file, as jobs replace it: this one of as many rows, without the person who was erased.
+    (tmp_path / "new").write_text("Eva and Beto")
+    (tmp_path / "new").replace(data)
+    with pytest.raises(ChangedError, match=r"data\.parquet: another run has replaced it meanwhile; run the job again"):
+        publish(folder, "run-2", page(replace(DAYS, rows=DAYS.rows[:1])), read)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_a_page_that_is_removed_does_not_come_back_from_a_run_that_died_meanwhile(tmp_path: Path) -> None:
+    publish(tmp_path, "run-1", page())
+    costs = replace(page(), name="costs")
+    is_waiting = Event()
+    with patch.object(report_pages, "log_waiting", lambda *_: is_waiting.set()), ThreadPoolExecutor(1) as pool:
+        # Another run holds the lease, and dies while it moves.
+        with lease(LocalFiles(), str(tmp_path), "index", "another"):
+            removal = pool.submit(remove_pages, run_of("run-3", page()), folder_of(tmp_path, "run-3"), ["costs"])
+            assert is_waiting.wait(10)
+            dying = folder_of(tmp_path, "run-2")
+            files = [dying.side_file(f"costs.{kind}", b"{}") for kind in ("html", "json")]
+            with death_after(moves=1):
+                lake_publish(run_of("run-2", costs), dying, beside=files, name="pages")
+            dying._staging._held.close()  # type: ignore[union-attr]
+        removal.result(30)
+    assert names_in(tmp_path) == ["index.html", "purchases.html", "purchases.json"]
 
 
 # Languages

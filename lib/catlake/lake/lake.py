@@ -337,7 +337,9 @@ class Lake:
 
     def _is_still(self, info: FileInfo) -> bool:
         """Whether a file is the one that was listed."""
-        listed = self.files.list(info.uri.rpartition("/")[0])
+        # A page is made from files of another lake.
+        files = self.files if info.uri.startswith(f"{self.uri}/") else files_for(self._spark, info.uri)
+        listed = files.list(info.uri.rpartition("/")[0])
         return any((file.uri, file.version) == (info.uri, info.version) for file in listed)
 
     def _relative(self, uri: str) -> str:

@@ -81,8 +81,7 @@ class Page:
 
     Attributes:
         name: `conversations`, `costs` or `purchases`; its file is called so.
-        dataset: The name of the contract of its main dataset.
-        rows: How many rows of that it adds up.
+        rows: How many rows of its main dataset it adds up.
         facts: By name.
         cards: Figures on top, each with the facts that it adds up.
         filters: The dimensions that a reader may choose from, besides the period.
@@ -95,7 +94,6 @@ class Page:
     """
 
     name: str
-    dataset: str
     rows: int
     facts: Mapping[str, Facts]
     cards: Sequence[tuple[str, Figure]]

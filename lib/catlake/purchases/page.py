@@ -20,9 +20,7 @@ def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = N
     several = len({row[1] for row in facts["daily"].rows}) > 1
     sections = [section for section in SECTIONS if several or section.by != ("shop",)]
     rows = int(facts["daily"].total("rows") or 0)
-    return Page(
-        "purchases", "purchases_daily", rows, facts, CARDS, ("shop",) if several else (), sections, title=tenant
-    )
+    return Page("purchases", rows, facts, CARDS, ("shop",) if several else (), sections, title=tenant)
 
 
 _REVENUE, _PURCHASES, _QUANTITY = Figure("revenue", "money"), Figure("purchases"), Figure("quantity")
