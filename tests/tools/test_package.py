@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from catlake.runtime.errors import PackageError
-from catlake.runtime.package import check_package
+from catlake.runtime.package import check_package, fingerprint
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +45,16 @@ def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else
     views = {f"catlake/_sql/{path.name}" for path in (ROOT / "deploy/sql").glob("*.view.sql")}
     assert views
     assert set(zipfile.ZipFile(library).namelist()) == modules | contracts | views | {"catlake/_sources.sha256"}
+
+
+def test_the_fingerprint_changes_with_a_file_of_any_kind_in_the_zip(library: Path, tmp_path: Path) -> None:
+    kinds = {Path(name).suffix for name in zipfile.ZipFile(library).namelist()} - {".sql", ".sha256"}
+    (tmp_path / "lib/catlake/pages").mkdir(parents=True)
+    seen = {fingerprint(tmp_path)}
+    for kind in kinds:
+        (tmp_path / f"lib/catlake/pages/a{kind}").write_text("")
+        seen.add(fingerprint(tmp_path))
+    assert len(seen) == 1 + len(kinds)
 
 
 def test_the_contracts_in_the_zip_say_what_the_sources_say(library: Path) -> None:

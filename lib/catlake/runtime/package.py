@@ -12,7 +12,7 @@ FINGERPRINT = "catlake/_sources.sha256"
 """In the zip: the fingerprint of the sources that it was built from (setup.py)."""
 
 SOURCES = (
-    *(f"lib/catlake/**/*.{kind}" for kind in ("py", "json", "jinja", "css", "js")),
+    *(f"lib/catlake/**/*.{kind}" for kind in ("py", "json", "jinja", "css", "js", "toml")),
     "schemas/*.odcs.yaml",
     "deploy/sql/*.view.sql",
     "deploy/environments/*.toml",
