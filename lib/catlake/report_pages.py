@@ -1,6 +1,5 @@
 """The pages of all pipelines: which datasets each needs, and the job that makes one of them and the index."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,7 +13,7 @@ from catlake.lake.lease import Lease, holder_of, lease
 from catlake.lake.publish import log_waiting, publish
 from catlake.pages import FOLDER
 from catlake.pages.datasets import Datasets
-from catlake.pages.page import Page, Reader, digest, reader, render, render_index
+from catlake.pages.page import Page, Reader, digest, digest_in, reader, render, render_index
 from catlake.pages.pseudonyms import Pseudonym, pseudonyms
 from catlake.purchases.page import purchases_page
 from catlake.runtime.balance import Balance
@@ -44,12 +43,15 @@ def purchases(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
 PAGES = {"conversations": conversations, "costs": costs, "purchases": purchases}
 """By name, in the order of the index."""
 
+WITHOUT_PERSONS = {"purchases"}
+"""Pages that need no pseudonyms."""
+
 
 def write_page(run: Run, lake: Lake) -> None:
     """Makes a page from the datasets that are there, and the index anew."""
     arguments = run.arguments
     chosen, read_by = arguments["page"], reader(arguments["language"], run.environment.currency)
-    pseudonym = pseudonyms() if arguments["anonymous"] else None
+    pseudonym = pseudonyms() if arguments["anonymous"] and chosen not in WITHOUT_PERSONS else None
     datasets = Datasets(run.spark, lake, run.run_date)
     with run.step("add up"):
         page = PAGES[chosen](datasets, pseudonym)
@@ -81,11 +83,10 @@ def publish_page(run: Run, folder: Lake, page: Page, datasets: Datasets, read_by
     """
     origins = datasets.origins
     with _alone(run, folder) as held:
-        digests = {**_digests(folder), page.name: digest(page, origins, run.run_date)}
+        digests = {**_digests(run, folder), page.name: digest(page, origins, run.run_date)}
         shown = [digests[name] for name in PAGES if name in digests]
-        family = ("index", *(name for name in PAGES if name in digests))
         contents = {
-            f"{page.name}.html": render(page, read_by, origins, run.run_date, folder.uri, family),
+            f"{page.name}.html": render(page, read_by, origins, run.run_date, folder.uri, has_index=True),
             f"{page.name}.json": readable_json(digests[page.name]),
             "index.html": render_index(shown, read_by, run.run_date),
         }
@@ -116,7 +117,7 @@ def remove_pages(run: Run, folder: Lake, pages: Sequence[str]) -> None:
         for page in there:
             for kind in ("html", "json"):
                 folder.files.delete(folder.path(f"{page}.{kind}"))
-        index, digests = folder.path("index.html"), _digests(folder)
+        index, digests = folder.path("index.html"), _digests(run, folder)
         if digests:
             read_by = reader(run.environment.language, run.environment.currency)
             folder.files.write(index, render_index(list(digests.values()), read_by, run.run_date))
@@ -137,10 +138,14 @@ def _alone(run: Run, folder: Lake) -> Iterator[Lease]:
         yield held
 
 
-def _digests(folder: Lake) -> Mapping[str, Mapping[str, Any]]:
-    """The digests of the pages that are there, by name."""
+def _digests(run: Run, folder: Lake) -> Mapping[str, Mapping[str, Any]]:
+    """The digests of the pages that are there, by name. One that cannot be read is logged, and left out."""
     found = {}
     for page in PAGES:
+        uri = folder.path(f"{page}.json")
         with suppress(FileNotFoundError):
-            found[page] = json.loads(folder.files.read(folder.path(f"{page}.json")))
+            try:
+                found[page] = digest_in(folder.files.read(uri))
+            except ValueError as error:
+                run.log("page_not_in_index", uri=uri, reason=str(error))
     return found

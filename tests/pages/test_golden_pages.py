@@ -180,6 +180,13 @@ def test_no_page_has_anything_against_wcag(views: Mapping[str, View]) -> None:
     assert {name: violations(view) for name, view in views.items()} == {name: [] for name in views}
 
 
+def test_each_page_fits_a_phone(views: Mapping[str, View]) -> None:
+    for view in views.values():
+        view.set_viewport_size({"width": 390, "height": 844})
+        assert view.evaluate("document.documentElement.scrollWidth") == 390
+        view.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_without_what_is_optional_the_page_of_costs_says_so(spark: SparkSession, lake: Lake) -> None:
     shown_page = costs_page(spark.read.parquet(str(path_of(lake[0], "token_usage"))), None, None, None)
     assert list(shown_page.remarks) == ["reconciliation", "application", "bots"]
@@ -236,6 +243,14 @@ def test_a_pseudonym_needs_a_key_and_stays_the_same_with_it() -> None:
     one, other = (pseudonyms({KEY: character * 16}) for character in "ab")
     assert one("ana") == one("ana") != other("ana")
     assert one("ana") != one("beto")
+
+
+def test_the_page_of_purchases_names_nobody_and_needs_no_key(
+    spark: SparkSession, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEY, raising=False)
+    paged(spark, lake[0], "purchases", anonymous=True, pages_uri=str(tmp_path))
+    assert (tmp_path / "purchases.html").exists()
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def page(days: Facts = DAYS, products: Facts = PRODUCTS, **changes) -> Page:
 def written(folder: Path, shown: Page, read_by=SPANISH, origin: Origin = ORIGIN) -> Path:
     """The file of a page."""
     file = folder / "page.html"
-    file.write_bytes(render(shown, read_by, [origin], RUN_DATE, "/lake/reports/pages", ("index", "purchases")))
+    file.write_bytes(render(shown, read_by, [origin], RUN_DATE, "/lake/reports/pages", has_index=True))
     return file
 
 
@@ -165,9 +165,20 @@ def test_a_filter_is_in_all_tables_and_figures_that_know_it(view: View) -> None:
     assert view.inner_text("#purchases_daily tbody") == "Nada coincide con la búsqueda y los filtros."
     assert [row[0] for row in table(view, "products")] == ["Árbol"]
     assert "No cambia con el filtro de: período." in view.inner_text("#products")
+    assert "No cambia" not in view.inner_text(".cards")
     view.click("text=Quitar filtros")
     expect(view.locator("#purchases_daily tbody tr")).to_have_count(3)
     assert figures(view)[1] == "7"
+
+
+def test_a_card_that_does_not_change_with_a_filter_says_so(browser: Browser, tmp_path: Path) -> None:
+    cards = [*CARDS[:1], ("products", CARDS[1][1])]
+    with opened(browser, written(tmp_path, page(cards=cards))) as view:
+        shown = view.eval_on_selector_all(".card dt", "all => all.map(node => node.innerText.split('\\n'))")
+        assert shown == [["Ventas"], ["Compras", "No cambia con el filtro de: período."]]
+        choose(view, "period", "junio de 2025")
+        assert figures(view) == ["10.1", "4"]
+        assert violations(view) == []
 
 
 def test_the_last_days_end_with_the_last_day_of_the_data(view: View) -> None:
@@ -255,6 +266,27 @@ def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path
         assert view.get_attribute("h2 a", "href") == "purchases.html"
         assert view.evaluate("document.documentElement.scrollWidth") == 390
         assert violations(view) == []
+
+
+def test_the_index_shows_figures_without_a_day_and_no_figures_where_there_are_none() -> None:
+    undated = Facts(DAYS.dimensions, DAYS.measures, [(None, "norte", 3, Decimal(1), Decimal(2), 1)])
+    shown = [digest(page(days), [], RUN_DATE) for days in (undated, replace(DAYS, rows=[]))]
+    with_figures, without = (render_index([each], SPANISH, RUN_DATE).decode() for each in shown)
+    assert '<data value="3">3</data>' in with_figures and "Aún no hay datos" not in with_figures
+    assert "<data" not in without and "Aún no hay datos" in without
+
+
+def test_a_page_leads_to_the_index_which_alone_knows_the_others(view: View) -> None:
+    links = view.eval_on_selector_all("nav a", "all => all.map(node => node.getAttribute('href'))")
+    assert links == ["index.html"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"page": "costs"}', "\udcff"])
+def test_a_digest_that_cannot_be_read_is_left_out_of_the_index(tmp_path: Path, content: str) -> None:
+    (tmp_path / "costs.json").write_text(content, encoding="utf-8", errors="surrogateescape")
+    publish(tmp_path, "run-1", page())
+    index = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "purchases.html" in index and "costs.html" not in index
 
 
 # How they are written
@@ -430,6 +462,20 @@ def test_the_page_fits_every_screen_and_has_nothing_against_wcag(hostile: View) 
         hostile.set_viewport_size({"width": width, "height": 900})
         assert hostile.evaluate("document.documentElement.scrollWidth") == width
     assert violations(hostile) == []
+
+
+def test_two_narrow_sections_stand_side_by_side_and_on_a_phone_one_below_the_other(
+    browser: Browser, tmp_path: Path
+) -> None:
+    shops = SECTIONS[-1]
+    pair = [shops, replace(shops, name="products")]
+    with opened(browser, written(tmp_path, page(sections=pair), ENGLISH)) as view:
+        tops = "['shops', 'products'].map(id => document.getElementById(id).getBoundingClientRect().top)"
+        assert len(set(view.evaluate(tops))) == 1
+        for width in (320, 390, 768):
+            view.set_viewport_size({"width": width, "height": 900})
+            assert view.evaluate("document.documentElement.scrollWidth") == width
+            assert len(set(view.evaluate(tops))) == 2
 
 
 def test_dark_mode_is_dark_and_has_nothing_against_wcag(hostile: View) -> None:
