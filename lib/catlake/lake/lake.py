@@ -176,10 +176,11 @@ class Lake:
     def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldFile | None:
         """A dataset's newest published file up to a date, if it is one and was made from this; see `Record`.
 
-        None too where a dataset may be several files: where the second one begins depends on all rows before.
+        None too where this is empty, because nobody knows it, and where a dataset may be several files: where the
+        second one begins depends on all rows before.
         """
         newest = self.newest(contract, run_date)
-        if newest is None or self._file_bytes is not None:
+        if newest is None or self._file_bytes is not None or not made_from:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
