@@ -85,6 +85,8 @@ class ProcessRunner:
                 java = self._java.serve(job.spark_settings, output.log) if self._java and not self._stopping else {}
             except JavaError as error:
                 output.read_on()
+                if self._stopping:
+                    return Ending(STOPPED, "stopped before it started")
                 return Ending(FAILED, "\n".join([str(error), *output.last_lines]))
             return self._run(job, {**self._environment, **java}, output)
 
@@ -127,6 +129,9 @@ class ProcessRunner:
             self._end(processes)
         except KeyboardInterrupt:  # a second Ctrl-C: no more patience
             _signal(processes, signal.SIGKILL)
+        if self._java:
+            # Last: jobs need it to end by themselves.
+            self._java.stop()
 
     def _end(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         _signal(processes, signal.SIGTERM)

@@ -13,6 +13,7 @@ from pathlib import Path
 from catlake.lake.file_records import Records
 from catlake.lake.lake import QUARANTINE
 from catlake.lake.staging import ALIVE, STAGING
+from catlake.pages import FOLDER as PAGES
 from catlake.runtime.files import LocalFiles, locked
 
 OF_A_JOB = "goes with the first run of {job} that starts a day after the kill"
@@ -41,13 +42,15 @@ class Leftover:
 
 def leftovers(lake: Path, temporary: Path | None = None) -> Iterator[Leftover]:
     """What killed runs have left in the buckets of a lake, and below a folder for temporary files."""
-    for bucket in (lake, *sorted(lake.glob("*/"))):
-        for run in sorted(bucket.glob(f"{STAGING}/*/*/")):
+    buckets = (lake, *sorted(lake.glob("*/")))
+    # The pages have drafts of their own.
+    for place in (folder for bucket in buckets for folder in (bucket, bucket / PAGES)):
+        for run in sorted(place.glob(f"{STAGING}/*/*/")):
             if _is_going_on(run):
                 continue
             yield Leftover.of(run, OF_A_JOB.format(job=run.parent.name))
-            if not Records(LocalFiles(), str(bucket)).has_record_of(run.name):
-                for folder in sorted(bucket.glob(f"{QUARANTINE}/*/{run.name}/")):
+            if not Records(LocalFiles(), str(place)).has_record_of(run.name):
+                for folder in sorted(place.glob(f"{QUARANTINE}/*/{run.name}/")):
                     yield Leftover.of(folder, OF_A_JOB.format(job=run.parent.name))
     private = (temporary or Path(tempfile.gettempdir())) / f"catlake-{os.getuid()}"
     for folder in sorted(private.glob(f"{os.uname().nodename}-*-*/")):

@@ -20,6 +20,10 @@ from typing import IO
 SERVER = Path(__file__).with_name("java_server.py")
 
 
+PATIENCE = 120.0
+"""Seconds in which Java starts, or stops the Spark of the job before; both take some seconds."""
+
+
 class JavaError(Exception):
     """Java does not start; the job's log has the reason."""
 
@@ -27,9 +31,18 @@ class JavaError(Exception):
 class SharedJava:
     """A Java that starts with the first job, and again after a job that failed or needs other settings."""
 
-    def __init__(self, python: Path, library: Path, environment: Mapping[str, str], grace: float) -> None:
-        """`library` is the zip that jobs import; `grace` are the seconds in which Java may end by itself."""
-        self._python, self._library, self._environment, self._grace = python, library, environment, grace
+    def __init__(
+        self,
+        python: Path,
+        library: Path,
+        environment: Mapping[str, str],
+        grace: float,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Takes the zip that jobs import, and the seconds in which Java may end by itself, and must answer."""
+        self._python, self._library, self._environment = python, library, environment
+        self._grace, self._patience = grace, patience
+        self._is_stopped = False
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._settings: Mapping[str, str] = {}
@@ -49,12 +62,20 @@ class SharedJava:
         variables = self._ask() if self._process else None
         if variables is None:
             self.end()
+            if self._is_stopped:
+                raise JavaError("Java was stopped")
             self._start(settings)
             variables = self._ask()
         if variables is None:
             self.end()
             raise JavaError("Java does not start")
         return {**variables, "PYTHONPATH": str(self._library), "PYTHONUNBUFFERED": "1"}
+
+    def stop(self) -> None:
+        """Kill Java, also while `serve` waits for its answer, and let none start again."""
+        self._is_stopped = True
+        if process := self._process:
+            _kill(process)
 
     def end(self) -> None:
         """End Java, if it runs, and wait until it has ended and its output is in the log."""
@@ -66,8 +87,7 @@ class SharedJava:
             process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             process.wait(self._grace)
-        with suppress(ProcessLookupError):  # all have ended
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
         if self._reader:
             # A worker that does not end may keep its output open.
@@ -91,20 +111,31 @@ class SharedJava:
         self._reader.start()
 
     def _ask(self) -> Mapping[str, str] | None:
-        """The answer of the process; None where it has ended."""
+        """The answer of the process; None where it has ended, or is killed because it does not answer."""
         process = self._process
         if process is None:
             return None
         assert process.stdin and process.stdout
+        hangs = threading.Timer(self._patience, _kill, [process])
+        hangs.start()
+        if self._is_stopped:  # since it was started
+            _kill(process)
         try:
             process.stdin.write(b"\n")
             process.stdin.flush()
             answer: Mapping[str, str] = json.loads(process.stdout.readline())
         except (OSError, ValueError):
             return None
+        finally:
+            hangs.cancel()
         return answer
 
     def _copy(self, output: IO[bytes]) -> None:
         for line in output:
             with self._log.open("ab") as log:
                 log.write(line)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):  # all have ended
+        os.killpg(process.pid, signal.SIGKILL)

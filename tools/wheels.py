@@ -55,7 +55,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class WheelsError(Exception):
-    """The packages that pip did not bring, in one line."""
+    """The packages that are missing, in one line."""
 
 
 def archive(packages: Iterable[str], glue_version: str) -> Path:
@@ -75,8 +75,14 @@ def download(packages: Iterable[str], glue_version: str, folder: Path) -> None:
 
 
 def pack(packages: Iterable[str], folder: Path, target: Path) -> None:
-    """Zip the wheels of packages, found in a folder, as Glue wants them; the same wheels always give the same bytes."""
-    wheels = sorted(wheel for name in packages for wheel in folder.glob(f"{name.replace('-', '_')}-*.whl"))
+    """Zip the wheels of packages, found in a folder, as Glue wants them; the same wheels always give the same bytes.
+
+    Raises WheelsError where a package has no wheel there.
+    """
+    wheels_of = {name: list(folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in packages}
+    if missing := [name for name, found in wheels_of.items() if not found]:
+        raise WheelsError(f"{folder}: has no wheel named after {', '.join(missing)}; see how pip has named it")
+    wheels = sorted(wheel for found in wheels_of.values() for wheel in found)
     # name-version-…: what pip must install from the wheels beside it.
     required = "".join("{}=={}\n".format(*wheel.name.split("-")[:2]) for wheel in wheels)
     members = {"wheels/requirements.txt": required.encode()} | {
@@ -98,11 +104,11 @@ def main() -> int:
             try:
                 # At once: each call of pip takes seconds to begin.
                 download(sorted({name for packages in sets for name in packages}), glue_version, Path(folder))
+                for packages in sets:
+                    pack(packages, Path(folder), archive(packages, glue_version))
             except WheelsError as error:
                 print(f"error: {error}", file=sys.stderr)
                 return 1
-            for packages in sets:
-                pack(packages, Path(folder), archive(packages, glue_version))
     return 0
 
 

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from catlake.lake.lake import QUARANTINE
 from catlake.lake.staging import STAGING
+from catlake.pages import FOLDER as PAGES
 from catlake.runtime.environment import Environment
 from deploy.access import QUERY_RESULTS
 from deploy.athena import named_queries
@@ -64,7 +65,8 @@ class StorageStack(Stack):
         rules = [s3.LifecycleRule(expiration=Duration.days(env.access_log_days))]
         access_logs = self._private_bucket("AccessLogs", f"{env.resource('access-logs')}{env.bucket_suffix}", rules)
         for name in deployment.made_buckets:
-            temporary = {f"{STAGING}/": env.abandoned_upload_days, f"{QUARANTINE}/": env.quarantine_days}
+            drafts = dict.fromkeys([f"{STAGING}/", f"{PAGES}/{STAGING}/"], env.abandoned_upload_days)
+            temporary = {**drafts, f"{QUARANTINE}/": env.quarantine_days}
             if name == env.bucket:
                 temporary |= {QUERY_RESULTS: env.old_version_days}
                 temporary |= {f"{folder}/": env.export_days for folder in deployment.export_folders}

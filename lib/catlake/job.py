@@ -63,6 +63,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     run: Run | None = None
     lake: Lake | None = None
     warming: threading.Thread | None = None
+    has_failed = False
     try:
         values, id = parse_arguments(arguments, sys.argv), run_id(sys.argv)
         is_cold = has_queries and SparkContext._active_spark_context is None
@@ -85,6 +86,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             run.report.enforce_quarantine_limit(run.arguments["max_quarantined"])
             _finish(run, lake)
     except BaseException as error:
+        has_failed = True
         message = explain(error, lake.uri if lake else None)
         if message is None:
             sys.stderr.write(redacted(traceback.format_exc()))
@@ -99,7 +101,8 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
             # A query that is cut off would print after the message; one that waits for workers may never end.
             with suppress(KeyboardInterrupt):
                 warming.join(timeout=5)
-            if run and warming.is_alive():
+            # After success there is no message, and a later job may use the same JVM.
+            if run and has_failed and warming.is_alive():
                 _silence_jvm(run.spark)
 
 

@@ -13,15 +13,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
-from catlake.conversations import curate
-from catlake.conversations.token_counter import TOKENS, spoken_tokens
+from catlake.conversations import curate, token_counter
+from catlake.conversations.token_counter import DATASET, TOKENS, counted_by, known_tokens, spoken_tokens
 from catlake.lake import Lake
 from catlake.lake.csv_rows import CORRUPT, FILE, REASON, read_csv
+from catlake.lake.file_records import Record
 from catlake.runtime.balance import Balance
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
 from tests.conversations.table import assert_rows
+from tests.lake.publishing import Place
 
 HEADER = ",".join(contract("normalized_conversations").text_struct.names)
 TALK = json.dumps([{"conversacion": "C", "from": "user", "text": "hola", "timestamp": None}])
@@ -325,6 +327,23 @@ def test_a_result_that_was_changed_since_is_not_believed(spark: SparkSession, tm
     run, lake = a_run(spark, tmp_path)
     curate.curate(run, lake)
     assert "1 counted anew" in run.report.highlights[0]
+
+
+def test_counts_of_an_unknown_program_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_counter, "sources_fingerprint", lambda: "")
+    run = Run(None, {"run_date": date(2025, 11, 20)}, environment("local"), "curate", "run-2")  # type: ignore[arg-type]
+    path = contract(DATASET).path(run.run_date)
+    record = Record(1, 1, "0" * 32, "curate", "run-1", made_from=counted_by())
+    for name, content in ((path, "x"), (f"_checksums/{path}/{record.name}", record.text)):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(content)
+    assert known_tokens(run, Place(str(tmp_path)).lake("run-2")) is None
+
+
+def test_counts_are_those_of_the_version_of_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = counted_by()
+    monkeypatch.setattr(token_counter, "version", lambda _: "0.0")
+    assert counted_by() != before
 
 
 def test_when_all_rows_are_rejected_the_result_is_empty(spark: SparkSession, tmp_path: Path) -> None:

@@ -183,7 +183,15 @@ def test_nothing_that_holds_results_expires_by_itself(assembly):
     for bucket in assembly.resources("AWS::S3::Bucket"):
         for rule in bucket.properties["LifecycleConfiguration"]["Rules"]:
             if "ExpirationInDays" in rule and not bucket.properties["BucketName"].endswith("-access-logs"):
-                assert rule["Prefix"].startswith(("_staging/", "athena/results/", "exports/", "quarantine/"))
+                allowed = ("_staging/", "reports/pages/_staging/", "athena/results/", "exports/", "quarantine/")
+                assert rule["Prefix"].startswith(allowed)
+
+
+def test_drafts_of_killed_runs_expire_those_of_pages_too(assembly):
+    env = environment(assembly.environment)
+    rules = lifecycle_rules(assembly, env.bucket)
+    drafts = {name: rule["ExpirationInDays"] for name, rule in rules.items() if name.endswith("_staging/")}
+    assert drafts == dict.fromkeys(["_staging/", "reports/pages/_staging/"], env.abandoned_upload_days)
 
 
 def test_only_tls_reaches_a_bucket(assembly):

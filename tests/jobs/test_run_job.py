@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -390,3 +391,23 @@ def test_the_run_date_is_the_arguments(job: Runner) -> None:
 
     assert job(main).code == 0
     assert found == {"date": date(2025, 11, 20)}
+
+
+def test_after_success_java_goes_on_to_print_even_if_the_warm_up_does_not_end(
+    job: Runner, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A later job may use the same Java.
+    class Endless:
+        def join(self, timeout: float) -> None:
+            pass
+
+        def is_alive(self) -> bool:
+            return True
+
+    monkeypatch.setattr("catlake.job.SparkContext", SimpleNamespace(_active_spark_context=None))
+    monkeypatch.setattr("catlake.job.import_pandas", lambda: None)
+    monkeypatch.setattr("catlake.job.warm_up", lambda _: Endless())
+    jvm: Any = spark.sparkContext._jvm
+    before = jvm.System.err
+    assert job(write_one).code == 0
+    assert jvm.System.err.equals(before)

@@ -36,9 +36,11 @@ def test_drafts_quarantine_and_temporary_files_of_killed_runs_are_listed(tmp_pat
     put(bucket, "_checksums/songs/songs.csv/0123.published.json")
     put(temporary, f"catlake-{os.getuid()}/{host}-{os.getpid()}-88/blockmgr/shuffle")
 
+    page = put(bucket / "reports/pages/_staging/pages/killed", "beside/costs.html")
+
     found = list(leftovers(lake, temporary))
-    assert [left.folder for left in found] == [draft, rejected, published, blocks]
-    assert [left.size for left in found] == [5, 5, 0, 5]
+    assert [left.folder for left in found] == [draft, rejected, published, page, blocks]
+    assert [left.size for left in found] == [5, 5, 0, 5, 5]
     assert JOB in str(found[0]) and "5 bytes" in str(found[0])
 
 

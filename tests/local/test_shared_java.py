@@ -3,6 +3,8 @@
 import os
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,13 +39,13 @@ class Jobs:
         self.folder = folder
         self.java = SharedJava(python, ROOT / LIBRARY, environment, grace=20)
         command = [sys.executable, str(folder / "job.py")]
-        self._runner = ProcessRunner(lambda _: command, folder / "logs", environment, java=self.java)
+        self.runner = ProcessRunner(lambda _: command, folder / "logs", environment, java=self.java)
 
     def run(self, source: str, job: Job = JOB) -> tuple[Ending, dict[str, Any]]:
         """How a job ended, and its last event."""
         (self.folder / "job.py").write_text(textwrap.dedent(source), encoding="utf-8")
         events: list[Any] = [{}]
-        return self._runner.run(job, events.append), events[-1]
+        return self.runner.run(job, events.append), events[-1]
 
     def log(self, name: str) -> str:
         return (self.folder / "logs" / f"{name}.log").read_text(encoding="utf-8")
@@ -87,6 +89,45 @@ def test_a_java_that_does_not_start_fails_the_job_with_the_reason(jobs: Jobs) ->
     (jobs.folder / "python").write_text("#!/bin/sh\necho 'spark: there is no Java' >&2\nexit 1\n")
     ending, _ = jobs.run(TELLS)
     assert (ending.state, ending.error) == ("FAILED", "Java does not start\nspark: there is no Java")
+
+
+# It answers once, and then no more.
+HANGS = """#!/bin/sh
+read -r _; echo "{\\"JAVA\\": \\"$$\\"}"
+exec sleep 100
+"""
+
+
+def hanging(folder: Path, patience: float) -> Jobs:
+    server = folder / "python"
+    server.write_text(HANGS)
+    server.chmod(0o755)
+    jobs = Jobs(folder, server, dict(os.environ))
+    jobs.java._patience = patience
+    return jobs
+
+
+def test_a_java_that_does_not_answer_any_more_is_replaced(tmp_path: Path) -> None:
+    jobs = hanging(tmp_path, patience=1)
+    _, first = jobs.run(TELLS)
+    ending, second = jobs.run(TELLS)
+    assert (ending.state, ending.error) == ("SUCCEEDED", None)
+    assert second["JAVA"] != first["JAVA"]
+    jobs.java._grace = 0.1
+    jobs.java.end()
+
+
+def test_a_stop_reaches_a_java_that_does_not_answer(tmp_path: Path) -> None:
+    jobs = hanging(tmp_path, patience=100)
+    jobs.java._grace = 0.1
+    jobs.run(TELLS)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(jobs.run, TELLS)
+        time.sleep(0.5)
+        assert not second.done()
+        jobs.runner.stop()
+        ending, event = second.result(10)
+    assert (ending.state, event) == ("STOPPED", {})
 
 
 @pytest.mark.slow

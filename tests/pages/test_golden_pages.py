@@ -180,14 +180,11 @@ def test_no_page_has_anything_against_wcag(views: Mapping[str, View]) -> None:
     assert {name: violations(view) for name, view in views.items()} == {name: [] for name in views}
 
 
-def test_a_replaced_dataset_is_not_reported_with_the_origin_of_another(spark: SparkSession, tmp_path: Path) -> None:
-    place = golden_lake(tmp_path)
-    publish(place, "purchases_daily", f"FROM '{path_of(place, 'purchases_daily')}'", **RUN)
-    (record,) = (place / "_checksums").rglob("*.json")
-    record.write_text(json.dumps({**json.loads(record.read_bytes()), "rows": 77}), encoding="utf-8")
-    with pytest.raises(StoreError, match="rows were read, but 77 were published; run the job again"):
-        paged(spark, place, "purchases")
-    assert not (place / PAGES / "purchases.html").exists()
+def test_each_page_fits_a_phone(views: Mapping[str, View]) -> None:
+    for view in views.values():
+        view.set_viewport_size({"width": 390, "height": 844})
+        assert view.evaluate("document.documentElement.scrollWidth") == 390
+        view.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_without_what_is_optional_the_page_of_costs_says_so(spark: SparkSession, lake: Lake) -> None:
@@ -246,6 +243,14 @@ def test_a_pseudonym_needs_a_key_and_stays_the_same_with_it() -> None:
     one, other = (pseudonyms({KEY: character * 16}) for character in "ab")
     assert one("ana") == one("ana") != other("ana")
     assert one("ana") != one("beto")
+
+
+def test_the_page_of_purchases_names_nobody_and_needs_no_key(
+    spark: SparkSession, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEY, raising=False)
+    paged(spark, lake[0], "purchases", anonymous=True, pages_uri=str(tmp_path))
+    assert (tmp_path / "purchases.html").exists()
 
 
 @pytest.mark.slow

@@ -4,25 +4,33 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
+from unittest.mock import patch
 
 import pytest
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as View
 
-from catlake.pages.datasets import Origin
+from catlake import report_pages
+from catlake.lake.lake import ChangedError, Lake
+from catlake.lake.lease import lease
+from catlake.lake.publish import publish as lake_publish
+from catlake.pages.datasets import Datasets, Origin
 from catlake.pages.facts import OTHERS, WHOLE, Facts
 from catlake.pages.page import Page, digest, reader, render, render_index
 from catlake.purchases.page import CARDS, SECTIONS
-from catlake.report_pages import publish_page
+from catlake.report_pages import publish_page, remove_pages
 from catlake.runtime.balance import Balance
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ArgumentError
-from catlake.runtime.files import LocalFiles
+from catlake.runtime.files import FileInfo, LocalFiles
 from catlake.runtime.run import Run
 from tests.lake.publishing import Place
 from tests.pages.browsing import COLOUR, choose, downloaded, figures, opened, table, violations
@@ -90,13 +98,13 @@ SPANISH, ENGLISH = reader("es_CO", "USD"), reader("en_US", "USD")
 def page(days: Facts = DAYS, products: Facts = PRODUCTS, **changes) -> Page:
     """A page of purchases; what is given goes over it."""
     facts = {"daily": days, "products": products}
-    return replace(Page("purchases", "purchases_daily", 4, facts, CARDS, ("shop",), SECTIONS), **changes)
+    return replace(Page("purchases", 4, facts, CARDS, ("shop",), SECTIONS), **changes)
 
 
 def written(folder: Path, shown: Page, read_by=SPANISH, origin: Origin = ORIGIN) -> Path:
     """The file of a page."""
     file = folder / "page.html"
-    file.write_bytes(render(shown, read_by, [origin], RUN_DATE, "/lake/reports/pages", ("index", "purchases")))
+    file.write_bytes(render(shown, read_by, [origin], RUN_DATE, "/lake/reports/pages", has_index=True))
     return file
 
 
@@ -157,9 +165,20 @@ def test_a_filter_is_in_all_tables_and_figures_that_know_it(view: View) -> None:
     assert view.inner_text("#purchases_daily tbody") == "Nada coincide con la búsqueda y los filtros."
     assert [row[0] for row in table(view, "products")] == ["Árbol"]
     assert "No cambia con el filtro de: período." in view.inner_text("#products")
+    assert "No cambia" not in view.inner_text(".cards")
     view.click("text=Quitar filtros")
     expect(view.locator("#purchases_daily tbody tr")).to_have_count(3)
     assert figures(view)[1] == "7"
+
+
+def test_a_card_that_does_not_change_with_a_filter_says_so(browser: Browser, tmp_path: Path) -> None:
+    cards = [*CARDS[:1], ("products", CARDS[1][1])]
+    with opened(browser, written(tmp_path, page(cards=cards))) as view:
+        shown = view.eval_on_selector_all(".card dt", "all => all.map(node => node.innerText.split('\\n'))")
+        assert shown == [["Ventas"], ["Compras", "No cambia con el filtro de: período."]]
+        choose(view, "period", "junio de 2025")
+        assert figures(view) == ["10.1", "4"]
+        assert violations(view) == []
 
 
 def test_the_last_days_end_with_the_last_day_of_the_data(view: View) -> None:
@@ -249,41 +268,117 @@ def test_the_index_has_the_figures_of_each_page(browser: Browser, tmp_path: Path
         assert violations(view) == []
 
 
+def test_the_index_shows_figures_without_a_day_and_no_figures_where_there_are_none() -> None:
+    undated = Facts(DAYS.dimensions, DAYS.measures, [(None, "norte", 3, Decimal(1), Decimal(2), 1)])
+    shown = [digest(page(days), [], RUN_DATE) for days in (undated, replace(DAYS, rows=[]))]
+    with_figures, without = (render_index([each], SPANISH, RUN_DATE).decode() for each in shown)
+    assert '<data value="3">3</data>' in with_figures and "Aún no hay datos" not in with_figures
+    assert "<data" not in without and "Aún no hay datos" in without
+
+
+def test_a_page_leads_to_the_index_which_alone_knows_the_others(view: View) -> None:
+    links = view.eval_on_selector_all("nav a", "all => all.map(node => node.getAttribute('href'))")
+    assert links == ["index.html"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"page": "costs"}', "\udcff"])
+def test_a_digest_that_cannot_be_read_is_left_out_of_the_index(tmp_path: Path, content: str) -> None:
+    (tmp_path / "costs.json").write_text(content, encoding="utf-8", errors="surrogateescape")
+    publish(tmp_path, "run-1", page())
+    index = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "purchases.html" in index and "costs.html" not in index
+
+
 # How they are written
 
 
-def publish(folder: Path, id: str, shown: Page) -> None:
+def run_of(id: str, shown: Page) -> Run:
     """One run of a job that makes a page."""
     run = Run(None, {"run_date": RUN_DATE}, environment("local"), f"job of {shown.name}", id)
     run.report.settle(Balance(shown.rows, {shown.name: shown.rows}))
-    publish_page(run, Place(str(folder)).lake(id, job="pages"), shown, [ORIGIN], SPANISH)
+    return run
+
+
+def folder_of(folder: Path, id: str) -> Lake:
+    return Place(str(folder)).lake(id, job="pages")
+
+
+def publish(folder: Path, id: str, shown: Page, files: Sequence[FileInfo] = ()) -> None:
+    """Publishes a page that was made of files."""
+    place = folder_of(folder, id)
+    datasets = Datasets(None, place, RUN_DATE)
+    datasets.origins, datasets.files = [ORIGIN], list(files)
+    publish_page(run_of(id, shown), place, shown, datasets, SPANISH)
+
+
+@contextmanager
+def death_after(moves: int) -> Iterator[None]:
+    """A run that moves more files than that dies."""
+    replace_file = LocalFiles.replace
+    moved: list[str] = []
+
+    def dies(files: LocalFiles, source: str, target: str) -> None:
+        # A small file is written beside, under a hidden name, and moved too.
+        if not Path(source).name.startswith("."):
+            if len(moved) == moves:
+                raise KeyboardInterrupt
+            moved.append(target)
+        replace_file(files, source, target)
+
+    with patch.object(LocalFiles, "replace", dies), pytest.raises(KeyboardInterrupt):
+        yield
+    assert len(moved) == moves
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
 
 
 def figures_of_index(folder: Path) -> list[str]:
     return re.findall('<data value="([^"]*)"', (folder / "index.html").read_text(encoding="utf-8"))
 
 
-def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path, monkeypatch) -> None:
+def test_a_page_and_the_index_stay_of_one_run_when_a_run_is_killed(tmp_path: Path) -> None:
     publish(tmp_path, "run-1", page())
-    replace_file = LocalFiles.replace
-    moved: list[str] = []
-
-    def dies_after_the_first(files: LocalFiles, source: str, target: str) -> None:
-        if moved:
-            raise KeyboardInterrupt
-        # A small file is written beside, under a hidden name, and moved too.
-        moved.extend([] if Path(source).name.startswith(".") else [target])
-        replace_file(files, source, target)
-
-    one_day = page(replace(DAYS, rows=DAYS.rows[:1]), rows=1)
-    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-        dying.setattr(LocalFiles, "replace", dies_after_the_first)
-        publish(tmp_path, "run-2", one_day)
-    assert moved and figures_of_index(tmp_path)[1] == "7"
+    with death_after(moves=1):
+        publish(tmp_path, "run-2", page(replace(DAYS, rows=DAYS.rows[:1]), rows=1))
+    assert figures_of_index(tmp_path)[1] == "7"
     publish(tmp_path, "run-3", replace(page(), name="costs"))
     assert figures_of_index(tmp_path)[1:6:4] == ["7", "1"], "costs and, of the killed run, purchases"
-    names = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
-    assert names == ["costs.html", "costs.json", "index.html", "purchases.html", "purchases.json"]
+    assert names_in(tmp_path) == ["costs.html", "costs.json", "index.html", "purchases.html", "purchases.json"]
+
+
+def test_a_page_of_a_dataset_that_was_replaced_meanwhile_is_not_published(tmp_path: Path) -> None:
+    folder, data = tmp_path / "pages", tmp_path / "data/data.parquet"
+    data.parent.mkdir()
+    data.write_text("Ana and Beto")
+    read = list(LocalFiles().list(str(data.parent)))
+    publish(folder, "run-1", page(), read)
+    before = {name: (folder / name).read_bytes() for name in names_in(folder)}
+    # By another file, as jobs replace it: this one of as many rows, without the person who was erased.
+    (tmp_path / "new").write_text("Eva and Beto")
+    (tmp_path / "new").replace(data)
+    with pytest.raises(ChangedError, match=r"data\.parquet: another run has replaced it meanwhile; run the job again"):
+        publish(folder, "run-2", page(replace(DAYS, rows=DAYS.rows[:1])), read)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_a_page_that_is_removed_does_not_come_back_from_a_run_that_died_meanwhile(tmp_path: Path) -> None:
+    publish(tmp_path, "run-1", page())
+    costs = replace(page(), name="costs")
+    is_waiting = Event()
+    with patch.object(report_pages, "log_waiting", lambda *_: is_waiting.set()), ThreadPoolExecutor(1) as pool:
+        # Another run holds the lease, and dies while it moves.
+        with lease(LocalFiles(), str(tmp_path), "index", "another"):
+            removal = pool.submit(remove_pages, run_of("run-3", page()), folder_of(tmp_path, "run-3"), ["costs"])
+            assert is_waiting.wait(10)
+            dying = folder_of(tmp_path, "run-2")
+            files = [dying.side_file(f"costs.{kind}", b"{}") for kind in ("html", "json")]
+            with death_after(moves=1):
+                lake_publish(run_of("run-2", costs), dying, beside=files, name="pages")
+            dying._staging._held.close()  # type: ignore[union-attr]
+        removal.result(30)
+    assert names_in(tmp_path) == ["index.html", "purchases.html", "purchases.json"]
 
 
 # Languages
@@ -367,6 +462,20 @@ def test_the_page_fits_every_screen_and_has_nothing_against_wcag(hostile: View) 
         hostile.set_viewport_size({"width": width, "height": 900})
         assert hostile.evaluate("document.documentElement.scrollWidth") == width
     assert violations(hostile) == []
+
+
+def test_two_narrow_sections_stand_side_by_side_and_on_a_phone_one_below_the_other(
+    browser: Browser, tmp_path: Path
+) -> None:
+    shops = SECTIONS[-1]
+    pair = [shops, replace(shops, name="products")]
+    with opened(browser, written(tmp_path, page(sections=pair), ENGLISH)) as view:
+        tops = "['shops', 'products'].map(id => document.getElementById(id).getBoundingClientRect().top)"
+        assert len(set(view.evaluate(tops))) == 1
+        for width in (320, 390, 768):
+            view.set_viewport_size({"width": width, "height": 900})
+            assert view.evaluate("document.documentElement.scrollWidth") == width
+            assert len(set(view.evaluate(tops))) == 2
 
 
 def test_dark_mode_is_dark_and_has_nothing_against_wcag(hostile: View) -> None:

@@ -95,6 +95,18 @@ def test_the_pages_of_the_domains_go_and_the_index_forgets_them(tmp_path: Path, 
     assert [page for page in sorted(pages) if f"{page}.html" in index] == sorted(pages - {gone})
 
 
+def test_what_a_killed_run_had_begun_to_publish_goes_too(tmp_path: Path) -> None:
+    folder = tmp_path / "reports/pages"
+    with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
+        killed = Lake(None, str(folder), "pages", "killed")  # type: ignore[arg-type]
+    draft = killed.side_file("costs.html", b"Ana")
+    with patch.object(Lake, "_carry_out", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        killed.publish(beside=[draft], name="pages")
+    killed._staging._held.close()  # type: ignore[union-attr]
+    erased(tmp_path, Shelf())
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == []
+
+
 def test_the_index_goes_with_the_last_page(tmp_path: Path) -> None:
     page_files(tmp_path / "reports/pages", "costs")
     erased(tmp_path, Shelf())

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from catlake.runtime.errors import PackageError
-from catlake.runtime.package import check_package
+from catlake.runtime.package import _sources_fingerprint, check_package, fingerprint
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +45,25 @@ def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else
     views = {f"catlake/_sql/{path.name}" for path in (ROOT / "deploy/sql").glob("*.view.sql")}
     assert views
     assert set(zipfile.ZipFile(library).namelist()) == modules | contracts | views | {"catlake/_sources.sha256"}
+
+
+def test_the_fingerprint_changes_with_a_file_of_any_kind_in_the_zip(library: Path, tmp_path: Path) -> None:
+    kinds = {Path(name).suffix for name in zipfile.ZipFile(library).namelist()} - {".sql", ".sha256"}
+    (tmp_path / "lib/catlake/pages").mkdir(parents=True)
+    seen = {fingerprint(tmp_path)}
+    for kind in kinds:
+        (tmp_path / f"lib/catlake/pages/a{kind}").write_text("")
+        seen.add(fingerprint(tmp_path))
+    assert len(seen) == 1 + len(kinds)
+
+
+def test_a_library_of_unknown_sources_has_no_fingerprint(tmp_path: Path) -> None:
+    # Installed by pip, or packed by somebody else.
+    (tmp_path / "site-packages/catlake").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "catlake.zip", "w") as other:
+        other.writestr("catlake/__init__.py", "")
+    assert [_sources_fingerprint(tmp_path / name) for name in ("site-packages", "catlake.zip")] == ["", ""]
+    assert _sources_fingerprint(ROOT / "lib") == fingerprint(ROOT)
 
 
 def test_the_contracts_in_the_zip_say_what_the_sources_say(library: Path) -> None:

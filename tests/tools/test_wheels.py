@@ -157,6 +157,14 @@ def test_the_same_wheels_give_the_same_zip(tmp_path):
         assert archive.read("wheels/requirements.txt").decode() == "a==1.0\nb_x==2.0\n"
 
 
+def test_a_package_without_a_wheel_of_its_name_is_one_clear_error_and_no_zip(tmp_path):
+    for name in ("a-1.0-py3-none-any.whl", "Camel_Case-1.0-py3-none-any.whl"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(wheels.WheelsError, match="has no wheel named after camel-case"):
+        wheels.pack(("a", "camel-case"), tmp_path, tmp_path / "one.zip")
+    assert not (tmp_path / "one.zip").exists()
+
+
 @of_every_glue
 def test_packages_that_pip_does_not_find_are_one_clear_error(glue, tmp_path, capfd):
     python = re.escape(wheels.RUNTIMES[glue].python)

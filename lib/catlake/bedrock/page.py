@@ -63,7 +63,6 @@ def costs_page(
     sections = SECTIONS if application is not None else [_without_application(section) for section in SECTIONS]
     return Page(
         "costs",
-        "token_usage",
         int(facts["daily"].total("rows") or 0),
         facts,
         [card for card in CARDS if card[0] in facts],

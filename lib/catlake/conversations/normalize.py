@@ -129,11 +129,16 @@ def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
 
 
 def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
-    """All that decides the bytes of the CSV: the items, the arguments, the labels, the program."""
+    """All that decides the bytes of the CSV: the items, the arguments, the labels, the program.
+
+    Empty where nobody knows which program this is.
+    """
+    if not (program := sources_fingerprint()):
+        return ""
     environment = run.environment
     labels = environment.unnamed_user, environment.unknown_place
     arguments = {name: run.arguments[name] for name in ("first_date", "excluded_cities")}
-    made_from = {"items": position, "arguments": arguments, "labels": labels, "program": sources_fingerprint()}
+    made_from = {"items": position, "arguments": arguments, "labels": labels, "program": program}
     return json.dumps(made_from, sort_keys=True, default=str)
 
 

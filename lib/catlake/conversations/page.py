@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,6 +15,9 @@ from catlake.pages.pseudonyms import Pseudonym
 MOST_DEPARTMENTS, MOST_CITIES = 40, 60
 MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 100, 100, 40
 """What a page names; the dataset has all."""
+
+FIRST_DAY = date(2000, 1, 1)
+"""An earlier day of a message is a mistake: a chart would have a bar for each month since."""
 
 LONGEST_TEXT = 240
 """Characters of a question or a comment."""
@@ -36,16 +40,17 @@ thanks that their them then there these they this what when where which will wit
 PLACES = ("department", "city")
 
 
-def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> Page:
+def conversations_page(users: DataFrame, run_date: date, pseudonym: Pseudonym | None = None) -> Page:
     """The page of the rows of `curated_conversations`.
 
     Args:
         users: The dataset.
+        run_date: The day of the page: a message has no later day.
         pseudonym: Hides the names, and what few people wrote; None shows all.
     """
     named = users.withColumnsRenamed({"gerencia": "department", "ciudad": "city"})
     named = most_important(named, {"department": MOST_DEPARTMENTS, "city": MOST_CITIES})
-    messages = messages_of(named).persist(StorageLevel.MEMORY_AND_DISK)
+    messages = messages_of(named, run_date).persist(StorageLevel.MEMORY_AND_DISK)
     conversations = conversations_of(named, messages).persist(StorageLevel.MEMORY_AND_DISK)
     by_day = daily(conversations)
     last_day = by_day.last("day")
@@ -73,7 +78,6 @@ def conversations_page(users: DataFrame, pseudonym: Pseudonym | None = None) -> 
         labels = {"person": {row["usuario_id"]: row["nombre"] for row in shown}}
     return Page(
         "conversations",
-        "curated_conversations",
         int(facts["places"].total("users") or 0),
         facts,
         CARDS,
@@ -119,7 +123,7 @@ SECTIONS = (
 )
 
 
-def messages_of(users: DataFrame) -> DataFrame:
+def messages_of(users: DataFrame, run_date: date) -> DataFrame:
     """The messages of users, one a row: of which conversation, on which day (UTC), and the question if it is one."""
     message = F.explode(F.from_json("conversacion_completa", MESSAGES)).alias("message")
     text = F.regexp_replace(F.trim("message.text"), r"\s+", " ")
@@ -128,9 +132,20 @@ def messages_of(users: DataFrame) -> DataFrame:
         "usuario_id",
         *PLACES,
         F.col("message.conversacion").alias("conversation"),
-        F.expr("CAST(try_to_timestamp(message.timestamp) AS date)").alias("day"),
+        day_of("message.timestamp", run_date).alias("day"),
         F.when(is_question, text).alias("question"),
     )
+
+
+def day_of(moment: str, run_date: date) -> Column:
+    """The day (UTC) of a text in ISO 8601; null where it has none from FIRST_DAY to the day after the run's.
+
+    Spark itself also takes a time alone, for one of today, and years that Python does not know.
+    """
+    has_day = F.col(moment).rlike(r"^\d{4}-\d{2}-\d{2}([T ]|$)") | F.col(moment).rlike(r"^\d{8}T")
+    extended = F.regexp_replace(moment, r"^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})?", "$1-$2-$3T$4:$5:$6")
+    day = F.try_to_timestamp(F.when(has_day, extended)).cast("date")
+    return F.when(day.between(F.lit(FIRST_DAY), F.lit(run_date + timedelta(days=1))), day)
 
 
 def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:

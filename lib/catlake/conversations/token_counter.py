@@ -7,6 +7,7 @@ result has too, with counts of the same program, has the counts that are there. 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 
 import pyarrow as pa
 from pyspark import Broadcast
@@ -42,14 +43,20 @@ MOST_KNOWN = 500_000
 _ROWS = "rows"
 
 
+def counted_by() -> str:
+    """All that decides the counts: this program and tiktoken. Empty where nobody knows which program this is."""
+    program = sources_fingerprint()
+    return program and f"{program} tiktoken {version('tiktoken')}"
+
+
 def remembered(draft: Draft) -> Draft:
-    """A draft of the dataset whose record says that its counts are those of this program."""
-    return replace(draft, made_from=sources_fingerprint(), totals={**draft.totals, _ROWS: draft.rows})
+    """A draft of the dataset whose record says what its counts are from."""
+    return replace(draft, made_from=counted_by(), totals={**draft.totals, _ROWS: draft.rows})
 
 
 def known_tokens(run: Run, lake: Lake) -> Broadcast[Known] | None:
     """The tokens that the newest published result has; None where there are none of this program, or too many."""
-    old = lake.made_from(sources_fingerprint(), contract(DATASET), run.run_date)
+    old = lake.made_from(counted_by(), contract(DATASET), run.run_date)
     if old is None or old.totals[_ROWS] > MOST_KNOWN:
         return None
     if md5_of(lake.files, old.uri) != old.md5:

@@ -41,6 +41,7 @@ class CsvUpdate:
     left_out: Callable[[bytes], object]
     rows: int = 0
     _held: list[bytes] = field(default_factory=list)
+    _held_bytes: int = 0
 
     def merged(self, blocks: Iterable[bytes], changes: Iterable[RowChange]) -> Iterator[bytes | memoryview]:
         """The bytes of the new file, header included.
@@ -91,9 +92,11 @@ class CsvUpdate:
     def _leave_out(self, row: bytes = b"") -> None:
         """Hands old rows over when there are many, or at the end."""
         self._held.append(row)
-        if not row or sum(map(len, self._held)) >= BLOCK_BYTES:
+        self._held_bytes += len(row)
+        if not row or self._held_bytes >= BLOCK_BYTES:
             self.left_out(b"".join(self._held))
             self._held.clear()
+            self._held_bytes = 0
 
 
 def whole_rows(blocks: Iterable[bytes], uri: str) -> Iterator[tuple[bytes, list[int]]]:

@@ -176,10 +176,11 @@ class Lake:
     def made_from(self, made_from: str, contract: Contract, run_date: date) -> OldFile | None:
         """A dataset's newest published file up to a date, if it is one and was made from this; see `Record`.
 
-        None too where a dataset may be several files: where the second one begins depends on all rows before.
+        None too where this is empty, because nobody knows it, and where a dataset may be several files: where the
+        second one begins depends on all rows before.
         """
         newest = self.newest(contract, run_date)
-        if newest is None or self._file_bytes is not None:
+        if newest is None or self._file_bytes is not None or not made_from:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
@@ -337,7 +338,9 @@ class Lake:
 
     def _is_still(self, info: FileInfo) -> bool:
         """Whether a file is the one that was listed."""
-        listed = self.files.list(info.uri.rpartition("/")[0])
+        # A page is made from files of another lake.
+        files = self.files if info.uri.startswith(f"{self.uri}/") else files_for(self._spark, info.uri)
+        listed = files.list(info.uri.rpartition("/")[0])
         return any((file.uri, file.version) == (info.uri, info.version) for file in listed)
 
     def _relative(self, uri: str) -> str:

@@ -11,8 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from catlake.contracts.contract import Contract, contract
 from catlake.lake import Lake
 from catlake.lake.file_records import Record
-from catlake.runtime.errors import StoreError
-from catlake.runtime.files import literal
+from catlake.runtime.files import FileInfo, literal
 
 
 @dataclass(frozen=True)
@@ -53,46 +52,44 @@ def of_different_runs(origins: Sequence[Origin]) -> list[Origin]:
 
 
 class Datasets:
-    """The newest datasets of a lake up to a date. `origins` has those that were asked for."""
+    """The newest datasets of a lake up to a date.
+
+    Attributes:
+        run_date: That date.
+        origins: Of those that were asked for.
+        files: Their files, as they were before they were read.
+    """
 
     def __init__(self, spark: SparkSession, lake: Lake, run_date: date) -> None:
-        self._spark, self._lake, self._run_date = spark, lake, run_date
+        self._spark, self._lake, self.run_date = spark, lake, run_date
         self.origins: list[Origin] = []
+        self.files: list[FileInfo] = []
 
-    def rows(self, name: str, made_from: str | None = None) -> DataFrame | None:
+    def rows(self, name: str, made_from: Mapping[str, str] | None = None) -> DataFrame | None:
         """The rows of a dataset in Parquet; None when there is none.
 
         Args:
             name: The name of its contract.
-            made_from: The dataset that it was made from, whose origin is of interest too.
+            made_from: What its run read, whose origin is of interest too: by kind of input, the name of its contract.
         """
-        for other in filter(None, (made_from, name)):
-            uri = self._add_origin(contract(other))
-        if uri is None:
-            return None
-        return self._spark.read.parquet(*map(literal, self._lake.files_of(uri, None)))
-
-    def refuse_other_rows(self, name: str, rows: int) -> None:
-        """Raises StoreError when a page has other rows than were published: the dataset was replaced meanwhile."""
-        table = contract(name).table or name
-        for origin in self.origins:
-            if origin.dataset == table and origin.rows not in (None, rows):
-                raise StoreError(
-                    f"{origin.uri}: {rows} rows were read, but {origin.rows} were published; run the job again"
-                )
-
-    def _add_origin(self, dataset: Contract) -> str | None:
-        """Remembers where a dataset comes from, without reading it; returns its file.
-
-        Its record is the newest one of its size.
-        """
-        file = self._lake.newest(dataset, self._run_date)
+        dataset = contract(name)
+        file = self._lake.newest(dataset, self.run_date)
         if file is None:
             return None
-        records = [record for record in self._lake.records_for(file.uri) if record.bytes == file.size]
+        self.files.append(file)
+        own = self._origin(dataset, file.uri, file.size)
+        for read in own.run.get("inputs", ()):
+            if source := (made_from or {}).get(read["kind"]):
+                # Not the newest one: a later run may have published another, which nobody has read yet.
+                self.origins.append(self._origin(contract(source), read["uri"], read.get("bytes")))
+        self.origins.append(own)
+        return self._spark.read.parquet(*map(literal, self._lake.files_of(file.uri, None)))
+
+    def _origin(self, dataset: Contract, uri: str, size: int | None) -> Origin:
+        """Where a file of a dataset comes from. Its record is the newest one of its size."""
+        records = [record for record in self._lake.records_for(uri) if record.bytes == size]
         rows, run = (records[-1].rows, self._summary(records[-1])) if records else (None, {})
-        self.origins.append(Origin(dataset.table or dataset.name, file.uri, rows, run))
-        return file.uri
+        return Origin(dataset.table or dataset.name, uri, rows, run)
 
     def _summary(self, record: Record) -> Mapping[str, Any]:
         """The summary of the run that published a file; nothing when it is gone."""

@@ -34,6 +34,8 @@ MOST_PLACES = 18
 MOST_COLUMNS = 7
 """Of a table that takes half of a wide page: a column of names is as wide as two of figures."""
 
+_DIGEST_KEYS = {"page", "run_date", "days", "places", "figures", "exported", "filtered", "quarantined"}
+
 LARGEST_NUMBER = 2**53 - 1
 """That a browser reads exactly; a larger one is a text."""
 
@@ -81,8 +83,7 @@ class Page:
 
     Attributes:
         name: `conversations`, `costs` or `purchases`; its file is called so.
-        dataset: The name of the contract of its main dataset.
-        rows: How many rows of that it adds up.
+        rows: How many rows of its main dataset it adds up.
         facts: By name.
         cards: Figures on top, each with the facts that it adds up.
         filters: The dimensions that a reader may choose from, besides the period.
@@ -95,7 +96,6 @@ class Page:
     """
 
     name: str
-    dataset: str
     rows: int
     facts: Mapping[str, Facts]
     cards: Sequence[tuple[str, Figure]]
@@ -145,7 +145,7 @@ def reader(language: str, currency: str) -> Reader:
 
 
 def render(
-    page: Page, read_by: Reader, origins: Sequence[Origin], run_date: date, folder: str, family: Sequence[str] = ()
+    page: Page, read_by: Reader, origins: Sequence[Origin], run_date: date, folder: str, *, has_index: bool = False
 ) -> bytes:
     """The HTML of a page; the same page gives the same bytes.
 
@@ -155,7 +155,7 @@ def render(
         origins: Where its figures come from.
         run_date: The day of the page.
         folder: Where the page will be; datasets on the same file system become links.
-        family: The pages to which it links.
+        has_index: Whether an index is beside it. Only that knows which other pages there are.
     """
     has_figures = any(facts.rows for facts in page.facts.values())
     scripts = [_file("chartist.js"), _file("page.js")] if has_figures else []
@@ -175,9 +175,9 @@ def render(
             digests=[_digest(script) for script in scripts],
             origins=[(origin, _link(origin.uri, folder)) for origin in origins],
             summary=digest(page, origins, run_date),
-            family=family,
+            has_index=has_index,
             halves=_halves(page.sections),
-            unfiltered={section.name: _unfiltered(page, section) for section in page.sections},
+            unfiltered={name: _unfiltered(page, facts) for name, facts in page.facts.items()},
         )
     )
     return html.encode()
@@ -185,9 +185,8 @@ def render(
 
 def render_index(digests: Sequence[Mapping[str, Any]], read_by: Reader, run_date: date) -> bytes:
     """The HTML of the index: a card for each page, from its digest."""
-    family = ("index", *(digest["page"] for digest in digests))
     template = _environment(read_by).get_template("index.html.jinja")
-    return template.render(pages=digests, run_date=run_date.isoformat(), family=family).encode()
+    return template.render(pages=digests, run_date=run_date.isoformat()).encode()
 
 
 def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, Any]:
@@ -209,6 +208,15 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
         "filtered": sum(sum(origin.filtered.values()) for origin in of_different_runs(origins)),
         "quarantined": sum(origin.quarantined for origin in of_different_runs(origins)),
     }
+
+
+def digest_in(content: bytes) -> dict[str, Any]:
+    """The digest that a file has. Raises ValueError where it has none, or that of another version of this program."""
+    value = json.loads(content)
+    is_known = isinstance(value, dict) and value.keys() == _DIGEST_KEYS
+    if not is_known or any(f"figure.{figure['name']}" not in _texts() for figure in value["figures"]):
+        raise ValueError("it is no digest of a page of this version")
+    return value
 
 
 def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:
@@ -324,11 +332,10 @@ def _format(page: Page, read_by: Reader) -> dict[str, Any]:
     }
 
 
-def _unfiltered(page: Page, section: Section) -> list[str]:
-    """The filters that do not touch a section, because its facts do not have their dimension."""
-    dimensions = page.facts[section.facts].dimensions
-    filters = [name for name in page.filters if name not in dimensions]
-    return filters if {"day", "period"} & {*dimensions} or not page.days else ["period", *filters]
+def _unfiltered(page: Page, facts: Facts) -> list[str]:
+    """The filters that do not touch facts, because they do not have their dimension."""
+    filters = [name for name in page.filters if name not in facts.dimensions]
+    return filters if {"day", "period"} & {*facts.dimensions} or not page.days else ["period", *filters]
 
 
 def _halves(sections: Sequence[Section]) -> list[str]:

@@ -17,7 +17,7 @@ from catlake.privacy.person_tables import TableOfPersons
 from catlake.privacy.places import ERASURES, Found, Place, Tally, datasets_of_persons
 from catlake.privacy.published_files import PublishedSet, Spreadsheets
 from catlake.privacy.records_of_runs import Rejects, Summaries
-from catlake.report_pages import is_page_there, pages_folder, remove_pages
+from catlake.report_pages import is_empty, is_page_there, pages_folder, remove_pages
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 
@@ -63,7 +63,8 @@ def erase(run: Run, lake: Lake) -> None:
         _remove_pages(run, folder, domains)
         for place in places:
             place.erase(tally)
-        # Again: another run may have made them meanwhile, of what was there before.
+        # Again: another run may have made them meanwhile, of what was there before. From now on, none publishes such a
+        # page: its datasets have been replaced.
         _remove_pages(run, folder, domains)
     with run.step("look again"):
         left = _look(places)
@@ -102,13 +103,17 @@ def _look(places: Sequence[Place]) -> list[Found]:
 
 
 def _pages(folder: Lake, domains: Sequence[str]) -> list[str]:
-    pages = (page for page, domain in PAGES_OF_PERSONS.items() if domain in domains)
-    return [page for page in pages if is_page_there(folder, page)]
+    return [page for page in _with_persons(domains) if is_page_there(folder, page)]
 
 
 def _remove_pages(run: Run, folder: Lake, domains: Sequence[str]) -> None:
-    if pages := _pages(folder, domains):
+    """Removes the pages, also those that another run is publishing, or has begun to publish before it was killed."""
+    if (pages := _with_persons(domains)) and not is_empty(folder):
         remove_pages(run, folder, pages)
+
+
+def _with_persons(domains: Sequence[str]) -> list[str]:
+    return [page for page, domain in PAGES_OF_PERSONS.items() if domain in domains]
 
 
 def _report(run: Run, found: Sequence[Found], what: str) -> None:

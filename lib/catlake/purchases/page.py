@@ -1,9 +1,12 @@
 """The page of the purchases: what was sold, on which days, in which shops; from the datasets of days and products."""
 
+from collections.abc import Container
+from dataclasses import replace
+
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from catlake.pages.facts import Facts, collected, most_important
+from catlake.pages.facts import OTHERS, Facts, collected, most_important
 from catlake.pages.page import Figure, Page, Section
 
 MOST_SHOPS, MOST_PRODUCTS_OF_A_SHOP, MOST_PRODUCTS = 100, 20, 1000
@@ -16,13 +19,13 @@ LONGEST_NAME = 240
 def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = None) -> Page:
     """The page of the rows of `purchases_daily` and `purchases_products`, of one shop or of all."""
     days = most_important(daily.withColumnRenamed("tenant_id", "shop"), {"shop": MOST_SHOPS}, F.sum("revenue"))
-    facts = {"daily": by_day(days), "products": best_sellers(products)}
-    several = len({row[1] for row in facts["daily"].rows}) > 1
+    sold = by_day(days)
+    shops = {str(row[1]) for row in sold.rows}
+    facts = {"daily": sold, "products": of_named_shops(best_sellers(products), shops)}
+    several = len(shops) > 1
     sections = [section for section in SECTIONS if several or section.by != ("shop",)]
     rows = int(facts["daily"].total("rows") or 0)
-    return Page(
-        "purchases", "purchases_daily", rows, facts, CARDS, ("shop",) if several else (), sections, title=tenant
-    )
+    return Page("purchases", rows, facts, CARDS, ("shop",) if several else (), sections, title=tenant)
 
 
 _REVENUE, _PURCHASES, _QUANTITY = Figure("revenue", "money"), Figure("purchases"), Figure("quantity")
@@ -44,6 +47,13 @@ def by_day(days: DataFrame) -> Facts:
         *(F.sum(name).alias(name) for name in measures), F.count(F.lit(1)).alias("rows")
     )
     return collected(rows, ("day", "shop"), (*measures, "rows"))
+
+
+def of_named_shops(products: Facts, named: Container[str]) -> Facts:
+    """Products with OTHERS in the place of a shop that has no name among the days, where its sales would be zero."""
+    at = products.dimensions.index("shop")
+    rows = [row if row[at] in named else (*row[:at], OTHERS, *row[at + 1 :]) for row in products.rows]
+    return replace(products, rows=rows)
 
 
 def best_sellers(products: DataFrame) -> Facts:

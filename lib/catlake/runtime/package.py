@@ -12,7 +12,7 @@ FINGERPRINT = "catlake/_sources.sha256"
 """In the zip: the fingerprint of the sources that it was built from (setup.py)."""
 
 SOURCES = (
-    *(f"lib/catlake/**/*.{kind}" for kind in ("py", "json", "jinja", "css", "js")),
+    *(f"lib/catlake/**/*.{kind}" for kind in ("py", "json", "jinja", "css", "js", "toml")),
     "schemas/*.odcs.yaml",
     "deploy/sql/*.view.sql",
     "deploy/environments/*.toml",
@@ -30,9 +30,14 @@ def fingerprint(checkout: Path) -> str:
 
 @functools.cache
 def sources_fingerprint() -> str:
-    """The fingerprint of the sources of the library that runs."""
-    package = Path(__file__).parents[2]
-    return _fingerprint_in(package) if package.is_file() else fingerprint(package.parent)
+    """The fingerprint of the sources of the library that runs; empty where it is neither our zip nor in a checkout."""
+    return _sources_fingerprint(Path(__file__).parents[2])
+
+
+def _sources_fingerprint(package: Path) -> str:
+    if package.is_file():
+        return _fingerprint_in(package)
+    return fingerprint(package.parent) if (package.parent / "lib/catlake").is_dir() else ""
 
 
 def check_package(package: Path, checkout: Path) -> None:
