@@ -4,10 +4,24 @@ Written by `make setup` from local/spark/worker_daemon.py; spark-defaults.conf n
 a job brings its own.
 """
 
+from typing import Any
+
 # pyarrow imports it for the first array that it makes.
 import pandas  # noqa: F401
 import pyarrow.compute  # noqa: F401
-from pyspark.daemon import manager
+from pyspark import daemon
+
+_worker = daemon.worker
+
+
+def _quiet_worker(*arguments: Any) -> int:
+    """A worker whose JVM is gone ends; PySpark's prints a stack trace behind the job's own message."""
+    try:
+        return int(_worker(*arguments))  # type: ignore[no-untyped-call]
+    except EOFError:
+        return 1
+
 
 if __name__ == "__main__":
-    manager()  # type: ignore[no-untyped-call]
+    daemon.worker = _quiet_worker
+    daemon.manager()  # type: ignore[no-untyped-call]

@@ -40,8 +40,7 @@ def land(place: Place) -> None:
     copy(SAMPLE, place, "in/catia")
     for name in ("old_table", "new_table", "large_messages"):
         copy(BEDROCK / name, place, f"in/{name}")
-    # Half of the sample's: each document is a file.
-    for file in sorted((SAMPLE.parent / "purchases").glob("events-*.jsonl"))[:2]:
+    for file in sorted((SAMPLE.parent / "purchases").glob("events-*.jsonl")):
         place.put(f"in/purchases/{file.name}", file.read_bytes())
 
 

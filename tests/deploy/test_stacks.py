@@ -508,7 +508,8 @@ def test_a_deployment_creates_nothing_that_exists_already_and_crawls_by_option(t
     text = json.dumps(beside.templates)
     assert "cat-test-normalize-reports" not in text
     for job, properties in job_templates(beside):
-        own = "dev-compras-backup-s3-bucket" if "compras" in job.name else "cat-legacy-reports"
+        is_of_purchases = "compras" in job.name or "purchases" in job.name
+        own = "dev-compras-backup-s3-bucket" if is_of_purchases else "cat-legacy-reports"
         assert properties["DefaultArguments"]["--lake_uri"] == f"s3://{own}"
 
 
@@ -518,12 +519,12 @@ def test_events_can_start_a_workflow_several_jobs_can_precede_one_and_a_job_can_
 
     def changed(env):
         workflow = build(env)
-        start, view = workflow.triggers
+        start, view, *others = workflow.triggers
         event = Arrival(bucket="lake", folder="exports/x", batch_size=5)
         triggers = (replace(start, event=event), replace(view, after=(*view.after, "other")))
         other = replace(workflow.jobs[1], name="other", auto_scaling=True, job_run_queuing=True)
         first = replace(triggers[0], starts=(*start.starts, "other"))
-        return replace(workflow, jobs=(*workflow.jobs, other), triggers=(first, triggers[1]))
+        return replace(workflow, jobs=(*workflow.jobs, other), triggers=(first, triggers[1], *others))
 
     monkeypatch.setitem(WORKFLOWS, "tokens", changed)
     app({**cdk_context(), "environment": "test"}, str(tmp_path)).synth()
