@@ -27,6 +27,9 @@ PAGES = "PAGES"
 MAINTENANCE = "TABLES-MAINTENANCE"
 TOKENS = "TOKENS-BEDROCK-ANALYSIS"
 
+_SPREADSHEETS = f"{contract('normalized_conversations').root}/data_*.xlsx"
+"""The CSV files of the conversations as spreadsheets."""
+
 
 def conversations(env: Environment) -> Workflow:
     """The chatbot's conversations: export → CSV of users (ETL-1) → Parquet of the catalog table `data` (ETL-2)."""
@@ -36,7 +39,13 @@ def conversations(env: Environment) -> Workflow:
         "conversations_normalize",
         "ETL-1",
         "ETL-1: DynamoDB exports to one CSV row a user",
-        Access(keeps=("catia_items",), writes=("normalized_conversations",), quarantine="conversations"),
+        Access(
+            keeps=("catia_items",),
+            writes=("normalized_conversations",),
+            # An erasure publishes both together; where it is killed, the next run of this job finishes it.
+            files=(_SPREADSHEETS,),
+            quarantine="conversations",
+        ),
         scheduled=True,
     )
     curate = _batch(
@@ -48,8 +57,7 @@ def conversations(env: Environment) -> Workflow:
         Access(
             reads=("normalized_conversations",),
             writes=("curated_conversations",),
-            # The CSV as a spreadsheet.
-            files=(f"{contract('normalized_conversations').root}/data_*.xlsx",),
+            files=(_SPREADSHEETS,),
             quarantine="conversations",
         ),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from catlake.contracts.contract import PERSON_ID, Contract, contract, contract_names, from_document
 from catlake.privacy.places import datasets_of_persons, domain_names
+from catlake.privacy.published_files import spreadsheet_of
 from catlake.runtime.environment import environment, environment_names
 from catlake.runtime.errors import ContractError
 from deploy.access import dataset_keys, job_grants
@@ -90,6 +91,20 @@ def test_whoever_publishes_may_finish_what_a_killed_run_of_it_began_and_the_reve
             for one, other in ((job, eraser), (eraser, job)):
                 draft = object_of(f"_staging/{other.name}/run/_moves.json", bucket)
                 assert allows(job_grants(one, at), "s3:DeleteObject", draft), (one.name, other.name)
+
+
+def test_who_publishes_a_csv_may_publish_its_spreadsheet_which_an_erasure_moves_with_it() -> None:
+    at = deployment(OPTIONS["prod"])
+    jobs = [job for build in WORKFLOWS.values() for job in build(PROD).jobs]
+    spreadsheets = {key for job in jobs for key in job.access.files if key.endswith(".xlsx")}
+    assert spreadsheets
+    for name in {name for job in jobs for name in job.access.writes}:
+        if (key := spreadsheet_of(dataset_keys(name))) in spreadsheets:
+            for job in (job for job in jobs if name in job.access.writes):
+                bucket = job.arguments["--lake_uri"].removeprefix("s3://")
+                spreadsheet = object_of(key.replace("*", "20251120"), bucket)
+                for action in ("s3:GetObject", "s3:PutObject"):
+                    assert allows(job_grants(job, at), action, spreadsheet), job.name
 
 
 @every_contract

@@ -54,6 +54,13 @@ def erased(folder: Path, shelf: Shelf, **more: Any) -> Run:
     return run
 
 
+def record_of(folder: Path) -> tuple[Any, Any]:
+    """What the run's record shows: where the person was, and where the person is left; None: the run has not ended."""
+    record = json.loads((folder / ERASURES / "run-1.json").read_text("utf-8"))
+    assert (record["left"] is None) == (record["ended_at"] is None)
+    return record["found"], record["left"]
+
+
 def names(folder: Path) -> set[str]:
     """Its files, without the folders of leases and drafts."""
     return {path.name for path in folder.iterdir() if not path.name.startswith("_")}
@@ -63,10 +70,18 @@ def test_a_person_who_is_there_again_fails_the_run_and_what_was_done_is_written_
     shelf = Shelf(again=1)
     with pytest.raises(StoreError, match=r"the person is still or again in shelf.*run this job again"):
         erased(tmp_path, shelf)
-    record = json.loads((tmp_path / ERASURES / "run-1.json").read_text("utf-8"))
-    assert record["erased"] == [{"place": "shelf", "rows": 1, "files": 1}]
+    shelf_of_person = [{"place": "shelf", "rows": 1, "files": 1}]
+    assert record_of(tmp_path) == (shelf_of_person, shelf_of_person)
     erased(tmp_path, shelf)
     assert shelf.rows == 0
+    assert record_of(tmp_path) == (shelf_of_person, [])
+
+
+def test_a_run_that_fails_on_the_way_has_a_record_of_what_it_began(tmp_path: Path) -> None:
+    shelf = Shelf()
+    with patch.object(shelf, "erase", side_effect=StoreError("shelf: no right to write")), pytest.raises(StoreError):
+        erased(tmp_path, shelf)
+    assert record_of(tmp_path) == ([{"place": "shelf", "rows": 1, "files": 1}], None)
 
 
 @pytest.mark.parametrize(("domain", "gone"), [("conversations", "conversations"), ("tokens", "costs")])
@@ -106,3 +121,11 @@ def test_nothing_is_changed_for_a_person_who_is_nowhere(tmp_path: Path) -> None:
     assert names(tmp_path / "reports/pages") == {"costs.html", "costs.json", "index.html"}
     assert names(tmp_path) == {"reports"}
     assert str(run.report.balance) == "0 read =  + 0 quarantined"
+
+
+@pytest.mark.parametrize("id", ["ana", "ana ", "\tana"])
+def test_an_id_that_was_copied_with_a_blank_is_explained(id: str, tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.rows = 0
+    highlights = erased(tmp_path, shelf, user_id=Person(id)).report.highlights
+    assert any("begins or ends with a blank" in line for line in highlights) == (id != "ana")

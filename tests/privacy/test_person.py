@@ -64,7 +64,7 @@ def test_neither_logs_nor_messages_show_the_id() -> None:
     assert "ana" not in f"{ANA} {ANA!r}"
 
 
-@pytest.mark.parametrize("text", ["", "  ", "\n", "x" * 1025])
+@pytest.mark.parametrize("text", ["", "  ", "\n", "x" * 1025, "USER#ana"])
 def test_no_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be the id of a person"):
         person(text)

@@ -1,6 +1,7 @@
 """Datasets in files are published anew without a person, with all that belongs to them; no Spark."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -119,8 +120,8 @@ def test_the_spreadsheet_of_a_csv_is_made_anew_with_it(lake: Lake, run: Run, tmp
     numbers = [column.name for column in USERS.columns if column.catalog_type in ("int", "bigint")]
     write_spreadsheet(book, csv_batches(Path(uri)), USERS.struct.names, numbers)
     PublishedSet(run, lake, ANA, [USERS]).erase(Tally(run))
-    assert not is_in_spreadsheet(book, ANA)
-    assert is_in_spreadsheet(book, Person("bob"))
+    assert not is_in_spreadsheet(book, "data.xlsx", ANA)
+    assert is_in_spreadsheet(book, "data.xlsx", Person("bob"))
     expected = tmp_path / "expected.xlsx"
     write_spreadsheet(expected, csv_batches(Path(uri)), USERS.struct.names, numbers)
     assert book.read_bytes() == expected.read_bytes()
@@ -195,6 +196,34 @@ def test_rejected_records_of_the_domains_go_with_the_checksums_of_their_files(la
     assert left == {"tokens/run-1/part-0.json": len(lines[1]), "purchases/run-1/part-0.json": len(lines[0])}
     assert place.look() == []
     assert (tally.kept, tally.erased) == ({"quarantine": 1}, 2)
+
+
+def test_a_kill_leaves_no_checksum_of_the_file_that_a_rewritten_one_replaces(lake: Lake, run: Run) -> None:
+    uri, checksum = (lake.path(f"quarantine/tokens/run-1/{name}") for name in ("part-0.json", ".part-0.json.crc"))
+    lines = [json.dumps({"reason": "r", "raw": json.dumps({"user_id": id})}) + "\n" for id in ("ana", "bob")]
+    lake.files.write(uri, "".join(lines).encode())
+    lake.files.write(checksum, b"checksum")
+    upload = LocalFiles.upload
+
+    def killed(self: LocalFiles, source: Path, target: str) -> None:
+        upload(self, source, target)
+        raise KeyboardInterrupt
+
+    with patch.object(LocalFiles, "upload", killed), pytest.raises(KeyboardInterrupt):
+        Rejects(lake, ANA, ["tokens"]).erase(Tally(run))
+    assert content(uri).decode() == lines[1]
+    assert not lake.files.exists(checksum)
+
+
+def test_files_that_nobody_can_read_stop_the_run_with_their_uri(lake: Lake, run: Run) -> None:
+    # Excel's lock, and a text that somebody put there.
+    for name, place in (
+        (f"{USERS.root}/~$data.xlsx", Spreadsheets(lake, ANA, [USERS])),
+        ("runs/job/notes.json", Summaries(lake, ANA)),
+    ):
+        lake.files.write(lake.path(name), b"\x05ana")
+        with pytest.raises(StoreError, match=re.escape(lake.path(name))):
+            place.look()
 
 
 def test_summaries_lose_the_id_and_nothing_else(lake: Lake, run: Run) -> None:

@@ -11,14 +11,11 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from catlake.contracts.contract import Contract
 from catlake.lake import Lake
 from catlake.privacy.person import Person
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import READERS, Found, Tally
 from catlake.purchases.new_documents import NewDocuments
 from catlake.runtime.files import FileInfo, Files, joined
 from catlake.runtime.python_workers import lean_worker
 from catlake.runtime.run import Run
-
-READERS = 16
-"""Documents that a task reads at once: an object store answers slowly, but answers many requests."""
 
 _FOUND = T.StructType([T.StructField("uri", T.StringType())])
 

@@ -26,9 +26,11 @@ PAGES_OF_PERSONS = {"conversations": "conversations", "costs": "tokens"}
 
 OUT_OF_REACH = (
     "the source tables: erase the person there first, or the next export or event brings the person back",
-    "exports of DynamoDB, and files of events that wait to be read",
+    "exports of DynamoDB, and files of events that wait to be read: a table or a past day that is made anew from an "
+    "export older than the erasure in the source has the person again",
+    "large messages of the chat application",
     "replaced versions of S3 objects, until their lifecycle rule deletes them",
-    "drafts and table files of killed runs, until the next run of their job or the maintenance of the tables",
+    "drafts of killed runs in _staging, until the next run of their job",
     "logs and metrics in CloudWatch, and the arguments of this run in Glue's history",
     "results of Athena's queries",
     "what others have written about the person",
@@ -54,6 +56,8 @@ def erase(run: Run, lake: Lake) -> None:
     tally = Tally(run)
     if is_dry or not found:
         return
+    # Before anything goes: a run that fails on the way has a record too.
+    _record(run, lake, found, left=None)
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
         _remove_pages(run, folder, domains)
@@ -64,7 +68,9 @@ def erase(run: Run, lake: Lake) -> None:
         _remove_pages(run, folder, domains)
     with run.step("look again"):
         left = _look(places)
-    _record(run, lake, found)
+    uri = _record(run, lake, found, left)
+    run.log("erased", record=uri)
+    run.report.highlights.append(f"record → {uri}")
     if left:
         names = ", ".join(place.place for place in left)
         raise StoreError(
@@ -79,7 +85,7 @@ def places_of(run: Run, lake: Lake, person: Person, domains: Sequence[str]) -> l
     in_files = sorted((d for d in datasets if d.format in ("csv", "parquet")), key=_published_with)
     tables = [lake.table(dataset, run.arguments["database"]) for dataset in datasets if dataset.is_kept_up]
     return [
-        *(TableOfPersons(run, lake, person, table) for table in tables if table.exists),
+        *(TableOfPersons(run, lake, person, table) for table in tables),
         *(PublishedSet(run, lake, person, list(together)) for _, together in groupby(in_files, _published_with)),
         Spreadsheets(lake, person, in_files),
         *(Documents(run, lake, person, dataset) for dataset in datasets if dataset.format == "json"),
@@ -116,19 +122,21 @@ def _report(run: Run, found: Sequence[Found], what: str) -> None:
         run.report.highlights.append(f"{place.place}: {place.rows} rows in {place.files} files {what}")
     if not found:
         run.report.highlights.append("the person is nowhere in the lake: nothing is changed")
+        if run.arguments["user_id"].has_outer_blanks:
+            run.report.highlights.append("the given id begins or ends with a blank: give it without, if it was copied")
     run.report.highlights += ["not reached:", *(f"  {place}" for place in OUT_OF_REACH)]
 
 
-def _record(run: Run, lake: Lake, found: Sequence[Found]) -> None:
-    """Writes down what was erased, and not of whom."""
+def _record(run: Run, lake: Lake, found: Sequence[Found], left: Sequence[Found] | None) -> str:
+    """Writes down what the run erases, and not of whom; without `left`, that it has begun. Returns the record's URI."""
     record = {
         "job": run.job,
         "run": run.id,
-        "erased_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "begun_at": run.report.started.isoformat(timespec="seconds"),
+        "ended_at": None if left is None else datetime.now(UTC).isoformat(timespec="seconds"),
         "domains": run.arguments["domains"],
-        "erased": [asdict(place) for place in found],
+        "found": [asdict(place) for place in found],
+        "left": None if left is None else [asdict(place) for place in left],
         "not_reached": OUT_OF_REACH,
     }
-    uri = lake.write_json(f"{ERASURES}/{run.id}.json", record)
-    run.log("erased", record=uri)
-    run.report.highlights.append(f"record → {uri}")
+    return lake.write_json(f"{ERASURES}/{run.id}.json", record)

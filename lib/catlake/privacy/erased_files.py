@@ -1,11 +1,14 @@
 """Files without the rows of a person: all other rows stay as they are."""
 
+import io
 import re
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from xml.sax.saxutils import escape
 
 import pyarrow as pa
@@ -18,6 +21,9 @@ from catlake.lake.dataset_writer import DigestingStream, ParquetFile
 from catlake.privacy.person import Person
 from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
+
+LINES_BYTES = 1 << 20
+"""What is read at once of a file of lines."""
 
 
 @dataclass
@@ -110,23 +116,32 @@ def parquet_erasure(path: Path, uri: str, person: Person, columns: Collection[st
         StoreError: It is no Parquet file, or has none of these columns.
     """
     done = Erasure()
-    try:
-        with pq.ParquetFile(path) as file:
-            known = [name for name in file.schema_arrow.names if name in columns]
-            if not known:
-                raise StoreError(f"{uri}: it has no column {' or '.join(columns)}; look who wrote it")
-            for batch in file.iter_batches(columns=known):
-                erased = _is_of_person(batch, person, known).true_count
-                done.erased += erased
-                done.kept += batch.num_rows - erased
-    except pa.ArrowInvalid as error:
-        raise StoreError(f"{uri}: it is not readable as Parquet ({error}); run the job that makes it") from None
+    with _parquet(path, uri) as file:
+        known = [name for name in file.schema_arrow.names if name in columns]
+        if not known:
+            raise StoreError(f"{uri}: it has no column {' or '.join(columns)}; look who wrote it")
+        for batch in file.iter_batches(columns=known):
+            erased = _is_of_person(batch, person, known).true_count
+            done.erased += erased
+            done.kept += batch.num_rows - erased
     return done
 
 
-def copy_parquet(source: Path, target: Path, person: Person, columns: Collection[str]) -> int:
-    """Copies a Parquet file of this machine without the rows of a person; the number of rows in the copy."""
-    with pq.ParquetFile(source) as file, target.open("wb") as stream:
+@contextmanager
+def _parquet(path: Path, uri: str) -> Iterator[pq.ParquetFile]:
+    """A copy of the Parquet file `uri`, whose faults are StoreErrors."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # of this machine's disk
+            raise
+        raise StoreError(f"{uri}: it is not readable as Parquet ({error}); run the job that makes it") from None
+
+
+def copy_parquet(source: Path, uri: str, target: Path, person: Person, columns: Collection[str]) -> int:
+    """Copies a copy of the Parquet file `uri` without the rows of a person; the number of rows that stay."""
+    with _parquet(source, uri) as file, target.open("wb") as stream:
         written = ParquetFile(DigestingStream(stream), file.schema_arrow.remove_metadata())
         known = [name for name in file.schema_arrow.names if name in columns]
         for batch in file.iter_batches():
@@ -142,9 +157,10 @@ def _is_of_person(batch: pa.RecordBatch, person: Person, columns: Collection[str
     return found
 
 
-def kept_rejects(lines: Iterable[bytes], person: Person, done: Erasure) -> Iterator[bytes]:
+def kept_rejects(source: BinaryIO, person: Person, done: Erasure) -> Iterator[bytes]:
     """The lines of a file of the quarantine that are not of a person."""
-    for line in lines:
+    # Where a stream has no buffer, Python asks it for each byte.
+    for line in io.BufferedReader(cast(io.RawIOBase, source), LINES_BYTES):
         if person.may_be_in(line) and _is_reject_of(line, person):
             done.erased += 1
         else:
@@ -164,8 +180,22 @@ def _is_reject_of(line: bytes, person: Person) -> bool:
     return person.is_in_record(record["raw"]) or any(map(person.is_named_in, others))
 
 
-def is_in_spreadsheet(path: Path, person: Person) -> bool:
-    """Whether a cell of a spreadsheet of this machine is the id of a person."""
+def is_in_spreadsheet(path: Path, uri: str, person: Person) -> bool:
+    """Whether a cell of a copy of the spreadsheet `uri` is the id of a person.
+
+    Raises:
+        StoreError: It cannot be read: it is no spreadsheet, or has a password.
+    """
+    try:
+        return _is_in_book(path, person)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise StoreError(
+            f"{uri}: it is not readable as a spreadsheet ({error}), so nobody can tell whom it names; look who put it "
+            "there, and remove it"
+        ) from None
+
+
+def _is_in_book(path: Path, person: Person) -> bool:
     cell = re.compile(rb">%s</t>" % re.escape(escape(person.id).encode()))
     most = len(person.id) * 5 + 16
     with zipfile.ZipFile(path) as book:

@@ -18,6 +18,9 @@ from catlake.text.json_text import parse
 MOST_CHARACTERS = 1024
 """Of an id; a key of DynamoDB has no more."""
 
+KEY_PREFIX = "USER#"
+"""What the keys of the chatbot's table have before the id."""
+
 # What an id may have before or behind it in a text, and be another id.
 _WITHIN = r"[\w@.+-]"
 
@@ -30,6 +33,11 @@ class Person:
 
     def __str__(self) -> str:
         return HIDDEN
+
+    @property
+    def has_outer_blanks(self) -> bool:
+        """Whether the id begins or ends with a blank, as a copied text may."""
+        return self.id != self.id.strip()
 
     def is_in_column(self, name: str) -> Column:
         """Whether the value of a column is the id, in Spark; false for null."""
@@ -56,8 +64,7 @@ class Person:
             values = list(_of_persons(parse(text), False))
         except (ValueError, RecursionError):
             return self.is_named_in(text)
-        # The chatbot's table has a prefix before the id.
-        return not {self.id, f"USER#{self.id}"}.isdisjoint(values) if values else self.is_named_in(text)
+        return not {self.id, f"{KEY_PREFIX}{self.id}"}.isdisjoint(values) if values else self.is_named_in(text)
 
     def is_named_in(self, text: str | None) -> bool:
         """Whether a text has the id as a whole word."""
@@ -83,6 +90,8 @@ def person(text: str) -> Person:
     """Parses the value of `--user_id`."""
     if not text.strip() or len(text) > MOST_CHARACTERS:
         raise ValueError(f"must be the id of a person: 1 to {MOST_CHARACTERS} characters, not all blank")
+    if text.startswith(KEY_PREFIX) and text != KEY_PREFIX:
+        raise ValueError(f"must be the id of a person, without the {KEY_PREFIX} that keys of the chatbot's table have")
     return Person(text)
 
 

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
@@ -15,19 +17,23 @@ from catlake.lake import Lake
 from catlake.lake.table_maintenance import forget_commits, forget_removed_files
 from catlake.lake.tables import KeptTable
 from catlake.privacy.person import Person
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import READERS, Found, Tally
 from catlake.runtime.errors import CatalogError
-from catlake.runtime.files import literal
+from catlake.runtime.files import FileInfo, literal
 from catlake.runtime.run import Run
 
 COMMIT = "commit"
 """Of a position, a name for the table's content there: a CSV that was made from another content is not updated."""
 
 _FILE = "_file_of_row"
+_END = b"PAR1"
 
 
 class TableOfPersons:
-    """A table that is kept up, with all its files: also those that only older commits use."""
+    """A table that is kept up, with all its files: also those that only older commits use.
+
+    The files count, whether the catalog of the session has the table or not.
+    """
 
     def __init__(self, run: Run, lake: Lake, person: Person, table: KeptTable) -> None:
         self._run, self._lake, self._person, self._table = run, lake, person, table
@@ -44,10 +50,16 @@ class TableOfPersons:
         """Makes all rows but the person's the table, in one commit of the same position, and forgets older commits.
 
         Raises:
-            CatalogError: The table cannot be used (`KeptTable.position`), or another run has changed it meanwhile.
+            CatalogError: The catalog of the session has no such table; or it cannot be used (`KeptTable.position`), or
+                another run has changed it meanwhile.
         """
         if not self.look():
             return
+        if not self._table.exists:
+            raise CatalogError(
+                f"{self._table.location}: its files have the person, but this session's catalog lacks the table; "
+                "start the job on AWS, with the right --database, or remove the files if nobody needs them"
+            )
         position, is_of_person = self._table.position, self._is_of_person()
         if position is None:
             raise CatalogError(
@@ -67,15 +79,25 @@ class TableOfPersons:
 
     def _data_files(self) -> list[str]:
         folder = f"{self._table.location}/data"
-        return [info.uri for info in self._lake.files.list(folder) if info.uri.endswith(".parquet")]
+        files = [info for info in self._lake.files.list(folder) if info.uri.endswith(".parquet")]
+        with ThreadPoolExecutor(READERS) as pool:
+            are_whole = pool.map(self._is_whole, files)
+            return [info.uri for info, is_whole in zip(files, are_whole, strict=True) if is_whole]
+
+    def _is_whole(self, info: FileInfo) -> bool:
+        """Whether a file ends as Parquet does. One of a killed run may not; nobody can read it."""
+        try:
+            with closing(self._lake.files.open(info.uri, max(info.size - len(_END), 0))) as stream:
+                return stream.read() == _END
+        except FileNotFoundError:  # removed meanwhile
+            return False
 
     def _rows_of(self, files: Sequence[str]) -> DataFrame:
-        """What the files have of persons. Files of another kind, and those that are still written, have nothing."""
+        """What the files have of persons. A file that cannot be read fails the run: the person may be in it."""
         dataset = self._table.contract
         names = (*dataset.tagged(PERSON_ID), *dataset.tagged(PERSON_RECORD))
         schema = T.StructType([T.StructField(name, T.StringType()) for name in names])
-        reader = self._run.spark.read.schema(schema).option("ignoreCorruptFiles", "true")
-        rows = reader.option("ignoreMissingFiles", "true").parquet(*map(literal, files))
+        rows = self._run.spark.read.schema(schema).option("ignoreMissingFiles", "true").parquet(*map(literal, files))
         return rows.withColumn(_FILE, F.input_file_name())
 
     def _is_of_person(self) -> Column:

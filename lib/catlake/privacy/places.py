@@ -15,6 +15,10 @@ ERASURES = "_erased"
 """The folder of the records of what was erased, below the lake."""
 
 
+READERS = 16
+"""Files that are read at once where only a little is read: an object store answers slowly, but many requests."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a place has of a person: rows (or documents, or rejected records), in so many files."""

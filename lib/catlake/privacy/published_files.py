@@ -125,7 +125,7 @@ class PublishedSet:
                 stream.writelines(done.copied(source))
             return done.kept
         with fetched(self._lake.files, uri) as path:
-            return copy_parquet(path, target, self._person, columns)
+            return copy_parquet(path, uri, target, self._person, columns)
 
     def _rewritten(self, dataset: Contract, info: FileInfo) -> _Rewritten | None:
         """A dataset of one date without the person; None where the person is not in it."""
@@ -185,4 +185,4 @@ class Spreadsheets:
 
     def _is_in(self, uri: str) -> bool:
         with fetched(self._lake.files, uri) as path:
-            return is_in_spreadsheet(path, self._person)
+            return is_in_spreadsheet(path, uri, self._person)

@@ -10,11 +10,9 @@ from catlake.lake import Lake
 from catlake.lake.lake import QUARANTINE, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
-from catlake.privacy.places import RUNS, Found, Tally
+from catlake.privacy.places import READERS, RUNS, Found, Tally
+from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
-
-READERS = 16
-"""Small files that are read at once."""
 
 
 class Rejects:
@@ -34,6 +32,10 @@ class Rejects:
             looked = self._look_at(uri)
             if not looked.erased:
                 continue
+            # Hadoop's checksum of the old file, on a disk: Spark would refuse the new one. First, because after a kill
+            # nothing would bring the next run here again.
+            name = uri.rpartition("/")[2]
+            self._lake.files.delete(f"{uri.removesuffix(name)}.{name}.crc")
             with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
                 target, done = Path(folder, "file"), Erasure()
                 with closing(self._lake.files.open(uri)) as source, target.open("wb") as stream:
@@ -43,9 +45,6 @@ class Rejects:
                     self._lake.files.upload(target, uri)
                 else:
                     self._lake.files.delete(uri)
-            # Hadoop's checksum of the old file, on a disk: Spark would refuse the new one.
-            name = uri.rpartition("/")[2]
-            self._lake.files.delete(f"{uri.removesuffix(name)}.{name}.crc")
             tally.add(QUARANTINE, done.kept, looked.erased)
 
     def _files(self) -> list[str]:
@@ -89,6 +88,9 @@ class Summaries:
         content = self._lake.files.read(uri)
         if not self._person.may_be_in(content):
             return None
-        summary = parse(content)
+        try:
+            summary = parse(content)
+        except ValueError as error:
+            raise StoreError(f"{uri}: it is no JSON ({error}); look who put it there, and remove it") from None
         hidden = self._person.hidden_in(summary)
         return None if hidden == summary else readable_json(hidden)
