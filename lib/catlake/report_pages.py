@@ -114,15 +114,16 @@ def remove_pages(run: Run, folder: Lake, pages: Sequence[str]) -> None:
         if not there:
             return
         held.assure()
+        # First: after a kill, the pages that are still there bring the next removal here again.
+        index, digests = folder.path("index.html"), _digests(run, folder)
+        if left := [digests[page] for page in digests if page not in there]:
+            read_by = reader(run.environment.language, run.environment.currency)
+            folder.files.write(index, render_index(left, read_by, run.run_date))
+        else:
+            folder.files.delete(index)
         for page in there:
             for kind in ("html", "json"):
                 folder.files.delete(folder.path(f"{page}.{kind}"))
-        index, digests = folder.path("index.html"), _digests(run, folder)
-        if digests:
-            read_by = reader(run.environment.language, run.environment.currency)
-            folder.files.write(index, render_index(list(digests.values()), read_by, run.run_date))
-        else:
-            folder.files.delete(index)
 
 
 @contextmanager

@@ -107,6 +107,16 @@ def test_what_a_killed_run_had_begun_to_publish_goes_too(tmp_path: Path) -> None
     assert [file.name for file in folder.rglob("*") if file.is_file()] == []
 
 
+def test_the_index_forgets_a_page_before_it_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "reports/pages"
+    page_files(folder, "costs", "purchases")
+    with patch.object(LocalFiles, "delete", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        erased(tmp_path, Shelf())
+    assert "costs.html" not in (folder / "index.html").read_text("utf-8")
+    erased(tmp_path, Shelf())
+    assert names(folder) == {"index.html", "purchases.html", "purchases.json"}
+
+
 def test_the_index_goes_with_the_last_page(tmp_path: Path) -> None:
     page_files(tmp_path / "reports/pages", "costs")
     erased(tmp_path, Shelf())

@@ -216,7 +216,7 @@ def digest_in(content: bytes) -> dict[str, Any]:
     is_known = isinstance(value, dict) and value.keys() == _DIGEST_KEYS
     if not is_known or any(f"figure.{figure['name']}" not in _texts() for figure in value["figures"]):
         raise ValueError("it is no digest of a page of this version")
-    return value
+    return dict(value)
 
 
 def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:

@@ -31,6 +31,7 @@ OUT_OF_REACH = (
     "large messages of the chat application",
     "replaced versions of S3 objects, until their lifecycle rule deletes them",
     "drafts of killed runs in _staging, until the next run of their job",
+    "pages that a run wrote elsewhere (--pages_uri)",
     "logs and metrics in CloudWatch, and the arguments of this run in Glue's history",
     "results of Athena's queries",
     "what others have written about the person",
