@@ -106,6 +106,8 @@ def weed_command(weed: Path, folder: Path, s3_port: int) -> list[str]:
         "ip.bind": "127.0.0.1",
         "s3.port": s3_port,
         "s3.config": config,
+        # There are as many volumes as fit on the free disk, and each bucket takes one: 47 GB would be 47 buckets.
+        "master.volumeSizeLimitMB": 64,
         "filer.localSocket": folder / "filer.sock",
         # Parts of the product that no test uses, each of which would listen on a fixed port.
         "s3.port.iceberg": 0,
