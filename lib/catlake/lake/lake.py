@@ -293,7 +293,7 @@ class Lake:
     def _carry_out(self, held: Lease, own: str | None = None, unchanged: Iterable[FileInfo] = ()) -> None:
         """Moves what killed runs have left, and then what this run publishes: the list `own`."""
         for name in held.moves:
-            if name == own and (changed := [info.uri for info in unchanged if not self._is_still(info)]):
+            if name == own and (changed := self._changed(list(unchanged))):
                 held.done(name)
                 self.files.delete(self.path(name))
                 raise ChangedError(f"{changed[0]}: another run has replaced it meanwhile; run the job again")
@@ -336,12 +336,14 @@ class Lake:
                 with lease(self.files, self.uri, name, holder_of(self._job, self._run_id), patience=patience) as held:
                     self._carry_out(held)
 
-    def _is_still(self, info: FileInfo) -> bool:
-        """Whether a file is the one that was listed."""
-        # A page is made from files of another lake.
-        files = self.files if info.uri.startswith(f"{self.uri}/") else files_for(self._spark, info.uri)
-        listed = files.list(info.uri.rpartition("/")[0])
-        return any((file.uri, file.version) == (info.uri, info.version) for file in listed)
+    def _changed(self, listed: Sequence[FileInfo]) -> list[str]:
+        """Which files are no more those that were listed; each of their folders is listed once."""
+        there = set()
+        for folder in {info.uri.rpartition("/")[0] for info in listed}:
+            # A page is made from files of another lake.
+            files = self.files if f"{folder}/".startswith(f"{self.uri}/") else files_for(self._spark, folder)
+            there |= {(file.uri, file.version) for file in files.list(folder)}
+        return [info.uri for info in listed if (info.uri, info.version) not in there]
 
     def _relative(self, uri: str) -> str:
         return uri.removeprefix(self.uri + "/")
