@@ -73,7 +73,7 @@ def test_the_summary_has_rows_balance_paths_and_errors(tmp_path):
 
 
 def test_plain_lines_show_states_and_events(capsys):
-    lines = Lines()
+    lines = Lines(print)
     lines.changed(member(state="RUNNING", finished=None))
     lines.reported(member(), {"event": "read", "rows": 3})
     lines.changed(member(state="FAILED", error="no export"))
