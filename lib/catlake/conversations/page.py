@@ -11,6 +11,7 @@ from pyspark.storagelevel import StorageLevel
 from catlake.pages.facts import ALL, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
+from catlake.runtime.small_data import gathered
 
 MOST_DEPARTMENTS, MOST_CITIES = 40, 60
 MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 100, 100, 40
@@ -40,18 +41,21 @@ thanks that their them then there these they this what when where which will wit
 PLACES = ("department", "city")
 
 
-def conversations_page(users: DataFrame, run_date: date, pseudonym: Pseudonym | None = None) -> Page:
+def conversations_page(
+    users: DataFrame, run_date: date, pseudonym: Pseudonym | None = None, *, is_small: bool = False
+) -> Page:
     """The page of the rows of `curated_conversations`.
 
     Args:
         users: The dataset.
         run_date: The day of the page: a message has no later day.
         pseudonym: Hides the names, and what few people wrote; None shows all.
+        is_small: Whether the rows are few; see `small_data`.
     """
     named = users.withColumnsRenamed({"gerencia": "department", "ciudad": "city"})
     named = most_important(named, {"department": MOST_DEPARTMENTS, "city": MOST_CITIES})
     messages = messages_of(named, run_date).persist(StorageLevel.MEMORY_AND_DISK)
-    conversations = conversations_of(named, messages).persist(StorageLevel.MEMORY_AND_DISK)
+    conversations = gathered(conversations_of(named, messages), is_small).persist(StorageLevel.MEMORY_AND_DISK)
     by_day = daily(conversations)
     last_day = by_day.last("day")
     asked = messages.where("question IS NOT NULL")

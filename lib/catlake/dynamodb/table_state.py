@@ -29,6 +29,7 @@ from catlake.dynamodb.newest_version import (
     outcome,
 )
 from catlake.runtime.files import Files
+from catlake.runtime.small_data import SMALL_COUNT, gathered
 
 OUTCOME = "_outcome"
 """The column of what became of a row: one of the outcomes of `newest_version`."""
@@ -73,13 +74,14 @@ def read_state(
     exported = micros(chain.full.export_time)
     if not chain.increments:
         rejected = F.when(F.col(REJECTED).isNotNull(), REJECTED_OUTCOME)
-        return read_items(spark, files, chain.full, schema, each_batch=each_batch, output=output).withColumns(
+        rows = read_items(spark, files, chain.full, schema, each_batch=each_batch, output=output)
+        return gathered(rows, chain.full.item_count <= SMALL_COUNT).withColumns(
             {VERSION: F.lit(just_before(exported)).cast("long"), OUTCOME: rejected.otherwise(CURRENT)}
         )
     full = ItemLines(format_of(chain.full), tuple(key), just_before(exported))
     lines: list[tuple[DataFile, LineParser]] = [(file, full) for file in chain.full.files]
     lines += _change_lines(chain.increments, exported, tuple(key))
-    return _with_outcome(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS))
+    return _newest(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS), lines)
 
 
 def read_update(
@@ -111,7 +113,7 @@ def read_update(
     if update.chain:
         return read_state(spark, files, update.chain, schema, **options)
     lines = _change_lines(update.increments, micros(update.position.full_time), tuple(key))
-    return _with_outcome(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS))
+    return _newest(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS), lines)
 
 
 def changes(rows: DataFrame) -> DataFrame:
@@ -136,9 +138,12 @@ def _change_lines(
     return lines
 
 
-def _with_outcome(versions: DataFrame) -> DataFrame:
+def _newest(versions: DataFrame, lines: Sequence[tuple[DataFile, LineParser]]) -> DataFrame:
+    """All versions that are read from some files, with what becomes of each."""
+    is_small = sum(file.item_count for file, _ in lines) <= SMALL_COUNT
     return (
-        versions.withColumn(OUTCOME, outcome(F.col(REJECTED)))
+        gathered(versions, is_small)
+        .withColumn(OUTCOME, outcome(F.col(REJECTED)))
         .withColumn(REJECTED, F.when(F.col(OUTCOME) == REJECTED_OUTCOME, F.col(REJECTED)))
         .drop(KEY, FATE)
     )

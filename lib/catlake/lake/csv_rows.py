@@ -52,6 +52,11 @@ class PublishedCsv:
     remedy: str
     reader: "_PartReader"
 
+    @property
+    def is_small(self) -> bool:
+        """Whether the rows are few, and therefore in one partition; see `small_data`."""
+        return len(self.reader.parts) == 1
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in their order, one part after the other, in this process; without the lines that are no rows."""
         for uri, part in self.reader.parts:

@@ -27,6 +27,7 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.runtime.errors import CatalogError, ContractError
 from catlake.runtime.files import joined, literal
+from catlake.runtime.small_data import gathered, is_small
 
 CATALOG = "lake"
 """The catalog of Spark that has the tables, where the session's settings name one: on Glue."""
@@ -90,6 +91,7 @@ class KeptTable:
         self._schema = T.StructType([*contract.struct, T.StructField(VERSION, T.LongType())])
         self._comments = {column.name: column.description for column in contract.columns} | {VERSION: VERSION_COMMENT}
         self._snapshot: int | None = None
+        self._bytes: int | None = None
         self._position: str | None = None
         self._last_position: str | None = None
         self._pin()
@@ -98,6 +100,11 @@ class KeptTable:
     def exists(self) -> bool:
         """Whether it was ever filled."""
         return self._snapshot is not None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its rows are few, and therefore in one partition; see `small_data`."""
+        return self._bytes is not None and is_small(self._bytes)
 
     @property
     def position(self) -> Mapping[str, Any] | None:
@@ -158,7 +165,8 @@ class KeptTable:
         )
 
     def _pinned_rows(self) -> DataFrame:
-        return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
+        rows = self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
+        return gathered(rows, self.is_small)
 
     def replace(self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = _accept) -> int:
         """Gives the table another content and position, in one step; it is made when it is not there.
@@ -434,6 +442,7 @@ class KeptTable:
         """Takes the newest commit, and its position."""
         table = self._load() if self._is_there() else None
         self._snapshot = None if table is None else _current(table)
+        self._bytes = None if self._snapshot is None else _bytes_of(table, self._snapshot)
         commit = None if self._snapshot is None else _commit_with_position(table, self._snapshot)
         self._last_position = None if commit is None else str(commit.summary()[POSITION])
         # What was filled with other columns is not a content of these.
@@ -583,6 +592,12 @@ def _added(summary: Mapping[str, str]) -> int:
 def _current(table: Any) -> int | None:
     snapshot = table.currentSnapshot()
     return None if snapshot is None else int(snapshot.snapshotId())
+
+
+def _bytes_of(table: Any, snapshot: int) -> int | None:
+    """The size of the files of a snapshot; None where a tool has not written it down."""
+    size = table.snapshot(snapshot).summary().get("total-files-size")
+    return None if size is None else int(size)
 
 
 def _commit_with_position(table: Any, snapshot: int) -> Any:

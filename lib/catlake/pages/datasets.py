@@ -12,6 +12,7 @@ from catlake.contracts.contract import Contract, contract
 from catlake.lake import Lake
 from catlake.lake.file_records import Record
 from catlake.runtime.files import FileInfo, literal
+from catlake.runtime.small_data import gathered, is_small
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Datasets:
         self.files: list[FileInfo] = []
 
     def rows(self, name: str, made_from: Mapping[str, str] | None = None) -> DataFrame | None:
-        """The rows of a dataset in Parquet; None when there is none.
+        """The rows of a dataset in Parquet, in one partition where they are few; None when there is none.
 
         Args:
             name: The name of its contract.
@@ -83,7 +84,15 @@ class Datasets:
                 # Not the newest one: a later run may have published another, which nobody has read yet.
                 self.origins.append(self._origin(contract(source), read["uri"], read.get("bytes")))
         self.origins.append(own)
-        return self._spark.read.parquet(*map(literal, self._lake.files_of(file.uri, None)))
+        uris = self._lake.files_of(file.uri, None)
+        # Of several files each is large.
+        rows = self._spark.read.parquet(*map(literal, uris))
+        return gathered(rows, len(uris) == 1 and is_small(file.size))
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the datasets that were asked for are few rows together."""
+        return is_small(sum(file.size for file in self.files))
 
     def _origin(self, dataset: Contract, uri: str, size: int | None) -> Origin:
         """Where a file of a dataset comes from. Its record is the newest one of its size."""
