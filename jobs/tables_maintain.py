@@ -11,4 +11,4 @@ ARGUMENTS = (
 )
 
 if __name__ == "__main__":
-    run_job(maintain_tables, ARGUMENTS)
+    run_job(maintain_tables, ARGUMENTS, has_python_steps=False)
