@@ -27,7 +27,7 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.runtime.errors import CatalogError, ContractError
 from catlake.runtime.files import joined, literal
-from catlake.runtime.small_data import gathered, is_small
+from catlake.runtime.small_data import fits_one_task, gathered
 
 CATALOG = "lake"
 """The catalog of Spark that has the tables, where the session's settings name one: on Glue."""
@@ -104,7 +104,7 @@ class KeptTable:
     @property
     def is_small(self) -> bool:
         """Whether its rows are few, and therefore in one partition; see `small_data`."""
-        return self._bytes is not None and is_small(self._bytes)
+        return self._bytes is not None and fits_one_task(self._bytes)
 
     @property
     def position(self) -> Mapping[str, Any] | None:

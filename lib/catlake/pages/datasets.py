@@ -12,7 +12,7 @@ from catlake.contracts.contract import Contract, contract
 from catlake.lake import Lake
 from catlake.lake.file_records import Record
 from catlake.runtime.files import FileInfo, literal
-from catlake.runtime.small_data import gathered, is_small
+from catlake.runtime.small_data import fits_one_task, gathered
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class Datasets:
         uris = self._lake.files_of(file.uri, None)
         # Of several files each is large.
         rows = self._spark.read.parquet(*map(literal, uris))
-        return gathered(rows, len(uris) == 1 and is_small(file.size))
+        return gathered(rows, len(uris) == 1 and fits_one_task(file.size))
 
     @property
     def are_small(self) -> bool:
         """Whether the datasets that were asked for are few rows together."""
-        return is_small(sum(file.size for file in self.files))
+        return fits_one_task(sum(file.size for file in self.files))
 
     def _origin(self, dataset: Contract, uri: str, size: int | None) -> Origin:
         """Where a file of a dataset comes from. Its record is the newest one of its size."""

@@ -12,7 +12,7 @@ SMALL_COUNT = 1000
 """As many items of an export, whose bytes nobody knows before."""
 
 
-def is_small(size: int) -> bool:
+def fits_one_task(size: int) -> bool:
     """Whether files of so many bytes are few rows."""
     return size <= SMALL_BYTES
 
