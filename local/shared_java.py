@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import LifoQueue
@@ -54,8 +55,10 @@ class JavaPool:
 
     def end(self) -> None:
         """End all Javas, and wait until they have ended."""
-        for java in self._javas:
-            java.end()
+        # At once: each takes a second.
+        with ThreadPoolExecutor(len(self._javas)) as pool:
+            for _ in pool.map(SharedJava.end, self._javas):
+                pass
 
 
 class SharedJava:
