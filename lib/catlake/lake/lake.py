@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,7 @@ class Lake:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
-                return OldFile(newest.uri, record.md5, record.totals)
+                return OldFile(newest.uri, record.md5, record.crc32, record.totals)
         return None
 
     def updated_draft(self, old: OldFile, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
@@ -269,8 +269,10 @@ class Lake:
     def _record(self, draft: Draft) -> Record:
         first, *others = draft.files
         md5s = tuple(file.md5 for file in others)
-        totals = draft.totals if draft.made_from else {}
-        return Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s, totals, draft.made_from)
+        of_draft = Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s)
+        if not draft.made_from:
+            return of_draft
+        return replace(of_draft, totals=draft.totals, made_from=draft.made_from, crc32=first.crc32)
 
     def _moves(self, name: str, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
         """What is moved to publish drafts and side files.
