@@ -99,9 +99,9 @@ class Deployment:
             database = self.env.purchases_database if bucket == self.env.purchases_bucket else self.env.database
             for written in map(contract, (*job.access.writes, *job.access.keeps)):
                 if written.table:
-                    found = CatalogTable(contract=written, database=database, bucket=bucket, job=job.name)
+                    table = CatalogTable(contract=written, database=database, bucket=bucket, job=job.name)
                     # The first one that has it: of a table that is kept up, the job that fills it.
-                    tables.setdefault(written.table, found)
+                    tables.setdefault(written.table, table)
         return tables
 
     def erasers(self, lake_uri: str) -> tuple[Job, ...]:

@@ -267,8 +267,8 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _leftovers(options: argparse.Namespace) -> int:
-    found = list(leftovers(_lake(options.lake)))
-    print("\n".join(map(str, found)) or "killed runs have left nothing")
+    left = list(leftovers(_lake(options.lake)))
+    print("\n".join(map(str, left)) or "killed runs have left nothing")
     return DONE
 
 

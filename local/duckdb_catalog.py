@@ -198,8 +198,8 @@ def define_view(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> None
 
 def tables(db: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     """The (database, table) pairs of the catalog, views included, in order."""
-    found = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND NOT temporary")
-    return sorted(found.fetchall())
+    views = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND NOT temporary")
+    return sorted(views.fetchall())
 
 
 def create_views(db: duckdb.DuckDBPyConnection, environment: str) -> list[str]:
@@ -351,14 +351,15 @@ def _selected(name: str, kind: str) -> str:
 
 def _check(described: Sequence[tuple[str, str]], files: str, table: Table) -> None:
     # The catalog's one timestamp type has two forms in Parquet: with and without "adjusted to UTC".
-    found = [(name, kind.removesuffix(_INSTANT)) for name, kind in described]
+    present = [(name, kind.removesuffix(_INSTANT)) for name, kind in described]
     wanted = [(column.name, duckdb_type(column)) for column in table.columns]
-    if found == wanted:
+    if present == wanted:
         return
+    types = dict(present)
     differences = [
-        *(f"{name} is missing" for name, _ in wanted if name not in dict(found)),
-        *(f"{name} is not in the contract" for name, _ in found if name not in dict(wanted)),
-        *(f"{name} is {dict(found)[name]}, not {kind}" for name, kind in wanted if dict(found).get(name, kind) != kind),
+        *(f"{name} is missing" for name, _ in wanted if name not in types),
+        *(f"{name} is not in the contract" for name in types if name not in dict(wanted)),
+        *(f"{name} is {types[name]}, not {kind}" for name, kind in wanted if types.get(name, kind) != kind),
     ]
     raise CatalogError(
         f"{files} does not match contract {table.contract}: "

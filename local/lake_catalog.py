@@ -135,9 +135,9 @@ def _csv_files(dataset: Contract, bucket: Path) -> list[Path]:
     """The files of a dataset; of one with a date in its path those of the newest day."""
     first = bucket / dataset.path(date.max)
     template = re.escape(bucket.joinpath(dataset.path_template).name).replace(re.escape("{run_date}"), r"(\d{8})")
-    found = sorted(file for file in first.parent.glob("*") if re.fullmatch(template, file.name))
-    if not found:
+    files = sorted(file for file in first.parent.glob("*") if re.fullmatch(template, file.name))
+    if not files:
         return []
-    newest = found[-1]
+    newest = files[-1]
     further = re.compile(rf"{re.escape(newest.stem)}\.\d+{re.escape(newest.suffix)}")
     return [newest, *sorted(file for file in newest.parent.iterdir() if further.fullmatch(file.name))]

@@ -92,9 +92,9 @@ def athena_query(file: Path) -> str:
 
 def overview(db: duckdb.DuckDBPyConnection) -> str:
     """What there is, in a screen of text; of the purchases first what they are now, and last their events."""
-    found = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
-    queries = [name for name in _queries() if name in found]
-    tables = sorted(set(found).difference(queries), key=_first)
+    names = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+    queries = [name for name in _queries() if name in names]
+    tables = sorted(set(names).difference(queries), key=_first)
     about = _descriptions() | {name: table.about for name, table in ADDED.items()}
     width = max(map(len, tables))
     return "\n".join(
@@ -136,9 +136,9 @@ def answer(db: duckdb.DuckDBPyConnection, query: str, unreadable: Mapping[str, s
 
 def _rows(lake: Path, table: Added) -> str:
     # The lake holds buckets, or is one.
-    patterns = [each for each in (table.files, table.files.removeprefix("*/")) if next(lake.glob(each), None)]
+    patterns = [pattern for pattern in (table.files, table.files.removeprefix("*/")) if next(lake.glob(pattern), None)]
     if patterns:
-        files = ", ".join(text_literal(f"{escape(str(lake))}/{each}") for each in patterns)
+        files = ", ".join(text_literal(f"{escape(str(lake))}/{pattern}") for pattern in patterns)
         fields = ", ".join(f"{name}: '{kind}'" for name, kind in table.fields.items())
         return f"read_json([{files}], filename = true, columns = {{{fields}}})"
     # DuckDB refuses files that are not there.

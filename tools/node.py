@@ -93,8 +93,8 @@ def install_browser() -> None:
         raise NodeError("npm's Chromium does not run on this machine")
 
 
-def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.read_bytes() == other.read_bytes()
+def _same(first: Path, second: Path) -> bool:
+    return second.is_file() and first.read_bytes() == second.read_bytes()
 
 
 def main(arguments: Sequence[str]) -> int:

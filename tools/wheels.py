@@ -80,9 +80,9 @@ def pack(packages: Iterable[str], folder: Path, target: Path) -> None:
     Raises WheelsError where a package has no wheel there.
     """
     wheels_of = {name: list(folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in packages}
-    if missing := [name for name, found in wheels_of.items() if not found]:
+    if missing := [name for name, files in wheels_of.items() if not files]:
         raise WheelsError(f"{folder}: has no wheel named after {', '.join(missing)}; see how pip has named it")
-    wheels = sorted(wheel for found in wheels_of.values() for wheel in found)
+    wheels = sorted(wheel for files in wheels_of.values() for wheel in files)
     # name-version-…: what pip must install from the wheels beside it.
     required = "".join("{}=={}\n".format(*wheel.name.split("-")[:2]) for wheel in wheels)
     members = {"wheels/requirements.txt": required.encode()} | {

@@ -9,12 +9,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from catlake.bedrock.view import view_name
+from catlake.runtime.arguments import is_of_glue
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.checks.account import Account
 from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, note, ok, problem
 from deploy.deployment import CatalogTable, Deployment
-from deploy.glue_arguments import LIBRARY, OPTIONAL_GLUE_ARGUMENTS, PACKAGES, default_arguments
+from deploy.glue_arguments import AUTO_SCALING, LIBRARY, PACKAGES, default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 
 STORAGE, CATALOG, JOBS, WORKFLOWS = "Storage", "Catalog", "Jobs", "Workflows"
@@ -223,8 +224,10 @@ def _job(account: Account, job: Job) -> Iterator[Finding]:
         expected["ExecutionClass"] = job.execution_class
     yield from map(problem, differences(expected, actual))
     present = actual.get("DefaultArguments", {})
-    for name in sorted(present.keys() - arguments.keys() - set(OPTIONAL_GLUE_ARGUMENTS)):
-        yield problem(f"argument {name} {present[name]} is not one of the environment's")
+    for name in sorted(present.keys() - arguments.keys()):
+        # Glue's own may be added, but for what an environment sets.
+        if name in AUTO_SCALING or not is_of_glue(name.removeprefix("--")):
+            yield problem(f"argument {name} {present[name]} is not one of the environment's")
     yield from _file(account.s3, "its script", actual.get("Command", {}).get("ScriptLocation", ""))
     yield from _file(account.s3, LIBRARY, present.get(LIBRARY, ""))
     for uri in filter(None, present.get(PACKAGES, "").split(",")):

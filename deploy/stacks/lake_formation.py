@@ -28,11 +28,11 @@ def _resource(grant: CatalogGrant) -> CfnPrincipalPermissions.ResourceProperty:
     if grant.table is None:
         database = CfnPrincipalPermissions.DatabaseResourceProperty(catalog_id=catalog, name=grant.database)
         return CfnPrincipalPermissions.ResourceProperty(database=database)
-    one = grant.table != "*"
+    is_named = grant.table != "*"
     table = CfnPrincipalPermissions.TableResourceProperty(
         catalog_id=catalog,
         database_name=grant.database,
-        name=grant.table if one else None,
-        table_wildcard=None if one else {},
+        name=grant.table if is_named else None,
+        table_wildcard=None if is_named else {},
     )
     return CfnPrincipalPermissions.ResourceProperty(table=table)

@@ -39,6 +39,9 @@ from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resou
 from deploy.stacks.stream import TableStream
 from deploy.stacks.undelivered import undelivered
 
+EACH_EVENT = CfnTrigger.EventBatchingConditionProperty(batch_size=1, batch_window=900)
+"""A trigger fires for each event; the window, here the longest, matters only to larger batches."""
+
 
 class WorkflowStack(Stack):
     """One workflow of deploy/workflows.py. `name` is its short name."""
@@ -162,11 +165,7 @@ class WorkflowStack(Stack):
             actions=[
                 action(crawler_name=name) if name in crawlers else action(job_name=name) for name in trigger.starts
             ],
-            event_batching_condition=CfnTrigger.EventBatchingConditionProperty(
-                batch_size=trigger.event.batch_size, batch_window=trigger.event.batch_window
-            )
-            if trigger.event
-            else None,
+            event_batching_condition=EACH_EVENT if trigger.event else None,
             # Without it Glue creates these two inactive; the other types refuse the option.
             start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
         )

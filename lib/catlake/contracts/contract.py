@@ -255,8 +255,8 @@ def _files() -> dict[str, Traversable]:
 
 
 def _named(folder: Traversable, suffix: str) -> dict[str, Traversable]:
-    found = {file.name.removesuffix(suffix): file for file in folder.iterdir() if file.name.endswith(suffix)}
-    return dict(sorted(found.items()))
+    files = {file.name.removesuffix(suffix): file for file in folder.iterdir() if file.name.endswith(suffix)}
+    return dict(sorted(files.items()))
 
 
 def _document(file: Traversable) -> Any:

@@ -229,8 +229,8 @@ def _data_file(files: Files, root: str, summary: Summary, entry: dict[str, Any],
     manifest = joined(folder, FILE_LIST)
     places = list(dict.fromkeys(_places(root, summary, key)))
     # Most files are in the listing. On S3 that saves two requests a file.
-    found = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
-    if found is None:
+    place = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
+    if place is None:
         raise ExportError(f"{folder}: data file {key!r:.200} of {FILE_LIST} is missing; copy the whole export")
     try:
         md5 = base64.b64decode(entry["md5Checksum"], validate=True)
@@ -238,7 +238,7 @@ def _data_file(files: Files, root: str, summary: Summary, entry: dict[str, Any],
             raise ValueError
     except (KeyError, TypeError, ValueError):  # ValueError: not base64, or not an MD5
         raise ExportError(f"{manifest}: {key!r:.200} has no readable md5Checksum; take a new export") from None
-    return DataFile(found, _item_count(manifest, entry), md5.hex())
+    return DataFile(place, _item_count(manifest, entry), md5.hex())
 
 
 def _places(root: str, summary: Summary, key: str) -> Iterable[str]:

@@ -168,7 +168,9 @@ class GluePartitions:
         """
         descriptor = self._table_descriptor()
         columns = _names_and_types(descriptor)
-        old = [found for found in self._registered() if _names_and_types(found["StorageDescriptor"]) != columns]
+        old = [
+            partition for partition in self._registered() if _names_and_types(partition["StorageDescriptor"]) != columns
+        ]
         for chunk in _chunks(old):
             self._update(chunk, descriptor)
         return len(old)
@@ -204,15 +206,15 @@ class GluePartitions:
     def _update(self, partitions: Sequence[Mapping[str, Any]], descriptor: Mapping[str, Any]) -> None:
         entries = [
             {
-                "PartitionValueList": found["Values"],
+                "PartitionValueList": partition["Values"],
                 "PartitionInput": {
-                    "Values": found["Values"],
-                    "Parameters": found.get("Parameters", {}),
+                    "Values": partition["Values"],
+                    "Parameters": partition.get("Parameters", {}),
                     # With its own location.
-                    "StorageDescriptor": {**found["StorageDescriptor"], **descriptor},
+                    "StorageDescriptor": {**partition["StorageDescriptor"], **descriptor},
                 },
             }
-            for found in partitions
+            for partition in partitions
         ]
         with aws_errors(self._subject, self._remedy):
             answer = self._glue.batch_update_partition(

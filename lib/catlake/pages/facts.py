@@ -45,15 +45,15 @@ class Facts:
 
     def total(self, measure: str) -> Decimal | None:
         """The sum of a measure over everything; None where no row knows it."""
-        at = len(self.dimensions) + self.measures.index(measure)
-        values = [row[at] for row in self.rows if self._is_whole(row)]
+        place = len(self.dimensions) + self.measures.index(measure)
+        values = [row[place] for row in self.rows if self._is_whole(row)]
         known = [Decimal(value) for value in values if value is not None]
         return exact_sum(known) if known or not values else None
 
     def last(self, dimension: str) -> str | None:
         """The last value of a dimension, in order; None when there is none."""
-        at = self.dimensions.index(dimension)
-        return max((str(row[at]) for row in self.rows if row[at] is not None), default=None)
+        place = self.dimensions.index(dimension)
+        return max((str(row[place]) for row in self.rows if row[place] is not None), default=None)
 
     def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
         """The facts with other names in a dimension, if they have it, in the order of these; None and OTHERS stay.
@@ -62,9 +62,9 @@ class Facts:
         """
         if dimension not in self.dimensions:
             return self
-        at = self.dimensions.index(dimension)
+        place = self.dimensions.index(dimension)
         rows = [
-            row if (value := row[at]) in (None, OTHERS) else (*row[:at], name(str(value)), *row[at + 1 :])
+            row if (value := row[place]) in (None, OTHERS) else (*row[:place], name(str(value)), *row[place + 1 :])
             for row in self.rows
         ]
         return replace(self, rows=sorted(rows, key=partial(_order, size=len(self.dimensions))))
@@ -84,9 +84,9 @@ def exact_sum(values: Iterable[Decimal]) -> Decimal:
 
 def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:
     """The facts in a small DataFrame, in the order of their dimensions."""
-    found = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
-    found.sort(key=partial(_order, size=len(dimensions)))
-    return Facts(tuple(dimensions), tuple(measures), found, is_cube)
+    values = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
+    values.sort(key=partial(_order, size=len(dimensions)))
+    return Facts(tuple(dimensions), tuple(measures), values, is_cube)
 
 
 def in_periods(rows: DataFrame, day: str, last_day: str | None) -> DataFrame:

@@ -86,8 +86,8 @@ def new_outcomes(changes: DataFrame) -> tuple[int, Outcomes]:
         QUARANTINED: F.count_if(is_latest & state.isin(TOO_LARGE, REJECTED)),
     }
     (row,) = changes.agg(F.sum(NEW), *counts.values()).collect()
-    total, *found = (count or 0 for count in row)
-    return total, Outcomes(dict(zip(counts, found, strict=True)), kept=CURRENT)
+    total, *others = (count or 0 for count in row)
+    return total, Outcomes(dict(zip(counts, others, strict=True)), kept=CURRENT)
 
 
 def table_outcomes(table: DataFrame) -> Outcomes:

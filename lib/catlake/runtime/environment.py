@@ -21,10 +21,10 @@ FOLDER = "deploy/environments"
 SUFFIX = ".toml"
 DEFAULTS = "defaults"
 NONE = "none"
+"""Stands for "no such limit, no such thing"."""
 
 AWS_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
 """The form of a region's name."""
-"""Stands for "no such limit, no such thing"."""
 
 
 class Rule(NamedTuple):
@@ -272,8 +272,8 @@ def _files() -> dict[str, Traversable]:
     # As with the contracts: the source tree first, so that an older package never hides an edit.
     sources = Path(__file__).parents[3] / FOLDER
     folder: Traversable = sources if sources.is_dir() else resources.files("catlake") / "_environments"
-    found = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
-    return dict(sorted(found.items()))
+    files = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
+    return dict(sorted(files.items()))
 
 
 def _path(name: str) -> str:
