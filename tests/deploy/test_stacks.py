@@ -81,6 +81,8 @@ def test_every_job_keeps_s3a_in_its_region_and_may_have_settings_of_spark(assemb
         # Those that work with tables that are kept up have their catalog, and Iceberg.
         assert bool(tables) == job.access.uses_tables == ("--datalake-formats" in properties["DefaultArguments"])
         assert all(setting.startswith("spark.sql.catalog.lake") for setting in tables)
+        more = replace(job, spark_settings={"spark.a": "1", "spark.b": "2"})
+        assert glue.default_arguments(more)["--conf"].endswith(" --conf spark.a=1 --conf spark.b=2")
 
 
 def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:

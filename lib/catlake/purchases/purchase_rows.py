@@ -272,9 +272,9 @@ def _changed(table: pa.Table, schema: pa.Schema, read_paths: ReadPaths) -> Itera
         table = pa.concat_tables([table, pa.Table.from_pylist(rows, table.schema)])
         for entry in _entries(table.slice(first), first):
             groups[entry.group].append(entry)
-    found = [change for group in groups.values() for change in changes(group)]
-    if found:
-        yield from _table(table, schema, found).to_batches()
+    made = [change for group in groups.values() for change in changes(group)]
+    if made:
+        yield from _table(table, schema, made).to_batches()
 
 
 def _entries(table: pa.Table, first: int = 0) -> Iterator[Entry]:

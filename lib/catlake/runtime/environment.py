@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from catlake.runtime.errors import ArgumentError, ConfigurationError, did_you_mean
+from catlake.runtime.package import data_folder
 
 FOLDER = "deploy/environments"
 SUFFIX = ".toml"
@@ -269,11 +268,8 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
 
 
 def _files() -> dict[str, Traversable]:
-    # As with the contracts: the source tree first, so that an older package never hides an edit.
-    sources = Path(__file__).parents[3] / FOLDER
-    folder: Traversable = sources if sources.is_dir() else resources.files("catlake") / "_environments"
-    files = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
-    return dict(sorted(files.items()))
+    files = sorted(data_folder(FOLDER, "_environments").iterdir(), key=lambda file: file.name)
+    return {file.name.removesuffix(SUFFIX): file for file in files if file.name.endswith(SUFFIX)}
 
 
 def _path(name: str) -> str:
