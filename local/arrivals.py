@@ -9,7 +9,7 @@ from deploy.model import Arrival
 
 
 def arrivals(arrival: Arrival, folder: Path) -> list[str]:
-    """The keys of the exports whose arrival fires the trigger, the first one first; `folder` stands for the event's.
+    """The keys of the exports whose arrival fires the trigger, the first one first; `folder` is the event's, here.
 
     Exports that fire nothing on AWS are not among them: unfinished ones, and those in folders below.
     """

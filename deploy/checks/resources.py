@@ -38,17 +38,14 @@ Triggers = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 def checks(account: Account, deployment: Deployment) -> Iterator[Check]:
     """One check for each property of a bucket, and one for each other resource."""
-    workflows = deployment.workflows.values()
     for bucket in (deployment.env.bucket, deployment.env.purchases_bucket):
         yield from _bucket_checks(account.s3, bucket, deployment.env.old_version_days)
-    for workflow in workflows:
-        for job in workflow.jobs:
-            if job.streaming:
-                yield from _stream_checks(account, job, deployment.env.purchases_table)
+    for job in deployment.jobs:
+        if job.streaming:
+            yield from _stream_checks(account, job, deployment.env.purchases_table)
     yield from _catalog_checks(account, deployment)
-    for workflow in workflows:
-        for job in workflow.jobs:
-            yield Check(JOBS, f"job {job.name}", partial(_job, account, job))
+    for job in deployment.jobs:
+        yield Check(JOBS, f"job {job.name}", partial(_job, account, job))
     yield from _workflow_checks(account, deployment)
 
 

@@ -38,7 +38,7 @@ class _Rows:
     def __init__(self, account: Account, deployment: Deployment, summaries: Summaries) -> None:
         self._athena, self._glue = account.athena, account.glue
         self._deployment, self._summaries = deployment, summaries
-        self._jobs = {job.name: job for workflow in deployment.workflows.values() for job in workflow.jobs}
+        self._jobs = {job.name: job for job in deployment.jobs}
         self.view = view_name(deployment.env.name)
 
     def of_table(self, table: CatalogTable) -> Iterator[Finding]:

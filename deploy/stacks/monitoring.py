@@ -55,7 +55,7 @@ class MonitoringStack(Stack):
         super().__init__(scope, deployment.stack("monitoring"), description=f"catlake {env.name}: monitoring")
         tag_stack(self, env.tags("MONITORING"))
         self._deployment = deployment
-        self._jobs = [job.name for workflow in deployment.workflows.values() for job in workflow.jobs]
+        self._jobs = [job.name for job in deployment.jobs]
         self.key = self._key()
         self.topic = self._topic()
         undelivered = Undelivered(self, deployment, self.topic)

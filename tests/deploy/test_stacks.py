@@ -86,7 +86,7 @@ def test_every_job_keeps_s3a_in_its_region_and_may_have_settings_of_spark(assemb
 
 
 def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:
-    jobs = {job.name: job for workflow in deployed(assembly).workflows.values() for job in workflow.jobs}
+    jobs = {job.name: job for job in deployed(assembly).jobs}
     for resource in assembly.resources("AWS::Glue::Job"):
         yield jobs[resource.properties["Name"]], resource.properties
 

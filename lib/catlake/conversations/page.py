@@ -28,7 +28,7 @@ HIDDEN_BELOW = 3
 MESSAGES = "array<struct<conversacion: string, `from`: string, text: string, timestamp: string>>"
 FEEDBACK = "array<struct<type: string>>"
 
-# Of both languages: words that say nothing about what is asked. Shorter ones are none.
+# Of both languages: words that do not show what is asked. Shorter ones are left out anyway.
 COMMON_WORDS = """
 ante bajo cada como cómo cual cuál cuando cuándo cuanto cuánto cuanta desde donde dónde durante ella ellas ellos entre
 eran eres esta está están estas este esto estos favor gracias hacer hacia hasta hola para pero porque puede pueden puedo

@@ -27,7 +27,7 @@ def execute(
 ) -> str:
     """Runs one statement and waits until it has succeeded.
 
-    Results go where the work group says: a managed one refuses a `ResultConfiguration`, so none is sent.
+    Results go to the place of the work group: a managed one refuses a `ResultConfiguration`, so none is sent.
 
     Args:
         athena: A boto3 client.

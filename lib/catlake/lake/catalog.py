@@ -1,6 +1,6 @@
 """The catalog, by which others query what the jobs publish: its views and the partitions of its tables.
 
-The argument `--catalog` says which: AWS's (Athena and Glue), or none, where the caller of the jobs keeps one.
+The argument `--catalog` names it: AWS's (Athena and Glue), or none, where the caller of the jobs keeps one.
 """
 
 from __future__ import annotations

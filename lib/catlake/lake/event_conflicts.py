@@ -116,7 +116,7 @@ class Conflicts:
 
 
 def key_of(content: bytes) -> bytes:
-    """What stands for a content where only equality matters."""
+    """What takes the place of a content where only equality matters."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
