@@ -20,12 +20,13 @@ from catlake.pages import FOLDER as PAGES
 from catlake.runtime.environment import Environment, environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
+from deploy.athena import SQL
 from deploy.model import Crawler, Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
 from local.arrivals import arrivals
 from local.display import display, summary
-from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
+from local.duckdb_catalog import CATALOG, placed, quoted, tables
 from local.job_processes import GRACE, LIBRARY, ProcessRunner, script, spark_environment
 from local.leftovers import leftovers
 from local.registration import Registration

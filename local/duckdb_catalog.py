@@ -24,10 +24,9 @@ from sqlglot import exp
 
 from catlake.contracts.contract import Column, Contract
 from catlake.runtime.errors import CatalogError, one_line
+from deploy.athena import SQL, VIEW_SUFFIX
 from local.athena_sql import from_athena, parse_athena, refused, to_duckdb
 
-SQL = Path(__file__).resolve().parent.parent / "deploy" / "sql"
-VIEW_SUFFIX = ".view.sql"
 CATALOG = "catalog.duckdb"
 
 _TYPES = {

@@ -15,8 +15,9 @@ import duckdb
 
 from catlake.contracts.contract import contract, contract_names
 from catlake.runtime.errors import CatalogError, one_line
+from deploy.athena import SQL, VIEW_SUFFIX
 from local.athena_sql import parse_athena, query_from_athena
-from local.duckdb_catalog import SQL, VIEW_SUFFIX, text_literal
+from local.duckdb_catalog import text_literal
 
 EXAMPLES: Mapping[str, str] = {
     "SELECT tenant_id, sum(revenue) FROM purchases_current GROUP BY ALL": "what each shop sold",
