@@ -33,6 +33,8 @@ STATES: Mapping[str, Any] = {
 }
 """By type, the state of a trigger that works."""
 
+NOT_MADE = note("no run has made it yet")
+
 Triggers = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 
@@ -125,14 +127,22 @@ def _catalog_checks(account: Account, deployment: Deployment) -> Iterator[Check]
     yield Check(CATALOG, f"work group {env.work_group}", partial(_work_group, account.athena, env.work_group))
 
 
-def _kept_table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
-    """A table that a job keeps up is there after its first run; Iceberg describes it in a file, not in the catalog."""
+def kept_table(glue: Any, table: CatalogTable) -> Mapping[str, Any] | None:
+    """A table that a job keeps up, as the catalog has it; None before the job's first run."""
     try:
-        actual = glue.get_table(DatabaseName=table.database, Name=table.contract.table)["Table"]
+        described: Mapping[str, Any] = glue.get_table(DatabaseName=table.database, Name=table.contract.table)["Table"]
     except ClientError as error:
         if not is_missing(error):
             raise
-        yield note("no run has made it yet")
+        return None
+    return described
+
+
+def _kept_table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
+    """A table that a job keeps up is there after its first run; Iceberg describes it in a file, not in the catalog."""
+    actual = kept_table(glue, table)
+    if actual is None:
+        yield NOT_MADE
         return
     expected = {"Parameters": {"table_type": "ICEBERG"}}
     yield from map(problem, differences(expected, actual))
