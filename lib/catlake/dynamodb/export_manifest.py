@@ -62,8 +62,6 @@ class Export:
         uri: Its folder.
         export_time: The time of the state that it holds (UTC). An incremental one ends just before it.
         item_count: The lines of its data files.
-        table_arn: The table.
-        files: Its data files.
         output_format: DYNAMODB_JSON or ION.
         from_time: The start of an incremental export's window (UTC); None for a full export.
         filter: What its summary says about a filter; None when it holds the whole table.
@@ -156,7 +154,6 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
     """An export with its data files, when all its manifests agree and every data file exists.
 
     Args:
-        files: The files of its place.
         root: The folder that was searched; data files are looked up only there and in the export's own bucket.
         summary: Its summary, already verified.
         listed: All files below the root.

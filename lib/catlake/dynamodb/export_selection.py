@@ -157,7 +157,6 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
     one, and windows that end before it.
 
     Args:
-        files: The files of its place.
         uri: An export's own folder, or any folder above exports of one table; their names and order do not matter.
         incremental: Whether incremental exports are wanted.
         allow_filtered: Whether exports that hold only a part of their table are accepted.

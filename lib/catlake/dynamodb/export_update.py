@@ -38,7 +38,6 @@ class ExportPosition:
     """How far a table that is kept up has come.
 
     Attributes:
-        table_arn: The DynamoDB table.
         table_id: Its id; None where the exports do not show it.
         full_time: The time of the full export that the table was made from (UTC).
         state_time: The time of the state that the table has (UTC): it holds all writes before.
@@ -160,7 +159,6 @@ def find_update(files: Files, uri: str, since: ExportPosition | None, *, allow_f
     Without one, the windows that end after the position are merged. Exports that the table has already are left out.
 
     Args:
-        files: The files of its place.
         uri: An export's own folder, or any folder above exports of one table, such as the one above `yyyy/mm/dd/HH/`.
         since: The table's position; None for a table that was never filled, and for one that is made anew.
         allow_filtered: Whether exports that hold only a part of their table are accepted.

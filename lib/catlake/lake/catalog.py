@@ -87,9 +87,6 @@ class GluePartitions(Partitions):
     Called before a batch is checkpointed, it leaves no folder out: a killed run repeats the batch, and this call.
 
     Args:
-        glue: A boto3 client.
-        database: The table's database.
-        table: The table's contract.
         lake_uri: The bucket that holds the contract's folder.
         remembered: How many of the last partitions are remembered, so as not to register them again.
     """

@@ -147,10 +147,6 @@ def lease(
     """Holds the lease of a set of datasets.
 
     Args:
-        files: The lake's files.
-        lake_uri: The lake.
-        name: The name of the set.
-        holder: Who takes it.
         moves: The lists of moves that the run will carry out.
         waiting: Called when another run has the lease.
         patience: For how many seconds to wait; PATIENCE by default.

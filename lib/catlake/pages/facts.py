@@ -33,7 +33,6 @@ class Facts:
     Attributes:
         dimensions: The names of the first values of a row: texts, days as YYYY-MM-DD, or None.
         measures: The names of the other values: numbers that can be added up, None where unknown.
-        rows: The rows.
         is_cube: Whether each dimension but the period also has the value WHOLE, in rows of its own, because the
             measures are counts of distinct things, which cannot be added up over it.
     """
@@ -102,7 +101,6 @@ def most_important(rows: DataFrame, most: Mapping[str, int], weight: Column | No
     """The rows with OTHERS in the place of all but some values of columns: those that weigh most. None stays.
 
     Args:
-        rows: The rows.
         most: By column, how many values keep their names.
         weight: A sum over rows; without it, their number.
     """

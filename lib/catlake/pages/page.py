@@ -150,10 +150,7 @@ def render(
     """The HTML of a page; the same page gives the same bytes.
 
     Args:
-        page: The page.
-        read_by: Its reader.
         origins: Where its figures come from.
-        run_date: The day of the page.
         folder: Where the page will be; datasets on the same file system become links.
         has_index: Whether an index is beside it. Only that knows which other pages there are.
     """

@@ -70,7 +70,6 @@ class DocumentWriter:
             batch: The input of `read`.
             read: The step to RAW_EVENTS, within a task.
             stream: The stream's id, from its checkpoint.
-            number: The batch's number in the stream.
         """
         lake, report = self._lake, self._run.report
         # By stream, not by run: the quarantine of a repeated batch replaces that of a killed run.

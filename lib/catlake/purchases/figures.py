@@ -60,8 +60,6 @@ def figures(
         sums: See `sums_of`.
         best: See `best_sellers`.
         tenant: The report's tenant; None for all.
-        run_date: The day of the report.
-        currency: The currency of its money.
         balance: What became of the documents.
 
     Returns:

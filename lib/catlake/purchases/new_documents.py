@@ -31,8 +31,6 @@ class NewDocuments:
         """Lists the documents of a batch: their paths below the folder of documents, and their sizes.
 
         Args:
-            stream: The stream's id.
-            batch: The batch's number in the stream.
             run: The run that wrote it; a repeated batch may have more documents.
             documents: None leaves no list.
         """

@@ -42,7 +42,6 @@ def touched_by(new: DataFrame, table: DataFrame, is_few: bool) -> DataFrame:
 
     Args:
         new: Rows of STORED.
-        table: The table's rows.
         is_few: Whether each worker can hold the ids of their purchases; else they are sorted like the table.
     """
     # The purchase, and the row of the document itself, where it could not be read before.

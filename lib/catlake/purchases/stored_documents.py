@@ -81,9 +81,7 @@ def checked(file: str, path: str, content: bytes, currency: str) -> dict[str, An
     """Returns a file as a row of STORED.
 
     Args:
-        file: Its URI.
         path: Its path below the folder of documents: `tenant/yyyy/mm/dd/name`.
-        content: Its bytes.
         currency: The only currency that the report adds up.
     """
     row: dict[str, Any] = {"file": file, "path": path}

@@ -45,7 +45,6 @@ def explain(error: BaseException, lake_uri: str | None = None) -> str | None:
     """The one line with the remedy for an error; None for an error that catlake did not foresee.
 
     Args:
-        error: The error.
         lake_uri: Where the run writes its results.
     """
     if isinstance(error, CatlakeError):

@@ -54,7 +54,6 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
     """A fault of a disk, a folder, S3 or Java in one line; None where the error is another one.
 
     Args:
-        error: The error.
         writing: The folder that Spark was asked to write to, or one above it.
     """
     if isinstance(error, Py4JNetworkError):
