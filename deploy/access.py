@@ -3,8 +3,6 @@
 ARNs are texts with the placeholders `{partition}`, `{region}` and `{account}`, which the stacks fill in.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

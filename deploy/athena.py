@@ -1,7 +1,5 @@
 """The SQL queries of deploy/sql, as the work group keeps them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple

@@ -5,8 +5,6 @@ the tables that it reads: no job and no person has to run CREATE VIEW.
 The form is that of Trino's Hive connector, on which Athena is built: the text `/* Presto View: <base64 of JSON> */`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from typing import Any

@@ -3,8 +3,6 @@
 Only plain data, so that a wrong option is refused before the CDK builds anything.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

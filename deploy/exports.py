@@ -1,7 +1,5 @@
 """The exports of DynamoDB tables: what the state machine does (exports.asl.json), and what an execution is given."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ The same objects are deployed (deploy/stacks) and run on a laptop (local/), so w
 The values of an environment (sizes, schedules) are checked with its file, the graph of a workflow here.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The event that starts a workflow, on this machine: a finished export in the folder where its first job looks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from catlake.dynamodb.export_manifest import SUMMARY

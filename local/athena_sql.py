@@ -1,7 +1,5 @@
 """Athena's SQL, translated to DuckDB's by sqlglot, with the two differences that sqlglot leaves."""
 
-from __future__ import annotations
-
 import re
 
 import sqlglot

@@ -5,8 +5,6 @@ and a view is Athena's own statement, translated. The catalog names files relati
 that was moved or copied reads its own files.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

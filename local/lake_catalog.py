@@ -4,8 +4,6 @@ It has what the workflows registered, and what jobs made by hand: datasets at th
 bucket's folder or in the lake itself if that is a job's `--lake_uri`, and the tables that are kept up.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """What the SQL prompt has besides the catalog's tables: runs, quarantine, queries of deploy/sql, and an overview."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@
 configuration.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

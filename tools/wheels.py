@@ -5,8 +5,6 @@ packages, from pip's own index, in the versions of the constraints and for that 
 Form: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix A.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """A check of one thing in an account, and its findings. An error that stops a check is a finding too."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

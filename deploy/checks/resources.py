@@ -1,7 +1,5 @@
 """The resources of a deployment: buckets, stream, catalog, jobs and triggers, each compared with its definition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any

@@ -1,7 +1,5 @@
 """The rows that Athena counts in the tables, compared with those that the last runs published."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Grants of Lake Formation: where it governs the catalog, rights in IAM are not enough."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from aws_cdk import Aws, Stack

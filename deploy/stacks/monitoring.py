@@ -1,7 +1,5 @@
 """Monitoring: the topic that alarms go to, its key, the dashboard of all runs, and the log of their successes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A workflow in Glue: its triggers, jobs and crawlers, a role for each, their logs, exports and alarms."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 from aws_cdk import CfnOutput, CfnResource, Fn, Stack

@@ -3,8 +3,6 @@
 The argument `--catalog` names it: AWS's (Athena and Glue), or none, where the caller of the jobs keeps one.
 """
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -61,13 +59,6 @@ def create_view(catalog: str, view: str, statement: str, database: str, work_gro
     log("view_created", view=view, database=database, workgroup=work_group, query=query)
 
 
-def partitions_of(catalog: str, table: Contract, database: str, lake_uri: str) -> Partitions:
-    """The partitions of a table whose files are in a lake; in a folder, which Glue cannot read, none are registered."""
-    if catalog != AWS or urlsplit(lake_uri).scheme not in S3_SCHEMES:
-        return Partitions()
-    return GluePartitions(client("glue"), database, table, lake_uri)
-
-
 class Partitions:
     """Partitions that need no registration: the caller of the jobs keeps a catalog, if there is one."""
 
@@ -78,6 +69,13 @@ class Partitions:
     def follow_table(self) -> int:
         """Gives all partitions the columns that the table has now; returns how many had others."""
         return 0
+
+
+def partitions_of(catalog: str, table: Contract, database: str, lake_uri: str) -> Partitions:
+    """The partitions of a table whose files are in a lake; in a folder, which Glue cannot read, none are registered."""
+    if catalog != AWS or urlsplit(lake_uri).scheme not in S3_SCHEMES:
+        return Partitions()
+    return GluePartitions(client("glue"), database, table, lake_uri)
 
 
 class GluePartitions(Partitions):
