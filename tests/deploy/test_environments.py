@@ -53,7 +53,7 @@ def with_file(folder: Path, text: str, name: str = "staging") -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    module.data_folder = lambda in_checkout, _: folder / in_checkout
+    vars(module)["data_folder"] = lambda in_checkout, _: folder / in_checkout
     return module
 
 
