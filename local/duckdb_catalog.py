@@ -23,7 +23,7 @@ from sqlglot import exp
 from catlake.contracts.contract import Column, Contract
 from catlake.runtime.errors import CatalogError, one_line
 from deploy.athena import SQL, VIEW_SUFFIX
-from local.athena_sql import from_athena, parse_athena, refused, to_duckdb
+from local.athena_sql import parse_athena, refused, to_duckdb
 
 CATALOG = "catalog.duckdb"
 
@@ -120,17 +120,6 @@ def changed(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             draft.unlink(missing_ok=True)
 
 
-@contextmanager
-def opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The catalog, to read.
-
-    Raises:
-        CatalogError: The catalog is damaged, or open for writing.
-    """
-    with connected(catalog, catalog, read_only=True) as db:
-        yield db
-
-
 def connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection to a file that is a catalog, or a copy of it: its tables are found beside `catalog`.
 
@@ -213,29 +202,13 @@ def create_views(db: duckdb.DuckDBPyConnection, environment: str) -> list[str]:
         known = tables(db)
         for database in dict.fromkeys(database for database, _ in known):
             if all((database, name) in known for name in names):
-                _execute(db, database, to_duckdb(statement))
+                try:
+                    db.execute(f"SET schema = {text_literal(quoted(database))}")
+                    db.execute(to_duckdb(statement))
+                except duckdb.Error as error:
+                    raise refused(str(error)) from error
                 created.append(f"{database}.{statement.this.name}")
     return created
-
-
-def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
-    """Runs one statement of Athena's SQL, whose names without a database are those of `database`.
-
-    Returns:
-        The connection, to fetch the result from.
-
-    Raises:
-        CatalogError: The statement is refused.
-    """
-    return _execute(db, database, from_athena(statement))
-
-
-def _execute(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
-    try:
-        db.execute(f"SET schema = {text_literal(quoted(database))}")
-        return db.execute(statement)
-    except duckdb.Error as error:
-        raise refused(str(error)) from error
 
 
 @contextmanager

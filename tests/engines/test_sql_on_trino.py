@@ -20,9 +20,9 @@ from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.deployment import Deployment
-from local.duckdb_catalog import CATALOG, changed, execute_athena, register
+from local.duckdb_catalog import CATALOG, changed, register
 from local.lake_catalog import lake_catalog
-from tests.catalog import publish
+from tests.catalog import execute_athena, publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.spark_on_glue import run_on_glue
 from tests.engines.trino import Trino, as_json
