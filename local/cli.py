@@ -19,11 +19,12 @@ from catlake.pages import FOLDER as PAGES
 from catlake.runtime.environment import environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
+from deploy.athena import SQL
 from deploy.model import Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
 from local.arrivals import arrivals
-from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
+from local.duckdb_catalog import CATALOG, placed, quoted, tables
 from local.job_processes import GRACE, LIBRARY, ProcessRunner, script, spark_environment
 from local.leftovers import leftovers
 from local.shared_java import JavaPool, SharedJava
@@ -244,8 +245,8 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _leftovers(options: argparse.Namespace) -> int:
-    found = list(leftovers(_lake(options.lake)))
-    print("\n".join(map(str, found)) or "killed runs have left nothing")
+    left = list(leftovers(_lake(options.lake)))
+    print("\n".join(map(str, left)) or "killed runs have left nothing")
     return DONE
 
 

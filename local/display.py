@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from catlake.runtime.balance import Balance
 from local.workflow_run import NOT_STARTED, RUNNING, SUCCEEDED, WAITING, Event, Listener, Member
 
 _STYLES = {SUCCEEDED: "green", RUNNING: "cyan", WAITING: "dim", NOT_STARTED: "yellow"}
@@ -145,20 +146,8 @@ def _run_lines(bucket: Path, member: Member) -> list[str]:
         for output in run.get("outputs") or []
     ]
     if balance := run.get("balance"):
-        lines.append(balance_text(balance))
+        lines.append(str(Balance(**balance)))
     if run.get("quarantine"):
         lines.append(f"quarantine: {run['quarantine']}")
     lines += run.get("highlights") or []
     return [*lines, f"run: {path}"]
-
-
-def balance_text(balance: Mapping[str, Any]) -> str:
-    """`read 9 = written 5 + filtered 3 (register 2, date 1) + quarantined 1`, or that it does not close."""
-    filtered = {rule: count for rule, count in balance["filtered"].items() if count}
-    written, left_out = sum(balance["written"].values()), sum(filtered.values())
-    rules = f" ({', '.join(f'{rule} {count}' for rule, count in filtered.items())})" if filtered else ""
-    closes = balance["read"] == written + left_out + balance["quarantined"]
-    return (
-        f"read {balance['read']} {'=' if closes else '≠'} written {written} + filtered {left_out}{rules} "
-        f"+ quarantined {balance['quarantined']}{'' if closes else ': the balance does not close'}"
-    )

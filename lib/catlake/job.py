@@ -1,7 +1,7 @@
 """Runs a job, from its arguments to its exit code; the same on Glue and on a laptop.
 
 A job script declares its arguments and calls `run_job(main, ARGUMENTS)`. Whatever goes wrong, the process ends
-with a non-zero code and one line that says what to do; the Glue job is committed only after success.
+with a non-zero code and one line with the remedy; the Glue job is committed only after success.
 """
 
 import logging

@@ -145,12 +145,12 @@ def _alone(run: Run, folder: Lake) -> Iterator[Lease]:
 
 def _digests(run: Run, folder: Lake) -> Mapping[str, Mapping[str, Any]]:
     """The digests of the pages that are there, by name. One that cannot be read is logged, and left out."""
-    found = {}
+    digests = {}
     for page in PAGES:
         uri = folder.path(f"{page}.json")
         with suppress(FileNotFoundError):
             try:
-                found[page] = digest_in(folder.files.read(uri))
+                digests[page] = digest_in(folder.files.read(uri))
             except ValueError as error:
                 run.log("page_not_in_index", uri=uri, reason=str(error))
-    return found
+    return digests

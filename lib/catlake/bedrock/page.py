@@ -82,12 +82,12 @@ def costs_page(
 
 _COST, _APPLICATION = Figure("cost", "money"), Figure("application", "money")
 _UNPRICED = Figure("unpriced_calls")
-_CACHE = Figure("cache_share", "percent", of=("cache_read_tokens",), over=TOKENS[:3])
-_RATIO = Figure("ratio", "percent", of=("compared_cost",), over=("compared_application",))
+_CACHE = Figure("cache_share", "percent", dividend=("cache_read_tokens",), divisor=TOKENS[:3])
+_RATIO = Figure("ratio", "percent", dividend=("compared_cost",), divisor=("compared_application",))
 
 CARDS = (
     ("daily", _COST),
-    ("states", Figure("agreeing", "percent", of=("agreeing",), over=("compared",))),
+    ("states", Figure("agreeing", "percent", dividend=("agreeing",), divisor=("compared",))),
     ("states", _RATIO),
     ("counts", Figure("users")),
     ("daily", _CACHE),

@@ -29,7 +29,7 @@ HIDDEN_BELOW = 3
 MESSAGES = "array<struct<conversacion: string, `from`: string, text: string, timestamp: string>>"
 FEEDBACK = "array<struct<type: string>>"
 
-# Of both languages: words that say nothing about what is asked. Shorter ones are none.
+# Of both languages: words that do not show what is asked. Shorter ones are left out anyway.
 COMMON_WORDS = """
 ante bajo cada como cómo cual cuál cuando cuándo cuanto cuánto cuanta desde donde dónde durante ella ellas ellos entre
 eran eres esta está están estas este esto estos favor gracias hacer hacia hasta hola para pero porque puede pueden puedo
@@ -96,15 +96,17 @@ def conversations_page(
     )
 
 
+_LIKED = Figure("liked", "percent", dividend=("likes",), divisor=("likes", "dislikes"))
+
 CARDS = (
     ("places", Figure("users")),
     ("places", Figure("conversations")),
     ("places", Figure("questions")),
-    ("opinions", Figure("liked", "percent", of=("likes",), over=("likes", "dislikes"))),
+    ("opinions", _LIKED),
 )
 
 _ACTIVITY = (Figure("users"), Figure("conversations"), Figure("questions"))
-_OPINION = (Figure("likes"), Figure("dislikes"), Figure("liked", "percent", of=("likes",), over=("likes", "dislikes")))
+_OPINION = (Figure("likes"), Figure("dislikes"), _LIKED)
 
 SECTIONS = (
     Section("daily", "daily", ("day",), _ACTIVITY, chart="conversations"),
@@ -157,10 +159,10 @@ def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
 
     The column `conversations` has how many a row stands for.
     """
-    found = messages.groupBy("usuario_id", *PLACES, "conversation").agg(
+    by_conversation = messages.groupBy("usuario_id", *PLACES, "conversation").agg(
         F.min("day").alias("day"), F.count("question").alias("questions")
     )
-    with_messages = found.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
+    with_messages = by_conversation.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
     ids = F.from_json("conversacion_completa", "array<struct<conversacion: string>>")["conversacion"]
     others = users.select(
         "usuario_id",
@@ -229,13 +231,13 @@ def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
         F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
     )
     best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
-    found = collected(best, ("period", "department", "plain", "written"), ("users", "times"))
+    facts = collected(best, ("period", "department", "plain", "written"), ("users", "times"))
     rows.unpersist()
     written: dict[Value, str] = {}
-    for _, _, question, text, *_ in found.rows:
+    for _, _, question, text, *_ in facts.rows:
         written[question] = min(str(text), written.get(question, str(text)))
-    named = [(period, place, written[question], *figures) for period, place, question, _, *figures in found.rows]
-    return Facts(("period", "department", "question"), found.measures, named)
+    named = [(period, place, written[question], *figures) for period, place, question, _, *figures in facts.rows]
+    return Facts(("period", "department", "question"), facts.measures, named)
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:

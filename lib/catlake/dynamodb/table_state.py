@@ -50,8 +50,6 @@ def read_state(
     """All lines of a chain of exports, and which of them are the table's state at its end.
 
     Args:
-        spark: The session.
-        files: Where the exports lie.
         chain: What `find_exports` returned.
         schema: See `read_items`; it is used for all exports.
         key: The table's key attributes.
@@ -97,13 +95,7 @@ def read_update(
     """All lines of the exports that a kept-up table takes, and which of them it takes: those of `changes`.
 
     Args:
-        spark: See `read_state`, also for the others.
-        files: Where the exports lie.
-        update: What `find_update` returned.
-        schema: See `read_items`; it is used for all exports.
-        key: The table's key attributes.
-        each_batch: See `read_state`.
-        output: See `read_items`.
+        update: What `find_update` returned; the others are those of `read_state`.
 
     Returns:
         As `read_state`. For windows that are merged, `current` and `deleted` are the newest statement of the windows

@@ -80,10 +80,6 @@ def read_csv(
     """Reads a CSV that another job published, whole and as its record describes it.
 
     Args:
-        run: The run.
-        lake: The lake of the file.
-        uri: The file.
-        contract: The contract of its rows.
         remedy: The remedy in the messages about another file.
         each_batch: A function that the reading task applies to the rows before they go to Spark: for work on large
             texts that need not leave Python. It returns the columns `added`.

@@ -117,7 +117,6 @@ class Records:
         """Compares a file with its records.
 
         Args:
-            uri: The file.
             remedy: For the message: what to do when the file is not what was published.
             each_block: Gets the file's bytes on the way.
 

@@ -79,7 +79,6 @@ class SideFile:
     Attributes:
         source: Where it is.
         target: Where it will be published.
-        size: Its bytes.
     """
 
     source: str
@@ -126,8 +125,6 @@ class Lake:
         """Writes a dataset beside the lake's live files, in the contract's order, and checks it.
 
         Args:
-            rows: The dataset.
-            contract: What it must satisfy.
             run_date: The date in its path.
             scope: The folder in its path, when it is only a part of the dataset.
             in_order: Whether the rows are in one partition, in the order of the contract.
@@ -198,7 +195,6 @@ class Lake:
         """Takes files of this machine as the draft of a dataset whose live files they replace.
 
         Args:
-            contract: The contract of the dataset.
             target: Its first live file.
             copies: The new files in their order, which are moved, and the rows of each.
         """
@@ -241,7 +237,6 @@ class Lake:
         run that takes the lease moves the rest. Each file's record is written before the file is moved.
 
         Args:
-            drafts: The datasets.
             beside: The files that belong to them.
             name: The name of the lease, where there is no dataset; else the first one's contract names it.
             waiting: Called with the holder of the lease, when another run has it.

@@ -56,7 +56,6 @@ class Datasets:
     """The newest datasets of a lake up to a date.
 
     Attributes:
-        run_date: That date.
         origins: Of those that were asked for.
         files: Their files, as they were before they were read.
     """
