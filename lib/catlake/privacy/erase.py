@@ -73,7 +73,7 @@ def erase(run: Run, lake: Lake) -> None:
     run.log("erased", record=uri)
     run.report.highlights.append(f"record → {uri}")
     if left:
-        names = ", ".join(place.place for place in left)
+        names = ", ".join(trace.place for trace in left)
         raise StoreError(
             f"{lake.uri}: the person is still or again in {names}, because another run writes there or was killed; run "
             "this job again when no other job runs; files of killed runs go with the maintenance of the tables"
@@ -118,9 +118,9 @@ def _with_persons(domains: Sequence[str]) -> list[str]:
 
 
 def _report(run: Run, traces: Sequence[Trace], what: str) -> None:
-    for place in traces:
-        run.log("person_found", **asdict(place))
-        run.report.highlights.append(f"{place.place}: {place.rows} rows in {place.files} files {what}")
+    for trace in traces:
+        run.log("person_found", **asdict(trace))
+        run.report.highlights.append(f"{trace.place}: {trace.rows} rows in {trace.files} files {what}")
     if not traces:
         run.report.highlights.append("the person is nowhere in the lake: nothing is changed")
         if run.arguments["user_id"].has_outer_blanks:
@@ -136,8 +136,8 @@ def _record(run: Run, lake: Lake, traces: Sequence[Trace], left: Sequence[Trace]
         "begun_at": run.report.started.isoformat(timespec="seconds"),
         "ended_at": None if left is None else datetime.now(UTC).isoformat(timespec="seconds"),
         "domains": run.arguments["domains"],
-        "found": [asdict(place) for place in traces],
-        "left": None if left is None else [asdict(place) for place in left],
+        "found": [asdict(trace) for trace in traces],
+        "left": None if left is None else [asdict(trace) for trace in left],
         "not_reached": OUT_OF_REACH,
     }
     return lake.write_json(f"{ERASURES}/{run.id}.json", record)
