@@ -64,7 +64,7 @@ def costs_page(
         facts |= {"states": reconciled(states), "reasons": reasons(states), "dearest": dearest(known, states)}
     known.unpersist()
     if pseudonym:
-        facts = {name: each.renamed("user", pseudonym) for name, each in facts.items()}
+        facts = {name: part.renamed("user", pseudonym) for name, part in facts.items()}
     sections = SECTIONS if application is not None else [_without_application(section) for section in SECTIONS]
     return Page(
         "costs",
@@ -196,13 +196,13 @@ def dearest(usage: DataFrame, conversations: DataFrame) -> Facts:
     estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
     cost = F.coalesce(estimated, counted)
     best = conversations.where(cost.isNotNull()).orderBy(F.desc(cost), "pk", "sk").limit(MOST_CONVERSATIONS)
-    found = best.select("pk", "sk", "conversation_id", "user_id", "bot", "state", estimated, counted).collect()
-    theirs = usage.where(F.col("sk").isin(*(row["sk"] for row in found))).groupBy("pk", "sk")
+    most = best.select("pk", "sk", "conversation_id", "user_id", "bot", "state", estimated, counted).collect()
+    theirs = usage.where(F.col("sk").isin(*(row["sk"] for row in most))).groupBy("pk", "sk")
     began = {tuple(row[:2]): row[2:] for row in theirs.agg(F.min("day"), F.sum("calls")).collect()}
     rows: list[tuple[Value, ...]] = []
-    for pk, sk, conversation, user, bot, state, estimate, count in found:
+    for pk, sk, conversation, user, bot, state, estimate, billed in most:
         day, calls = began.get((pk, sk), (None, None))
-        rows.append((conversation, user, bot, day and day.isoformat(), state, estimate, count, calls))
+        rows.append((conversation, user, bot, day and day.isoformat(), state, estimate, billed, calls))
     return Facts(("conversation", "user", "bot", "day", "state"), ("cost", "application", "calls"), rows)
 
 
