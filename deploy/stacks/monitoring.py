@@ -17,8 +17,7 @@ from catlake.runtime.environment import Environment
 from deploy.access import LOG_GROUPS
 from deploy.deployment import Deployment
 from deploy.stacks.budget import add_budget
-from deploy.stacks.names import publish_names
-from deploy.stacks.resources import arn, log_group, tag_stack
+from deploy.stacks.resources import arn, log_group, publish_names, tag_stack
 from deploy.stacks.undelivered import Undelivered
 
 LOG_GROUP_ARN = "arn:{partition}:logs:{region}:{account}:log-group"

@@ -1,14 +1,16 @@
-"""Helpers that the stacks share: ARNs, roles from grants, tags, and the acknowledged findings of cdk-nag."""
+"""Helpers that the stacks share: ARNs, roles from grants, tags, published names, acknowledged findings of cdk-nag."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aws_cdk import Acknowledgment, Aws, RemovalPolicy, Tags, Validations
+from aws_cdk import Acknowledgment, Aws, RemovalPolicy, Stack, Tags, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IConstruct
 
+from catlake.runtime.environment import Environment
 from deploy.access import Grant
 
 KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
@@ -93,6 +95,18 @@ def tag_resource(resource: IConstruct, tags: Mapping[str, str]) -> None:
     """Put a resource's own tags in place of those of its stack."""
     for name, value in tags.items():
         Tags.of(resource).add(name, value, priority=_RESOURCE_PRIORITY)
+
+
+def publish_names(stack: Stack, env: Environment, names: Mapping[str, str]) -> None:
+    """Adds a parameter `/catlake/<environment>/<key>` of SSM for each name or ARN, for other applications to read."""
+    for key, value in names.items():
+        ssm.StringParameter(
+            stack,
+            f"Name-{key}",
+            parameter_name=f"/catlake/{env.name}/{key}",
+            string_value=value,
+            description=f"catlake {env.name}: {key}",
+        )
 
 
 def _filled(text: str, placeholders: Mapping[str, str]) -> str:

@@ -19,8 +19,7 @@ from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
-from deploy.stacks.names import publish_names
-from deploy.stacks.resources import KEPT, tag_stack
+from deploy.stacks.resources import KEPT, publish_names, tag_stack
 
 ACCOUNT_REGIONAL = re.compile(r"-[0-9]{12}-[a-z]{2}(-[a-z]+)+-[0-9]-an")
 """The suffix of buckets whose names nobody but this account can take, in this region."""

@@ -32,8 +32,7 @@ from deploy.stacks.alarms import add_alarms
 from deploy.stacks.code import Code
 from deploy.stacks.lake_formation import add_catalog_grants
 from deploy.stacks.monitoring import MonitoringStack
-from deploy.stacks.names import publish_names
-from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
+from deploy.stacks.resources import acknowledge, arn, log_group, publish_names, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
 from deploy.stacks.undelivered import undelivered
 
