@@ -24,47 +24,47 @@ HEAD = (
 )
 
 
-class Part(NamedTuple):
-    """A part of the page."""
+class MeasuredTable(NamedTuple):
+    """A section of the page."""
 
     title: str
     measure: Callable[[argparse.Namespace], str]
     packages: Sequence[str] = ()
 
 
-SECTIONS: Mapping[str, Part] = {
-    "export": Part(
+SECTIONS: Mapping[str, MeasuredTable] = {
+    "export": MeasuredTable(
         "Reading an export",
         lambda options: export_reader.compared(options.conversations, options.repeat),
         ("pyspark", "pyarrow", "orjson", "isal", "duckdb", "pandas"),
     ),
-    "memory": Part(
+    "memory": MeasuredTable(
         "The reader's memory does not grow with the export",
         lambda options: export_reader.memory(options.conversations),
         ("pyspark", "pyarrow"),
     ),
-    "normalize": Part(
+    "normalize": MeasuredTable(
         "normalize",
         lambda options: conversations.normalize(options.users, options.repeat),
         ("pyspark", "pyarrow", "duckdb"),
     ),
-    "nights": Part(
+    "nights": MeasuredTable(
         "Two nights",
         lambda options: nights.nights(max(options.users), 4 * options.conversations, options.repeat),
         ("pyspark", "pyarrow"),
     ),
-    "curate": Part(
+    "curate": MeasuredTable(
         "curate",
         lambda options: conversations.curate(options.users, options.repeat),
         ("pyspark", "pyarrow", "duckdb", "tiktoken"),
     ),
-    "small": Part("Small jobs", lambda _: small_jobs.compared(), ("pyspark",)),
-    "purchases": Part(
+    "small": MeasuredTable("Small jobs", lambda _: small_jobs.compared(), ("pyspark",)),
+    "purchases": MeasuredTable(
         "Purchases",
         lambda options: purchases.compared(options.events),
         ("pyspark", "pyarrow", "duckdb"),
     ),
-    "kept": Part("The table of purchases", lambda _: purchases.kept(), ("pyspark", "pyarrow")),
+    "kept": MeasuredTable("The table of purchases", lambda _: purchases.kept(), ("pyspark", "pyarrow")),
 }
 
 

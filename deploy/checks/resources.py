@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from catlake.bedrock.view import view_name
-from catlake.runtime.arguments import is_of_glue
+from catlake.runtime.arguments import COMMON, is_refused
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.checks.account import Account
@@ -229,9 +229,10 @@ def _job(account: Account, job: Job) -> Iterator[Finding]:
         expected["ExecutionClass"] = job.execution_class
     yield from map(problem, differences(expected, actual))
     present = actual.get("DefaultArguments", {})
+    known = {argument.name for argument in COMMON} | {name.removeprefix("--") for name in arguments}
     for name in sorted(present.keys() - arguments.keys()):
         # Glue's own may be added, but for what an environment sets.
-        if name in AUTO_SCALING or not is_of_glue(name.removeprefix("--")):
+        if name in AUTO_SCALING or is_refused(name.removeprefix("--"), known):
             yield problem(f"argument {name} {present[name]} is not one of the environment's")
     yield from _file(account.s3, "its script", actual.get("Command", {}).get("ScriptLocation", ""))
     yield from _file(account.s3, LIBRARY, present.get(LIBRARY, ""))

@@ -171,7 +171,8 @@ def damage_jobs(deployed: Deployed) -> Damage:
         job |= {"GlueVersion": "4.0", "WorkerType": "G.2X", "NumberOfWorkers": 5, "Timeout": 2880, "MaxRetries": 1}
 
     def arguments(job: dict[str, Any]) -> None:
-        more = {"--max_quarantined": "1000000", "--enable-auto-scaling": "true"}
+        more = {"--max_quarantined": "1000000", "--Lake-uri": "s3://another", "--enable-auto-scaling": "true"}
+        more |= {"--TempDir": "s3://of-glue", "--enable-job-insights": "true"}
         job["DefaultArguments"] |= {"--environment": "test", **more}
         del job["DefaultArguments"]["--lake_uri"]
 
@@ -204,6 +205,7 @@ def damage_jobs(deployed: Deployed) -> Damage:
         "job cat-prod-etl2-parquet": [
             "--environment is 'test', not 'prod'",
             "--lake_uri is missing",
+            "--Lake-uri s3://another",
             "--enable-auto-scaling",
             "1000000",
         ],

@@ -177,7 +177,7 @@ def test_a_balance_that_does_not_close_fails_before_anything_is_published(job: R
     before = (tmp_path / LIVE).stat()
     finished = job(lambda run, lake: write_one(run, lake, Balance(read=3, written={"songs": 1})))
     assert finished.code == 1
-    assert "the balance does not close: 3 read = 1 written" in finished.stderr
+    assert "the balance does not close: 3 read ≠ 1 written" in finished.stderr
     assert finished.last["event"] == "run_failed"
     assert (tmp_path / LIVE).stat() == before
     assert not (tmp_path / "_staging/a-job" / finished.last["run"]).exists()

@@ -36,6 +36,8 @@ def test_nothing_read_and_nothing_written_closes() -> None:
 def test_it_reads_as_a_sentence_of_its_counts() -> None:
     balance = Balance(read=10, written={"csv": 5}, filtered={"other": 1, "early": 2}, quarantined=2)
     assert str(balance) == "10 read = 5 written to csv + 2 filtered (early) + 1 filtered (other) + 2 quarantined"
+    assert str(Balance(0, {})) == "0 read = 0 written + 0 quarantined"
+    assert str(Balance(2, {"csv": 1})) == "2 read ≠ 1 written to csv + 0 quarantined"
 
 
 def test_as_a_dictionary_it_has_the_summarys_form() -> None:

@@ -247,9 +247,10 @@ def contract_names() -> tuple[str, ...]:
 
 
 def _files() -> dict[str, Traversable]:
-    files = data_folder("schemas", "_contracts").iterdir()
-    contracts = (file for file in files if file.name.endswith((YAML_SUFFIX, JSON_SUFFIX)))
-    return {file.name.partition(".")[0]: file for file in sorted(contracts, key=lambda file: file.name)}
+    files = sorted(data_folder("schemas", "_contracts").iterdir(), key=lambda file: file.name)
+    # A checkout has YAML, a package JSON alone.
+    suffix = YAML_SUFFIX if any(file.name.endswith(YAML_SUFFIX) for file in files) else JSON_SUFFIX
+    return {file.name.removesuffix(suffix): file for file in files if file.name.endswith(suffix)}
 
 
 def _document(file: Traversable) -> Any:

@@ -12,7 +12,7 @@ from catlake.contracts.contract import contract
 from catlake.contracts.kept_rows import GONE
 from catlake.conversations import items, users
 from catlake.conversations.excluded_cities import checked_pattern
-from catlake.conversations.kept_items import Changes, ItemState, items_now
+from catlake.conversations.kept_items import ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
 from catlake.lake.dataset_writer import OldCsvError
 from catlake.lake.outcomes import KEPT, OUTCOME
@@ -59,7 +59,7 @@ def normalize(run: Run, lake: Lake) -> None:
         state = items_now(run, lake)
     classified = state.rows.transform(items.classified, run.arguments["first_date"])
     with run.step("write"):
-        result = (state.since and _updated(run, lake, state.since)) or _made_anew(run, lake, state, classified)
+        result = _updated(run, lake, state) or _made_anew(run, lake, state, classified)
     draft, by_user = result.draft, result.by_user
     if draft.rows != by_user["users"]:
         raise BalanceError(
@@ -101,11 +101,11 @@ def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) ->
     return _Result(draft, read, Outcomes(by_outcome.get), counts, counts["users"])
 
 
-def _updated(run: Run, lake: Lake, since: Changes) -> _Result | None:
+def _updated(run: Run, lake: Lake, state: ItemState) -> _Result | None:
     """The last CSV with the rows of the changed users made anew; None where it does not show the items before."""
-    dataset = contract(DATASET)
-    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date)
-    if old is None:
+    since, dataset = state.since, contract(DATASET)
+    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date) if since else None
+    if since is None or old is None:
         return None
     by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
     then, taken = (rows.transform(items.classified, run.arguments["first_date"]) for rows in (since.rows, since.taken))
@@ -126,7 +126,7 @@ def _updated(run: Run, lake: Lake, since: Changes) -> _Result | None:
     outcomes, counts = (
         {name: old.totals[name] + change for name, change in changes.items()} for changes in (by_outcome.get, changed)
     )
-    return _Result(draft, sum(outcomes.values()), Outcomes(outcomes), counts, made_anew)
+    return _Result(draft, state.rows.count(), Outcomes(outcomes), counts, made_anew)
 
 
 def _by_user(run: Run, ordered: DataFrame) -> DataFrame:

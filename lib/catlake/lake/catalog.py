@@ -63,11 +63,11 @@ class Partitions:
     """Partitions that need no registration: the caller of the jobs keeps a catalog, if there is one."""
 
     def register(self, partitions: Iterable[Partition]) -> int:
-        """Makes partitions known to queries; returns how many this object did not know yet."""
+        """0: nothing needs to be registered."""
         return 0
 
     def follow_table(self) -> int:
-        """Gives all partitions the columns that the table has now; returns how many had others."""
+        """0: nothing has columns of its own."""
         return 0
 
 

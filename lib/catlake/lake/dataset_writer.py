@@ -266,8 +266,8 @@ class _UpdateTask:
                 try:
                     stream.write_all(update.merged(blocks, self._changes(batches, check)))
                     old_crc32 = blocks.crc32
-                except StoreError:
-                    # It is not what was published.
+                except (StoreError, ValueError):
+                    # It is not what was published, perhaps no CSV at all.
                     old_crc32 = -1
             uri = f"{self.folder}/part-{_attempt()}-1.csv"
             self.files.upload(path, uri)
@@ -415,16 +415,22 @@ class DigestingStream(io.RawIOBase):
         return {"size": self.size, "md5": self.md5, "crc32": self.crc32}
 
 
-def _blocks(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def _blocks(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """The same bytes in larger pieces: a thread that takes small ones waits more for Python than it works."""
     held: list[bytes | memoryview] = []
     size = 0
     for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= BLOCK_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
+        if size and size + len(piece) > BLOCK_BYTES:
+            block = b"".join(held)
+            held.clear()
+            size = 0
+            yield block
+        if len(piece) >= BLOCK_BYTES:
+            # A large row is not copied.
+            yield piece
+        else:
+            held.append(piece)
+            size += len(piece)
     yield b"".join(held)
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 
 from catlake.runtime.errors import StoreError, TooLargeError
@@ -50,8 +50,9 @@ class Record:
 
     @property
     def text(self) -> str:
-        """The content of the record's file."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """The content of its file. What has its default is left out: an older catlake knows fewer fields."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        return json.dumps({field.name: value for field, value in values if value != field.default}, indent=2) + "\n"
 
     @property
     def name(self) -> str:
@@ -62,6 +63,9 @@ class Record:
         """Raises StoreError when a reader counts another number of rows in the file."""
         if rows != self.rows:
             raise StoreError(f"{uri}: {rows} rows were read, but {self.rows} were published; {remedy}")
+
+
+_FIELDS = {field.name for field in fields(Record)}
 
 
 def md5_of(files: Files, uri: str, each_block: EachBlock | None = None) -> str:
@@ -146,7 +150,9 @@ class Records:
 
     def _read(self, uri: str) -> Record:
         try:
-            record = Record(**json.loads(self._files.read(uri, MOST_RECORD_BYTES)))
+            values = json.loads(self._files.read(uri, MOST_RECORD_BYTES)).items()
+            # A newer catlake may have written more.
+            record = Record(**{name: value for name, value in values if name in _FIELDS})
             return replace(record, others=tuple(record.others))
         except (ValueError, TypeError, RecursionError, TooLargeError):
             raise StoreError(f"{uri}: this is not the record of a published file; remove it") from None

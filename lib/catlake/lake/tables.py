@@ -71,7 +71,7 @@ class MergeCounts:
         older: Rows that the table had in this version, or in a newer one.
         gone: Deletions.
         taken: Of each key that has changed in the table, the new row, or its deletion, which may also be of a key that
-            the table never had; persisted. None for a merge with `retract_from`.
+            the table never had; kept to the end of the session. None for a merge with `retract_from`.
     """
 
     merged: int
@@ -324,7 +324,8 @@ class KeptTable:
             )
             is_newer = old.isNull() | (version > old) | (gone & (version == old))
             newer = changes.join(there, keys, "left").where(is_newer).select(*changes.columns)
-            newer = newer.persist(StorageLevel.DISK_ONLY)
+            # Not persisted: what depends on the table, Spark would read anew from it after each of the statements.
+            newer = newer.localCheckpoint()
         view = f"newer_{secrets.token_hex(6)}"
         newer.select(*keys).createOrReplaceTempView(view)
         same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, keys))

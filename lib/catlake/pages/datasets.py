@@ -64,6 +64,7 @@ class Datasets:
         self._spark, self._lake, self.run_date = spark, lake, run_date
         self.origins: list[Origin] = []
         self.files: list[FileInfo] = []
+        self._is_divided = False
 
     def rows(self, name: str, made_from: Mapping[str, str] | None = None) -> DataFrame | None:
         """The rows of a dataset in Parquet, in one partition where they are few; None when there is none.
@@ -84,14 +85,15 @@ class Datasets:
                 self.origins.append(self._origin(contract(source), read["uri"], read.get("bytes")))
         self.origins.append(own)
         uris = self._lake.files_of(file.uri, None)
-        # Of several files each is large.
         rows = self._spark.read.parquet(*map(literal, uris))
+        # Of several files each is large.
+        self._is_divided |= len(uris) > 1
         return gathered(rows, len(uris) == 1 and fits_one_task(file.size))
 
     @property
     def are_small(self) -> bool:
         """Whether the datasets that were asked for are few rows together."""
-        return fits_one_task(sum(file.size for file in self.files))
+        return not self._is_divided and fits_one_task(sum(file.size for file in self.files))
 
     def _origin(self, dataset: Contract, uri: str, size: int | None) -> Origin:
         """Where a file of a dataset comes from. Its record is the newest one of its size."""

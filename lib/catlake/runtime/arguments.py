@@ -3,7 +3,7 @@
 import argparse
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -153,7 +153,7 @@ COMMON = (
 
 
 GLUE_WORDS = {"class", "conf", "debug", "endpoint", "mode"}
-"""Arguments of Glue itself that are written like ours; see `is_of_glue`.
+"""Arguments of Glue itself that are written like ours; see `is_refused`.
 
 Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 """
@@ -220,22 +220,30 @@ def _refuse_undecoded(argv: Sequence[str]) -> None:
             raise ArgumentError(f"{text!a}: an argument must be UTF-8; write it anew") from None
 
 
-def is_of_glue(name: str) -> bool:
-    """Whether Glue itself may read an argument: most of its own have a hyphen or a capital letter, and ours have none.
+def is_refused(name: str, known: Collection[str]) -> bool:
+    """Whether an argument is not Glue's own, by its form: a job refuses such a one that it does not know.
 
-    `name` is without the dashes.
+    Most of Glue's have a hyphen or a capital letter, and ours have none. One of ours in another spelling is no Glue's.
+
+    Args:
+        name: The argument, without the dashes.
+        known: The job's arguments.
     """
-    return name in GLUE_WORDS or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name) is None
+    is_like_ours = re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name) is not None or _spelt_like_ours(name) in known
+    return is_like_ours and name not in GLUE_WORDS
+
+
+def _spelt_like_ours(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
     name = text[2:].partition("=")[0]
     if not text.startswith("--"):
         return
-    ours = name.lower().replace("-", "_")
-    if not is_of_glue(name) or (ours in known and name not in GLUE_WORDS):
+    if is_refused(name, known):
         names = [f"--{known_name}" for known_name in known]
-        hint = did_you_mean(f"--{ours}", names, f"it takes {', '.join(names)}")
+        hint = did_you_mean(f"--{_spelt_like_ours(name)}", names, f"it takes {', '.join(names)}")
         raise ArgumentError(f"--{name} is no argument of this job; {hint}")
 
 
