@@ -124,7 +124,7 @@ def test_a_run_shows_progress_then_each_jobs_balance_and_the_table(lake):
     progress, _, end = out.partition("\n\n")
     assert "cat-local-etl1-normalize RUNNING" in progress
     assert "cat-local-etl2-parquet | run_finished" in progress
-    assert end.count("read 3 = written 2 + filtered 1 (register 1) + quarantined 0") == 3
+    assert end.count("3 read = 2 written to users + 1 filtered (register) + 0 quarantined") == 3
     assert re.search(r"cat-local-etl2-parquet: SUCCEEDED (.*\n)+?    cat_local_analytics_db.data: 0 rows, in ", end)
     assert (lake / CATALOG).is_file()
     assert (lake / "_logs" / "run" / "cat-local-etl1-normalize.log").is_file()
@@ -192,7 +192,7 @@ def test_the_table_of_what_a_job_published_is_registered(lake):
     assert re.search(
         r"local-compras-ingest: SUCCEEDED .*\n    local-compras-datacatalog.compras_json: 1 rows, in ", out
     )
-    assert "read 3 = written 2 + filtered 1 (register 1) + quarantined 0" in out
+    assert "3 read = 2 written to users + 1 filtered (register) + 0 quarantined" in out
     done = sql(lake, "SELECT tenant_id FROM compras_json;")
     assert done.returncode == 0, done.stderr
     assert "_demo" in done.stdout
