@@ -20,6 +20,7 @@ from catlake.bedrock.page import costs_page
 from catlake.pages.facts import Facts
 from catlake.pages.page import reader, render
 from catlake.pages.pseudonyms import KEY, pseudonyms
+from catlake.runtime import small_data
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import ArgumentError, StoreError
 from catlake.runtime.run import Run
@@ -209,6 +210,21 @@ def test_the_index_leads_to_all_pages_and_each_is_small(browser: Browser, lake: 
         assert (place / PAGES / name).stat().st_size < 400_000
     rows = {name: str(run.report.balance) for name, run in runs.items()}
     assert rows["conversations"] == "28 read = 28 written to conversations + 0 quarantined"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["conversations", "costs", "purchases"])
+def test_the_datasets_of_many_rows_give_the_same_page(
+    spark: SparkSession, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setattr(small_data, "SMALL_BYTES", 0)
+    paged(spark, lake[0], page, pages_uri=str(tmp_path))
+    # The links to the datasets depend on where the page is.
+    small, large = (
+        re.sub(r'href="[^"]*"', "", (folder / f"{page}.html").read_text(encoding="utf-8"))
+        for folder in (lake[0] / PAGES, tmp_path)
+    )
+    assert small == large
 
 
 # What is optional
