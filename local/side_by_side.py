@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -51,13 +50,35 @@ Lane = Sequence[PlannedRun]
 """Runs of which each needs what those before it have made."""
 
 
+class _Progress:
+    """What has begun, and what has failed.
+
+    Attributes:
+        begun: The runs that have begun.
+        failed: Those of them that have failed.
+    """
+
+    def __init__(self) -> None:
+        self.begun: list[PlannedRun] = []
+        self.failed: list[PlannedRun] = []
+
+    def remaining(self, lanes: Sequence[Lane]) -> str:
+        """The names of what has failed and of what was not begun, in a line; empty where all went well."""
+        not_begun = [planned for lane in lanes for planned in lane if planned not in self.begun]
+        named = {"failed": self.failed, "not begun": not_begun}
+        return "; ".join(
+            f"{word}: {', '.join(run.workflow.name for run in runs)}" for word, runs in named.items() if runs
+        )
+
+
 def run_lanes(lanes: Sequence[Lane], runner: ProcessRunner) -> int:
     """Runs all lanes at once; returns the exit code. When something has failed, no further workflow begins."""
-    failed = threading.Event()
+    progress = _Progress()
+    code = DONE
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         with display() as shown, ThreadPoolExecutor(len(lanes)) as pool:
-            futures = [pool.submit(_run_lane, lane, runner, shown, failed) for lane in lanes]
+            futures = [pool.submit(_run_lane, lane, runner, shown, progress) for lane in lanes]
             try:
                 # Only this thread receives an interrupt, and only between two waits.
                 while wait(futures, TICK).not_done:
@@ -68,26 +89,31 @@ def run_lanes(lanes: Sequence[Lane], runner: ProcessRunner) -> int:
                 wait(futures)
                 cause = "terminated" if is_terminated else "interrupted"
                 shown.print(f"{cause}: the running jobs were stopped; nothing half done was published")
-                return TERMINATED if is_terminated else INTERRUPTED
-        for future in futures:
-            future.result()
+                code = TERMINATED if is_terminated else INTERRUPTED
+            # The last summary may be that of a run that went well.
+            if sum(map(len, lanes)) > 1 and (remaining := progress.remaining(lanes)):
+                shown.print(remaining)
+        if not code:
+            for future in futures:
+                future.result()
     finally:
         signal.signal(signal.SIGTERM, previous)
-    return SOMETHING_FAILED if failed.is_set() else DONE
+    return code or (SOMETHING_FAILED if progress.failed else DONE)
 
 
-def _run_lane(lane: Lane, runner: ProcessRunner, shown: Display, failed: threading.Event) -> None:
+def _run_lane(lane: Lane, runner: ProcessRunner, shown: Display, progress: _Progress) -> None:
     """Runs the workflows of a lane one after the other, until something fails here or in another lane."""
     for planned in lane:
-        if failed.is_set() or runner.is_stopped:
+        if progress.failed or runner.is_stopped:
             return
+        progress.begun.append(planned)
         try:
             has_succeeded = _run(planned, runner, shown)
         except BaseException:
-            failed.set()
+            progress.failed.append(planned)
             raise
         if not has_succeeded:
-            failed.set()
+            progress.failed.append(planned)
 
 
 def _run(planned: PlannedRun, runner: ProcessRunner, shown: Display) -> bool:

@@ -139,7 +139,8 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
     with pytest.raises(ContractError, match=r"\(genre.allowed: 2 rows\)"):
         update_csv(spark, broken, SONGS_CSV, LocalFiles(), str(tmp_path / "broken"), old(before.files[0].uri))
     content = Path(before.files[0].uri).read_bytes()
-    for other in (content.replace(b"hi", b"ho"), content[:-5], content.replace(b"\nd,", b"\n1,")):
+    no_key = content.replace(b"\nd,", b"\nd;")
+    for other in (content.replace(b"hi", b"ho"), content[:-5], content.replace(b"\nd,", b"\n1,"), no_key):
         (tmp_path / "other.csv").write_bytes(other)
         with pytest.raises(OldCsvError, match="changed after it was published"):
             update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(str(tmp_path / "other.csv")))

@@ -1,5 +1,6 @@
 """Records of published files: a whole file is known, half of one is refused, one without a record is told apart."""
 
+import json
 import os
 import time
 from datetime import timedelta
@@ -104,6 +105,19 @@ def test_other_rows_than_were_published_are_refused_with_both_numbers() -> None:
     record.refuse_other_rows("data.csv", 45, REMEDY)
     with pytest.raises(StoreError, match=r"^data\.csv: 10 rows were read, but 45 were published; run the job again$"):
         record.refuse_other_rows("data.csv", 10, REMEDY)
+
+
+def test_a_record_of_an_older_or_a_newer_release_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "d/data.csv"
+    record = published(tmp_path, b"a\n1\n")
+    (place,) = Path(records_of(tmp_path).folder(str(file))).iterdir()
+    content = json.loads(place.read_text())
+    # An older release refuses fields that it does not know.
+    assert content.keys() <= {"rows", "bytes", "md5", "job", "run", "others", "totals", "made_from"}
+    place.write_text(json.dumps(content | {"more": 1}))
+    assert verified(tmp_path) == record
+    place.write_text(json.dumps({name: content[name] for name in ("rows", "bytes", "md5", "job", "run")}))
+    assert verified(tmp_path) == record
 
 
 def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:

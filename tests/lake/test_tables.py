@@ -47,6 +47,10 @@ def test_a_newer_version_wins_and_an_older_or_equal_one_changes_nothing(spark: S
     )
     counts = table.merge(changes, position={"at": 2})
     assert counts == MergeCounts(merged=2, older=2, gone=1)
+    # What the table took, also once it has it.
+    assert counts.taken
+    taken = counts.taken.select("song_id", VERSION, GONE).orderBy("song_id").collect()
+    assert [tuple(row) for row in taken] == [("a", 11, False), ("d", 5, False), ("e", 12, True)]
     expected = {"a": ("newer", 11), "b": ("t", 10), "c": ("t", 10), "d": ("new", 5)}
     assert content(table) == expected
     # Another object sees the same, and the position that came with it.

@@ -172,6 +172,8 @@ def test_after_a_failure_in_one_lane_no_lane_begins_another_workflow(lake):
     assert "cat-local-tokens-archival: SUCCEEDED" in out
     assert "tokens:" not in out.splitlines()
     assert "purchases-report:" not in out.splitlines()
+    # Said last: the last summary is that of a workflow that went well.
+    assert re.fullmatch(r"failed: \S+; not begun: .+", out.splitlines()[-1])
 
 
 def test_a_crawler_registers_its_table_and_fails_where_that_was_not_published(lake):
