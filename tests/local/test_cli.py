@@ -261,22 +261,34 @@ def test_a_lake_must_be_a_folder_of_this_machine(tmp_path, capsys):
     assert "--lake s3://bucket: must be a folder" in capsys.readouterr().err
 
 
+def made(target, folder, program, *variables, **environment):
+    """What a recipe prints whose program is another; nothing is set up."""
+    for name in ("Makefile", "tools/catlake.pth"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "local").mkdir()
+    (folder / "local/__main__.py").write_text(program)
+    done = subprocess.run(
+        ["make", "--silent", "--old-file=setup", target, f"PY={sys.executable}", *variables],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines())
+
+
 @pytest.mark.parametrize("lake", ["my lake", 'it\'s "my" lake; echo no', "-lake", "`lake`"])
 @pytest.mark.parametrize("target", ["run", "sql"])
 def test_make_hands_over_the_lake_as_it_was_given(target, lake, tmp_path):
-    for name in ("Makefile", "tools/catlake.pth"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "local").mkdir()
-    (tmp_path / "local/__main__.py").write_text(
-        "import sys; print(*(text for text in sys.argv if text.startswith('--lake')))"
-    )
-    variables = [f"LAKE={lake}", f"PY={sys.executable}"]
-    # Nothing but the recipe: what is set up is not of this test.
-    done = subprocess.run(
-        ["make", "--silent", "--old-file=setup", target, *variables], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert set(done.stdout.splitlines()) == {f"--lake={lake}"}, done.stderr
+    program = "import sys; print(*(text for text in sys.argv if text.startswith('--lake')))"
+    assert made(target, tmp_path, program, f"LAKE={lake}") == {f"--lake={lake}"}
+
+
+def test_make_compiles_modules_once_whatever_the_shell_says(tmp_path):
+    program = "import sys; print(sys.dont_write_bytecode)"
+    assert made("sql", tmp_path, program, PYTHONDONTWRITEBYTECODE="1") == {"False"}
 
 
 def test_an_empty_lake_is_refused(capsys):
