@@ -35,6 +35,8 @@ endif
 
 # A Spark or a Python of the user's shell must not replace the one that is tested.
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
+# Some images set it; each of the many processes would then compile all modules that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help:

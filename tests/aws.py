@@ -4,7 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.request import Request, urlopen
 
+import boto3
+import botocore.session
+from botocore.loaders import create_loader
 from moto.server import ThreadedMotoServer
+
+LOADER = create_loader()
+"""Keeps the descriptions of the services, which each session would else read again: a quarter of a second."""
+
+
+def session() -> boto3.session.Session:
+    """A session of boto3 without handlers of its own, as `boto3.session.Session()` makes it."""
+    core = botocore.session.get_session()
+    core.register_component("data_loader", LOADER)
+    return boto3.session.Session(botocore_session=core)
 
 
 @contextmanager

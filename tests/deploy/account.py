@@ -19,6 +19,7 @@ from catlake.runtime.environment import environment
 from deploy.checks.account import SERVICES
 from deploy.deployment import CatalogTable, deployment
 from deploy.model import Job
+from tests import aws
 from tests.aws import empty, moto_server
 from tests.deploy.assembly import ACCOUNT, OPTIONS, REGION, Assembly
 from tests.deploy.service_requests import ServiceRequest, requests_of
@@ -104,7 +105,7 @@ def account_server() -> Iterator[str]:
 
 
 def session() -> boto3.session.Session:
-    created = boto3.session.Session()
+    created = aws.session()
     created.events.register("after-call.glue.GetJob", _add_window)
     created.events.register("before-parameter-build.s3.GetBucketNotificationConfiguration", _remember_bucket)
     created.events.register("after-call.s3.GetBucketNotificationConfiguration", _add_events)

@@ -20,6 +20,7 @@ from moto.stepfunctions.parser.asl.jsonata import jsonata as expressions
 from catlake.runtime.environment import environment_with
 from deploy.deployment import Deployment
 from deploy.exports import definition, execution_input
+from tests import aws
 from tests.deploy.exports_here import Answer, ExportsHere
 from tests.deploy.service_requests import ServiceRequest
 from tests.deploy.test_templates import faults
@@ -85,7 +86,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setattr(WaitFunction, "_wait_interval", lambda *_, **__: None)
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: None))
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
-        session = boto3.session.Session()
+        session = aws.session()
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
         session.client("s3", region_name="us-east-1").create_bucket(Bucket=DEPLOYMENT.env.bucket)
         exports = ExportsHere(session, NIGHT)

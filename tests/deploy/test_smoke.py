@@ -69,6 +69,12 @@ def smoke_test(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     return run
 
 
+@pytest.fixture
+def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the checks of `make verify` away, which ask for hundreds of things, where a test looks at none of them."""
+    monkeypatch.setattr(smoke, "all_checks", lambda *_: [])
+
+
 def exported(asked: Mapping[str, Any]) -> bool:
     """An export that succeeds, without a file."""
     return True
@@ -115,6 +121,7 @@ def test_a_failure_is_a_line_of_its_own_and_stops_no_other_workflow(deployed: De
     assert lines["run of dev-compras-report"].startswith("✓")
 
 
+@pytest.mark.usefixtures("unverified")
 def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_test: Smoke) -> None:
     def refused(asked: Mapping[str, Any]) -> bool:
         raise LookupError(f"Point in time recovery is not enabled for {asked['request']['TableArn']}")
@@ -130,6 +137,7 @@ def test_a_workflow_is_not_started_without_its_export(deployed: Deployed, smoke_
     )
 
 
+@pytest.mark.usefixtures("unverified")
 def test_where_nothing_is_missing_no_export_arrives_and_the_workflow_is_started(
     deployed: Deployed, smoke_test: Smoke
 ) -> None:
@@ -140,6 +148,7 @@ def test_where_nothing_is_missing_no_export_arrives_and_the_workflow_is_started(
     assert glue.started == ["cat-test-conversations"]
 
 
+@pytest.mark.usefixtures("unverified")
 def test_where_others_export_the_tables_every_workflow_is_started_and_nothing_exported(
     deployed: Deployed, smoke_test: Smoke
 ) -> None:
@@ -148,6 +157,7 @@ def test_where_others_export_the_tables_every_workflow_is_started_and_nothing_ex
     assert (glue.started, glue.executions) == (IN_ORDER, [])
 
 
+@pytest.mark.usefixtures("unverified")
 def test_an_arrival_that_starts_nothing_is_a_problem(
     deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +168,7 @@ def test_an_arrival_that_starts_nothing_is_a_problem(
     assert "look at the rule cat-test-etl1-normalize-arrival" in lines["run of cat-test-conversations"]
 
 
+@pytest.mark.usefixtures("unverified")
 def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test: Smoke) -> None:
     glue = simulated(deployed)
     assert smoke_test(glue, "--workflow", "purchases", *BEDROCK)[0] == 0
@@ -167,6 +178,7 @@ def test_a_stream_that_runs_already_is_left_alone(deployed: Deployed, smoke_test
     assert "not started again" in lines["run of dev-compras-ingest"]
 
 
+@pytest.mark.usefixtures("unverified")
 def test_what_does_not_end_in_time_is_a_problem(
     deployed: Deployed, smoke_test: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

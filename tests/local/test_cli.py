@@ -300,22 +300,34 @@ def test_a_lake_must_be_a_folder_of_this_machine(tmp_path, capsys):
     assert "--lake s3://bucket: must be a folder" in capsys.readouterr().err
 
 
+def made(target, folder, program, *variables, **environment):
+    """What a recipe prints whose program is another; nothing is set up."""
+    for name in ("Makefile", "tools/catlake.pth"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "local").mkdir()
+    (folder / "local/__main__.py").write_text(program)
+    done = subprocess.run(
+        ["make", "--silent", "--old-file=setup", target, f"PY={sys.executable}", *variables],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines())
+
+
 @pytest.mark.parametrize("lake", ["my lake", 'it\'s "my" lake; echo no', "-lake", "`lake`"])
 @pytest.mark.parametrize("target", ["run", "sql"])
 def test_make_hands_over_the_lake_as_it_was_given(target, lake, tmp_path):
-    for name in ("Makefile", "tools/catlake.pth"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "local").mkdir()
-    (tmp_path / "local/__main__.py").write_text(
-        "import sys; print(*(text for text in sys.argv if text.startswith('--lake')))"
-    )
-    variables = [f"LAKE={lake}", f"PY={sys.executable}"]
-    # Nothing but the recipe: what is set up is not of this test.
-    done = subprocess.run(
-        ["make", "--silent", "--old-file=setup", target, *variables], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert set(done.stdout.splitlines()) == {f"--lake={lake}"}, done.stderr
+    program = "import sys; print(*(text for text in sys.argv if text.startswith('--lake')))"
+    assert made(target, tmp_path, program, f"LAKE={lake}") == {f"--lake={lake}"}
+
+
+def test_make_compiles_modules_once_whatever_the_shell_says(tmp_path):
+    program = "import sys; print(sys.dont_write_bytecode)"
+    assert made("sql", tmp_path, program, PYTHONDONTWRITEBYTECODE="1") == {"False"}
 
 
 def test_an_empty_lake_is_refused(capsys):
@@ -440,27 +452,25 @@ def test_a_file_of_athenas_sql_is_answered_as_it_is_a_views_too(lake_after_a_run
     assert "Total Conversaciones" in sql(lake_after_a_run, "", "--file", str(query)).stdout
 
 
-def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake_after_a_run, tmp_path):
-    done = sql(lake_after_a_run, "", "--file", str(tmp_path / "none.sql"))
-    assert (done.returncode, done.stderr) == (
-        2,
-        f"error: --file {tmp_path}/none.sql: no such file; give one of deploy/sql\n",
-    )
-    assert sql(lake_after_a_run, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
+def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake_after_a_run, tmp_path, capsys):
     (tmp_path / "two.sql").write_text("SELECT 1; SELECT 2", encoding="utf-8")
-    done = sql(lake_after_a_run, "", "--file", str(tmp_path / "two.sql"))
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: the local catalog refuses a statement: it must be one statement")
+    for file, refusal in (
+        ("none.sql", f"error: --file {tmp_path}/none.sql: no such file; give one of deploy/sql\n"),
+        ("two.sql", "error: the local catalog refuses a statement: it must be one statement"),
+    ):
+        assert main(["sql", "--lake", str(lake_after_a_run), "--file", str(tmp_path / file)]) == 2
+        assert capsys.readouterr().err.startswith(refusal)
+    # What DuckDB refuses ends its own process.
+    assert sql(lake_after_a_run, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
 
 
 def test_the_prompt_only_reads(lake_after_a_run):
     assert "read-only" in sql(lake_after_a_run, "CREATE TABLE x (a INT);").stderr
 
 
-def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path):
-    done = sql(tmp_path, "")
-    assert done.returncode == 2
-    assert "does not exist yet; `make run` makes the lake and its catalog" in done.stderr
+def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path, capsys):
+    assert main(["sql", "--lake", str(tmp_path)]) == 2
+    assert "does not exist yet; `make run` makes the lake and its catalog" in capsys.readouterr().err
 
 
 def test_the_pages_are_found_and_where_there_are_none_it_says_how_to_make_them(tmp_path, capsys):
