@@ -31,6 +31,7 @@ from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
 from catlake.lake.publish import quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
+from catlake.runtime.small_data import gathered
 
 PIPELINE = "tokens"
 CONSOLIDATED_CSV = "tokens_analysis_consolidated"
@@ -61,7 +62,8 @@ def consolidate(run: Run, lake: Lake) -> None:
         quarantine(run, lake, _rejected(items, historical, bots), PIPELINE)
     with run.step("transform"):
         new = at_flat_price(items.where(F.col(OUTCOME) == KEPT), run.environment, "new_table")
-        placed = with_historical(new, historical.rows).persist()
+        are_small = kept.is_small and historical.is_small
+        placed = gathered(with_historical(new, historical.rows), are_small).persist()
         stays = F.col(PLACE) == 1
         # One query for all that is counted and added up.
         sums = summed(placed, stays.alias("stays"), began_day_before(run.run_date).alias("day_before"))

@@ -58,10 +58,12 @@ class KeptItems:
         rows: The items, with the columns of the contract.
         of_export: None for the table's items. For those of an export that is older than the table: the lines of the
             export that are no items of its state, by what became of them.
+        is_small: Whether the rows are few; see `small_data`.
     """
 
     rows: DataFrame
     of_export: Mapping[str, int] | None = None
+    is_small: bool = False
 
 
 def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) -> KeptItems:
@@ -84,7 +86,7 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
     if update.exports:
         lines = read_update(run.spark, files, update, ITEM, each_batch=counter, output=COUNTED)
         _take(run, table, update, lines, rates)
-    return KeptItems(table.rows())
+    return KeptItems(table.rows(), is_small=table.is_small)
 
 
 def outcome(first_date: date | None) -> Column:
