@@ -228,8 +228,8 @@ def test_json_escapes_control_characters_as_spark_did_and_nothing_else() -> None
         "\x7f\u2028/</ñ🙂": "\x7f\u2028/</ñ🙂",
     }
     for text, escaped in texts.items():
-        assert json_elements([{"text": text}, {"text": None}]) == f'{{"text":"{escaped}"}},{{"text":null}}'
-    assert json_elements([]) == ""
+        assert json_elements([{"text": text}, {"text": None}]) == f'{{"text":"{escaped}"}},{{"text":null}}'.encode()
+    assert json_elements([]) == b""
 
 
 COLUMNS = {field.name: field for field in items.ITEM}

@@ -84,7 +84,9 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
         conversation("sol"),
     ]  # fmt: skip
     rows = from_items(spark, *given, reasons=[None] * (len(given) - 1) + ["broken"]).transform(items.classified, None)
-    kept = rows.repartition(3).transform(users.all_items).transform(users.in_order).where("outcome = 'kept'")
+    kept = (
+        rows.repartition(3).transform(users.all_items).transform(users.in_order, is_kept=True).where("outcome = 'kept'")
+    )
     found = kept.transform(users.by_user, LABELS, None).collect()
     assert [(row["usuario_id"], row["conversation_items"], row["feedback_items"]) for row in found] == [
         ("USER#", 1, 0),

@@ -8,7 +8,7 @@ alone: what an argument decides (`classified`) is decided when the rows are read
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -94,8 +94,7 @@ _ISO_8601 = re.compile(
 )
 # Half the time of all forms.
 _USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\dZ?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # Of the calendar, in UTC.
 _FIRST_SECOND = (1 - _EPOCH_DAY) * 86_400
@@ -125,11 +124,11 @@ def flat(
     feedback: Sequence[Mapping[str, str | None] | None] | None,
     raw_feedback: Sequence[str | None] | None,
 ) -> tuple[Any, ...]:
-    """The FLAT row of an item."""
+    """The FLAT row of an item. Its JSON texts are UTF-8: Arrow takes them in half the time of Python's own texts."""
     item_kind = kind(sk)
     raw = [text for text in raw_feedback or () if text is not None]
     outcome = _outcome(item_kind, sk, bool(raw))
-    key = None if pk is None or sk is None else orjson.dumps((pk, sk)).decode()
+    key = None if pk is None or sk is None else orjson.dumps((pk, sk))
     row = key, None if pk is None else user_id(pk), moment(created_at), sk, item_kind, outcome
     if outcome != KEPT:
         return (*row, *(None,) * _CONTENT)
@@ -151,18 +150,20 @@ def flat(
     )
 
 
-def _json_texts(texts: Sequence[str]) -> str | None:
-    return orjson.dumps(texts).decode() if texts else None
+def _json_texts(texts: Sequence[str]) -> bytes | None:
+    return orjson.dumps(texts) if texts else None
 
 
-def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[str, list[str]]:
+def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[bytes, list[str]]:
     """The messages as elements of a JSON array, and the user's texts."""
-    # The columns of MESSAGE follow in their order.
-    said = [{"conversacion": sk, **message} for message in messages if message is not None]
+    said = []
     questions = []
-    for message in said:
-        message["from"] = sender = speaker(message["from"])
-        if sender == "user" and (text := message["text"]) and not text.isspace():
+    for message in messages:
+        if message is None:
+            continue
+        sender, text = speaker(message["from"]), message["text"]
+        said.append({"conversacion": sk, "from": sender, "text": text, "timestamp": message["timestamp"]})
+        if sender == "user" and text and not text.isspace():
             questions.append(text)
     return json_elements(said), questions
 
@@ -253,7 +254,8 @@ def moment(text: str | None) -> int | None:
     """
     if text is not None and _USUAL_MOMENT.fullmatch(text):
         try:
-            return (datetime.fromisoformat(text[:19]).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+            since_1970 = datetime.fromisoformat(text[:19]) - _EPOCH
+            return (since_1970.days * 86_400 + since_1970.seconds) * 1_000_000
         except ValueError:
             return None
     match = _ISO_8601.fullmatch((trimmed(text) or "").upper())
@@ -276,13 +278,13 @@ def moment(text: str | None) -> int | None:
     return seconds * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
 
 
-def json_elements(values: Sequence[Mapping[str, str | None]]) -> str:
+def json_elements(values: Sequence[Mapping[str, str | None]]) -> bytes:
     r"""The JSON texts of objects, joined by commas; control characters as Java's writers escape them (`\u001F`)."""
     text = orjson.dumps(values)[1:-1]
     if b"\\u00" in text:
         # Each escape is matched whole, so that an escaped backslash before u00 is not taken for one.
         text = _ESCAPES.sub(lambda escape: b"\\" + _upper_digits(escape[1]), text)
-    return text.decode()
+    return text
 
 
 def _upper_digits(escape: bytes) -> bytes:

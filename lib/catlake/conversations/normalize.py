@@ -87,10 +87,10 @@ def normalize(run: Run, lake: Lake) -> None:
 def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result:
     """All rows from all items, in one pass: what is counted on the way comes from observations."""
     by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
-    # Behind the sort there is one task: each item is counted once, even if Spark repeats a read.
+    # One task sorts all items: each is counted once, even if Spark repeats a read.
     ordered = (
         classified.transform(users.all_items)
-        .transform(users.in_order)
+        .transform(users.in_order, is_kept=state.position is not None)
         .observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
     )
     by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
