@@ -23,13 +23,15 @@ EARLIEST = "1970-01-01"
 class HistoricalFile:
     """The rows of the file, typed, and how many were read and rejected.
 
-    `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none.
+    `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none. `version` names
+    the content of the file; it is empty without a file.
     """
 
     rows: DataFrame
     read: int = 0
     quarantined: int = 0
     rejected: DataFrame | None = None
+    version: str = ""
 
 
 def read_historical(run: Run, lake: Lake) -> HistoricalFile:
@@ -60,7 +62,13 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         read,
         rejected,
         rejected_rows(rows, dataset) if rejected else None,
+        _version(lake, uri),
     )
+
+
+def _version(lake: Lake, uri: str) -> str:
+    (info,) = (info for info in lake.files.list(uri.rpartition("/")[0]) if info.uri == uri)
+    return f"{info.version} {info.size}"
 
 
 def _checked(rows: DataFrame) -> DataFrame:
