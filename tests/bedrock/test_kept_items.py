@@ -167,6 +167,7 @@ def test_a_table_of_a_release_with_other_columns_keeps_what_no_export_has_any_mo
     assert deleted["total_price"] is not None
 
 
+@pytest.mark.slow
 def test_a_night_makes_only_the_rows_of_changed_conversations_anew_with_the_bytes_of_all_rows_made_anew(
     spark: SparkSession, tmp_path: Path
 ) -> None:

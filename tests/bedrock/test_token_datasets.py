@@ -136,10 +136,11 @@ def test_of_a_conversation_that_is_twice_in_the_historical_file_one_row_stays_in
         {"input_token": 4, "output_token": 2},
     ]
     historical = rows(spark, "old_table", *(reversed(twice) if backwards else twice))
-    found = with_historical(rows(spark, "new_table"), historical).collect()
+    new = rows(spark, "new_table", {})
+    found = with_historical(new, historical).collect()
     assert [(row["input_token"], row["output_token"]) for row in found] == [(4, 2)]
     # The other three, and the new row.
-    assert repeated(rows(spark, "new_table"), historical) == 4
+    assert repeated(new, historical) == 4
 
 
 def test_the_daily_row_has_the_id_after_the_last_hash_and_the_environments_constants(spark: SparkSession) -> None:
