@@ -2,45 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import SparkSession
-from pyspark.sql import types as T
 
 from catlake.bedrock.conversation_items import ITEM, ConversationCounter
 from catlake.bedrock.item_history import States
 from catlake.contracts.kept_rows import GONE, VERSION
-from catlake.dynamodb import REJECTED, Export, rejected_columns
+from catlake.dynamodb import Export, rejected_columns
 from catlake.dynamodb.export_lines import ItemLines, LineParser, format_of
 from catlake.dynamodb.export_manifest import DataFile
 from catlake.dynamodb.export_reader import Decoder, read_data_file
 from catlake.dynamodb.newest_version import just_before, micros
-from catlake.lake.outcomes import OTHER
-from catlake.lake.table_files import URI, write_table_files
+from catlake.lake.table_files import write_table_files
 from catlake.runtime.files import Files
-
-_KNOWN, _OTHER = "known", "other"
-_REPORTED = T.StructType().add(_KNOWN, T.LongType()).add(_OTHER, T.LongType())
 
 _COSTING = ("kind", "created", "total_price", "usage", "rejected_file")
 """What `States.next_row` needs of an item that was never seen before."""
-
-
-@dataclass(frozen=True)
-class ItemFiles:
-    """The files of an export's items.
-
-    Attributes:
-        uris: The files.
-        known: Items of a known kind that could be read.
-        other: Items without a key, or of no known kind.
-    """
-
-    uris: list[str]
-    known: int
-    other: int
 
 
 def write_item_files(
@@ -52,8 +30,8 @@ def write_item_files(
     target: Files,
     folder: str,
     schema: pa.Schema,
-) -> ItemFiles:
-    """Writes the items of an export, a file of the table for each of its data files.
+) -> list[str]:
+    """Writes the items of an export, a file of the table for each of its data files; returns their URIs.
 
     Args:
         spark: The session.
@@ -71,10 +49,7 @@ def write_item_files(
     data_files = sorted((file for file in export.files if file.item_count), key=lambda file: -file.item_count)
     version = just_before(micros(export.export_time))
     rows = _FileRows(source, data_files, ItemLines(format_of(export)), Decoder(ITEM, counter), states, version, schema)
-    written = write_table_files(spark, rows, len(data_files), target, folder, schema, _REPORTED)
-    return ItemFiles(
-        [file[URI] for file in written], sum(file[_KNOWN] for file in written), sum(file[_OTHER] for file in written)
-    )
+    return write_table_files(spark, rows, len(data_files), target, folder, schema)
 
 
 @dataclass(frozen=True)
@@ -89,13 +64,8 @@ class _FileRows:
     version: int
     schema: pa.Schema
 
-    def __call__(self, number: int, report: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-        report.update({_KNOWN: 0, _OTHER: 0})
+    def __call__(self, number: int) -> Iterator[pa.RecordBatch]:
         for lines in read_data_file(self.source, self.data_files[number], self.parser, self.decoder):
-            is_other = pc.or_(pc.is_null(lines.column("item_key")), pc.equal(lines.column("kind"), OTHER))
-            is_known = pc.and_(pc.invert(is_other), pc.is_null(lines.column(REJECTED)))
-            report[_OTHER] += pc.sum(is_other).as_py() or 0
-            report[_KNOWN] += pc.sum(is_known).as_py() or 0
             yield self._of_table(lines)
 
     def _of_table(self, lines: pa.RecordBatch) -> pa.RecordBatch:

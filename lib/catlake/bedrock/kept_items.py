@@ -108,7 +108,7 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
     # Without an export that is new, nothing changes.
     keys: frozenset[tuple[str, str]] | None = None if update.exports else frozenset()
     if update.chain and not update.increments and not table.exists:
-        _fill(run, lake, table, files, update, counter, rates)
+        _fill(run, lake, table, files, update, update.chain, counter, rates)
     elif update.exports:
         lines = read_update(run.spark, files, update, ITEM, each_batch=counter, output=COUNTED)
         keys = _take(run, table, update, lines, rates)
@@ -153,27 +153,25 @@ def _fill(
     table: KeptTable,
     files: Files,
     update: ExportUpdate,
+    chain: ExportChain,
     counter: ConversationCounter,
     rates: Rates,
 ) -> None:
     """Gives a new table the items of a full export, in one pass."""
-    full = update.exports[-1]
+    full = chain.full
+    lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
+    is_known = (F.col(LINE_OUTCOME) == CURRENT) & F.col(ITEM_KEY).isNotNull() & (F.col("kind") != OTHER)
+    # The first such item ends the reading.
+    if not lines.where(is_known).take(1):
+        _refuse_foreign(chain, _counted(lines))
     states = _states(update, None, rates)
     schema = table.file_schema()
-    written = write_item_files(run.spark, files, full, counter, states, lake.files, f"{table.location}/data", schema)
-    try:
-        refuse_foreign(full, written.known, written.other)
-    except ExportError:
-        for uri in written.uris:
-            lake.files.delete(uri)
-        raise
+    uris = write_item_files(run.spark, files, full, counter, states, lake.files, f"{table.location}/data", schema)
 
     def balance(count: int) -> Balance:
         return Balance(full.item_count, {DATASET: count})
 
-    count = table.replace_by_files(
-        written.uris, position=_named(update.position), check=lambda count: balance(count).enforce()
-    )
+    count = table.replace_by_files(uris, position=_named(update.position), check=lambda count: balance(count).enforce())
     report_update(run, DATASET, balance(count))
 
 

@@ -5,14 +5,11 @@ Through Spark, and Iceberg's writer, a large export's rows take a third more of 
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
-from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.lake.dataset_writer import ParquetFile
 from catlake.runtime.files import Files
@@ -21,16 +18,14 @@ from catlake.runtime.python_workers import lean_worker
 GROUP_BYTES = 32 << 20
 """Of a file's rows in memory; two cores or more share the reading of one file."""
 
-URI = "uri"
-
-Rows = Callable[[int, dict[str, Any]], Iterator[pa.RecordBatch]]
-"""Makes the rows of a file, by its number, and fills in what is reported of it. Travels to the executors."""
+Rows = Callable[[int], Iterator[pa.RecordBatch]]
+"""Makes the rows of a file, by its number. Travels to the executors."""
 
 
 def write_table_files(
-    spark: SparkSession, rows: Rows, count: int, files: Files, folder: str, schema: pa.Schema, reported: T.StructType
-) -> list[Mapping[str, Any]]:
-    """Writes files, each in a task of its own; returns the URI of each and what is reported of it.
+    spark: SparkSession, rows: Rows, count: int, files: Files, folder: str, schema: pa.Schema
+) -> list[str]:
+    """Writes files, each in a task of its own; returns their URIs.
 
     Args:
         spark: The session.
@@ -39,24 +34,21 @@ def write_table_files(
         files: Where they go.
         folder: Their folder.
         schema: Their columns.
-        reported: The columns of what is reported.
     """
 
     def write(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
             for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
-                report: dict[str, Any] = {}
                 path = Path(temporary, "file")
                 with path.open("wb", buffering=0) as stream:
                     written = ParquetFile(stream, schema, GROUP_BYTES, compression="zstd")
-                    for batch in rows(number, report):
+                    for batch in rows(number):
                         written.write(batch)
                     written.close()
                 # A name that no other attempt has: of a killed one, maintenance removes the file.
-                report[URI] = f"{folder}/{secrets.token_hex(16)}.parquet"
-                files.upload(path, report[URI])
-                yield pa.RecordBatch.from_pylist([report], to_arrow_schema(result))
+                uri = f"{folder}/{secrets.token_hex(16)}.parquet"
+                files.upload(path, uri)
+                yield pa.RecordBatch.from_pydict({"uri": [uri]})
 
-    result = T.StructType([T.StructField(URI, T.StringType()), *reported])
     numbers = spark.range(0, count, 1, numPartitions=max(count, 1))
-    return [row.asDict() for row in numbers.mapInArrow(write, result).collect()]
+    return [row["uri"] for row in numbers.mapInArrow(write, "uri string").collect()]
