@@ -232,14 +232,12 @@ docker-test: ## the tests and the rehearsal in AWS's Glue image; needs Docker (G
 	$(COMPOSE) build tests && $(COMPOSE) run --rm tests && $(COMPOSE) run --rm rehearse
 
 .PHONY: lint
-lint: $(VENV)/.installed ## ruff, mypy, import-linter; docs/datasets.md is up to date
+lint: $(VENV)/.installed ## ruff, mypy, import-linter; the computed pages of docs/ are up to date
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m tools.datasets_page
-	@$(PY) -m tools.purchases_costs --check
-	@$(PY) -m tools.exports_costs --check
+	@$(PY) -m tools.docs --check
 
 .PHONY: verify
 verify: check-env setup ## compare the deployed ENV with contracts and workflows; changes nothing
@@ -256,9 +254,7 @@ format: setup ## let ruff format and fix
 
 .PHONY: docs
 docs: setup ## write docs/datasets.md from the contracts, and the tables of docs/costs.md from the prices
-	@$(PY) -m tools.datasets_page
-	@$(PY) -m tools.purchases_costs
-	@$(PY) -m tools.exports_costs
+	@$(PY) -m tools.docs
 
 .PHONY: clean
 clean: ## remove what can be made again; the lake stays

@@ -24,7 +24,7 @@ HEAD = (
 )
 
 
-class Section(NamedTuple):
+class Part(NamedTuple):
     """A part of the page."""
 
     title: str
@@ -32,39 +32,39 @@ class Section(NamedTuple):
     packages: Sequence[str] = ()
 
 
-SECTIONS: Mapping[str, Section] = {
-    "export": Section(
+SECTIONS: Mapping[str, Part] = {
+    "export": Part(
         "Reading an export",
         lambda options: export_reader.compared(options.conversations, options.repeat),
         ("pyspark", "pyarrow", "orjson", "isal", "duckdb", "pandas"),
     ),
-    "memory": Section(
+    "memory": Part(
         "The reader's memory does not grow with the export",
         lambda options: export_reader.memory(options.conversations),
         ("pyspark", "pyarrow"),
     ),
-    "normalize": Section(
+    "normalize": Part(
         "normalize",
         lambda options: conversations.normalize(options.users, options.repeat),
         ("pyspark", "pyarrow", "duckdb"),
     ),
-    "nights": Section(
+    "nights": Part(
         "Two nights",
         lambda options: nights.nights(max(options.users), 4 * options.conversations, options.repeat),
         ("pyspark", "pyarrow"),
     ),
-    "curate": Section(
+    "curate": Part(
         "curate",
         lambda options: conversations.curate(options.users, options.repeat),
         ("pyspark", "pyarrow", "duckdb", "tiktoken"),
     ),
-    "small": Section("Small jobs", lambda _: small_jobs.compared(), ("pyspark",)),
-    "purchases": Section(
+    "small": Part("Small jobs", lambda _: small_jobs.compared(), ("pyspark",)),
+    "purchases": Part(
         "Purchases",
         lambda options: purchases.compared(options.events),
         ("pyspark", "pyarrow", "duckdb"),
     ),
-    "kept": Section("The table of purchases", lambda _: purchases.kept(), ("pyspark", "pyarrow")),
+    "kept": Part("The table of purchases", lambda _: purchases.kept(), ("pyspark", "pyarrow")),
 }
 
 

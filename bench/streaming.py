@@ -65,7 +65,7 @@ class Latencies:
         return [f"{self.rate:,}", f"{len(self.seconds):,}", *figures, "yes" if self.held else "no"]
 
 
-class Job:
+class StreamingJob:
     """The streaming job, running."""
 
     def __init__(self, folder: Path) -> None:
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     events = map(encode, ordinary(Stream(1), 10**9))
     measured: list[Latencies] = []
     with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:
-        job = Job(Path(folder))
+        job = StreamingJob(Path(folder))
         try:
             _warm(job, events)
             for rate in options.rates:
@@ -133,14 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"written: {RESULTS.relative_to(ROOT)}")
 
 
-def measure(job: Job, events: Iterator[str], rate: int, seconds: int) -> Latencies:
+def measure(job: StreamingJob, events: Iterator[str], rate: int, seconds: int) -> Latencies:
     """Lands events at a rate, and waits until all are files."""
     landed = land(job, list(islice(events, rate * seconds)), rate)
     written = _wait(job, landed)
     return Latencies(rate, [written[number] - moment for number, moment in landed.items()])
 
 
-def land(job: Job, events: Sequence[str], rate: int) -> Mapping[str, float]:
+def land(job: StreamingJob, events: Sequence[str], rate: int) -> Mapping[str, float]:
     """Lands events evenly over time; returns when each landed, by its sequence number."""
     size = max(1, rate // LANDINGS_A_SECOND)
     files = [events[at : at + size] for at in range(0, len(events), size)]
@@ -158,13 +158,13 @@ def land(job: Job, events: Sequence[str], rate: int) -> Mapping[str, float]:
     return landed
 
 
-def _warm(job: Job, events: Iterator[str]) -> None:
+def _warm(job: StreamingJob, events: Iterator[str]) -> None:
     # Its first batches compile their plans and start Python.
     landed = land(job, list(islice(events, WARM_SECONDS * 100)), 100)
     _wait(job, landed)
 
 
-def _wait(job: Job, landed: Mapping[str, float]) -> Mapping[str, float]:
+def _wait(job: StreamingJob, landed: Mapping[str, float]) -> Mapping[str, float]:
     deadline = time.time() + LOST_AFTER
     while True:
         job.check()

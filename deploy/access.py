@@ -3,8 +3,6 @@
 ARNs are texts with the placeholders `{partition}`, `{region}` and `{account}`, which the stacks fill in.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -207,13 +205,13 @@ def undelivered_arn(deployed: Deployment) -> str:
     return f"arn:{{partition}}:sqs:{{region}}:{{account}}:{deployed.env.resource('undelivered')}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CatalogGrant:
     """What Lake Formation lets a role do with a database of the catalog, with one of its tables, or with `*`, all."""
 
-    permissions: tuple[str, ...]
     database: str
-    table: str | None = None
+    table: str | None
+    permissions: tuple[str, ...]
 
 
 def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ...]:
@@ -224,34 +222,28 @@ def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ..
     grants = []
     if job.access.partitions:
         for name, table in _partitioned(job, deployed):
-            grants.append(_catalog_grant(table.database, name, "ALTER", "DESCRIBE", "INSERT", "SELECT"))
+            grants.append(CatalogGrant(table.database, name, ("ALTER", "DESCRIBE", "INSERT", "SELECT")))
     for name in _tables_of(job):
         table = _catalog_table(name, deployed)
         if name in job.access.keeps:
-            grants.append(_catalog_grant(table.database, None, "CREATE_TABLE", "DESCRIBE"))
+            grants.append(CatalogGrant(table.database, None, ("CREATE_TABLE", "DESCRIBE")))
         # By name one can grant only what is there; the table comes with its first run, perhaps that of another job.
-        rights = (
-            ("ALTER", "DESCRIBE", "DROP", "INSERT", "SELECT") if name in job.access.keeps else ("DESCRIBE", "SELECT")
-        )
-        grants.append(_catalog_grant(table.database, "*", *rights))
+        changes = ("ALTER", "DROP", "INSERT") if name in job.access.keeps else ()
+        grants.append(CatalogGrant(table.database, "*", tuple(sorted(("DESCRIBE", "SELECT", *changes)))))
     if job.access.athena:
         database = deployed.env.database
-        grants.append(_catalog_grant(database, None, "CREATE_TABLE", "DESCRIBE"))
+        grants.append(CatalogGrant(database, None, ("CREATE_TABLE", "DESCRIBE")))
         # Who creates a view must be able to read what it shows.
-        grants.append(_catalog_grant(database, "*", "DESCRIBE", "SELECT"))
+        grants.append(CatalogGrant(database, "*", ("DESCRIBE", "SELECT")))
     return tuple(grants)
 
 
 def crawler_catalog_grants(crawler: Crawler) -> tuple[CatalogGrant, ...]:
     """The same for a crawler's role."""
     return (
-        _catalog_grant(crawler.database, None, "DESCRIBE"),
-        _catalog_grant(crawler.database, crawler.table, "ALTER", "DESCRIBE", "INSERT"),
+        CatalogGrant(crawler.database, None, ("DESCRIBE",)),
+        CatalogGrant(crawler.database, crawler.table, ("ALTER", "DESCRIBE", "INSERT")),
     )
-
-
-def _catalog_grant(database: str, table: str | None, *permissions: str) -> CatalogGrant:
-    return CatalogGrant(permissions=permissions, database=database, table=table)
 
 
 def dataset_keys(name: str) -> str:
@@ -262,8 +254,8 @@ def dataset_keys(name: str) -> str:
 
 def _outermost(folders: Iterable[str]) -> list[str]:
     """The folders that are in no other one of them."""
-    found = sorted(set(folders))
-    return [folder for folder in found if not any(folder.startswith(f"{other}/") for other in found)]
+    names = sorted(set(folders))
+    return [folder for folder in names if not any(folder.startswith(f"{other}/") for other in names)]
 
 
 def further_keys(name: str) -> str:

@@ -1,7 +1,5 @@
 """The SQL queries of deploy/sql, as the work group keeps them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +7,9 @@ from typing import NamedTuple
 from catlake.runtime.environment import Environment
 
 SQL = Path(__file__).resolve().parent / "sql"
+VIEW_SUFFIX = ".view.sql"
+"""How the file of a view ends; all others are queries."""
+
 PURCHASES = "compras_"
 """The names of queries in the purchases' database begin with this."""
 
@@ -25,7 +26,7 @@ class NamedQuery(NamedTuple):
 def named_queries(env: Environment) -> Iterator[NamedQuery]:
     """The queries of deploy/sql for an environment. Views are left out: the catalog has them."""
     for file in sorted(SQL.glob("*.sql")):
-        if file.name.endswith(".view.sql"):
+        if file.name.endswith(VIEW_SUFFIX):
             continue
         lines = file.read_text(encoding="utf-8").splitlines()
         yield NamedQuery(

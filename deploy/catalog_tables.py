@@ -1,7 +1,5 @@
 """The catalog's tables as Glue's API takes them, from their contracts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,23 +5,20 @@ the tables that it reads: no job and no person has to run CREATE VIEW.
 The form is that of Trino's Hive connector, on which Athena is built: the text `/* Presto View: <base64 of JSON> */`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 from catlake.contracts.contract import contract
+from deploy.athena import SQL, VIEW_SUFFIX
 
-SQL = Path(__file__).resolve().parent / "sql"
 CURRENT_PURCHASES = "compras_actuales"
 """The view: each purchase as its latest event has it."""
 
 
 def current_purchases_view(database: str) -> dict[str, Any]:
     """The `TableInput` of CreateTable for the view of current purchases, which reads tables of `database`."""
-    statement = (SQL / f"{CURRENT_PURCHASES}.view.sql").read_text(encoding="utf-8")
+    statement = (SQL / f"{CURRENT_PURCHASES}{VIEW_SUFFIX}").read_text(encoding="utf-8")
     columns = _columns()
     view = {
         # The statement without its CREATE VIEW … AS.

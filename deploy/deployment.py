@@ -3,8 +3,6 @@
 Only plain data, so that a wrong option is refused before the CDK builds anything.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,29 +88,32 @@ class Deployment:
         """The environment's workflows by short name."""
         return {name: build(self.env) for name, build in WORKFLOWS.items()}
 
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs of all workflows."""
+        return tuple(job for workflow in self.workflows.values() for job in workflow.jobs)
+
     @cached_property
     def tables(self) -> Mapping[str, CatalogTable]:
         """The catalog's tables by name, each in the database and bucket of the job that publishes it."""
         tables: dict[str, CatalogTable] = {}
-        for job in (job for workflow in self.workflows.values() for job in workflow.jobs):
+        for job in self.jobs:
             bucket = job.arguments["--lake_uri"].removeprefix("s3://")
             database = self.env.purchases_database if bucket == self.env.purchases_bucket else self.env.database
             for written in map(contract, (*job.access.writes, *job.access.keeps)):
                 if written.table:
-                    found = CatalogTable(contract=written, database=database, bucket=bucket, job=job.name)
+                    table = CatalogTable(contract=written, database=database, bucket=bucket, job=job.name)
                     # The first one that has it: of a table that is kept up, the job that fills it.
-                    tables.setdefault(written.table, found)
+                    tables.setdefault(written.table, table)
         return tables
 
     def erasers(self, lake_uri: str) -> tuple[Job, ...]:
         """The jobs that erase persons from a lake."""
-        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
-        return tuple(job for job in jobs if job.access.erases and job.arguments["--lake_uri"] == lake_uri)
+        return tuple(job for job in self.jobs if job.access.erases and job.arguments["--lake_uri"] == lake_uri)
 
     def retained_folders(self, bucket: str) -> dict[str, int]:
-        """By folder, for how many days a bucket keeps replaced files, where a contract says less than the bucket."""
-        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs)
-        here = (job.access for job in jobs if job.arguments["--lake_uri"] == f"s3://{bucket}")
+        """By folder, for how many days a bucket keeps replaced files, where a contract has less than the bucket."""
+        here = (job.access for job in self.jobs if job.arguments["--lake_uri"] == f"s3://{bucket}")
         datasets = [contract(name) for access in here for name in (*access.writes, *access.keeps)]
         shorter = [(f"{d.root}/", d.retention_days) for d in datasets if d.retention_days is not None]
         # Of two datasets in one folder, the shorter time counts.
@@ -161,13 +162,13 @@ class Deployment:
     @property
     def export_folders(self) -> tuple[str, ...]:
         """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""
-        jobs = (job for workflow in self.workflows.values() for job in workflow.jobs if job.module in SOURCES)
-        return tuple(folder for job in jobs if "://" not in (folder := export_folder(self.env, job)))
+        folders = (export_folder(self.env, job) for job in self.jobs if job.module in SOURCES)
+        return tuple(folder for folder in folders if "://" not in folder)
 
     def rewritten_folders(self, bucket: str) -> tuple[str, ...]:
         """The folders of a bucket in which each batch of a stream replaces files: checkpoints and summaries."""
         folders = []
-        for job in (job for workflow in self.workflows.values() for job in workflow.jobs if job.streaming):
+        for job in (job for job in self.jobs if job.streaming):
             owned = [job.arguments[argument] for argument in job.access.owns]
             summaries = f"{job.arguments['--lake_uri']}/runs/{job.name}/streams/"
             folders += [uri.removeprefix(f"s3://{bucket}/") for uri in (*owned, summaries)]

@@ -1,7 +1,5 @@
 """The exports of DynamoDB tables: what the state machine does (exports.asl.json), and what an execution is given."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -32,13 +30,8 @@ def listed_folders(prefix: str) -> list[str]:
     return [f"{prefix}/AWSDynamoDB/", f"{prefix}/earlier/AWSDynamoDB/"]
 
 
-def execution_input(
-    deployment: Deployment, export: TableExport, table_arn: str, scheduled_time: str, *, full: bool = False
-) -> dict[str, Any]:
-    """What an execution is given: one table, and the time (ISO-8601) up to whose last end of a day it is exported.
-
-    `full` asks for a full export, whatever is due.
-    """
+def execution_input(deployment: Deployment, export: TableExport, table_arn: str, scheduled_time: str) -> dict[str, Any]:
+    """What an execution is given: one table, and the time (ISO-8601) up to whose last end of a day it is exported."""
     env, key = deployment.env, deployment.env.bucket_key
     return {
         "request": {
@@ -52,5 +45,6 @@ def execution_input(
         "day_ends": env.day_ends,
         "rebase_days": env.rebase_days,
         "scheduled_time": scheduled_time,
-        "full": full,
+        # A person who wants a full export gives true (docs/exports.md).
+        "full": False,
     }

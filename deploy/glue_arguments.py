@@ -1,4 +1,4 @@
-"""Job arguments that Glue itself reads: those of every job, and those that a deployment may add.
+"""Job arguments that Glue itself reads, as jobs are deployed with them.
 
 Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 """
@@ -46,35 +46,6 @@ AUTO_SCALING: Mapping[str, str] = {"--enable-auto-scaling": "true"}
 
 LIBRARY, PACKAGES = "--extra-py-files", "--additional-python-modules"
 """These name the files of a deployment on S3."""
-
-OPTIONAL_GLUE_ARGUMENTS = (
-    LIBRARY,
-    PACKAGES,
-    "--TempDir",
-    "--auto-scale-within-microbatch",
-    "--continuous-log-conversionPattern",
-    "--continuous-log-logGroup",
-    "--continuous-log-logStreamPrefix",
-    "--custom-logGroup-prefix",
-    "--custom-logStream-prefix",
-    "--customer-driver-env-vars",
-    "--customer-executor-env-vars",
-    "--datalake-formats",
-    "--disable-proxy-v2",
-    "--enable-continuous-log-filter",
-    "--enable-glue-datacatalog",
-    "--enable-job-insights",
-    "--enable-lakeformation-fine-grained-access",
-    "--enable-s3-parquet-optimized-committer",
-    "--enable-spark-ui",
-    "--executor-cores",
-    "--extra-files",
-    "--extra-jars",
-    "--python-modules-installer-option",
-    "--spark-event-logs-path",
-    "--user-jars-first",
-)
-"""A deployment may add these; any other argument would reach the job."""
 
 
 def default_arguments(job: Job) -> dict[str, str]:

@@ -4,8 +4,6 @@ The same objects are deployed (deploy/stacks) and run on a laptop (local/), so w
 The values of an environment (sizes, schedules) are checked with its file, the graph of a workflow here.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,14 +131,11 @@ class Crawler:
 class Arrival:
     """The event that fires an EVENT trigger: a finished export of DynamoDB arrives in a folder of a bucket.
 
-    It is the summary of the export, which DynamoDB writes last. The trigger fires after `batch_size` events or
-    `batch_window` seconds.
+    It is the summary of the export, which DynamoDB writes last. The trigger fires for each.
     """
 
     bucket: str
     folder: str
-    batch_size: int = 1
-    batch_window: int = 900
 
     @property
     def key(self) -> str:
@@ -153,11 +148,6 @@ class Arrival:
         return (
             bucket == self.bucket and len(key) >= len(before + after) and key.startswith(before) and key.endswith(after)
         )
-
-    def __post_init__(self) -> None:
-        """Raise WorkflowError outside Glue's limits."""
-        _require(1 <= self.batch_size <= 100, f"event batch size {self.batch_size}: Glue takes 1 to 100")
-        _require(1 <= self.batch_window <= 900, f"event batch window {self.batch_window} s: Glue takes 1 to 900")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,6 @@
 It starts what a schedule or a person would start, with the rights of your own AWS credentials (docs/verifying.md).
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence

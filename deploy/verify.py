@@ -3,8 +3,6 @@
 It only reads. The account and the region are those of your own AWS credentials.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence

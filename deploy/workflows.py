@@ -5,7 +5,7 @@ what is deployed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from itertools import chain
 
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
@@ -46,7 +46,6 @@ def conversations(env: Environment) -> Workflow:
             files=(_SPREADSHEETS,),
             quarantine="conversations",
         ),
-        scheduled=True,
     )
     curate = _batch(
         env,
@@ -110,7 +109,6 @@ def tokens(env: Environment) -> Workflow:
             files=(_statistics("tokens_analysis_consolidated"),),
             quarantine="tokens",
         ),
-        scheduled=True,
     )
     view = _batch(
         env,
@@ -263,9 +261,9 @@ def privacy_erase(env: Environment) -> Workflow:
                 keeps=tuple(dataset.name for dataset in datasets if dataset.is_kept_up),
                 erases=(*roots, *others, QUARANTINE, RUNS, RECORDS, LEASES, STAGING, ERASURES),
             ),
+            {"--lake_uri": lake_uri, "--database": database, "--domains": ",".join(domains)},
         )
-        given = {"--lake_uri": lake_uri, "--database": database, "--domains": ",".join(domains)}
-        jobs.append(replace(job, arguments={**job.arguments, **given}))
+        jobs.append(job)
     name = env.resource("privacy-erase")
     start = Trigger(name=f"{name}-start", starts=tuple(job.name for job in jobs))
     return _workflow(env, name, "PRIVACY", privacy_erase.__doc__, start, jobs=tuple(jobs))
@@ -280,18 +278,18 @@ def tables_maintenance(env: Environment) -> Workflow:
         (env.resource("tables-maintain"), env.lake_uri, env.database),
         (env.purchases_resource("tables-maintain"), env.purchases_lake_uri, env.purchases_database),
     ):
-        kept = [table for job in keepers if job.arguments["--lake_uri"] == lake_uri for table in job.access.keeps]
-        if kept:
+        own = (job.access.keeps for job in keepers if job.arguments["--lake_uri"] == lake_uri)
+        if kept := tuple(dict.fromkeys(chain.from_iterable(own))):
             job = _batch(
                 env,
                 name,
                 "tables_maintain",
                 MAINTENANCE,
                 "Compacts the tables that jobs keep up, and removes what no commit needs",
-                Access(keeps=tuple(dict.fromkeys(kept))),
+                Access(keeps=kept),
+                {"--lake_uri": lake_uri, "--database": database, "--tables": ",".join(kept)},
             )
-            given = {"--lake_uri": lake_uri, "--database": database, "--tables": ",".join(job.access.keeps)}
-            jobs.append(replace(job, arguments={**job.arguments, **given}))
+            jobs.append(job)
     start = Trigger(
         name=env.resource("tables-maintenance-start"),
         starts=tuple(job.name for job in jobs),
@@ -338,16 +336,15 @@ def _workflow(
 
 def _page(env: Environment, name: str, lake_uri: str, page: str, *datasets: str) -> Job:
     """The job that makes a page of the datasets of a lake, and the index of all pages, which are in one folder."""
-    job = _batch(
+    return _batch(
         env,
         env.resource(name),
         "pages_write",
         PAGES,
         f"The page of the {page}, and the index of all pages",
         Access(reads=datasets, summaries=True, owns=("--pages_uri",)),
+        {"--lake_uri": lake_uri, "--page": page, "--pages_uri": f"{env.lake_uri}/{PAGES_FOLDER}"},
     )
-    given = {"--lake_uri": lake_uri, "--page": page, "--pages_uri": f"{env.lake_uri}/{PAGES_FOLDER}"}
-    return replace(job, arguments={**job.arguments, **given})
 
 
 def _statistics(name: str) -> str:
@@ -393,11 +390,14 @@ def _batch(
     component: str,
     description: str,
     access: Access,
-    scheduled: bool = False,
+    given: Mapping[str, str] | None = None,
 ) -> Job:
-    """A batch job of the environment's size. One that a schedule starts refuses an export of the night before."""
-    arguments = env.arguments(module)
-    if scheduled and env.nightly:
+    """A batch job of the environment's size, with arguments besides those of its file.
+
+    One that reads the exports of each night refuses one of the night before.
+    """
+    arguments = {**env.arguments(module), **(given or {})}
+    if module in SOURCES and env.nightly:
         arguments["--max_export_age_hours"] = str(env.max_export_age_hours)
     return Job(
         name=name,

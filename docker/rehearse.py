@@ -4,8 +4,6 @@ Started by `docker/run rehearse`. Purchases go in as files in S3; out come docum
 catalog, the report, and the view as a statement to Athena: by spark-submit, with the arguments of environment `test`.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

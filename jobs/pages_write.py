@@ -12,4 +12,4 @@ ARGUMENTS = (
 )
 
 if __name__ == "__main__":
-    run_job(write_page, ARGUMENTS)
+    run_job(write_page, ARGUMENTS, has_python_steps=False)

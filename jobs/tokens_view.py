@@ -10,4 +10,4 @@ ARGUMENTS = (
 )
 
 if __name__ == "__main__":
-    run_job(create_view, ARGUMENTS, has_queries=False)
+    run_job(create_view, ARGUMENTS, has_python_steps=False)

@@ -1,7 +1,5 @@
 """The event that starts a workflow, on this machine: a finished export in the folder where its first job looks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from catlake.dynamodb.export_manifest import SUMMARY
@@ -9,7 +7,7 @@ from deploy.model import Arrival
 
 
 def arrivals(arrival: Arrival, folder: Path) -> list[str]:
-    """The keys of the exports whose arrival fires the trigger, the first one first; `folder` stands for the event's.
+    """The keys of the exports whose arrival fires the trigger, the first one first; `folder` is the event's, here.
 
     Exports that fire nothing on AWS are not among them: unfinished ones, and those in folders below.
     """

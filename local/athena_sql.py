@@ -1,7 +1,5 @@
 """Athena's SQL, translated to DuckDB's by sqlglot, with the two differences that sqlglot leaves."""
 
-from __future__ import annotations
-
 import re
 
 import sqlglot
@@ -25,13 +23,8 @@ def parse_athena(text: str) -> exp.Expr:
     return statements[0]
 
 
-def from_athena(text: str) -> str:
-    """One statement of Athena's SQL as DuckDB's. Raises CatalogError as `parse_athena` does."""
-    return to_duckdb(parse_athena(text))
-
-
 def query_from_athena(text: str) -> str:
-    """The same for a query, and for the query of a `CREATE VIEW`. Raises CatalogError as `parse_athena` does."""
+    """A query of Athena's SQL, or that of a `CREATE VIEW`, as DuckDB's. Raises CatalogError as `parse_athena` does."""
     statement = parse_athena(text)
     return to_duckdb(statement.expression if isinstance(statement, exp.Create) else statement)
 

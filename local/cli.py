@@ -11,50 +11,51 @@ import signal
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import FrameType
 
 from catlake.pages import FOLDER as PAGES
-from catlake.runtime.environment import Environment, environment, environment_names
+from catlake.runtime.environment import environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
-from deploy.model import Crawler, Job, Workflow
+from deploy.athena import SQL
+from deploy.model import Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
 from local.arrivals import arrivals
-from local.display import display, summary
-from local.duckdb_catalog import CATALOG, SQL, placed, quoted, tables
+from local.duckdb_catalog import CATALOG, placed, quoted, tables
 from local.job_processes import GRACE, LIBRARY, ProcessRunner, script, spark_environment
 from local.leftovers import leftovers
-from local.registration import Registration
-from local.shared_java import SharedJava
-from local.workflow_run import Ending, OnEvent, WorkflowRun
+from local.shared_java import JavaPool, SharedJava
+from local.side_by_side import DONE, PlannedRun, run_lanes
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = Path(sys.executable)
-SAMPLES: Sequence[tuple[str, Mapping[str, str]]] = (
-    # Two nights of the conversations: a full export, then what has changed in a day.
-    ("conversations", {"run_date": "2025-11-20"}),
-    ("conversations", {"run_date": "2025-11-21", "export": str(ROOT / "tests/data/samples/catia_next_day")}),
+SAMPLES: Sequence[Sequence[tuple[str, Mapping[str, str]]]] = (
     # Two nights of the tokens: a full export, then the incremental one of the hour after it.
-    ("tokens-archival", {}),
-    ("tokens", {}),
-    ("tokens", {"export": str(ROOT / "tests/data/bedrock_v3/incremental")}),
-    ("purchases", {}),
-    ("purchases-report", {}),
+    (
+        ("tokens-archival", {}),
+        ("tokens", {}),
+        ("tokens", {"export": str(ROOT / "tests/data/bedrock_v3/incremental")}),
+    ),
+    # Two nights of the conversations: a full export, then what has changed in a day.
+    (
+        ("conversations", {"run_date": "2025-11-20"}),
+        ("conversations", {"run_date": "2025-11-21", "export": str(ROOT / "tests/data/samples/catia_next_day")}),
+    ),
+    (("purchases", {}), ("purchases-report", {})),
 )
-"""The workflows of `make run` with their options, in their order."""
-DONE, SOMETHING_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+"""The workflows of `make run` with their options: lanes that need nothing of each other, the longest first."""
+
+JAVAS = 2
+"""As many as a laptop has cores. Workflows that run one after the other have one: it takes longer to start another."""
+
+USAGE = 2
 
 
 class UsageError(Exception):
     """Something is missing before a run can begin; the message names the remedy."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: the running jobs must end with us, as after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,31 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, CatlakeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-
-
-def run_workflow(workflow: Workflow, environment: Environment, lake: Path, runner: ProcessRunner) -> int:
-    """Run a workflow with progress and summary on stdout; returns the exit code."""
-    registration = Registration(lake, environment)
-
-    def start(member: Job | Crawler, report: OnEvent) -> Ending:
-        return registration.crawl(member) if isinstance(member, Crawler) else runner.run(member, report)
-
-    run = WorkflowRun(workflow, start, runner.stop)
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    code = DONE
-    try:
-        with display(run.members.values()) as run.listener:
-            run.run()
-    except KeyboardInterrupt as error:
-        cause, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
-        print(f"{cause}: the running jobs were stopped; nothing half done was published", flush=True)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    bucket = _bucket(workflow, lake)
-    if not code:
-        registration.register(run, bucket)
-    print(f"\n{summary(run.members.values(), bucket, registration.lines)}", flush=True)
-    return code or (SOMETHING_FAILED if run.failed or registration.failed else DONE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -134,24 +110,32 @@ def _run(options: argparse.Namespace) -> int:
     for name in ("export", "source"):
         if getattr(options, name) and len(options.workflow) > 1:
             raise UsageError(f"--{name}: goes with one workflow; run them one by one")
-    return _run_all([(name, options) for name in options.workflow])
+    return _run_all([[(name, options) for name in options.workflow]])
 
 
 def _samples(options: argparse.Namespace) -> int:
     nothing = {"export": None, "source": None, "run_date": None}
-    return _run_all([(name, argparse.Namespace(**{**vars(options), **nothing, **own})) for name, own in SAMPLES])
+    return _run_all(
+        [
+            [(name, argparse.Namespace(**{**vars(options), **nothing, **own})) for name, own in workflows]
+            for workflows in SAMPLES
+        ]
+    )
 
 
-def _run_all(runs: Iterable[tuple[str, argparse.Namespace]]) -> int:
-    """Run workflows one after the other, up to one that fails; all their jobs share a Java."""
-    java = SharedJava(PYTHON, ROOT / LIBRARY, spark_environment(PYTHON), GRACE)
+def _run_all(lanes: Sequence[Sequence[tuple[str, argparse.Namespace]]]) -> int:
+    """Run lanes of workflows; all their jobs share some Javas."""
+    planned = [[_planned(name, options) for name, options in lane] for lane in lanes]
+    variables = spark_environment(PYTHON)
+    javas = JavaPool([SharedJava(PYTHON, ROOT / LIBRARY, variables, GRACE) for _ in range(min(len(lanes), JAVAS))])
     try:
-        return next((code for name, options in runs if (code := _run_one(name, options, java))), DONE)
+        return run_lanes(planned, ProcessRunner(variables, javas=javas))
     finally:
-        java.end()
+        javas.end()
 
 
-def _run_one(name: str, options: argparse.Namespace, java: SharedJava) -> int:
+def _planned(name: str, options: argparse.Namespace) -> PlannedRun:
+    """A run of a workflow, for which all is there."""
     env, lake = environment(options.environment), _lake(options.lake)
     workflow = WORKFLOWS[name](env)
     _check_built(workflow)
@@ -162,13 +146,11 @@ def _run_one(name: str, options: argparse.Namespace, java: SharedJava) -> int:
     for given in arguments.values():
         _check_folders(given)
     event = _event(workflow, arguments, options)
+    bucket = _bucket(workflow, lake)
     logs = lake / "_logs" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    print(f"{workflow.name}: lake {_bucket(workflow, lake)}, logs {logs}{event}", flush=True)
-
-    def command(job: Job) -> Sequence[str]:
-        return [str(PYTHON), *script(ROOT, job, arguments[job.name])]
-
-    return run_workflow(workflow, env, lake, ProcessRunner(command, logs, spark_environment(PYTHON), java=java))
+    title = f"{workflow.name}: lake {bucket}, logs {logs}{event}"
+    commands = {job.name: [str(PYTHON), *script(ROOT, job, arguments[job.name])] for job in workflow.jobs}
+    return PlannedRun(workflow, env, lake, bucket, logs, commands, title)
 
 
 def _event(workflow: Workflow, arguments: Mapping[str, Mapping[str, str]], options: argparse.Namespace) -> str:
@@ -251,10 +233,6 @@ def _check_built(workflow: Workflow) -> None:
             raise UsageError(f"job {job.name}: its script {job.script} does not exist")
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
 def _open(options: argparse.Namespace) -> int:
     index = _lake(options.lake) / environment(options.environment).bucket / PAGES / "index.html"
     if not index.is_file():
@@ -267,8 +245,8 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _leftovers(options: argparse.Namespace) -> int:
-    found = list(leftovers(_lake(options.lake)))
-    print("\n".join(map(str, found)) or "killed runs have left nothing")
+    left = list(leftovers(_lake(options.lake)))
+    print("\n".join(map(str, left)) or "killed runs have left nothing")
     return DONE
 
 

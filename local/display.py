@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from catlake.runtime.balance import Balance
 from local.workflow_run import NOT_STARTED, RUNNING, SUCCEEDED, WAITING, Event, Listener, Member
 
 _STYLES = {SUCCEEDED: "green", RUNNING: "cyan", WAITING: "dim", NOT_STARTED: "yellow"}
@@ -41,15 +43,19 @@ def seconds_text(seconds: float | None) -> str:
 class Lines(Listener):
     """A line for each change and each event: for logs and CI."""
 
+    def __init__(self, write: Callable[[str], None]) -> None:
+        """`write` prints a line."""
+        self._write = write
+
     def changed(self, member: Member) -> None:
         """Print the new state."""
         took = seconds_text(member.seconds) if member.finished else ""
         error = f": {member.error}" if member.error else ""
-        print(" ".join(filter(None, (member.name, member.state, took))) + error, flush=True)
+        self._write(" ".join(filter(None, (member.name, member.state, took))) + error)
 
     def reported(self, member: Member, event: Event) -> None:
         """Print the event."""
-        print(f"{member.name} | {event_text(event)}", flush=True)
+        self._write(f"{member.name} | {event_text(event)}")
 
 
 def live_table(members: Iterable[Member]) -> Table:
@@ -64,14 +70,52 @@ def live_table(members: Iterable[Member]) -> Table:
     return table
 
 
+class Display:
+    """Shows several runs on stdout: on a terminal as one table that changes in place, else by lines."""
+
+    def __init__(self, live: Live | None = None) -> None:
+        """`live` is the place of the table."""
+        self._live = live
+        self._members: list[Member] = []
+        self._lock = threading.Lock()
+        if live:
+            live.update(self)
+
+    def __rich__(self) -> Table:
+        """The table, as it is now."""
+        with self._lock:
+            return live_table(self._members)
+
+    @contextmanager
+    def progress(self, members: Collection[Member], title: str) -> Iterator[Listener]:
+        """Prints a title, and shows some members until the end of the context."""
+        self.print(title)
+        with self._lock:
+            self._members += members
+        try:
+            yield Listener() if self._live else Lines(self.print)
+        finally:
+            with self._lock:
+                self._members = [member for member in self._members if member not in members]
+
+    def print(self, text: str) -> None:
+        """Prints lines, which stay together."""
+        if self._live:
+            # As they are, also where they are longer than the terminal is wide.
+            self._live.console.print(Text(text), soft_wrap=True)
+            return
+        with self._lock:
+            print(text, flush=True)
+
+
 @contextmanager
-def display(members: Collection[Member]) -> Iterator[Listener]:
-    """Shows a run on stdout: on a terminal as a table that changes in place, else by a line for each change."""
+def display() -> Iterator[Display]:
+    """The display of stdout."""
     if not sys.stdout.isatty():
-        yield Lines()
+        yield Display()
         return
-    with Live(get_renderable=lambda: live_table(members)):
-        yield Listener()
+    with Live(transient=True) as live:
+        yield Display(live)
 
 
 def summary(members: Iterable[Member], bucket: Path, details: Mapping[str, Iterable[str]]) -> str:
@@ -102,20 +146,8 @@ def _run_lines(bucket: Path, member: Member) -> list[str]:
         for output in run.get("outputs") or []
     ]
     if balance := run.get("balance"):
-        lines.append(balance_text(balance))
+        lines.append(str(Balance(**balance)))
     if run.get("quarantine"):
         lines.append(f"quarantine: {run['quarantine']}")
     lines += run.get("highlights") or []
     return [*lines, f"run: {path}"]
-
-
-def balance_text(balance: Mapping[str, Any]) -> str:
-    """`read 9 = written 5 + filtered 3 (register 2, date 1) + quarantined 1`, or that it does not close."""
-    filtered = {rule: count for rule, count in balance["filtered"].items() if count}
-    written, left_out = sum(balance["written"].values()), sum(filtered.values())
-    rules = f" ({', '.join(f'{rule} {count}' for rule, count in filtered.items())})" if filtered else ""
-    closes = balance["read"] == written + left_out + balance["quarantined"]
-    return (
-        f"read {balance['read']} {'=' if closes else '≠'} written {written} + filtered {left_out}{rules} "
-        f"+ quarantined {balance['quarantined']}{'' if closes else ': the balance does not close'}"
-    )

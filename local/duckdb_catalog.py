@@ -5,8 +5,6 @@ and a view is Athena's own statement, translated. The catalog names files relati
 that was moved or copied reads its own files.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -24,10 +22,9 @@ from sqlglot import exp
 
 from catlake.contracts.contract import Column, Contract
 from catlake.runtime.errors import CatalogError, one_line
-from local.athena_sql import from_athena, parse_athena, refused, to_duckdb
+from deploy.athena import SQL, VIEW_SUFFIX
+from local.athena_sql import parse_athena, refused, to_duckdb
 
-SQL = Path(__file__).resolve().parent.parent / "deploy" / "sql"
-VIEW_SUFFIX = ".view.sql"
 CATALOG = "catalog.duckdb"
 
 _TYPES = {
@@ -123,17 +120,6 @@ def changed(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             draft.unlink(missing_ok=True)
 
 
-@contextmanager
-def opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The catalog, to read.
-
-    Raises:
-        CatalogError: The catalog is damaged, or open for writing.
-    """
-    with connected(catalog, catalog, read_only=True) as db:
-        yield db
-
-
 def connected(file: Path, catalog: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection to a file that is a catalog, or a copy of it: its tables are found beside `catalog`.
 
@@ -198,8 +184,8 @@ def define_view(db: duckdb.DuckDBPyConnection, table: Table, query: str) -> None
 
 def tables(db: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     """The (database, table) pairs of the catalog, views included, in order."""
-    found = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND NOT temporary")
-    return sorted(found.fetchall())
+    views = db.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND NOT temporary")
+    return sorted(views.fetchall())
 
 
 def create_views(db: duckdb.DuckDBPyConnection, environment: str) -> list[str]:
@@ -216,29 +202,13 @@ def create_views(db: duckdb.DuckDBPyConnection, environment: str) -> list[str]:
         known = tables(db)
         for database in dict.fromkeys(database for database, _ in known):
             if all((database, name) in known for name in names):
-                _execute(db, database, to_duckdb(statement))
+                try:
+                    db.execute(f"SET schema = {text_literal(quoted(database))}")
+                    db.execute(to_duckdb(statement))
+                except duckdb.Error as error:
+                    raise refused(str(error)) from error
                 created.append(f"{database}.{statement.this.name}")
     return created
-
-
-def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
-    """Runs one statement of Athena's SQL, whose names without a database are those of `database`.
-
-    Returns:
-        The connection, to fetch the result from.
-
-    Raises:
-        CatalogError: The statement is refused.
-    """
-    return _execute(db, database, from_athena(statement))
-
-
-def _execute(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
-    try:
-        db.execute(f"SET schema = {text_literal(quoted(database))}")
-        return db.execute(statement)
-    except duckdb.Error as error:
-        raise refused(str(error)) from error
 
 
 @contextmanager
@@ -351,14 +321,15 @@ def _selected(name: str, kind: str) -> str:
 
 def _check(described: Sequence[tuple[str, str]], files: str, table: Table) -> None:
     # The catalog's one timestamp type has two forms in Parquet: with and without "adjusted to UTC".
-    found = [(name, kind.removesuffix(_INSTANT)) for name, kind in described]
+    present = [(name, kind.removesuffix(_INSTANT)) for name, kind in described]
     wanted = [(column.name, duckdb_type(column)) for column in table.columns]
-    if found == wanted:
+    if present == wanted:
         return
+    types = dict(present)
     differences = [
-        *(f"{name} is missing" for name, _ in wanted if name not in dict(found)),
-        *(f"{name} is not in the contract" for name, _ in found if name not in dict(wanted)),
-        *(f"{name} is {dict(found)[name]}, not {kind}" for name, kind in wanted if dict(found).get(name, kind) != kind),
+        *(f"{name} is missing" for name, _ in wanted if name not in types),
+        *(f"{name} is not in the contract" for name in types if name not in dict(wanted)),
+        *(f"{name} is {types[name]}, not {kind}" for name, kind in wanted if types.get(name, kind) != kind),
     ]
     raise CatalogError(
         f"{files} does not match contract {table.contract}: "

@@ -9,12 +9,12 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.model import Job
-from local.shared_java import JavaError, SharedJava
+from local.shared_java import JavaError, JavaPool, SharedJava
 from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnEvent
 
 GRACE = 10.0
@@ -26,8 +26,6 @@ LIBRARY = Path("dist/catlake.zip")
 _LAST_LINES = 5
 _LOOK_EVERY = 0.05
 _USERS_OWN = ("SPARK_HOME", "SPARK_CONF_DIR", "PYTHONPATH")
-
-Command = Callable[[Job], Sequence[str]]
 
 
 def spark_submit(root: Path, python: Path, job: Job, arguments: Mapping[str, str]) -> list[str]:
@@ -50,52 +48,59 @@ def spark_environment(python: Path) -> dict[str, str]:
 
 
 class ProcessRunner:
-    """Runs each job as a process, with its output in `<logs>/<job>.log`.
+    """Runs jobs as processes, each with its output in `<logs>/<job>.log`.
 
     An event is a line of the output that is a JSON object. Of the other lines the last are shown where a job fails
     without an event that gives the reason.
     """
 
     def __init__(
-        self,
-        command: Command,
-        logs: Path,
-        environment: Mapping[str, str] | None = None,
-        grace: float = GRACE,
-        java: SharedJava | None = None,
+        self, environment: Mapping[str, str] | None = None, grace: float = GRACE, javas: JavaPool | None = None
     ) -> None:
-        """`command` gives the command line of a job; `environment` None is that of this process.
+        """`environment` None is that of this process.
 
-        With a `java`, jobs use it one after the other, also those that a workflow starts at the same time: on two cores
-        a second Java would take longer than the wait.
+        With `javas`, a job waits until one of them is free. Else it starts its own.
         """
-        self._command, self._logs, self._grace, self._java = command, logs, grace, java
+        self._grace, self._javas = grace, javas
         self._environment = os.environ if environment is None else environment
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
-        self._turn: AbstractContextManager[object] = nullcontext() if java is None else threading.Lock()
         self._stopping = False
 
-    def run(self, job: Job, report: OnEvent) -> Ending:
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped, and starts no more jobs."""
+        return self._stopping
+
+    def run(self, job: Job, command: Sequence[str], logs: Path, report: OnEvent) -> Ending:
         """Run a job to its end, its timeout or `stop`; hand each event to `report` as it comes."""
-        self._logs.mkdir(parents=True, exist_ok=True)
-        output = _Output(self._logs / f"{job.name}.log", report)
-        with self._turn:
+        logs.mkdir(parents=True, exist_ok=True)
+        output = _Output(logs / f"{job.name}.log", report)
+        if self._javas is None:
+            return self._run(job, command, self._environment, output)
+        with self._javas.taken() as java:
             try:
-                java = self._java.serve(job.spark_settings, output.log) if self._java and not self._stopping else {}
+                variables = java.serve(job.spark_settings, output.log) if not self._stopping else {}
             except JavaError as error:
                 output.read_on()
                 if self._stopping:
                     return Ending(STOPPED, "stopped before it started")
                 return Ending(FAILED, "\n".join([str(error), *output.last_lines]))
-            return self._run(job, {**self._environment, **java}, output)
+            return self._run(job, command, {**self._environment, **variables}, output, java)
 
-    def _run(self, job: Job, environment: Mapping[str, str], output: _Output) -> Ending:
+    def _run(
+        self,
+        job: Job,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        output: _Output,
+        java: SharedJava | None = None,
+    ) -> Ending:
         with self._lock, output.log.open("ab") as log:
             if self._stopping:
                 return Ending(STOPPED, "stopped before it started")
             process = subprocess.Popen(
-                self._command(job),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -114,9 +119,9 @@ class ProcessRunner:
         self._running.discard(process)
         # What a job leaves behind ends with it.
         _signal([process], signal.SIGKILL)
-        if process.returncode and self._java:
+        if process.returncode and java:
             # Nobody knows in what state the job has left it.
-            self._java.end()
+            java.end()
         output.read_on()
         return self._ending(job, process.returncode, output, timed_out)
 
@@ -129,9 +134,9 @@ class ProcessRunner:
             self._end(processes)
         except KeyboardInterrupt:  # a second Ctrl-C: no more patience
             _signal(processes, signal.SIGKILL)
-        if self._java:
-            # Last: jobs need it to end by themselves.
-            self._java.stop()
+        if self._javas:
+            # Last: jobs need them to end by themselves.
+            self._javas.stop()
 
     def _end(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         _signal(processes, signal.SIGTERM)

@@ -4,8 +4,6 @@ It has what the workflows registered, and what jobs made by hand: datasets at th
 bucket's folder or in the lake itself if that is a job's `--lake_uri`, and the tables that are kept up.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile
@@ -135,9 +133,9 @@ def _csv_files(dataset: Contract, bucket: Path) -> list[Path]:
     """The files of a dataset; of one with a date in its path those of the newest day."""
     first = bucket / dataset.path(date.max)
     template = re.escape(bucket.joinpath(dataset.path_template).name).replace(re.escape("{run_date}"), r"(\d{8})")
-    found = sorted(file for file in first.parent.glob("*") if re.fullmatch(template, file.name))
-    if not found:
+    files = sorted(file for file in first.parent.glob("*") if re.fullmatch(template, file.name))
+    if not files:
         return []
-    newest = found[-1]
+    newest = files[-1]
     further = re.compile(rf"{re.escape(newest.stem)}\.\d+{re.escape(newest.suffix)}")
     return [newest, *sorted(file for file in newest.parent.iterdir() if further.fullmatch(file.name))]

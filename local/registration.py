@@ -1,7 +1,5 @@
 """Registers in the lake's catalog what a workflow published: its tables, then the views over them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One Java for all jobs of a run on this machine: a job after the first finds Spark's classes loaded and compiled.
+"""Javas that the jobs of a run on this machine share: a job after the first finds Spark's classes loaded and compiled.
 
 Each job still has a Python process and a Spark session of its own. PySpark itself finds a Java that is there already by
 two variables of the environment, which is how spark-submit starts a job too.
@@ -12,9 +12,11 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import LifoQueue
 from typing import IO
 
 SERVER = Path(__file__).with_name("java_server.py")
@@ -26,6 +28,37 @@ PATIENCE = 120.0
 
 class JavaError(Exception):
     """Java does not start; the job's log has the reason."""
+
+
+class JavaPool:
+    """Some Javas, each of which runs one job at a time."""
+
+    def __init__(self, javas: Sequence[SharedJava]) -> None:
+        self._javas = tuple(javas)
+        self._free: LifoQueue[SharedJava] = LifoQueue()
+        for java in javas:
+            self._free.put(java)
+
+    @contextmanager
+    def taken(self) -> Iterator[SharedJava]:
+        """A Java that nobody else uses meanwhile, once there is one; rather one that is warm than another."""
+        java = self._free.get()
+        try:
+            yield java
+        finally:
+            self._free.put(java)
+
+    def stop(self) -> None:
+        """Kill all Javas, and let none start again."""
+        for java in self._javas:
+            java.stop()
+
+    def end(self) -> None:
+        """End all Javas, and wait until they have ended."""
+        # At once: each takes a second.
+        with ThreadPoolExecutor(len(self._javas)) as pool:
+            for _ in pool.map(SharedJava.end, self._javas):
+                pass
 
 
 class SharedJava:

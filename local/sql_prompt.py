@@ -1,7 +1,5 @@
 """What the SQL prompt has besides the catalog's tables: runs, quarantine, queries of deploy/sql, and an overview."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,8 +13,9 @@ import duckdb
 
 from catlake.contracts.contract import contract, contract_names
 from catlake.runtime.errors import CatalogError, one_line
+from deploy.athena import SQL, VIEW_SUFFIX
 from local.athena_sql import parse_athena, query_from_athena
-from local.duckdb_catalog import SQL, VIEW_SUFFIX, text_literal
+from local.duckdb_catalog import text_literal
 
 EXAMPLES: Mapping[str, str] = {
     "SELECT tenant_id, sum(revenue) FROM purchases_current GROUP BY ALL": "what each shop sold",
@@ -92,9 +91,9 @@ def athena_query(file: Path) -> str:
 
 def overview(db: duckdb.DuckDBPyConnection) -> str:
     """What there is, in a screen of text; of the purchases first what they are now, and last their events."""
-    found = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
-    queries = [name for name in _queries() if name in found]
-    tables = sorted(set(found).difference(queries), key=_first)
+    names = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+    queries = [name for name in _queries() if name in names]
+    tables = sorted(set(names).difference(queries), key=_first)
     about = _descriptions() | {name: table.about for name, table in ADDED.items()}
     width = max(map(len, tables))
     return "\n".join(
@@ -136,9 +135,9 @@ def answer(db: duckdb.DuckDBPyConnection, query: str, unreadable: Mapping[str, s
 
 def _rows(lake: Path, table: Added) -> str:
     # The lake holds buckets, or is one.
-    patterns = [each for each in (table.files, table.files.removeprefix("*/")) if next(lake.glob(each), None)]
+    patterns = [pattern for pattern in (table.files, table.files.removeprefix("*/")) if next(lake.glob(pattern), None)]
     if patterns:
-        files = ", ".join(text_literal(f"{escape(str(lake))}/{each}") for each in patterns)
+        files = ", ".join(text_literal(f"{escape(str(lake))}/{pattern}") for pattern in patterns)
         fields = ", ".join(f"{name}: '{kind}'" for name, kind in table.fields.items())
         return f"read_json([{files}], filename = true, columns = {{{fields}}})"
     # DuckDB refuses files that are not there.

@@ -3,8 +3,6 @@
 Knows neither Spark nor a terminal: `start` runs a job or crawler, `stop` ends the running ones, `listener` is informed.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait

@@ -5,11 +5,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catlake.contracts.contract import Column, contract
-from local.duckdb_catalog import Table
+from local.athena_sql import parse_athena, to_duckdb
+from local.duckdb_catalog import Table, quoted, text_literal
 
 TYPES = {
     "string": pa.string(),
@@ -37,3 +39,9 @@ def publish(bucket: Path, name: str, rows: Iterable[Mapping[str, Any]] = ()) -> 
     schema = pa.schema([(column.name, arrow_type(column)) for column in of.columns])
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), file)
     return Table("cat_local_analytics_db", of.table or name, file.parent, name, of.columns)
+
+
+def execute_athena(db: duckdb.DuckDBPyConnection, database: str, statement: str) -> duckdb.DuckDBPyConnection:
+    """Runs one statement of Athena's SQL, whose names without a database are those of `database`."""
+    db.execute(f"SET schema = {text_literal(quoted(database))}")
+    return db.execute(to_duckdb(parse_athena(statement)))

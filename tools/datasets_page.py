@@ -1,41 +1,17 @@
-"""Writes docs/datasets.md, the page of all datasets, from the contracts in schemas/.
+"""docs/datasets.md, the page of all datasets, from the contracts in schemas/."""
 
-`python -m tools.datasets_page` writes the page. With `--check` it changes nothing and exits with 1 if the page differs
-from the contracts.
-"""
-
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from catlake.contracts.contract import Column, Contract, contract, contract_names
 
-PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
-COMMAND = "python -m tools.datasets_page"
 FORMATS = {"csv": "CSV", "iceberg": "Iceberg table", "json": "JSON", "parquet": "Parquet"}
-INTRODUCTION = f"""\
+INTRODUCTION = """\
 # Datasets
 
-Every dataset that the jobs write, in the order of the paths. `{COMMAND}` (`make docs`) writes this page from the
+Every dataset that the jobs write, in the order of the paths. `make docs` writes this page from the
 contracts in [schemas/](../schemas/) (Open Data Contract Standard); change those, not this page. The
 [glossary](glossary.md) explains the Spanish names.
 """
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the page; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Write docs/datasets.md from schemas/.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the page is out of date")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the file to write (default: docs/datasets.md)")
-    options = parser.parse_args(arguments)
-    page = datasets_page()
-    if not options.check:
-        options.page.write_text(page, encoding="utf-8")
-    elif options.page.read_text(encoding="utf-8") != page:
-        print(f"{options.page}: differs from the contracts; run {COMMAND}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def datasets_page() -> str:
@@ -93,7 +69,3 @@ def _values(column: Column) -> str:
 
 def _code(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

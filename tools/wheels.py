@@ -5,8 +5,6 @@ packages, from pip's own index, in the versions of the constraints and for that 
 Form: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix A.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile
@@ -80,9 +78,9 @@ def pack(packages: Iterable[str], folder: Path, target: Path) -> None:
     Raises WheelsError where a package has no wheel there.
     """
     wheels_of = {name: list(folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in packages}
-    if missing := [name for name, found in wheels_of.items() if not found]:
+    if missing := [name for name, files in wheels_of.items() if not files]:
         raise WheelsError(f"{folder}: has no wheel named after {', '.join(missing)}; see how pip has named it")
-    wheels = sorted(wheel for found in wheels_of.values() for wheel in found)
+    wheels = sorted(wheel for files in wheels_of.values() for wheel in files)
     # name-version-…: what pip must install from the wheels beside it.
     required = "".join("{}=={}\n".format(*wheel.name.split("-")[:2]) for wheel in wheels)
     members = {"wheels/requirements.txt": required.encode()} | {

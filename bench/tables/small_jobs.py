@@ -59,7 +59,7 @@ def compared() -> str:
             f"can be is *{SESSION}*. *The archive* holds the parsed classes of Spark: `make setup` makes it for a "
             f"laptop, Glue has none. Medians of {TURNS}, in turns.",
             markdown(HEAD, rows),
-            f"`make run` after `make setup`, whose {_job_runs()} jobs share a Java: {_make_run()}.",
+            f"`make run` after `make setup`, whose {_job_runs()} jobs share two Javas: {_make_run()}.",
         ]
     )
 
@@ -70,7 +70,7 @@ def _label(job: tuple[str, str]) -> str:
 
 
 def _job_runs() -> int:
-    return sum(len(WORKFLOWS[name](environment("local")).jobs) for name, _ in SAMPLES)
+    return sum(len(WORKFLOWS[name](environment("local")).jobs) for lane in SAMPLES for name, _ in lane)
 
 
 def _make_run() -> str:

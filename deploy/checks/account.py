@@ -1,7 +1,5 @@
 """The account to check, with boto3's usual credentials, region and endpoint."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A check of one thing in an account, and its findings. An error that stops a check is a finding too."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -70,7 +68,7 @@ def ok(text: str) -> Finding:
 
 
 def problem(text: str) -> Finding:
-    """Something is wrong. The text says what to do where that is not plain."""
+    """Something is wrong. The text has the remedy where that is not plain."""
     return Finding(PROBLEM, text)
 
 

@@ -1,7 +1,5 @@
 """What makes the exports and starts the workflows by them: recovery of the tables, state machine, schedules, rules."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """The resources of a deployment: buckets, stream, catalog, jobs and triggers, each compared with its definition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
@@ -9,12 +7,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from catlake.bedrock.view import view_name
+from catlake.runtime.arguments import is_of_glue
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.checks.account import Account
 from deploy.checks.check import NOT_DEPLOYED, Check, Finding, comparison, differences, is_missing, note, ok, problem
 from deploy.deployment import CatalogTable, Deployment
-from deploy.glue_arguments import LIBRARY, OPTIONAL_GLUE_ARGUMENTS, PACKAGES, default_arguments
+from deploy.glue_arguments import AUTO_SCALING, LIBRARY, PACKAGES, default_arguments
 from deploy.model import Crawler, Job, Trigger, Workflow
 
 STORAGE, CATALOG, JOBS, WORKFLOWS = "Storage", "Catalog", "Jobs", "Workflows"
@@ -32,22 +31,21 @@ STATES: Mapping[str, Any] = {
 }
 """By type, the state of a trigger that works."""
 
+NOT_MADE = note("no run has made it yet")
+
 Triggers = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 
 def checks(account: Account, deployment: Deployment) -> Iterator[Check]:
     """One check for each property of a bucket, and one for each other resource."""
-    workflows = deployment.workflows.values()
     for bucket in (deployment.env.bucket, deployment.env.purchases_bucket):
         yield from _bucket_checks(account.s3, bucket, deployment.env.old_version_days)
-    for workflow in workflows:
-        for job in workflow.jobs:
-            if job.streaming:
-                yield from _stream_checks(account, job, deployment.env.purchases_table)
+    for job in deployment.jobs:
+        if job.streaming:
+            yield from _stream_checks(account, job, deployment.env.purchases_table)
     yield from _catalog_checks(account, deployment)
-    for workflow in workflows:
-        for job in workflow.jobs:
-            yield Check(JOBS, f"job {job.name}", partial(_job, account, job))
+    for job in deployment.jobs:
+        yield Check(JOBS, f"job {job.name}", partial(_job, account, job))
     yield from _workflow_checks(account, deployment)
 
 
@@ -127,14 +125,22 @@ def _catalog_checks(account: Account, deployment: Deployment) -> Iterator[Check]
     yield Check(CATALOG, f"work group {env.work_group}", partial(_work_group, account.athena, env.work_group))
 
 
-def _kept_table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
-    """A table that a job keeps up is there after its first run; Iceberg describes it in a file, not in the catalog."""
+def kept_table(glue: Any, table: CatalogTable) -> Mapping[str, Any] | None:
+    """A table that a job keeps up, as the catalog has it; None before the job's first run."""
     try:
-        actual = glue.get_table(DatabaseName=table.database, Name=table.contract.table)["Table"]
+        described: Mapping[str, Any] = glue.get_table(DatabaseName=table.database, Name=table.contract.table)["Table"]
     except ClientError as error:
         if not is_missing(error):
             raise
-        yield note("no run has made it yet")
+        return None
+    return described
+
+
+def _kept_table(glue: Any, table: CatalogTable) -> Iterator[Finding]:
+    """A table that a job keeps up is there after its first run; Iceberg describes it in a file, not in the catalog."""
+    actual = kept_table(glue, table)
+    if actual is None:
+        yield NOT_MADE
         return
     expected = {"Parameters": {"table_type": "ICEBERG"}}
     yield from map(problem, differences(expected, actual))
@@ -223,8 +229,10 @@ def _job(account: Account, job: Job) -> Iterator[Finding]:
         expected["ExecutionClass"] = job.execution_class
     yield from map(problem, differences(expected, actual))
     present = actual.get("DefaultArguments", {})
-    for name in sorted(present.keys() - arguments.keys() - set(OPTIONAL_GLUE_ARGUMENTS)):
-        yield problem(f"argument {name} {present[name]} is not one of the environment's")
+    for name in sorted(present.keys() - arguments.keys()):
+        # Glue's own may be added, but for what an environment sets.
+        if name in AUTO_SCALING or not is_of_glue(name.removeprefix("--")):
+            yield problem(f"argument {name} {present[name]} is not one of the environment's")
     yield from _file(account.s3, "its script", actual.get("Command", {}).get("ScriptLocation", ""))
     yield from _file(account.s3, LIBRARY, present.get(LIBRARY, ""))
     for uri in filter(None, present.get(PACKAGES, "").split(",")):

@@ -1,16 +1,13 @@
 """The rows that Athena counts in the tables, compared with those that the last runs published."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
-
-from botocore.exceptions import ClientError
 
 from catlake.bedrock.view import view_name
 from catlake.lake import athena
 from deploy.checks.account import Account
-from deploy.checks.check import Check, Finding, is_missing, note, ok, problem
+from deploy.checks.check import Check, Finding, note, ok, problem
+from deploy.checks.resources import NOT_MADE, kept_table
 from deploy.checks.summaries import Summaries
 from deploy.deployment import CatalogTable, Deployment
 
@@ -38,7 +35,7 @@ class _Rows:
     def __init__(self, account: Account, deployment: Deployment, summaries: Summaries) -> None:
         self._athena, self._glue = account.athena, account.glue
         self._deployment, self._summaries = deployment, summaries
-        self._jobs = {job.name: job for workflow in deployment.workflows.values() for job in workflow.jobs}
+        self._jobs = {job.name: job for job in deployment.jobs}
         self.view = view_name(deployment.env.name)
 
     def of_table(self, table: CatalogTable) -> Iterator[Finding]:
@@ -54,14 +51,7 @@ class _Rows:
 
     def of_kept(self, table: CatalogTable) -> Iterator[Finding]:
         """A table that a job keeps up: its first run makes it, and no summary has its rows."""
-        try:
-            self._glue.get_table(DatabaseName=table.database, Name=table.contract.table)
-        except ClientError as error:
-            if not is_missing(error):
-                raise
-            yield note("no run has made it yet")
-            return
-        yield ok(f"{self._rows(table)} rows")
+        yield NOT_MADE if kept_table(self._glue, table) is None else ok(f"{self._rows(table)} rows")
 
     def of_documents(self, table: CatalogTable) -> Iterator[Finding]:
         """A table that grows: it can have more rows than the last report read, never fewer."""

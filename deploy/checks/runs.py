@@ -1,7 +1,5 @@
 """The last run of each job, and the balance of its records."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta

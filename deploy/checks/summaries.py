@@ -1,7 +1,5 @@
 """The summaries of runs in the lake: `runs/<job>/<run>.json`, and of a stream `runs/<job>/streams/<stream>.json`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache

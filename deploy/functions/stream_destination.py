@@ -25,8 +25,8 @@ Event = Mapping[str, Any]
 def on_event(event: Event, _: object = None) -> dict[str, Any]:
     """Asks DynamoDB for the change that CloudFormation wants. Raises RuntimeError where that cannot be done now."""
     wanted = event["ResourceProperties"]
-    found = _destination(wanted)
-    status = found.get("DestinationStatus")
+    destination = _destination(wanted)
+    status = destination.get("DestinationStatus")
     if event["RequestType"] == "Delete":
         return {"Stays": _stays(event["PhysicalResourceId"], wanted, status)}
     identity = ":".join(_pair(wanted))
@@ -42,7 +42,7 @@ def on_event(event: Event, _: object = None) -> dict[str, Any]:
     elif status == "DISABLING":
         raise RuntimeError(f"{_name(wanted)} is being disabled; deploy again once it is DISABLED")
     elif status == "ACTIVE" and not identity.endswith(TAKEN):
-        _update(wanted, found)
+        _update(wanted, destination)
     return {
         "PhysicalResourceId": identity,
         "Waits": event["RequestType"] == "Update" and status in ("ENABLING", "UPDATING"),
@@ -52,17 +52,18 @@ def on_event(event: Event, _: object = None) -> dict[str, Any]:
 def is_complete(event: Event, _: object = None) -> dict[str, bool]:
     """Whether the destination is as wanted. Raises RuntimeError for a destination that DynamoDB cannot enable."""
     wanted, identity = event["ResourceProperties"], event["PhysicalResourceId"]
-    found = _destination(wanted)
-    status = found.get("DestinationStatus")
+    destination = _destination(wanted)
+    status = destination.get("DestinationStatus")
     if event["RequestType"] == "Delete":
         return {"IsComplete": event["Stays"] or _disabled(wanted, status)}
     if status == "ENABLE_FAILED":
         raise RuntimeError(
-            f"{_name(wanted)}: {found.get('DestinationStatusDescription') or 'DynamoDB gives no reason'}"
+            f"{_name(wanted)}: {destination.get('DestinationStatusDescription') or 'DynamoDB gives no reason'}"
         )
     # An update that had to wait. All others are asked for once: the requests of a deployment and of its rollback may
     # run side by side, and must not undo each other's work again and again.
-    updates = event.get("Waits") and not identity.endswith(TAKEN) and status == "ACTIVE" and _update(wanted, found)
+    may_update = event.get("Waits") and not identity.endswith(TAKEN) and status == "ACTIVE"
+    updates = may_update and _update(wanted, destination)
     return {"IsComplete": status == "ACTIVE" and not updates}
 
 
@@ -105,11 +106,11 @@ def _enable(wanted: Event) -> None:
             raise
 
 
-def _update(wanted: Event, found: Event) -> bool:
+def _update(wanted: Event, destination: Event) -> bool:
     """Updates a destination that has another precision; returns whether it had."""
     precision = {"ApproximateCreationDateTimePrecision": wanted["Precision"]}
     # DynamoDB's own precision is not in its answer, and it refuses to set what is set.
-    if precision.items() <= {"ApproximateCreationDateTimePrecision": "MILLISECOND", **found}.items():
+    if precision.items() <= {"ApproximateCreationDateTimePrecision": "MILLISECOND", **destination}.items():
         return False
     _dynamodb().update_kinesis_streaming_destination(
         **_table_and_stream(wanted), UpdateKinesisStreamingConfiguration=precision
@@ -119,7 +120,7 @@ def _update(wanted: Event, found: Event) -> bool:
 
 def _destination(wanted: Event) -> Event:
     """The destination as DynamoDB has it; empty where there is none, or no such table."""
-    return next((found for found in _destinations(wanted) if found["StreamArn"] == wanted["StreamArn"]), {})
+    return next((entry for entry in _destinations(wanted) if entry["StreamArn"] == wanted["StreamArn"]), {})
 
 
 def _destinations(wanted: Event) -> list[Event]:
@@ -129,8 +130,8 @@ def _destinations(wanted: Event) -> list[Event]:
         answer = client.describe_kinesis_streaming_destination(TableName=wanted["TableName"])
     except client.exceptions.ResourceNotFoundException:
         return []
-    found: list[Event] = answer.get("KinesisDataStreamDestinations", [])
-    return found
+    destinations: list[Event] = answer.get("KinesisDataStreamDestinations", [])
+    return destinations
 
 
 def _dynamodb() -> Any:

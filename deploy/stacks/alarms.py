@@ -4,8 +4,6 @@ Where no data means that a job is dead, the alarm is on an expression that fills
 older value before it takes missing data as breaching, and may find one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The monthly budget of an environment, by the tag `Project` that all its resources have."""
 
-from __future__ import annotations
-
 from aws_cdk import Aws
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_sns as sns

@@ -1,7 +1,5 @@
 """The files that a job runs on Glue: its script, the library and its wheels, uploaded with the deployment."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

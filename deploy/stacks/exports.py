@@ -1,7 +1,5 @@
 """The exports of the tables: one state machine for all of them, and its failures as messages to the topic."""
 
-from __future__ import annotations
-
 import json
 
 from aws_cdk import Aws, CfnOutput, Stack

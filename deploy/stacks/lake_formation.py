@@ -1,7 +1,5 @@
 """Grants of Lake Formation: where it governs the catalog, rights in IAM are not enough."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from aws_cdk import Aws, Stack
@@ -28,11 +26,11 @@ def _resource(grant: CatalogGrant) -> CfnPrincipalPermissions.ResourceProperty:
     if grant.table is None:
         database = CfnPrincipalPermissions.DatabaseResourceProperty(catalog_id=catalog, name=grant.database)
         return CfnPrincipalPermissions.ResourceProperty(database=database)
-    one = grant.table != "*"
+    is_named = grant.table != "*"
     table = CfnPrincipalPermissions.TableResourceProperty(
         catalog_id=catalog,
         database_name=grant.database,
-        name=grant.table if one else None,
-        table_wildcard=None if one else {},
+        name=grant.table if is_named else None,
+        table_wildcard=None if is_named else {},
     )
     return CfnPrincipalPermissions.ResourceProperty(table=table)

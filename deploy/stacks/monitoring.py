@@ -1,7 +1,5 @@
 """Monitoring: the topic that alarms go to, its key, the dashboard of all runs, and the log of their successes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -55,7 +53,7 @@ class MonitoringStack(Stack):
         super().__init__(scope, deployment.stack("monitoring"), description=f"catlake {env.name}: monitoring")
         tag_stack(self, env.tags("MONITORING"))
         self._deployment = deployment
-        self._jobs = [job.name for workflow in deployment.workflows.values() for job in workflow.jobs]
+        self._jobs = [job.name for job in deployment.jobs]
         self.key = self._key()
         self.topic = self._topic()
         undelivered = Undelivered(self, deployment, self.topic)

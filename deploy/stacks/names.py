@@ -1,7 +1,5 @@
 """The names of what was deployed, as parameters that other applications read instead of copying a name."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from aws_cdk import Stack

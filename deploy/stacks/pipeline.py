@@ -1,7 +1,5 @@
 """The two roles of the repository's workflow on GitHub: one sees differences, one deploys. GitHub keeps no key."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack

@@ -1,7 +1,5 @@
 """Helpers that the stacks share: ARNs, roles from grants, tags, and the acknowledged findings of cdk-nag."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

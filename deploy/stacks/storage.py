@@ -1,7 +1,5 @@
 """Storage: the buckets, the catalog's databases and tables, the Athena work group and its queries."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The Kinesis stream with the changes of a DynamoDB table that exists already and gets it as its destination."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from aws_cdk import CfnResource, CustomResource, Duration, Stack

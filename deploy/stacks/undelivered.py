@@ -1,7 +1,5 @@
 """The queue of what did not arrive: exports that did not start, messages about failed jobs, e-mails of alarms."""
 
-from __future__ import annotations
-
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions

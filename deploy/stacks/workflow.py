@@ -1,7 +1,5 @@
 """A workflow in Glue: its triggers, jobs and crawlers, a role for each, their logs, exports and alarms."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 from aws_cdk import CfnOutput, CfnResource, Fn, Stack
@@ -38,6 +36,9 @@ from deploy.stacks.names import publish_names
 from deploy.stacks.resources import acknowledge, arn, log_group, role, tag_resource, tag_stack
 from deploy.stacks.stream import TableStream
 from deploy.stacks.undelivered import undelivered
+
+EACH_EVENT = CfnTrigger.EventBatchingConditionProperty(batch_size=1, batch_window=900)
+"""A trigger fires for each event; the window, here the longest, matters only to larger batches."""
 
 
 class WorkflowStack(Stack):
@@ -162,11 +163,7 @@ class WorkflowStack(Stack):
             actions=[
                 action(crawler_name=name) if name in crawlers else action(job_name=name) for name in trigger.starts
             ],
-            event_batching_condition=CfnTrigger.EventBatchingConditionProperty(
-                batch_size=trigger.event.batch_size, batch_window=trigger.event.batch_window
-            )
-            if trigger.event
-            else None,
+            event_batching_condition=EACH_EVENT if trigger.event else None,
             # Without it Glue creates these two inactive; the other types refuse the option.
             start_on_creation=True if trigger.type in ("SCHEDULED", "CONDITIONAL") else None,
         )

@@ -1,7 +1,7 @@
 """Runs a job, from its arguments to its exit code; the same on Glue and on a laptop.
 
 A job script declares its arguments and calls `run_job(main, ARGUMENTS)`. Whatever goes wrong, the process ends
-with a non-zero code and one line that says what to do; the Glue job is committed only after success.
+with a non-zero code and one line with the remedy; the Glue job is committed only after success.
 """
 
 import logging
@@ -52,13 +52,16 @@ SESSION_SETTINGS = {
 """What every session of a job has."""
 
 
-def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (), has_queries: bool = True) -> None:
+def run_job(
+    main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (), has_python_steps: bool = True
+) -> None:
     """Runs a job's `main` and ends the process with a non-zero code when it fails.
 
     Args:
         main: Reads, transforms, settles the balance, publishes.
         arguments: The job's own arguments, besides those that every job takes.
-        has_queries: Whether `main` works with DataFrames; then a new session is warmed up.
+        has_python_steps: Whether `main` has steps that run in Python workers, which take seconds to start; then a new
+            session is warmed up.
     """
     run: Run | None = None
     lake: Lake | None = None
@@ -66,7 +69,7 @@ def run_job(main: Callable[[Run, Lake], None], arguments: Sequence[Argument] = (
     has_failed = False
     try:
         values, id = parse_arguments(arguments, sys.argv), run_id(sys.argv)
-        is_cold = has_queries and SparkContext._active_spark_context is None
+        is_cold = has_python_steps and SparkContext._active_spark_context is None
         if is_cold:
             import_pandas()
         run = _start(values, id)

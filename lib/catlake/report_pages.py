@@ -24,14 +24,18 @@ from catlake.runtime.run import Run
 def conversations(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
     """The page of the conversations; the CSV is read for its origin alone: its run read the export."""
     users = datasets.rows("curated_conversations", made_from={"normalized_csv": "normalized_conversations"})
-    return None if users is None else conversations_page(users, datasets.run_date, pseudonym)
+    if users is None:
+        return None
+    return conversations_page(users, datasets.run_date, pseudonym, is_small=datasets.are_small)
 
 
 def costs(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
     """The page of the costs."""
     names = ("token_usage", "token_reconciliation", "bots", "application_costs")
     usage, reconciliation, bots, application = map(datasets.rows, names)
-    return None if usage is None else costs_page(usage, reconciliation, bots, application, pseudonym)
+    if usage is None:
+        return None
+    return costs_page(usage, reconciliation, bots, application, pseudonym, is_small=datasets.are_small)
 
 
 def purchases(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
@@ -141,12 +145,12 @@ def _alone(run: Run, folder: Lake) -> Iterator[Lease]:
 
 def _digests(run: Run, folder: Lake) -> Mapping[str, Mapping[str, Any]]:
     """The digests of the pages that are there, by name. One that cannot be read is logged, and left out."""
-    found = {}
+    digests = {}
     for page in PAGES:
         uri = folder.path(f"{page}.json")
         with suppress(FileNotFoundError):
             try:
-                found[page] = digest_in(folder.files.read(uri))
+                digests[page] = digest_in(folder.files.read(uri))
             except ValueError as error:
                 run.log("page_not_in_index", uri=uri, reason=str(error))
-    return found
+    return digests

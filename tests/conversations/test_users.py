@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE
 from catlake.conversations import items, users
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import StoreError
@@ -103,11 +105,11 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
     assert found[3]["respuesta_feedback"] == "f | e | g | c | d | B | a"
 
 
-def test_of_changed_users_all_items_are_read_as_they_are_and_without_texts_as_they_were(spark: SparkSession) -> None:
+def test_of_changed_users_all_items_are_there_as_they_are_and_without_texts_as_they_were(spark: SparkSession) -> None:
     old = from_items(spark, conversation("ana"), conversation("eva"), conversation("sol"))
-    new = from_items(spark, conversation("ana"), feedback("ana"), conversation("eva"), conversation("zoe"))
-    changed = spark.createDataFrame([("ana",), ("sol",), ("zoe",), ("nobody",)], "usuario_id string")
-    given = new.transform(users.of_changed_users, old, changed).transform(users.in_order)
+    new = from_items(spark, feedback("ana"), conversation("zoe")).withColumn(GONE, F.lit(False))
+    gone = from_items(spark, conversation("sol"), conversation("nobody")).withColumn(GONE, F.lit(True))
+    given = users.of_changed_users(old, new.unionByName(gone)).transform(users.in_order)
     found = given.transform(users.by_user, LABELS, None).select(
         "usuario_id", "was", "conversacion_completa", "numero_feedback"
     )

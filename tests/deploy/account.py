@@ -177,7 +177,7 @@ class Deployed:
         for table in self.deployment.tables.values():
             if table.contract.is_kept_up:
                 self.make_kept(table)
-        for job in self.jobs:
+        for job in self.deployment.jobs:
             self.run(job)
 
     def make_kept(self, table: CatalogTable) -> None:
@@ -203,12 +203,8 @@ class Deployed:
             TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": on}
         )
 
-    @property
-    def jobs(self) -> list[Job]:
-        return [job for workflow in self.deployment.workflows.values() for job in workflow.jobs]
-
     def job(self, module: str) -> Job:
-        return next(job for job in self.jobs if job.module == module)
+        return next(job for job in self.deployment.jobs if job.module == module)
 
     def run(self, job: Job) -> None:
         """A run that succeeded and left its summary; of the stream, a first batch."""

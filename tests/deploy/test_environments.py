@@ -43,25 +43,18 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def library(folder: Path) -> ModuleType:
-    """The module of environments as it is in another checkout."""
-    source = folder / "lib/catlake/runtime/environment.py"
+def with_file(folder: Path, text: str, name: str = "staging") -> ModuleType:
+    """The module of environments, with the files of the checkout, and one more."""
+    shutil.copytree(ROOT / FILES, folder / FILES, dirs_exist_ok=True)
+    (folder / FILES / f"{name}.toml").write_text(text, encoding="utf-8")
+    source = ROOT / "lib/catlake/runtime/environment.py"
     spec = importlib.util.spec_from_file_location("environment_elsewhere", source)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    vars(module)["data_folder"] = lambda in_checkout, _: folder / in_checkout
     return module
-
-
-def with_file(folder: Path, text: str, name: str = "staging") -> ModuleType:
-    """The module of a folder that has the files of the checkout, and one more."""
-    shutil.copytree(ROOT / FILES, folder / FILES, dirs_exist_ok=True)
-    (folder / FILES / f"{name}.toml").write_text(text, encoding="utf-8")
-    source = folder / "lib/catlake/runtime/environment.py"
-    source.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "lib/catlake/runtime/environment.py", source)
-    return library(folder)
 
 
 def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

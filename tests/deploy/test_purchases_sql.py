@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from local.duckdb_catalog import execute_athena
 from local.lake_catalog import lake_catalog
+from tests.catalog import execute_athena
 from tests.deploy.sql_rows import EVENTS
 from tests.purchases.tree import DATABASE, merge, write
 

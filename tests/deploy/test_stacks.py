@@ -14,11 +14,11 @@ import pytest
 
 from catlake.runtime.arguments import parse_arguments
 from catlake.runtime.environment import environment
+from deploy import glue_arguments as glue
 from deploy.app import app
 from deploy.catalog_views import CURRENT_PURCHASES
 from deploy.deployment import Deployment, deployment
 from deploy.exports import arrival_pattern, definition
-from deploy.glue_arguments import GLUE_ARGUMENTS, OPTIONAL_GLUE_ARGUMENTS, default_arguments
 from deploy.model import Arrival, Job
 from deploy.workflows import WORKFLOWS
 from tests.deploy.assembly import (
@@ -82,11 +82,11 @@ def test_every_job_keeps_s3a_in_its_region_and_may_have_settings_of_spark(assemb
         assert bool(tables) == job.access.uses_tables == ("--datalake-formats" in properties["DefaultArguments"])
         assert all(setting.startswith("spark.sql.catalog.lake") for setting in tables)
         more = replace(job, spark_settings={"spark.a": "1", "spark.b": "2"})
-        assert default_arguments(more)["--conf"].endswith(" --conf spark.a=1 --conf spark.b=2")
+        assert glue.default_arguments(more)["--conf"].endswith(" --conf spark.a=1 --conf spark.b=2")
 
 
 def job_templates(assembly: Assembly) -> Iterator[tuple[Job, dict[str, Any]]]:
-    jobs = {job.name: job for workflow in deployed(assembly).workflows.values() for job in workflow.jobs}
+    jobs = {job.name: job for job in deployed(assembly).jobs}
     for resource in assembly.resources("AWS::Glue::Job"):
         yield jobs[resource.properties["Name"]], resource.properties
 
@@ -107,7 +107,8 @@ def test_every_job_takes_the_arguments_that_it_is_deployed_with_and_lacks_none(a
 def test_the_other_arguments_are_those_that_glue_reads_itself(assembly):
     for job, properties in job_templates(assembly):
         others = set(properties["DefaultArguments"]) - set(job.arguments)
-        assert others <= {*GLUE_ARGUMENTS, "--conf", *OPTIONAL_GLUE_ARGUMENTS}
+        files = {glue.LIBRARY, glue.PACKAGES, "--python-modules-installer-option", "--custom-logGroup-prefix"}
+        assert others <= {*glue.GLUE_ARGUMENTS, glue.CONF, *glue.AUTO_SCALING, *glue.TABLES, *files}
 
 
 def test_a_jobs_files_are_uploaded_with_the_deployment_and_are_those_of_the_checkout(assembly):
@@ -520,7 +521,7 @@ def test_events_can_start_a_workflow_several_jobs_can_precede_one_and_a_job_can_
     def changed(env):
         workflow = build(env)
         start, view, *others = workflow.triggers
-        event = Arrival(bucket="lake", folder="exports/x", batch_size=5)
+        event = Arrival(bucket="lake", folder="exports/x")
         triggers = (replace(start, event=event), replace(view, after=(*view.after, "other")))
         other = replace(workflow.jobs[1], name="other", auto_scaling=True, job_run_queuing=True)
         first = replace(triggers[0], starts=(*start.starts, "other"))
@@ -537,7 +538,7 @@ def test_events_can_start_a_workflow_several_jobs_can_precede_one_and_a_job_can_
     triggers = {each.properties["Name"]: each.properties for each in assembly.resources(TRIGGER)}
     start, view = triggers["cat-test-tokens-start"], triggers["cat-test-tokens-create-view"]
     assert start["Type"] == "EVENT" and "StartOnCreation" not in start
-    assert start["EventBatchingCondition"] == {"BatchSize": 5, "BatchWindow": 900}
+    assert start["EventBatchingCondition"] == {"BatchSize": 1, "BatchWindow": 900}
     assert view["Predicate"]["Logical"] == "AND"
     assert [each["JobName"] for each in view["Predicate"]["Conditions"]] == ["cat-test-tokens-consolidated", "other"]
 

@@ -90,8 +90,6 @@ def test_the_base_workflow_of_these_tests_is_valid():
             lambda: start("a", schedule="cron(0 4 * * *)"),
             r"trigger start: schedule cron\(0 4 \* \* \*\): an AWS cron has 6 fields, this one has 5",
         ),
-        (lambda: replace(ARRIVAL, batch_size=0), "event batch size 0: Glue takes 1 to 100"),
-        (lambda: replace(ARRIVAL, batch_window=901), "event batch window 901 s: Glue takes 1 to 900"),
         (lambda: replace(CRAWLER, contract="tokens_daily").table, "contract tokens_daily has no catalog table"),
     ],
 )

@@ -30,8 +30,8 @@ from catlake.runtime.environment import environment as runtime_environment
 from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
-from local.duckdb_catalog import execute_athena
 from local.lake_catalog import lake_catalog
+from tests.catalog import execute_athena
 from tests.engines import ingest_by_connector
 from tests.engines.ministack import connector, ministack
 from tests.engines.purchase_tables import PurchaseTables

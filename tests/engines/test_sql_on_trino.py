@@ -16,13 +16,13 @@ from catlake.bedrock.view import view_name, view_statement
 from catlake.lake.catalog import GluePartitions
 from catlake.purchases.document_writer import partition_of
 from catlake.runtime.environment import environment
-from deploy.athena import PURCHASES
+from deploy.athena import PURCHASES, SQL
 from deploy.catalog_tables import table_input
-from deploy.catalog_views import CURRENT_PURCHASES, SQL, current_purchases_view
+from deploy.catalog_views import CURRENT_PURCHASES, current_purchases_view
 from deploy.deployment import Deployment
-from local.duckdb_catalog import CATALOG, changed, execute_athena, register
+from local.duckdb_catalog import CATALOG, changed, register
 from local.lake_catalog import lake_catalog
-from tests.catalog import publish
+from tests.catalog import execute_athena, publish
 from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.engines.spark_on_glue import run_on_glue
 from tests.engines.trino import Trino, as_json

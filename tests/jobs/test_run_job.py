@@ -17,7 +17,7 @@ from catlake.conversations.cl100k_tokens import EncodingError
 from catlake.job import S3A_REGION, run_job
 from catlake.lake import Lake
 from catlake.lake.publish import publish, quarantine
-from catlake.runtime.arguments import Argument, count
+from catlake.runtime.arguments import Argument, whole_number
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import CatlakeError, ExportError, explain
 from catlake.runtime.metrics import NAMESPACE
@@ -320,7 +320,7 @@ def test_an_interrupted_run_says_so(job: Runner) -> None:
 
 
 def test_a_wrong_argument_ends_the_run_before_it_starts_and_writes_nothing(job: Runner, tmp_path: Path) -> None:
-    finished = job(write_one, "--limit", "many", declared=(Argument("limit", count),))
+    finished = job(write_one, "--limit", "many", declared=(Argument("limit", whole_number),))
     assert finished.code != 0
     assert finished.stderr == "--limit 'many': must be a whole number, 0 or more\n"
     assert [each["event"] for each in finished.events] == ["run_failed"]

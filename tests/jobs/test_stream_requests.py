@@ -11,7 +11,7 @@ import pytest
 from tests.deploy.s3_recorder import recorded
 from tests.jobs.running import ROOT, packaged, spark_submit
 from tests.s3 import S3Server
-from tools.purchases_costs import GETS_A_FILE, PUTS_A_FILE
+from tools.costs_page import GETS_A_FILE, PUTS_A_FILE
 
 STREAM = f"""
 from runpy import run_path

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from catlake.contracts.contract import contract
-from catlake.lake.catalog import GluePartitions, Partition, catalog
+from catlake.lake.catalog import GluePartitions, Partition, partitions_of
 from catlake.runtime.errors import CatalogError
 from deploy.catalog_tables import table_input
 from tests.aws import moto_server
@@ -208,7 +208,7 @@ def test_missing_rights_are_told_in_one_line(service: tuple[Any, Stubber]) -> No
 
 @pytest.mark.parametrize(("name", "lake"), [("none", LAKE), ("aws", "/data/lake/bucket")])
 def test_without_a_catalog_or_for_a_folder_nothing_is_registered(name: str, lake: str) -> None:
-    assert catalog(name).partitions(DOCUMENTS, DATABASE, lake).register([DAY]) == 0
+    assert partitions_of(name, DOCUMENTS, DATABASE, lake).register([DAY]) == 0
 
 
 @pytest.mark.parametrize("scheme", ["s3", "s3a"])
@@ -223,7 +223,7 @@ def test_on_aws_partitions_are_registered_in_glue(
     ):
         monkeypatch.setenv(name, value)
     lake = f"{scheme}://dev-compras-backup-s3-bucket"
-    assert catalog("aws").partitions(DOCUMENTS, DATABASE, lake).register([DAY]) == 1
+    assert partitions_of("aws", DOCUMENTS, DATABASE, lake).register([DAY]) == 1
     assert set(registered(glue)) == {DAY}
 
 
@@ -232,4 +232,4 @@ def test_no_region_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(CatalogError, match=r"You must specify a region\.; check region"):
-        catalog("aws").partitions(DOCUMENTS, DATABASE, LAKE)
+        partitions_of("aws", DOCUMENTS, DATABASE, LAKE)

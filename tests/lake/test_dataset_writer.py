@@ -110,7 +110,7 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
 
     def old(name: str) -> OldFile:
         (file,) = before.files
-        return OldFile(name, file.md5, {**before.totals, "counted by the job": 7})
+        return OldFile(name, file.md5, file.crc32, {**before.totals, "counted by the job": 7})
 
     songs = [song("a", 1), song("b", 2, title='say "hi",\nall'), song("d", 4), song("e", 5)]
     before = written(spark, song_rows(spark, SONGS_CSV, *songs), SONGS_CSV, tmp_path / "before")
@@ -129,8 +129,8 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
         tmp_path / "all",
     )
     assert Path(new.files[0].uri).read_bytes() == Path(expected.files[0].uri).read_bytes()
-    assert [(file.rows, file.size, file.md5) for file in new.files] == [
-        (file.rows, file.size, file.md5) for file in expected.files
+    assert [(file.rows, file.size, file.md5, file.crc32) for file in new.files] == [
+        (file.rows, file.size, file.md5, file.crc32) for file in expected.files
     ]
     assert new.totals == {**expected.totals, "counted by the job": 7}
 

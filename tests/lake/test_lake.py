@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+import zlib
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -63,6 +64,7 @@ def test_the_next_csv_may_be_made_from_the_newest_one_that_was_made_from_the_sam
             lake.publish(replace(draft, made_from=made_from))
     old = lake.made_from("x", SONGS_CSV, DAY)
     assert old and (old.uri, old.totals["plays"]) == (str(tmp_path / LIVE), 3)
+    assert old.crc32 == zlib.crc32((tmp_path / LIVE).read_bytes())
     # Of another state, or not the newest one, or where a file of its size may be several.
     assert lake.made_from("y", SONGS_CSV, DAY) is None
     assert lake.made_from("x", SONGS_CSV, DAY + timedelta(days=1)) is None

@@ -14,6 +14,7 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake import Lake
 from catlake.lake.tables import KeptTable, MergeCounts
+from catlake.runtime import small_data
 from catlake.runtime.errors import CatalogError, ContractError
 from tests.contracts.songs import SONGS_TABLE
 from tests.lake.song_tables import content, rows, table_at
@@ -54,6 +55,16 @@ def test_a_newer_version_wins_and_an_older_or_equal_one_changes_nothing(spark: S
     # The same changes once more change nothing.
     assert again.merge(changes, position={"at": 2}) == MergeCounts(merged=0, older=4, gone=1)
     assert content(again) == expected
+
+
+def test_the_rows_of_a_small_table_are_in_one_partition(
+    spark: SparkSession, table: KeptTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.merge(rows(spark, {"id": "d", "version": 11}), position={"at": 2})
+    assert (table.is_small, table.rows().rdd.getNumPartitions()) == (True, 1)
+    monkeypatch.setattr(small_data, "SMALL_BYTES", 100)
+    assert not table.is_small
+    assert "Coalesce 1" not in table.rows()._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
 
 
 def test_a_deletion_removes_older_rows_and_spares_newer_ones(spark: SparkSession, table: KeptTable) -> None:

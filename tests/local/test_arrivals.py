@@ -1,5 +1,6 @@
 """The event that starts a workflow, on a laptop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from deploy.model import Arrival
 from deploy.workflows import conversations, tokens
 from local import cli
 from local.arrivals import arrivals
+from local.job_processes import ProcessRunner
+from local.side_by_side import Lane, PlannedRun
 
 ARRIVAL = Arrival(bucket="lake", folder="exports/people")
 ROOT = Path(__file__).parents[2]
@@ -57,16 +60,19 @@ def test_without_an_arrival_nothing_starts(
 
 
 def test_a_run_says_which_arrival_started_it_unless_a_person_names_an_export(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "_check_built", lambda workflow: None)
-    monkeypatch.setattr(cli, "run_workflow", lambda *_: cli.DONE)
-    assert cli.main(["run", "conversations", "--lake", str(tmp_path)]) == cli.DONE
-    assert (
-        capsys.readouterr()
-        .out.rstrip()
-        .endswith("started by tests/data/samples/catia/AWSDynamoDB/01763614800000-71e487bc/manifest-summary.json")
-    )
+    planned: list[PlannedRun] = []
+
+    def run_lanes(lanes: Sequence[Lane], _: ProcessRunner) -> int:
+        planned.extend(run for lane in lanes for run in lane)
+        return 0
+
+    monkeypatch.setattr(cli, "run_lanes", run_lanes)
+    assert cli.main(["run", "conversations", "--lake", str(tmp_path)]) == 0
+    arrival = "tests/data/samples/catia/AWSDynamoDB/01763614800000-71e487bc/manifest-summary.json"
+    assert planned[-1].title.endswith(f"started by {arrival}")
     sample = str(ROOT / "tests/data/samples/catia")
-    assert cli.main(["run", "conversations", "--lake", str(tmp_path), "--export", sample]) == cli.DONE
-    assert "started by" not in capsys.readouterr().out
+    assert cli.main(["run", "conversations", "--lake", str(tmp_path), "--export", sample]) == 0
+    assert "started by" not in planned[-1].title

@@ -34,21 +34,26 @@ import sys
 from pathlib import Path
 from catlake.runtime.environment import environment_with
 from deploy.workflows import WORKFLOWS
-from local.cli import run_workflow
 from local.job_processes import ProcessRunner
+from local.side_by_side import PlannedRun, run_lanes
 
 # A shell lets what it starts in the background ignore it, and who tests may be one of those.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-lake, script, workflow, crawler = Path(sys.argv[1]), *sys.argv[2:]
+lake, script, workflows, crawler = Path(sys.argv[1]), *sys.argv[2:]
 LOCAL = environment_with("local", {"crawler": crawler == "True"})
 
-def command(job):
-    return [sys.executable, "-u", script, job.name, str(lake / job.arguments["--lake_uri"].removeprefix("s3://"))]
+def planned(name):
+    workflow = WORKFLOWS[name](LOCAL)
+    buckets = {job.name: lake / job.arguments["--lake_uri"].removeprefix("s3://") for job in workflow.jobs}
+    commands = {name: [sys.executable, "-u", script, name, str(bucket)] for name, bucket in buckets.items()}
+    bucket = buckets[workflow.jobs[0].name]
+    return PlannedRun(workflow, LOCAL, lake, bucket, lake / "_logs" / "run", commands, f"{name}:")
 
-runner = ProcessRunner(command, lake / "_logs" / "run", grace=2)
-sys.exit(run_workflow(WORKFLOWS[workflow](LOCAL), LOCAL, lake, runner))
+# Lanes are apart by a slash, the workflows of a lane by a comma.
+lanes = [[planned(name) for name in lane.split(",")] for lane in workflows.split("/")]
+sys.exit(run_lanes(lanes, ProcessRunner(grace=2)))
 """
 
 SUMMARY = """
@@ -135,6 +140,38 @@ def test_a_failed_job_ends_the_run_with_its_message_and_an_error_code(lake):
         "cat-local-conversations-pages: NOT STARTED",
         "    needs cat-local-etl2-parquet",
     ]
+
+
+def test_workflows_of_two_lanes_run_at_once_and_show_one_summary_each(lake):
+    # Each job waits for the first one of the other lane.
+    meet = """
+        import pathlib, sys, time
+        here, there = ("a", "b") if "compras" in sys.argv[1] else ("b", "a")
+        pathlib.Path(here).touch()
+        end = time.monotonic() + 10
+        while not pathlib.Path(there).exists():
+            assert time.monotonic() < end, "the other lane has not begun"
+            time.sleep(0.02)
+        """
+    code, out = finish(start(lake, meet, "conversations/purchases-backfill,purchases-report", cwd=lake))
+    assert code == 0, out
+    assert out.index("local-compras-report RUNNING") > out.index("local-compras-backfill SUCCEEDED")
+    for job in ("cat-local-etl1-normalize", "local-compras-backfill", "local-compras-report"):
+        assert out.count(f"\n{job}: SUCCEEDED") == 1
+
+
+def test_after_a_failure_in_one_lane_no_lane_begins_another_workflow(lake):
+    fails_first = """
+        import sys, time
+        time.sleep(0 if "compras" in sys.argv[1] else 1)
+        sys.exit("no" if "compras" in sys.argv[1] else 0)
+        """
+    code, out = finish(start(lake, fails_first, "tokens-archival,tokens/purchases-backfill,purchases-report"))
+    assert code == 1
+    assert "local-compras-backfill: FAILED" in out
+    assert "cat-local-tokens-archival: SUCCEEDED" in out
+    assert "tokens:" not in out.splitlines()
+    assert "purchases-report:" not in out.splitlines()
 
 
 def test_a_crawler_registers_its_table_and_fails_where_that_was_not_published(lake):

@@ -18,8 +18,8 @@ import pytest
 from catlake.contracts.contract import Column
 from catlake.runtime.errors import CatalogError
 from local import duckdb_catalog
-from local.duckdb_catalog import CATALOG, Table, changed, create_views, execute_athena, opened, register, tables
-from tests.catalog import publish
+from local.duckdb_catalog import CATALOG, Table, changed, connected, create_views, register, tables
+from tests.catalog import execute_athena, publish
 from tests.purchases.tree import DATABASE, event, table, write
 
 CONVERSATION = {
@@ -27,6 +27,10 @@ CONVERSATION = {
     "user_id": "u1",
     "fecha": datetime(2025, 12, 1, 2, 30, tzinfo=UTC),
 }
+
+
+def reading(catalog: Path) -> duckdb.DuckDBPyConnection:
+    return connected(catalog, catalog, read_only=True)
 
 
 def test_times_are_utc_without_a_zone_wherever_the_laptop_is(tmp_path: Path) -> None:
@@ -43,10 +47,7 @@ def test_a_statement_that_fails_leaves_the_catalog_as_it_was(tmp_path: Path) -> 
     with changed(tmp_path / CATALOG) as db:
         register(db, table)
     before = (tmp_path / CATALOG).read_bytes()
-    with (
-        pytest.raises(CatalogError, match=r"refuses a statement: .*nowhere.*; correct the SQL of deploy/sql"),
-        changed(tmp_path / CATALOG) as db,
-    ):
+    with pytest.raises(duckdb.Error, match="nowhere"), changed(tmp_path / CATALOG) as db:
         execute_athena(db, table.database, "CREATE OR REPLACE VIEW tokens_analysis AS SELECT 1 AS one")
         execute_athena(db, table.database, "CREATE OR REPLACE VIEW v AS SELECT * FROM nowhere")
     assert (tmp_path / CATALOG).read_bytes() == before
@@ -164,7 +165,7 @@ def test_registrations_at_once_do_not_lose_each_others_tables(tmp_path: Path) ->
         users.publish()
     with ThreadPoolExecutor() as pool:
         assert list(pool.map(Users.register, several)) == [2, 2, 2, 2]
-    with opened(tmp_path / CATALOG) as db:
+    with reading(tmp_path / CATALOG) as db:
         assert tables(db) == [("db", f"t{number}") for number in range(4)]
 
 
@@ -252,7 +253,7 @@ def test_the_view_of_a_moved_lake_reads_its_tables(tmp_path: Path) -> None:
             db, "cat_local_analytics_db", "CREATE VIEW v AS SELECT conversation_id AS id FROM tokens_analysis"
         )
     catalog.parent.rename(tmp_path / "moved")
-    with opened(tmp_path / "moved" / CATALOG) as db:
+    with reading(tmp_path / "moved" / CATALOG) as db:
         assert db.execute("SELECT id FROM cat_local_analytics_db.v").fetchall() == [("c1",)]
 
 
@@ -269,7 +270,7 @@ def test_a_damaged_catalog_is_one_line_with_its_remedy_for_readers_and_for_write
     catalog = lake_of_two_tables(tmp_path)
     catalog.write_bytes(DAMAGES[damage](catalog.read_bytes()))
     left = catalog.read_bytes()
-    for way in (opened, changed):
+    for way in (reading, changed):
         with pytest.raises(CatalogError) as caught, way(catalog):
             pass
         said = str(caught.value)
@@ -287,7 +288,7 @@ def test_a_catalog_that_someone_writes_to_is_not_called_damaged(tmp_path: Path) 
         [sys.executable, "-c", writer, catalog], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout and other.stdout.readline() == "open\n"
-        with pytest.raises(CatalogError, match=r"is open for writing .*; end that process$"), opened(catalog):
+        with pytest.raises(CatalogError, match=r"is open for writing .*; end that process$"), reading(catalog):
             pass
         other.communicate("\n")
 

@@ -1,5 +1,6 @@
 """The runner of processes, with real ones: small Python scripts in place of spark-submit."""
 
+import functools
 import os
 import sys
 import textwrap
@@ -17,20 +18,22 @@ from local.job_processes import ProcessRunner, spark_environment, spark_submit
 JOB = Job(name="cat-local-a", script="jobs/a.py", access=Access())
 
 
+class ScriptRunner:
+    """A runner of one script, which gets the job's name."""
+
+    def __init__(self, folder, source, **options):
+        self.script, self.logs = folder / "job.py", folder / "logs"
+        self.script.write_text(textwrap.dedent(source), encoding="utf-8")
+        self.processes = ProcessRunner(**options)
+
+    def run(self, job, report):
+        return self.processes.run(job, [sys.executable, "-u", str(self.script), job.name], self.logs, report)
+
+
 @pytest.fixture
 def runner(tmp_path):
-    """A function that makes a runner of one script, which gets the job's name."""
-
-    def make(source, **options):
-        script = tmp_path / "job.py"
-        script.write_text(textwrap.dedent(source), encoding="utf-8")
-
-        def command(job):
-            return [sys.executable, "-u", str(script), job.name]
-
-        return ProcessRunner(command, tmp_path / "logs", **options)
-
-    return make
+    """A function that makes a runner of a script."""
+    return functools.partial(ScriptRunner, tmp_path)
 
 
 def go(runner, job=JOB):
@@ -152,7 +155,7 @@ def test_stop_ends_a_job_and_what_it_started_and_starts_no_other(runner, tmp_pat
     thread = threading.Thread(target=lambda: endings.append(go(many)[0]))
     thread.start()
     wait_for(pids.exists)
-    many.stop()
+    many.processes.stop()
     thread.join(10)
     assert [ending.state for ending in endings] == ["STOPPED"]
     for pid in map(int, pids.read_text().split()):

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.model import Access, Job
 from local.job_processes import LIBRARY, ProcessRunner, spark_environment
-from local.shared_java import SharedJava
+from local.shared_java import JavaPool, SharedJava
 from local.workflow_run import Ending
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +38,14 @@ class Jobs:
     def __init__(self, folder: Path, python: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.java = SharedJava(python, ROOT / LIBRARY, environment, grace=20)
-        command = [sys.executable, str(folder / "job.py")]
-        self.runner = ProcessRunner(lambda _: command, folder / "logs", environment, java=self.java)
+        self.runner = ProcessRunner(environment, javas=JavaPool([self.java]))
 
     def run(self, source: str, job: Job = JOB) -> tuple[Ending, dict[str, Any]]:
         """How a job ended, and its last event."""
         (self.folder / "job.py").write_text(textwrap.dedent(source), encoding="utf-8")
         events: list[Any] = [{}]
-        return self.runner.run(job, events.append), events[-1]
+        command = [sys.executable, str(self.folder / "job.py")]
+        return self.runner.run(job, command, self.folder / "logs", events.append), events[-1]
 
     def log(self, name: str) -> str:
         return (self.folder / "logs" / f"{name}.log").read_text(encoding="utf-8")
@@ -83,6 +83,25 @@ def test_a_job_with_settings_of_its_own_has_a_java_of_its_own(jobs: Jobs) -> Non
     jobs.java.end()
     assert "spark.task.maxFailures" not in first["SETTINGS"]
     assert "--conf spark.task.maxFailures=1" in second["SETTINGS"]
+
+
+def test_of_two_javas_each_has_one_job_and_a_warm_one_is_taken_first() -> None:
+    pool = JavaPool([SharedJava(Path("python"), Path("library"), {}, grace=1) for _ in range(2)])
+
+    def take() -> SharedJava:
+        with pool.taken() as java:
+            return java
+
+    with ThreadPoolExecutor(1) as threads:
+        with pool.taken() as first, pool.taken() as second:
+            third = threads.submit(take)
+            time.sleep(0.1)
+            assert not third.done()
+            assert first is not second
+        assert third.result(10) in (first, second)
+        with pool.taken() as warm:
+            pass
+        assert take() is warm
 
 
 def test_a_java_that_does_not_start_fails_the_job_with_the_reason(jobs: Jobs) -> None:

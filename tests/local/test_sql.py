@@ -13,8 +13,8 @@ from sqlglot import exp
 from catlake.bedrock.view import view_statement
 from catlake.contracts.contract import contract
 from catlake.runtime.environment import environment
-from local.duckdb_catalog import CATALOG, changed, execute_athena, register
-from tests.catalog import publish
+from local.duckdb_catalog import CATALOG, changed, register
+from tests.catalog import execute_athena, publish
 from tests.deploy.sql_rows import DATASETS, usd
 
 LOCAL = environment("local")

@@ -13,7 +13,7 @@ from catlake.lake.lake import Lake
 from catlake.privacy import erase as erasing
 from catlake.privacy.erase import erase
 from catlake.privacy.person import Person
-from catlake.privacy.places import ERASURES, Found, Tally
+from catlake.privacy.places import ERASURES, Tally, Trace
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import LocalFiles
@@ -26,8 +26,8 @@ class Shelf:
     def __init__(self, again: int = 0) -> None:
         self.rows, self._again = 1, again
 
-    def look(self) -> list[Found]:
-        return [Found("shelf", self.rows, 1)] if self.rows else []
+    def look(self) -> list[Trace]:
+        return [Trace("shelf", self.rows, 1)] if self.rows else []
 
     def erase(self, tally: Tally) -> None:
         tally.add("shelf", 0, self.rows)

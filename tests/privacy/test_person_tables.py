@@ -12,7 +12,7 @@ from catlake.lake.lake import Lake
 from catlake.privacy.erase import places_of
 from catlake.privacy.person import Person
 from catlake.privacy.person_tables import TableOfPersons
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import Tally, Trace
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import CatalogError
 from catlake.runtime.run import Run
@@ -41,7 +41,7 @@ def test_files_of_a_table_that_the_catalog_does_not_know_stop_the_run(spark: Spa
     half = write(tmp_path, "half.parquet", ["ana"] * 1000)
     half.write_bytes(half.read_bytes()[:-100])
     (place,), run = places(spark, tmp_path)
-    assert place.look() == [Found(TABLE.name, 1, 1)]
+    assert place.look() == [Trace(TABLE.name, 1, 1)]
     with pytest.raises(CatalogError, match="its files have the person, but this session's catalog lacks the table"):
         place.erase(Tally(run))
 

@@ -19,9 +19,9 @@ from catlake.lake.lease import lease
 from catlake.lake.spreadsheet import write_spreadsheet
 from catlake.privacy.erased_files import csv_batches, is_in_spreadsheet
 from catlake.privacy.person import Person
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import Tally, Trace
 from catlake.privacy.published_files import PublishedSet, Spreadsheets
-from catlake.privacy.records_of_runs import Rejects, Summaries
+from catlake.privacy.records_of_runs import Rejects, RunSummaries
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import LocalFiles
@@ -77,7 +77,7 @@ def test_a_person_leaves_a_dataset_at_all_its_dates_in_one_step(lake: Lake, run:
     )
     before = content(other), Path(other).stat().st_ino
     place, tally = PublishedSet(run, lake, ANA, [USERS]), Tally(run)
-    assert place.look() == [Found(USERS.name, rows=2, files=2)]
+    assert place.look() == [Trace(USERS.name, rows=2, files=2)]
     place.erase(tally)
     assert (content(first), content(second)) == (users("bob"), users("a", "eva"))
     assert (content(other), Path(other).stat().st_ino) == before
@@ -134,7 +134,7 @@ def test_a_spreadsheet_that_a_person_is_left_in_goes(lake: Lake, tmp_path: Path)
         (tmp_path / "data.csv").write_bytes(users(id))
         write_spreadsheet(folder / f"{id}.xlsx", csv_batches(tmp_path / "data.csv"), USERS.struct.names, [])
     place = Spreadsheets(lake, ANA, [USERS])
-    assert place.look() == [Found("spreadsheets", 1, 1)]
+    assert place.look() == [Trace("spreadsheets", 1, 1)]
     place.erase(None)  # type: ignore[arg-type]
     assert [file.name for file in folder.iterdir()] == ["bob.xlsx"]
 
@@ -190,7 +190,7 @@ def test_rejected_records_of_the_domains_go_with_the_checksums_of_their_files(la
     }.items():
         lake.files.write(lake.path(f"quarantine/{name}"), text.encode())
     place, tally = Rejects(lake, ANA, ["conversations", "tokens"]), Tally(run)
-    assert place.look() == [Found("quarantine", 2, 2)]
+    assert place.look() == [Trace("quarantine", 2, 2)]
     place.erase(tally)
     left = {info.uri.removeprefix(lake.path("quarantine/")): info.size for info in lake.files.list(lake.path(""))}
     assert left == {"tokens/run-1/part-0.json": len(lines[1]), "purchases/run-1/part-0.json": len(lines[0])}
@@ -219,7 +219,7 @@ def test_files_that_nobody_can_read_stop_the_run_with_their_uri(lake: Lake, run:
     # Excel's lock, and a text that somebody put there.
     for name, place in (
         (f"{USERS.root}/~$data.xlsx", Spreadsheets(lake, ANA, [USERS])),
-        ("runs/job/notes.json", Summaries(lake, ANA)),
+        ("runs/job/notes.json", RunSummaries(lake, ANA)),
     ):
         lake.files.write(lake.path(name), b"\x05ana")
         with pytest.raises(StoreError, match=re.escape(lake.path(name))):
@@ -230,8 +230,8 @@ def test_summaries_lose_the_id_and_nothing_else(lake: Lake, run: Run) -> None:
     summary = {"highlights": ["  0.5 USD  ana#CONV#1", "bob and anabel"], "bytes": 5, "balance": None}
     lake.write_json("runs/job/1.json", summary)
     lake.write_json("runs/job/2.json", {"highlights": ["bob"]})
-    place = Summaries(lake, ANA)
-    assert place.look() == [Found("runs", 1, 1)]
+    place = RunSummaries(lake, ANA)
+    assert place.look() == [Trace("runs", 1, 1)]
     place.erase(Tally(run))
     left = json.loads(lake.files.read(lake.path("runs/job/1.json")))
     assert left == {**summary, "highlights": ["  0.5 USD  ***#CONV#1", "bob and anabel"]}

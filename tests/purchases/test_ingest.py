@@ -174,11 +174,7 @@ def test_the_days_of_a_batch_are_registered_before_it_is_checkpointed(
                 raise CatalogError("table dev-compras-datacatalog.compras_json: no rights; check them")
             return 0
 
-    class OfRefusing:
-        def partitions(self, *_: object) -> Refusing:
-            return Refusing()
-
-    monkeypatch.setattr(document_writer, "catalog", lambda _: OfRefusing())
+    monkeypatch.setattr(document_writer, "partitions_of", lambda *_: Refusing())
     other = line(image(fecha={"S": "2025-07-14"}, tenant_id={"S": "otra"}))
     land(tmp_path / "in", "a.jsonl", purchase(1), other, purchase(2), b"garbage")
     with pytest.raises(Exception, match="no rights"):

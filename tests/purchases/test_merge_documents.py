@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from catlake.lake import Lake, catalog
+from catlake.lake import Lake
 from catlake.lake.catalog import Partition
 from catlake.purchases.backfill import backfill
 from catlake.purchases.ingest import ingest
@@ -106,7 +106,7 @@ def test_a_backfill_registers_all_days_and_takes_what_no_list_has(
     merge(spark, bucket)
     # By hand: one is removed, and the table knows nothing of it.
     changed[0].unlink()
-    monkeypatch.setattr(catalog.NoCatalog, "partitions", lambda *_: registered)
+    monkeypatch.setattr("catlake.purchases.backfill.partitions_of", lambda *_: registered)
     (bucket / FOLDER / "stream").mkdir(parents=True)
     (bucket / FOLDER / "stream" / "batch-000000001.run.jsonl").write_text("", encoding="utf-8")
     run = run_of(spark, bucket, backfill, environment="local", job="local-compras-backfill")

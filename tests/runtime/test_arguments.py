@@ -11,20 +11,20 @@ from catlake.runtime.arguments import (
     Argument,
     FromEnvironment,
     choice,
-    count,
     flag,
     iso_date,
     name,
     optional,
     parse_arguments,
     uri,
+    whole_number,
 )
 from catlake.runtime.environment import environment_names
 from catlake.runtime.errors import ArgumentError
 
 DECLARED = (
     Argument("export_uri", uri),
-    Argument("max_export_age_hours", optional(count), None),
+    Argument("max_export_age_hours", optional(whole_number), None),
     Argument("allow_filtered_export", flag, False),
     Argument("first_date", optional(iso_date), FromEnvironment("first_conversation_date")),
     Argument("excluded_cities", optional(str), FromEnvironment("excluded_cities")),
@@ -195,19 +195,19 @@ def test_dates_are_whole_and_plain(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "1 ", "1.0", "+1", "1_000", "٣", "9" * 19])
 def test_counts_are_whole_and_plain(text: str) -> None:
     with pytest.raises(ValueError, match="must be a whole number"):
-        count(text)
+        whole_number(text)
 
 
 def test_each_kind_of_argument_takes_what_it_should() -> None:
     assert iso_date("2024-02-29") == date(2024, 2, 29)
-    assert count("007") == 7
+    assert whole_number("007") == 7
     assert name("cat-prod.etl_1") == "cat-prod.etl_1"
     for place in ("lake", "/tmp/con espacio", "file:///tmp/x", "s3://bucket", "s3a://bucket/a/b"):
         assert uri(place) == place
     assert choice("required", "optional")("optional") == "optional"
     with pytest.raises(ValueError, match="must be one of required, optional"):
         choice("required", "optional")("Optional")
-    assert optional(count)("none") is None and optional(count)("3") == 3
+    assert optional(whole_number)("none") is None and optional(whole_number)("3") == 3
 
 
 def test_a_default_may_be_a_value_or_a_function() -> None:

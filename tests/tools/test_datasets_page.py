@@ -1,25 +1,7 @@
 """docs/datasets.md has the datasets of the contracts."""
 
-from pathlib import Path
-
-import pytest
-
 from catlake.contracts.contract import contract, contract_names
-from tools.datasets_page import datasets_page, main
-
-
-def test_the_page_is_up_to_date() -> None:
-    assert main(["--check"]) == 0
-
-
-def test_the_check_fails_on_another_page_and_leaves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "datasets.md"
-    page.write_text("old", encoding="utf-8")
-    assert main(["--check", "--page", str(page)]) == 1
-    assert page.read_text(encoding="utf-8") == "old"
-    assert str(page) in capsys.readouterr().err
-    assert main(["--page", str(page)]) == 0
-    assert main(["--check", "--page", str(page)]) == 0
+from tools.datasets_page import datasets_page
 
 
 def test_every_column_of_every_contract_has_a_row_and_so_has_every_field() -> None:

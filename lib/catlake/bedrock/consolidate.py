@@ -40,6 +40,7 @@ from catlake.lake.revised_dataset import OldFileError
 from catlake.runtime.balance import Balance
 from catlake.runtime.package import sources_fingerprint
 from catlake.runtime.run import Run
+from catlake.runtime.small_data import gathered
 
 PIPELINE = "tokens"
 CONSOLIDATED_CSV = "tokens_analysis_consolidated"
@@ -66,6 +67,8 @@ def consolidate(run: Run, lake: Lake) -> None:
         )
         kept = items_now(run, lake, counter, rates)
     items = kept.rows.withColumn(OUTCOME, outcome(first_date))
+    # Of many rows, each query reads its few columns sooner than it would all that is persisted.
+    items = items.persist() if kept.is_small else items
     outcomes = Outcomes.of(items)
     rejected = outcomes.quarantined + historical.quarantined + (bots.outcomes.quarantined if bots else 0)
     if rejected:
@@ -157,9 +160,11 @@ def _datasets(inputs: _Inputs, items: DataFrame, historical: DataFrame) -> dict[
     """The rows of the datasets for some items and rows of the archive."""
     run = inputs.run
     new = _new(inputs, items)
-    both = with_historical(new, historical) if inputs.historical.read else new
-    # Each dataset takes them in one task.
-    both = both.persist(StorageLevel.MEMORY_AND_DISK) if inputs.historical.read else both
+    both = new
+    if inputs.historical.read:
+        are_small = inputs.kept.is_small and inputs.historical.is_small
+        # Two datasets take them.
+        both = gathered(with_historical(new, historical), are_small).persist(StorageLevel.MEMORY_AND_DISK)
     daily = by_conversation(new, run.environment)
     datasets = {
         CONSOLIDATED_CSV: both.withColumn("create_date", as_text("create_date")),

@@ -21,7 +21,7 @@ EARLIEST = "1970-01-01"
 
 @dataclass(frozen=True)
 class HistoricalFile:
-    """The rows of the file, typed, and how many were read and rejected.
+    """The rows of the file, typed, whether they are few (see `small_data`), and how many were read and rejected.
 
     `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none. `version` names
     the content of the file; it is empty without a file.
@@ -31,6 +31,7 @@ class HistoricalFile:
     read: int = 0
     quarantined: int = 0
     rejected: DataFrame | None = None
+    is_small: bool = True
     version: str = ""
 
 
@@ -62,6 +63,7 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         read,
         rejected,
         rejected_rows(rows, dataset) if rejected else None,
+        file.is_small,
         _version(lake, uri),
     )
 

@@ -65,12 +65,14 @@ class KeptItems:
         rows: The items, with the columns of the contract.
         of_export: None for the table's items. For those of an export that is older than the table: the lines of the
             export that are no items of its state, by what became of them.
+        is_small: Whether the rows are few; see `small_data`.
         position: The table's position, which names its content; None where the items are not the table's.
         since: What has changed; None where that is not known, or too much.
     """
 
     rows: DataFrame
     of_export: Mapping[str, int] | None = None
+    is_small: bool = False
     position: Mapping[str, Any] | None = None
     since: "Changes | None" = None
 
@@ -113,7 +115,7 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
         lines = read_update(run.spark, files, update, ITEM, each_batch=counter, output=COUNTED)
         keys = _take(run, table, update, lines, rates)
     since = None if before is None or keys is None else Changes(before, keys)
-    return KeptItems(table.rows(), position=table.position, since=since)
+    return KeptItems(table.rows(), is_small=table.is_small, position=table.position, since=since)
 
 
 def outcome(first_date: date | None) -> Column:

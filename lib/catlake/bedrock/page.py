@@ -12,6 +12,7 @@ from catlake.contracts.contract import contract
 from catlake.pages.facts import OTHERS, WHOLE, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
+from catlake.runtime.small_data import gathered
 
 MOST_BOTS, MOST_MODELS, MOST_USERS, MOST_CONVERSATIONS = 20, 20, 100, 50
 """What a page names; the datasets have all."""
@@ -28,6 +29,8 @@ def costs_page(
     bots: DataFrame | None,
     application: DataFrame | None = None,
     pseudonym: Pseudonym | None = None,
+    *,
+    is_small: bool = False,
 ) -> Page:
     """The page of costs.
 
@@ -37,6 +40,7 @@ def costs_page(
         bots: The dataset `bots`, for their titles; None: a bot is shown by its id.
         application: The dataset `application_costs`; None: what the application counted has no days and users.
         pseudonym: Hides the users; None shows their ids.
+        is_small: Whether all rows are few; see `small_data`.
     """
     optional = {"reconciliation": reconciliation, "application": application, "bots": bots}
     known = usage.withColumnsRenamed({"bot_id": "bot", "user_id": "user"})
@@ -46,6 +50,7 @@ def costs_page(
     bot = by_day.dimensions.index("bot")
     named = sorted({str(row[bot]) for row in by_day.rows if row[bot] is not None})
     both = with_application(known, None if application is None else _of_named_bots(application, named))
+    both = gathered(both, is_small)
     compared = agreement(both)
     last_day = max(filter(None, (by_day.last("day"), compared.last("day"))), default=None)
     facts = {
@@ -77,12 +82,12 @@ def costs_page(
 
 _COST, _APPLICATION = Figure("cost", "money"), Figure("application", "money")
 _UNPRICED = Figure("unpriced_calls")
-_CACHE = Figure("cache_share", "percent", of=("cache_read_tokens",), over=TOKENS[:3])
-_RATIO = Figure("ratio", "percent", of=("compared_cost",), over=("compared_application",))
+_CACHE = Figure("cache_share", "percent", dividend=("cache_read_tokens",), divisor=TOKENS[:3])
+_RATIO = Figure("ratio", "percent", dividend=("compared_cost",), divisor=("compared_application",))
 
 CARDS = (
     ("daily", _COST),
-    ("states", Figure("agreeing", "percent", of=("agreeing",), over=("compared",))),
+    ("states", Figure("agreeing", "percent", dividend=("agreeing",), divisor=("compared",))),
     ("states", _RATIO),
     ("counts", Figure("users")),
     ("daily", _CACHE),

@@ -1,13 +1,9 @@
 """The view of token usage, created from the statement in deploy/sql."""
 
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
-
-from catlake.lake import Lake
-from catlake.lake.catalog import catalog
+from catlake.lake import Lake, catalog
 from catlake.runtime.arguments import identifier
 from catlake.runtime.balance import Balance
+from catlake.runtime.package import data_folder
 from catlake.runtime.run import Run
 
 STATEMENT = "token_usage_analysis.view.sql"
@@ -24,7 +20,7 @@ def view_statement(environment: str) -> str:
     Raises:
         ValueError: The environment's name could be more than a part of a name.
     """
-    lines = _file().read_text(encoding="utf-8").splitlines()
+    lines = (data_folder("deploy/sql", "_sql") / STATEMENT).read_text(encoding="utf-8").splitlines()
     statement = "\n".join(line for line in lines if not line.startswith("--"))
     return statement.replace("{env}", identifier(environment))
 
@@ -35,11 +31,5 @@ def create_view(run: Run, lake: Lake) -> None:
     view, statement = view_name(environment), view_statement(environment)
     run.report.settle(Balance(read=0, written={view: 0}))
     with run.step("create view"):
-        target = catalog(arguments["catalog"])
-        target.create_view(view, statement, arguments["database"], arguments["workgroup"], run.log)
-
-
-def _file() -> Traversable:
-    # As with the contracts: the source tree first, so that an older package never hides an edit.
-    sources = Path(__file__).parents[3] / "deploy" / "sql"
-    return (sources if sources.is_dir() else resources.files("catlake") / "_sql") / STATEMENT
+        database, work_group = arguments["database"], arguments["workgroup"]
+        catalog.create_view(arguments["catalog"], view, statement, database, work_group, run.log)

@@ -11,9 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column as SparkColumn
@@ -22,6 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.runtime.errors import ContractError
+from catlake.runtime.package import data_folder
 
 YAML_SUFFIX = ".odcs.yaml"
 JSON_SUFFIX = ".json"
@@ -253,15 +252,9 @@ def contract_names() -> tuple[str, ...]:
 
 
 def _files() -> dict[str, Traversable]:
-    sources = Path(__file__).parents[3] / "schemas"
-    if sources.is_dir():
-        return _named(sources, YAML_SUFFIX)
-    return _named(resources.files("catlake") / "_contracts", JSON_SUFFIX)
-
-
-def _named(folder: Traversable, suffix: str) -> dict[str, Traversable]:
-    found = {file.name.removesuffix(suffix): file for file in folder.iterdir() if file.name.endswith(suffix)}
-    return dict(sorted(found.items()))
+    files = data_folder("schemas", "_contracts").iterdir()
+    contracts = (file for file in files if file.name.endswith((YAML_SUFFIX, JSON_SUFFIX)))
+    return {file.name.partition(".")[0]: file for file in sorted(contracts, key=lambda file: file.name)}
 
 
 def _document(file: Traversable) -> Any:

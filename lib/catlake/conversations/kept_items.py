@@ -32,7 +32,7 @@ from catlake.runtime.run import Run
 DATASET = "catia_items"
 
 MOST_CHANGES = 500_000
-"""Lines of exports of whose users a list is kept in memory; with more, all users count as changed."""
+"""Lines of exports of whose keys a list is kept in memory; with more, all users count as changed."""
 
 _NAMES = (*contract(DATASET).struct.names, VERSION)
 
@@ -61,12 +61,12 @@ class Changes:
     Attributes:
         position: The table's position before the run.
         rows: The items before the run.
-        users: The users whose items may have changed, each once, as `usuario_id`.
+        taken: What the table has taken: see `MergeCounts`.
     """
 
     position: Mapping[str, Any]
     rows: DataFrame
-    users: DataFrame
+    taken: DataFrame
 
 
 def items_now(run: Run, lake: Lake) -> ItemState:
@@ -86,12 +86,12 @@ def items_now(run: Run, lake: Lake) -> ItemState:
         return _of_export(run, files, chain)
     count = _replace(run, lake, table, files, update.chain.full) if update.chain else None
     old_rows = table.rows()
-    users: DataFrame | None = run.spark.createDataFrame([], "usuario_id string")
+    taken: DataFrame | None = old_rows.limit(0).withColumn(GONE, F.lit(False))
     if update.increments:
-        users, count = _merge(run, table, files, update), None
-    if before is None or users is None or update.chain:
+        taken, count = _merge(run, table, files, update), None
+    if before is None or taken is None or update.chain:
         return ItemState(table.rows(), count, table.position)
-    return ItemState(table.rows(), count, table.position, Changes(before, old_rows, users))
+    return ItemState(table.rows(), count, table.position, Changes(before, old_rows, taken))
 
 
 def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export) -> int:
@@ -110,11 +110,11 @@ def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export)
 
 
 def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> DataFrame | None:
-    """Merges windows into the table; returns the users whose items may have changed, None for all."""
+    """Merges windows into the table; returns what it has taken, None where that is too much or not known."""
     since = ExportPosition.of(table.position or {})
     windows = replace(update, since=since, chain=None)
     lines = read_update(run.spark, files, windows, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
-    # Read once for the merge, its balance and the changed users.
+    # Read once for the merge and its balance.
     lines = lines.persist(StorageLevel.DISK_ONLY)
     by_outcome = {row[LINE_OUTCOME]: row["count"] for row in lines.groupBy(LINE_OUTCOME).count().collect()}
     read = sum(export.item_count for export in update.increments)
@@ -131,9 +131,7 @@ def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> Da
         check=lambda merged: balance(merged).enforce(),
     )
     report_update(run, DATASET, balance(merged))
-    if read > MOST_CHANGES or windows.retract_from is not None:
-        return None
-    return lines.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()
+    return merged.taken if read <= MOST_CHANGES else None
 
 
 def _named(position: ExportPosition) -> Mapping[str, Any]:

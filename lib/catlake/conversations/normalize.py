@@ -12,7 +12,7 @@ from catlake.contracts.contract import contract
 from catlake.contracts.kept_rows import GONE
 from catlake.conversations import items, users
 from catlake.conversations.excluded_cities import checked_pattern
-from catlake.conversations.kept_items import ItemState, items_now
+from catlake.conversations.kept_items import Changes, ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
 from catlake.lake.dataset_writer import OldCsvError
 from catlake.lake.outcomes import KEPT, OUTCOME
@@ -59,7 +59,7 @@ def normalize(run: Run, lake: Lake) -> None:
         state = items_now(run, lake)
     classified = state.rows.transform(items.classified, run.arguments["first_date"])
     with run.step("write"):
-        result = _updated(run, lake, state, classified) or _made_anew(run, lake, state, classified)
+        result = (state.since and _updated(run, lake, state.since)) or _made_anew(run, lake, state, classified)
     draft, by_user = result.draft, result.by_user
     if draft.rows != by_user["users"]:
         raise BalanceError(
@@ -79,7 +79,8 @@ def normalize(run: Run, lake: Lake) -> None:
     )
     run.report.highlights.append(f"{DATASET}: {draft.rows} rows, {result.made_anew} of them made anew")
     if state.position is not None:
-        draft = replace(draft, made_from=_made_from(run, state.position), totals={**draft.totals, **by_user})
+        totals = {**draft.totals, **by_user, **result.outcomes.counts}
+        draft = replace(draft, made_from=_made_from(run, state.position), totals=totals)
     publish(run, lake, draft)
 
 
@@ -100,15 +101,19 @@ def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) ->
     return _Result(draft, read, Outcomes(by_outcome.get), counts, counts["users"])
 
 
-def _updated(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result | None:
+def _updated(run: Run, lake: Lake, since: Changes) -> _Result | None:
     """The last CSV with the rows of the changed users made anew; None where it does not show the items before."""
-    since, dataset = state.since, contract(DATASET)
-    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date) if since else None
-    if since is None or old is None:
+    dataset = contract(DATASET)
+    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date)
+    if old is None:
         return None
-    by_user_outcome = Observation("items by user outcome")
-    old_items = since.rows.transform(items.classified, run.arguments["first_date"])
-    ordered = classified.transform(users.of_changed_users, old_items, since.users).transform(users.in_order)
+    by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
+    then, taken = (rows.transform(items.classified, run.arguments["first_date"]) for rows in (since.rows, since.taken))
+    ordered = (
+        users.of_changed_users(then, taken)
+        .transform(users.in_order)
+        .observe(by_outcome, *(_less_what_was(F.col(OUTCOME) == name).alias(name) for name in items.OUTCOMES))
+    )
     by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
     changes = by_user.select(*dataset.struct.names, (F.col(users.WAS) | ~_is_kept()).alias(GONE))
     try:
@@ -116,9 +121,12 @@ def _updated(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _
     except OldCsvError as error:
         run.log("old_csv_not_used", reason=str(error))
         return None
-    outcomes, changed = Outcomes.of(classified), by_user_outcome.get
-    counts = {name: old.totals[name] + change for name, change in changed.items() if name != "made_anew"}
-    return _Result(draft, outcomes.total, outcomes, counts, changed["made_anew"])
+    changed = by_user_outcome.get
+    made_anew = changed.pop("made_anew")
+    outcomes, counts = (
+        {name: old.totals[name] + change for name, change in changes.items()} for changes in (by_outcome.get, changed)
+    )
+    return _Result(draft, sum(outcomes.values()), Outcomes(outcomes), counts, made_anew)
 
 
 def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
@@ -144,18 +152,19 @@ def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
 
 def _counts_by_user_outcome() -> list[Column]:
     """The kept users, and the items of users by what becomes of the users: what is, less what was."""
-    sign = F.when(F.col(users.WAS), -1).otherwise(1)
-
-    def total(count: Column, outcome: str) -> Column:
-        return F.coalesce(F.sum(F.when(F.col("user_outcome") == outcome, count * sign)), F.lit(0))
-
     both = F.col("conversation_items") + F.col("feedback_items")
     return [
-        total(F.lit(1), KEPT).alias("users"),
+        _less_what_was(_is_kept()).alias("users"),
         F.count_if(_is_kept() & ~F.col(users.WAS)).alias("made_anew"),
-        total(F.col("feedback_items"), KEPT).alias("kept_feedback"),
-        *(total(both, rule).alias(rule) for rule in users.FILTERS),
+        _less_what_was(_is_kept(), F.col("feedback_items")).alias("kept_feedback"),
+        *(_less_what_was(F.col("user_outcome") == rule, both).alias(rule) for rule in users.FILTERS),
     ]
+
+
+def _less_what_was(condition: Column, count: Column | None = None) -> Column:
+    """The sum of a count (1) over the rows with a condition, less that of the rows that were."""
+    sign = F.when(F.col(users.WAS), -1).otherwise(1)
+    return F.coalesce(F.sum(F.when(condition, sign if count is None else count * sign)), F.lit(0))
 
 
 def _is_kept() -> Column:

@@ -11,6 +11,7 @@ from pyspark.storagelevel import StorageLevel
 from catlake.pages.facts import ALL, Facts, Value, collected, in_periods, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
+from catlake.runtime.small_data import gathered
 
 MOST_DEPARTMENTS, MOST_CITIES = 40, 60
 MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 100, 100, 40
@@ -28,7 +29,7 @@ HIDDEN_BELOW = 3
 MESSAGES = "array<struct<conversacion: string, `from`: string, text: string, timestamp: string>>"
 FEEDBACK = "array<struct<type: string>>"
 
-# Of both languages: words that say nothing about what is asked. Shorter ones are none.
+# Of both languages: words that do not show what is asked. Shorter ones are left out anyway.
 COMMON_WORDS = """
 ante bajo cada como cómo cual cuál cuando cuándo cuanto cuánto cuanta desde donde dónde durante ella ellas ellos entre
 eran eres esta está están estas este esto estos favor gracias hacer hacia hasta hola para pero porque puede pueden puedo
@@ -40,18 +41,21 @@ thanks that their them then there these they this what when where which will wit
 PLACES = ("department", "city")
 
 
-def conversations_page(users: DataFrame, run_date: date, pseudonym: Pseudonym | None = None) -> Page:
+def conversations_page(
+    users: DataFrame, run_date: date, pseudonym: Pseudonym | None = None, *, is_small: bool = False
+) -> Page:
     """The page of the rows of `curated_conversations`.
 
     Args:
         users: The dataset.
         run_date: The day of the page: a message has no later day.
         pseudonym: Hides the names, and what few people wrote; None shows all.
+        is_small: Whether the rows are few; see `small_data`.
     """
     named = users.withColumnsRenamed({"gerencia": "department", "ciudad": "city"})
     named = most_important(named, {"department": MOST_DEPARTMENTS, "city": MOST_CITIES})
     messages = messages_of(named, run_date).persist(StorageLevel.MEMORY_AND_DISK)
-    conversations = conversations_of(named, messages).persist(StorageLevel.MEMORY_AND_DISK)
+    conversations = gathered(conversations_of(named, messages), is_small).persist(StorageLevel.MEMORY_AND_DISK)
     by_day = daily(conversations)
     last_day = by_day.last("day")
     asked = messages.where("question IS NOT NULL")
@@ -92,15 +96,17 @@ def conversations_page(users: DataFrame, run_date: date, pseudonym: Pseudonym | 
     )
 
 
+_LIKED = Figure("liked", "percent", dividend=("likes",), divisor=("likes", "dislikes"))
+
 CARDS = (
     ("places", Figure("users")),
     ("places", Figure("conversations")),
     ("places", Figure("questions")),
-    ("opinions", Figure("liked", "percent", of=("likes",), over=("likes", "dislikes"))),
+    ("opinions", _LIKED),
 )
 
 _ACTIVITY = (Figure("users"), Figure("conversations"), Figure("questions"))
-_OPINION = (Figure("likes"), Figure("dislikes"), Figure("liked", "percent", of=("likes",), over=("likes", "dislikes")))
+_OPINION = (Figure("likes"), Figure("dislikes"), _LIKED)
 
 SECTIONS = (
     Section("daily", "daily", ("day",), _ACTIVITY, chart="conversations"),
@@ -153,10 +159,10 @@ def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
 
     The column `conversations` has how many a row stands for.
     """
-    found = messages.groupBy("usuario_id", *PLACES, "conversation").agg(
+    by_conversation = messages.groupBy("usuario_id", *PLACES, "conversation").agg(
         F.min("day").alias("day"), F.count("question").alias("questions")
     )
-    with_messages = found.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
+    with_messages = by_conversation.select("usuario_id", *PLACES, "day", F.lit(1).alias("conversations"), "questions")
     ids = F.from_json("conversacion_completa", "array<struct<conversacion: string>>")["conversacion"]
     others = users.select(
         "usuario_id",
@@ -225,13 +231,13 @@ def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
         F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
     )
     best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
-    found = collected(best, ("period", "department", "plain", "written"), ("users", "times"))
+    facts = collected(best, ("period", "department", "plain", "written"), ("users", "times"))
     rows.unpersist()
     written: dict[Value, str] = {}
-    for _, _, question, text, *_ in found.rows:
+    for _, _, question, text, *_ in facts.rows:
         written[question] = min(str(text), written.get(question, str(text)))
-    named = [(period, place, written[question], *figures) for period, place, question, _, *figures in found.rows]
-    return Facts(("period", "department", "question"), found.measures, named)
+    named = [(period, place, written[question], *figures) for period, place, question, _, *figures in facts.rows]
+    return Facts(("period", "department", "question"), facts.measures, named)
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:

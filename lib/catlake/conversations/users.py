@@ -12,10 +12,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
+from catlake.contracts.kept_rows import GONE
 from catlake.conversations.excluded_cities import are_excluded
 from catlake.conversations.items import CONVERSATION, FEEDBACK_ITEM, FLAT, TEXTS
+from catlake.dynamodb.rejected_columns import ITEM_KEY
 from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import StoreError
@@ -66,18 +69,22 @@ def all_items(items: DataFrame) -> DataFrame:
     return items.withColumn(WAS, F.lit(False))
 
 
-def of_changed_users(items: DataFrame, old_items: DataFrame, changed: DataFrame) -> DataFrame:
-    """The items of some users as they are and as they were, with the column WAS.
+def of_changed_users(old_items: DataFrame, taken: DataFrame) -> DataFrame:
+    """The items of the users of changed items, as they are and as they were, with the column WAS.
+
+    Also changed items without a user. What was has no texts: they do not matter.
 
     Args:
-        items: All items.
-        old_items: All items as they were. Their texts do not matter, and are not read.
-        changed: The users, each once, as `usuario_id`.
+        old_items: All items as they were.
+        taken: What has changed, with `_gone`; see `MergeCounts`.
     """
-    without_texts = old_items.withColumns({name: F.lit(None).cast("string") for name in TEXTS})
-    both = items.withColumn(WAS, F.lit(False)), without_texts.withColumn(WAS, F.lit(True))
-    now, then = (rows.join(F.broadcast(changed), "usuario_id", "left_semi") for rows in both)
-    return now.unionByName(then)
+    users = taken.select("usuario_id").where(F.col("usuario_id").isNotNull()).distinct()
+    # Read once for what was and what is.
+    old = old_items.join(F.broadcast(users), "usuario_id", "left_semi").persist(StorageLevel.DISK_ONLY)
+    stays = old.join(F.broadcast(taken.select(ITEM_KEY)), ITEM_KEY, "left_anti")
+    new = taken.where(~F.col(GONE)).select(*old.columns)
+    then = old.withColumns({name: F.lit(None).cast("string") for name in TEXTS})
+    return all_items(stays.unionByName(new)).unionByName(then.withColumn(WAS, F.lit(True)))
 
 
 def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | None) -> DataFrame:

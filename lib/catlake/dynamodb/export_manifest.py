@@ -62,8 +62,6 @@ class Export:
         uri: Its folder.
         export_time: The time of the state that it holds (UTC). An incremental one ends just before it.
         item_count: The lines of its data files.
-        table_arn: The table.
-        files: Its data files.
         output_format: DYNAMODB_JSON or ION.
         from_time: The start of an incremental export's window (UTC); None for a full export.
         filter: What its summary says about a filter; None when it holds the whole table.
@@ -156,7 +154,6 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
     """An export with its data files, when all its manifests agree and every data file exists.
 
     Args:
-        files: The files of its place.
         root: The folder that was searched; data files are looked up only there and in the export's own bucket.
         summary: Its summary, already verified.
         listed: All files below the root.
@@ -229,8 +226,8 @@ def _data_file(files: Files, root: str, summary: Summary, entry: dict[str, Any],
     manifest = joined(folder, FILE_LIST)
     places = list(dict.fromkeys(_places(root, summary, key)))
     # Most files are in the listing. On S3 that saves two requests a file.
-    found = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
-    if found is None:
+    place = next((uri for uri in places if uri in listed), None) or next(filter(files.exists, places), None)
+    if place is None:
         raise ExportError(f"{folder}: data file {key!r:.200} of {FILE_LIST} is missing; copy the whole export")
     try:
         md5 = base64.b64decode(entry["md5Checksum"], validate=True)
@@ -238,7 +235,7 @@ def _data_file(files: Files, root: str, summary: Summary, entry: dict[str, Any],
             raise ValueError
     except (KeyError, TypeError, ValueError):  # ValueError: not base64, or not an MD5
         raise ExportError(f"{manifest}: {key!r:.200} has no readable md5Checksum; take a new export") from None
-    return DataFile(found, _item_count(manifest, entry), md5.hex())
+    return DataFile(place, _item_count(manifest, entry), md5.hex())
 
 
 def _places(root: str, summary: Summary, key: str) -> Iterable[str]:

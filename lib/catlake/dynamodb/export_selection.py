@@ -19,7 +19,7 @@ from catlake.dynamodb.export_manifest import (
     verified_export,
     verify_checksum,
 )
-from catlake.runtime.arguments import Argument, count, flag, optional, uri
+from catlake.runtime.arguments import Argument, flag, optional, uri, whole_number
 from catlake.runtime.errors import ExportError, TooLargeError
 from catlake.runtime.files import Files, files_for, normalized
 from catlake.runtime.metrics import EXPORT_AGE_HOURS
@@ -27,7 +27,7 @@ from catlake.runtime.run import Run
 
 ARGUMENTS = (
     Argument("export_uri", uri),
-    Argument("max_export_age_hours", optional(count), None),
+    Argument("max_export_age_hours", optional(whole_number), None),
     Argument("allow_filtered_export", flag, False),
 )
 """What every job that reads an export takes."""
@@ -157,7 +157,6 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
     one, and windows that end before it.
 
     Args:
-        files: The files of its place.
         uri: An export's own folder, or any folder above exports of one table; their names and order do not matter.
         incremental: Whether incremental exports are wanted.
         allow_filtered: Whether exports that hold only a part of their table are accepted.
@@ -171,8 +170,8 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
             that may be newer than the newest sound one; a time between the full export and the last window that no
             window covers; a window of another table of the same name, made after the full export.
     """
-    found = FinishedExports(files, normalized(uri))  # tasks run in another working directory
-    return found.chain(found.newest_full(incremental), incremental=incremental, allow_filtered=allow_filtered)
+    finished = FinishedExports(files, normalized(uri))  # tasks run in another working directory
+    return finished.chain(finished.newest_full(incremental), incremental=incremental, allow_filtered=allow_filtered)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ class ExportPosition:
     """How far a table that is kept up has come.
 
     Attributes:
-        table_arn: The DynamoDB table.
         table_id: Its id; None where the exports do not show it.
         full_time: The time of the full export that the table was made from (UTC).
         state_time: The time of the state that the table has (UTC): it holds all writes before.
@@ -141,13 +140,13 @@ def older_chain(run: Run, files: Files, update: ExportUpdate) -> ExportChain | N
     position = update.since
     if position is None or update.exports or update.has_state:
         return None
-    found = FinishedExports(files, normalized(run.arguments["export_uri"]))
-    if _has_state(found, position):
+    finished = FinishedExports(files, normalized(run.arguments["export_uri"]))
+    if _has_state(finished, position):
         return None
-    _refuse_other_table(found, position)
+    _refuse_other_table(finished, position)
     # A day that is past is asked for: what cannot give it must not give today's items in its name.
-    full = found.newest_full(incremental=True)
-    chain = found.chain(full, incremental=True, allow_filtered=run.arguments["allow_filtered_export"])
+    full = finished.newest_full(incremental=True)
+    chain = finished.chain(full, incremental=True, allow_filtered=run.arguments["allow_filtered_export"])
     report_exports(run, chain.exports, ())
     refuse_late(run, chain.exports[-1].uri, chain.state_time)
     return chain
@@ -160,7 +159,6 @@ def find_update(files: Files, uri: str, since: ExportPosition | None, *, allow_f
     Without one, the windows that end after the position are merged. Exports that the table has already are left out.
 
     Args:
-        files: The files of its place.
         uri: An export's own folder, or any folder above exports of one table, such as the one above `yyyy/mm/dd/HH/`.
         since: The table's position; None for a table that was never filled, and for one that is made anew.
         allow_filtered: Whether exports that hold only a part of their table are accepted.
@@ -169,50 +167,50 @@ def find_update(files: Files, uri: str, since: ExportPosition | None, *, allow_f
         ExportError: As `find_exports`; a time between the position and the last window that no window covers; exports
             of another table than that of the position.
     """
-    found = FinishedExports(files, normalized(uri), since=since.state_time if since else None)
+    finished = FinishedExports(files, normalized(uri), since=since.state_time if since else None)
     if since is None:
-        return _made_anew(found, found.newest_full(incremental=True), allow_filtered)
-    _refuse_other_table(found, since)
-    if any(summary.is_full and summary.end > since.state_time for summary in found.sound):
-        full = found.newest_full(incremental=True)
+        return _made_anew(finished, finished.newest_full(incremental=True), allow_filtered)
+    _refuse_other_table(finished, since)
+    if any(summary.is_full and summary.end > since.state_time for summary in finished.sound):
+        full = finished.newest_full(incremental=True)
         if full.table_id and since.table_id and full.table_id != since.table_id:
             raise ExportError(
                 f"{full.folder}: a full export of the table {full.table_arn} with the id {full.table_id}, but what is "
                 f"kept is of one with the id {since.table_id}: the table was made again; give --rebuild true if it "
                 "shall replace what is kept"
             )
-        return _made_anew(found, full, allow_filtered)
-    return _continued(found, since, allow_filtered)
+        return _made_anew(finished, full, allow_filtered)
+    return _continued(finished, since, allow_filtered)
 
 
-def _made_anew(found: FinishedExports, full: Summary, allow_filtered: bool) -> ExportUpdate:
-    chain = found.chain(full, incremental=True, allow_filtered=allow_filtered)
+def _made_anew(finished: FinishedExports, full: Summary, allow_filtered: bool) -> ExportUpdate:
+    chain = finished.chain(full, incremental=True, allow_filtered=allow_filtered)
     first = chain.full
     position = ExportPosition(first.table_arn, first.table_id, first.export_time, chain.state_time)
     return ExportUpdate(None, chain, chain.increments, position, chain.left_out)
 
 
-def _continued(found: FinishedExports, since: ExportPosition, allow_filtered: bool) -> ExportUpdate:
+def _continued(finished: FinishedExports, since: ExportPosition, allow_filtered: bool) -> ExportUpdate:
     name = f"the state of {since.state_time.isoformat()} that is kept"
-    found.refuse_broken_after(since.state_time, name)
-    windows, early = found.windows_after(since.state_time, name)
+    finished.refuse_broken_after(since.state_time, name)
+    windows, early = finished.windows_after(since.state_time, name)
     for window in windows:
         check_window(window, since.table_id, "what is kept")
-    found.check_no_gap(since.state_time, name, windows)
-    increments = tuple(found.verified(windows, allow_filtered=allow_filtered))
+    finished.check_no_gap(since.state_time, name, windows)
+    increments = tuple(finished.verified(windows, allow_filtered=allow_filtered))
     end = max([since.state_time, *(export.export_time for export in increments)])
-    older = [LeftOut(full.folder, f"a full export not newer than {name}") for full in found.sound if full.is_full]
-    left_out = (*found.left_out(), *older, *early)
+    older = [LeftOut(full.folder, f"a full export not newer than {name}") for full in finished.sound if full.is_full]
+    left_out = (*finished.left_out(), *older, *early)
     position = replace(since, state_time=end)
-    return ExportUpdate(since, None, increments, position, left_out, _has_state(found, since))
+    return ExportUpdate(since, None, increments, position, left_out, _has_state(finished, since))
 
 
-def _has_state(found: FinishedExports, position: ExportPosition) -> bool:
-    return any(summary.end >= position.state_time for summary in found.sound)
+def _has_state(finished: FinishedExports, position: ExportPosition) -> bool:
+    return any(summary.end >= position.state_time for summary in finished.sound)
 
 
-def _refuse_other_table(found: FinishedExports, since: ExportPosition) -> None:
-    for summary in found.sound:
+def _refuse_other_table(finished: FinishedExports, since: ExportPosition) -> None:
+    for summary in finished.sound:
         if summary.table_arn != since.table_arn:
             raise ExportError(
                 f"{summary.folder}: an export of the table {summary.table_arn}, but what is kept is of "

@@ -33,7 +33,6 @@ class StreamRecord:
     """A change of one item.
 
     Attributes:
-        event_id: The event's id.
         event_name: INSERT, MODIFY or REMOVE.
         event_source: Who sent it; None where the record does not say.
         aws_region: The region; None where the record does not say.

@@ -29,6 +29,7 @@ from catlake.dynamodb.newest_version import (
     outcome,
 )
 from catlake.runtime.files import Files
+from catlake.runtime.small_data import SMALL_COUNT, gathered
 
 OUTCOME = "_outcome"
 """The column of what became of a row: one of the outcomes of `newest_version`."""
@@ -49,8 +50,6 @@ def read_state(
     """All lines of a chain of exports, and which of them are the table's state at its end.
 
     Args:
-        spark: The session.
-        files: Where the exports lie.
         chain: What `find_exports` returned.
         schema: See `read_items`; it is used for all exports.
         key: The table's key attributes.
@@ -73,13 +72,14 @@ def read_state(
     exported = micros(chain.full.export_time)
     if not chain.increments:
         rejected = F.when(F.col(REJECTED).isNotNull(), REJECTED_OUTCOME)
-        return read_items(spark, files, chain.full, schema, each_batch=each_batch, output=output).withColumns(
+        rows = read_items(spark, files, chain.full, schema, each_batch=each_batch, output=output)
+        return gathered(rows, chain.full.item_count <= SMALL_COUNT).withColumns(
             {VERSION: F.lit(just_before(exported)).cast("long"), OUTCOME: rejected.otherwise(CURRENT)}
         )
     full = ItemLines(format_of(chain.full), tuple(key), just_before(exported))
     lines: list[tuple[DataFile, LineParser]] = [(file, full) for file in chain.full.files]
     lines += _change_lines(chain.increments, exported, tuple(key))
-    return _with_outcome(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS))
+    return _newest(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS), lines)
 
 
 def read_update(
@@ -95,13 +95,7 @@ def read_update(
     """All lines of the exports that a kept-up table takes, and which of them it takes: those of `changes`.
 
     Args:
-        spark: See `read_state`, also for the others.
-        files: Where the exports lie.
-        update: What `find_update` returned.
-        schema: See `read_items`; it is used for all exports.
-        key: The table's key attributes.
-        each_batch: See `read_state`.
-        output: See `read_items`.
+        update: What `find_update` returned; the others are those of `read_state`.
 
     Returns:
         As `read_state`. For windows that are merged, `current` and `deleted` are the newest statement of the windows
@@ -111,7 +105,7 @@ def read_update(
     if update.chain:
         return read_state(spark, files, update.chain, schema, **options)
     lines = _change_lines(update.increments, micros(update.position.full_time), tuple(key))
-    return _with_outcome(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS))
+    return _newest(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS), lines)
 
 
 def changes(rows: DataFrame) -> DataFrame:
@@ -136,9 +130,12 @@ def _change_lines(
     return lines
 
 
-def _with_outcome(versions: DataFrame) -> DataFrame:
+def _newest(versions: DataFrame, lines: Sequence[tuple[DataFile, LineParser]]) -> DataFrame:
+    """All versions that are read from some files, with what becomes of each."""
+    is_small = sum(file.item_count for file, _ in lines) <= SMALL_COUNT
     return (
-        versions.withColumn(OUTCOME, outcome(F.col(REJECTED)))
+        gathered(versions, is_small)
+        .withColumn(OUTCOME, outcome(F.col(REJECTED)))
         .withColumn(REJECTED, F.when(F.col(OUTCOME) == REJECTED_OUTCOME, F.col(REJECTED)))
         .drop(KEY, FATE)
     )

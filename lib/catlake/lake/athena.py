@@ -27,15 +27,12 @@ def execute(
 ) -> str:
     """Runs one statement and waits until it has succeeded.
 
-    Results go where the work group says: a managed one refuses a `ResultConfiguration`, so none is sent.
+    Results go to the place of the work group: a managed one refuses a `ResultConfiguration`, so none is sent.
 
     Args:
-        athena: A boto3 client.
         statement: SQL; names without a database are those of `database`.
-        database: The database that it runs in.
         work_group: The work group that pays and sets the limits.
         log: Takes an event's name and its fields; called at every look.
-        sleep: Waits for so many seconds.
 
     Returns:
         The query's execution id.

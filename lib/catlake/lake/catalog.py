@@ -1,14 +1,12 @@
 """The catalog, by which others query what the jobs publish: its views and the partitions of its tables.
 
-The argument `--catalog` says which: AWS's (Athena and Glue), or none, where the caller of the jobs keeps one.
+The argument `--catalog` names it: AWS's (Athena and Glue), or none, where the caller of the jobs keeps one.
 """
-
-from __future__ import annotations
 
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from catlake.contracts.contract import Contract
@@ -19,6 +17,9 @@ from catlake.runtime.files import S3_SCHEMES, joined
 
 Partition = tuple[str, ...]
 """The values of a table's partition columns."""
+
+AWS = "aws"
+"""The value of `--catalog` for Athena and Glue."""
 
 T = TypeVar("T")
 
@@ -45,84 +46,45 @@ _INHERITED = (
 """What a partition takes from its table; its location is its own."""
 
 
-class Partitions(Protocol):
-    """Registers the partitions of one table."""
+def create_view(catalog: str, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
+    """Runs the statement that creates a view in AWS's catalog, and logs it; without a catalog, logs that there is none.
+
+    Raises:
+        CatalogError: Athena refuses.
+    """
+    if catalog != AWS:
+        log("view_not_created", view=view, reason=f"--catalog is {catalog}")
+        return
+    query = athena.execute(client("athena"), statement, database, work_group, log)
+    log("view_created", view=view, database=database, workgroup=work_group, query=query)
+
+
+class Partitions:
+    """Partitions that need no registration: the caller of the jobs keeps a catalog, if there is one."""
 
     def register(self, partitions: Iterable[Partition]) -> int:
         """Makes partitions known to queries; returns how many this object did not know yet."""
-        ...
+        return 0
 
     def follow_table(self) -> int:
         """Gives all partitions the columns that the table has now; returns how many had others."""
-        ...
-
-
-class Catalog(Protocol):
-    """Makes known to queries what a job published."""
-
-    def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
-        """Runs the statement that creates a view, and logs it."""
-        ...
-
-    def partitions(self, table: Contract, database: str, lake_uri: str) -> Partitions:
-        """The partitions of a table whose files are in a lake."""
-        ...
-
-
-def catalog(name: str) -> Catalog:
-    """The catalog of a name: `aws` or `none`."""
-    return AwsCatalog() if name == "aws" else NoCatalog()
-
-
-class AwsCatalog:
-    """Glue's catalog, in which Athena runs statements."""
-
-    def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
-        """Creates the view by Athena. Raises CatalogError when Athena refuses."""
-        query = athena.execute(client("athena"), statement, database, work_group, log)
-        log("view_created", view=view, database=database, workgroup=work_group, query=query)
-
-    def partitions(self, table: Contract, database: str, lake_uri: str) -> Partitions:
-        """The partitions of a table in Glue; none for a folder, which Glue cannot read."""
-        if urlsplit(lake_uri).scheme not in S3_SCHEMES:
-            return NoPartitions()
-        return GluePartitions(client("glue"), database, table, lake_uri)
-
-
-class NoCatalog:
-    """Registers nothing: the caller of the jobs keeps a catalog, if there is one."""
-
-    def create_view(self, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
-        """Logs that no view is created."""
-        log("view_not_created", view=view, reason="--catalog is none")
-
-    def partitions(self, table: Contract, database: str, lake_uri: str) -> Partitions:
-        """Nothing to register."""
-        return NoPartitions()
-
-
-class NoPartitions:
-    """For a table whose partitions need no registration."""
-
-    def register(self, partitions: Iterable[Partition]) -> int:
-        """Does nothing."""
-        return 0
-
-    def follow_table(self) -> int:
-        """Does nothing."""
         return 0
 
 
-class GluePartitions:
+def partitions_of(catalog: str, table: Contract, database: str, lake_uri: str) -> Partitions:
+    """The partitions of a table whose files are in a lake; in a folder, which Glue cannot read, none are registered."""
+    if catalog != AWS or urlsplit(lake_uri).scheme not in S3_SCHEMES:
+        return Partitions()
+    return GluePartitions(client("glue"), database, table, lake_uri)
+
+
+class GluePartitions(Partitions):
     """Registers partitions of a table in Glue's catalog. Not for several threads at once.
 
     Athena then finds them without a crawler, for one tenant or for all: a projection could not list the tenants.
     Called before a batch is checkpointed, it leaves no folder out: a killed run repeats the batch, and this call.
 
     Args:
-        glue: A boto3 client.
-        database: The table's database.
-        table: The table's contract.
         lake_uri: The bucket that holds the contract's folder.
         remembered: How many of the last partitions are remembered, so as not to register them again.
     """
@@ -168,7 +130,9 @@ class GluePartitions:
         """
         descriptor = self._table_descriptor()
         columns = _names_and_types(descriptor)
-        old = [found for found in self._registered() if _names_and_types(found["StorageDescriptor"]) != columns]
+        old = [
+            partition for partition in self._registered() if _names_and_types(partition["StorageDescriptor"]) != columns
+        ]
         for chunk in _chunks(old):
             self._update(chunk, descriptor)
         return len(old)
@@ -204,15 +168,15 @@ class GluePartitions:
     def _update(self, partitions: Sequence[Mapping[str, Any]], descriptor: Mapping[str, Any]) -> None:
         entries = [
             {
-                "PartitionValueList": found["Values"],
+                "PartitionValueList": partition["Values"],
                 "PartitionInput": {
-                    "Values": found["Values"],
-                    "Parameters": found.get("Parameters", {}),
+                    "Values": partition["Values"],
+                    "Parameters": partition.get("Parameters", {}),
                     # With its own location.
-                    "StorageDescriptor": {**found["StorageDescriptor"], **descriptor},
+                    "StorageDescriptor": {**partition["StorageDescriptor"], **descriptor},
                 },
             }
-            for found in partitions
+            for partition in partitions
         ]
         with aws_errors(self._subject, self._remedy):
             answer = self._glue.batch_update_partition(

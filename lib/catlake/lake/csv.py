@@ -9,7 +9,7 @@ READ_OPTIONS: dict[str, str | bool] = {
     "multiLine": True,
     "quote": '"',
     "escape": '"',
-    # Without these two, Spark's parser drops a NUL that stands near a quote or a newline.
+    # Without these two, Spark's parser drops a NUL near a quote or a newline.
     "charToEscapeQuoteEscaping": '"',
     "lineSep": "\n",
     "ignoreLeadingWhiteSpace": False,

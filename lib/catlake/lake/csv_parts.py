@@ -89,9 +89,6 @@ def read_part(files: Files, uri: str, part: CsvPart, remedy: str) -> bytes:
     """The rows of a part, whole: from the first that begins in it to the end of the last.
 
     Args:
-        files: The files of its place.
-        uri: The file.
-        part: The part.
         remedy: For the messages: what to do about another file.
 
     Raises:

@@ -52,6 +52,11 @@ class PublishedCsv:
     remedy: str
     reader: "_PartReader"
 
+    @property
+    def is_small(self) -> bool:
+        """Whether the rows are few, and therefore in one partition; see `small_data`."""
+        return len(self.reader.parts) == 1
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in their order, one part after the other, in this process; without the lines that are no rows."""
         for uri, part in self.reader.parts:
@@ -75,10 +80,6 @@ def read_csv(
     """Reads a CSV that another job published, whole and as its record describes it.
 
     Args:
-        run: The run.
-        lake: The lake of the file.
-        uri: The file.
-        contract: The contract of its rows.
         remedy: The remedy in the messages about another file.
         each_batch: A function that the reading task applies to the rows before they go to Spark: for work on large
             texts that need not leave Python. It returns the columns `added`.

@@ -1,8 +1,8 @@
 """Writes a dataset in one task, as one file or a few, and checks its contract as the rows are written.
 
-Spark sorts the rows and streams them in small batches to a Python worker. The worker writes them once and takes size,
-MD5 and number of rows of each file on the way, so nobody reads a file again. Memory depends on the batches, not on the
-number of rows.
+Spark sorts the rows and streams them in small batches to a Python worker. The worker writes them once and takes the
+size, checksums and number of rows of each file on the way, so nobody reads a file again. Memory depends on the batches,
+not on the number of rows.
 
 A file's bytes depend on its rows alone, so Spark's own writers do not fit: its Parquet writer lists the encodings of a
 column in the order of a hash set, which differs in each JVM.
@@ -12,6 +12,7 @@ import hashlib
 import io
 import itertools
 import tempfile
+import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,22 +54,24 @@ _WRITTEN = T.StructType(
         T.StructField("rows", T.LongType()),
         T.StructField("size", T.LongType()),
         T.StructField("md5", T.StringType()),
+        T.StructField("crc32", T.LongType()),
         T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
         # Of the file that is updated, as it was read; null without one.
-        T.StructField("old_md5", T.StringType()),
+        T.StructField("old_crc32", T.LongType()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """A file of a dataset: where it is, its rows, its bytes, and their MD5 (hex)."""
+    """A file of a dataset: where it is, its rows, its bytes, their MD5 (hex), and their CRC-32 where it is known."""
 
     uri: str
     rows: int
     size: int
     md5: str
+    crc32: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ class OldFile:
 
     uri: str
     md5: str
+    crc32: int | None
     totals: Mapping[str, int]
 
 
@@ -186,7 +190,7 @@ def update_csv(
     with batches_of(spark):
         found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
     found = found or [row for batch in task(()) for row in batch.to_pylist()]
-    if found[0]["old_md5"] != old.md5:
+    if found[0]["old_crc32"] != old.crc32:
         raise OldCsvError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
     return _written(found, contract)
 
@@ -229,7 +233,7 @@ class _WriteTask:
                     file.close()
                 uri = f"{self.folder}/part-{attempt_number()}-{len(written) + 1}.{self.contract.format}"
                 self.files.upload(path, uri)
-                written.append({"uri": uri, "rows": check.rows - rows, "size": stream.size, "md5": stream.md5})
+                written.append({"uri": uri, "rows": check.rows - rows} | stream.written)
         written[-1] |= {"totals": list(check.totals.items()), "violations": list(check.violations().items())}
         yield pa.RecordBatch.from_pylist(written, to_arrow_schema(_WRITTEN))
 
@@ -263,17 +267,17 @@ class _UpdateTask:
         with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
             path = Path(temporary, "file")
             with path.open("wb") as target, closing(self.files.open(self.old.uri)) as source:
-                stream, blocks = DigestingStream(target), DigestedBlocks(source)
+                stream, blocks = DigestingStream(target), CheckedBlocks(source)
                 try:
                     stream.write_all(update.merged(blocks, self._changes(batches, check)))
-                    old_md5 = blocks.md5
+                    old_crc32 = blocks.crc32
                 except StoreError:
                     # It is not what was published.
-                    old_md5 = ""
+                    old_crc32 = -1
             uri = f"{self.folder}/part-{attempt_number()}-1.csv"
             self.files.upload(path, uri)
         totals.update(check.totals)
-        written = {"uri": uri, "rows": update.rows, "size": stream.size, "md5": stream.md5, "old_md5": old_md5}
+        written = {"uri": uri, "rows": update.rows, "old_crc32": old_crc32} | stream.written
         written |= {"totals": list(totals.items()), "violations": list(check.violations().items())}
         yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
 
@@ -374,10 +378,11 @@ class AscendingRows:
 
 
 class DigestingStream(io.RawIOBase):
-    """A stream that takes size and MD5 of what is written through it."""
+    """A stream that takes size, MD5 and CRC-32 of what is written through it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._digest, self.size = file, hashlib.md5(usedforsecurity=False), 0
+        self._file, self._digest = file, hashlib.md5(usedforsecurity=False)
+        self.size = self.crc32 = 0
 
     def writable(self) -> bool:
         """True."""
@@ -386,45 +391,59 @@ class DigestingStream(io.RawIOBase):
     def write(self, content: Any) -> int:
         """Writes bytes."""
         self._file.write(content)
-        self._digest.update(content)
+        self._take(content)
         self.size += (length := memoryview(content).nbytes)
         return length
 
     def write_all(self, pieces: Iterable[bytes | memoryview]) -> None:
-        """Writes bytes that nobody changes any more; a thread takes their MD5 meanwhile."""
+        """Writes bytes, many pieces at a time; a thread takes their checksums meanwhile."""
         taken: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1) as thread:
-            for piece in pieces:
-                self._file.write(piece)
-                self.size += len(piece)
-                taken.append(thread.submit(self._digest.update, piece))
-                # Few pieces are in memory, however large they are.
-                if len(taken) > 2:
+            for block in _blocks(pieces):
+                self._file.write(block)
+                self.size += len(block)
+                taken.append(thread.submit(self._take, block))
+                if len(taken) > 1:
                     taken.popleft().result()
+
+    def _take(self, content: Any) -> None:
+        self._digest.update(content)
+        self.crc32 = zlib.crc32(content, self.crc32)
 
     @property
     def md5(self) -> str:
         """The MD5 (hex) so far."""
         return self._digest.hexdigest()
 
+    @property
+    def written(self) -> dict[str, Any]:
+        """Size and checksums so far, by the names of `DatasetFile`."""
+        return {"size": self.size, "md5": self.md5, "crc32": self.crc32}
 
-class DigestedBlocks:
-    """The blocks of a stream, and the MD5 of what it holds, which a thread takes meanwhile."""
+
+def _blocks(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """The same bytes in larger pieces: a thread that takes small ones waits more for Python than it works."""
+    held: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
+
+
+class CheckedBlocks:
+    """The blocks of a stream, and the CRC-32 of those that were taken."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._digest = stream, hashlib.md5(usedforsecurity=False)
+        self._stream, self.crc32 = stream, 0
 
     def __iter__(self) -> Iterator[bytes]:
-        with ThreadPoolExecutor(1) as thread:
-            while block := self._stream.read(BLOCK_BYTES):
-                taken = thread.submit(self._digest.update, block)
-                yield block
-                taken.result()
-
-    @property
-    def md5(self) -> str:
-        """The MD5 (hex) of the blocks so far."""
-        return self._digest.hexdigest()
+        while block := self._stream.read(BLOCK_BYTES):
+            self.crc32 = zlib.crc32(block, self.crc32)
+            yield block
 
 
 class _CsvFile:

@@ -83,25 +83,25 @@ class Conflicts:
         Where a killed run may have begun the batch, its marks count too. The marks of the batches before it go.
         """
         folder = joined(self._quarantine, MARKS)
-        found = set()
+        names = set()
         for info in list(self._files.list(folder if may_repeat else joined(folder, self._batch))):
             batch, kind, name = info.uri.split("/")[-3:]
             if batch != self._batch:
                 self._files.delete(info.uri)
             elif kind == OTHER:
-                found.add(name.partition(".")[0])
+                names.add(name.partition(".")[0])
                 if may_repeat:
                     # The run may have been killed before it did this.
                     self._files.create(self._uri(name.partition(".")[0]), self._files.read(info.uri))
-        return len(found)
+        return len(names)
 
     def _record(self, path: str, content: bytes) -> bool:
         """Records a content that has lost, once; whether the record is this batch's."""
         uri = self._uri(_name(path, content))
         if self._files.create(uri, self._rejected(path, content)):
             return True
-        found: bool = json.loads(self._files.read(uri)).get("batch") == self._batch
-        return found
+        is_ours: bool = json.loads(self._files.read(uri)).get("batch") == self._batch
+        return is_ours
 
     def _rejected(self, path: str, content: bytes) -> bytes:
         return rejected_record(joined(self._root, path), None, CONFLICT, content.decode(), batch=self._batch)
@@ -116,7 +116,7 @@ class Conflicts:
 
 
 def key_of(content: bytes) -> bytes:
-    """What stands for a content where only equality matters."""
+    """What takes the place of a content where only equality matters."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 

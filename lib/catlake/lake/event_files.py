@@ -78,7 +78,6 @@ class EventCounts:
     """What became of some events: read = written + repeated + quarantined.
 
     Attributes:
-        read: The number of events.
         written: Those whose file is in place, less those of earlier batches whose file got another content.
         replayed: Those whose file was in place before.
         repeated: Those that are in quarantine already, as another event of their name says otherwise.
@@ -145,7 +144,6 @@ def write_events(
         source: The input of `read`.
         read: Yields the source's records, one a row.
         decode: Yields one row of EVENT_FILES for each record.
-        files: Access to the place where the files go.
         root: The folder that the paths are relative to.
         quarantine: The stream's folder of JSON lines (file, line, reason, raw).
         batch: The name of these events below `quarantine`. The same events must have the same name again.

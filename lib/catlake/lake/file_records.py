@@ -34,7 +34,8 @@ class Record:
 
     `rows` are those of the whole dataset, `bytes` and `md5` those of its first file, `others` the MD5 of the further
     files in their order. Where a later run may make its own file from this one by what has changed, `made_from` names
-    all that decides its bytes, and `totals` are the sums of its columns of integers and what else the job has counted.
+    all that decides its bytes, `totals` are the sums of its columns of integers and what else the job has counted, and
+    `crc32` is that of the file, which takes a fifth of the time of its MD5.
     """
 
     rows: int
@@ -45,6 +46,7 @@ class Record:
     others: tuple[str, ...] = ()
     totals: Mapping[str, int] = field(default_factory=dict)
     made_from: str = ""
+    crc32: int | None = None
 
     @property
     def text(self) -> str:
@@ -115,7 +117,6 @@ class Records:
         """Compares a file with its records.
 
         Args:
-            uri: The file.
             remedy: For the message: what to do when the file is not what was published.
             each_block: Gets the file's bytes on the way.
 

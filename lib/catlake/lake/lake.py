@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,6 @@ class SideFile:
     Attributes:
         source: Where it is.
         target: Where it will be published.
-        size: Its bytes.
     """
 
     source: str
@@ -127,8 +126,6 @@ class Lake:
         """Writes a dataset beside the lake's live files, in the contract's order, and checks it.
 
         Args:
-            rows: The dataset.
-            contract: What it must satisfy.
             run_date: The date in its path.
             scope: The folder in its path, when it is only a part of the dataset.
             in_order: Whether the rows are in one partition, in the order of the contract.
@@ -216,7 +213,7 @@ class Lake:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
-                return OldFile(newest.uri, record.md5, record.totals)
+                return OldFile(newest.uri, record.md5, record.crc32, record.totals)
         return None
 
     def updated_draft(self, old: OldFile, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
@@ -230,7 +227,6 @@ class Lake:
         """Takes files of this machine as the draft of a dataset whose live files they replace.
 
         Args:
-            contract: The contract of the dataset.
             target: Its first live file.
             copies: The new files in their order, which are moved, and the rows of each.
         """
@@ -273,7 +269,6 @@ class Lake:
         run that takes the lease moves the rest. Each file's record is written before the file is moved.
 
         Args:
-            drafts: The datasets.
             beside: The files that belong to them.
             name: The name of the lease, where there is no dataset; else the first one's contract names it.
             waiting: Called with the holder of the lease, when another run has it.
@@ -301,8 +296,10 @@ class Lake:
     def _record(self, draft: Draft) -> Record:
         first, *others = draft.files
         md5s = tuple(file.md5 for file in others)
-        totals = draft.totals if draft.made_from else {}
-        return Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s, totals, draft.made_from)
+        of_draft = Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s)
+        if not draft.made_from:
+            return of_draft
+        return replace(of_draft, totals=draft.totals, made_from=draft.made_from, crc32=first.crc32)
 
     def _moves(self, name: str, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
         """What is moved to publish drafts and side files.

@@ -52,7 +52,7 @@ class LostError(StoreError):
 
 @dataclass(frozen=True)
 class Content:
-    """What a lease says.
+    """What is in a lease.
 
     Attributes:
         holder: Who has it; None while it is free.
@@ -86,7 +86,7 @@ class Lease:
     """A lease that this run holds."""
 
     def __init__(self, uri: str, content: Content, write: Callable[[Content], bool]) -> None:
-        """`write` changes what the lease says, and returns whether this run still held it."""
+        """`write` changes what is in the lease, and returns whether this run still held it."""
         self._uri, self._content, self._write = uri, content, write
         self._lock = threading.Lock()
         self._renewed = time.monotonic()
@@ -147,10 +147,6 @@ def lease(
     """Holds the lease of a set of datasets.
 
     Args:
-        files: The lake's files.
-        lake_uri: The lake.
-        name: The name of the set.
-        holder: Who takes it.
         moves: The lists of moves that the run will carry out.
         waiting: Called when another run has the lease.
         patience: For how many seconds to wait; PATIENCE by default.
@@ -241,7 +237,7 @@ def _renewed_object(files: Files, uri: str, content: Content, waiting: Waiting, 
 
 
 def _taken(files: Files, uri: str, content: Content, waiting: Waiting, patience: float) -> Content:
-    """Waits until the lease is free, or its holder counts as dead, and takes it; returns what it says then."""
+    """Waits until the lease is free, or its holder counts as dead, and takes it; returns what is in it then."""
     deadline = time.monotonic() + patience
     seen, seen_since, is_told = b"", 0.0, False
     while True:

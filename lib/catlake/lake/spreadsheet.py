@@ -61,9 +61,7 @@ def write_spreadsheet(
     """Writes rows as a spreadsheet.
 
     Args:
-        target: The file.
         batches: The rows, all values as texts; null is an empty cell.
-        names: The columns.
         numbers: Those of them whose texts become numbers, where they are whole numbers.
     """
     with (

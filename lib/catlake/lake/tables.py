@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.runtime.errors import CatalogError, ContractError
 from catlake.runtime.files import joined, literal
+from catlake.runtime.small_data import fits_one_task, gathered
 
 CATALOG = "lake"
 """The catalog of Spark that has the tables, where the session's settings name one: on Glue."""
@@ -69,11 +70,14 @@ class MergeCounts:
         merged: Rows that are new in the table, or newer than the row that it had.
         older: Rows that the table had in this version, or in a newer one.
         gone: Deletions.
+        taken: Of each key that has changed in the table, the new row, or its deletion, which may also be of a key that
+            the table never had; persisted. None for a merge with `retract_from`.
     """
 
     merged: int
     older: int
     gone: int
+    taken: DataFrame | None = field(default=None, compare=False)
 
 
 class KeptTable:
@@ -90,6 +94,7 @@ class KeptTable:
         self._schema = T.StructType([*contract.struct, T.StructField(VERSION, T.LongType())])
         self._comments = {column.name: column.description for column in contract.columns} | {VERSION: VERSION_COMMENT}
         self._snapshot: int | None = None
+        self._bytes: int | None = None
         self._position: str | None = None
         self._last_position: str | None = None
         self._pin()
@@ -98,6 +103,11 @@ class KeptTable:
     def exists(self) -> bool:
         """Whether it was ever filled."""
         return self._snapshot is not None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its rows are few, and therefore in one partition; see `small_data`."""
+        return self._bytes is not None and fits_one_task(self._bytes)
 
     @property
     def position(self) -> Mapping[str, Any] | None:
@@ -158,7 +168,8 @@ class KeptTable:
         )
 
     def _pinned_rows(self) -> DataFrame:
-        return self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
+        rows = self._spark.sql(f"SELECT * FROM {self.name} VERSION AS OF {self._snapshot}")
+        return gathered(rows, self.is_small)
 
     def replace(self, rows: DataFrame, *, position: Mapping[str, Any], check: Callable[[int], None] = _accept) -> int:
         """Gives the table another content and position, in one step; it is made when it is not there.
@@ -266,11 +277,14 @@ class KeptTable:
             raise CatalogError(f"{self.location}: the table was never filled; nothing can be merged into it")
         changes = self._conform(changes, VERSION, GONE)
         counted: dict[str, Any] = {}
+        taken: DataFrame | None = None
 
         def write(branch: str) -> None:
+            nonlocal taken
             target = f"{self.name}.branch_{branch}"
             if retract_from is None:
-                counted.update(self._merge_few(changes, target))
+                counts, taken = self._merge_few(changes, target)
+                counted.update(counts)
                 return
             observation = Observation("changes")
             view = f"changes_{branch}"
@@ -283,44 +297,46 @@ class KeptTable:
 
         def counts(summary: Mapping[str, str]) -> MergeCounts:
             merged = _added(summary)
-            return MergeCounts(merged, counted["rows"] - counted["gone"] - merged, counted["gone"])
+            older = counted["rows"] - counted["gone"] - merged
+            return MergeCounts(merged, older, counted["gone"], taken)
 
         return self._commit(write, position, counts, check)
 
-    def _merge_few(self, changes: DataFrame, target: str) -> Mapping[str, Any]:
+    def _merge_few(self, changes: DataFrame, target: str) -> tuple[Mapping[str, Any], DataFrame]:
         """Merges changes in two statements, for which Spark does not shuffle and sort the table, as MERGE would.
+
+        Returns the counts of the changes, and those that the table takes.
 
         The rows that change are deleted, then the new ones are appended. What is deleted depends on nothing but the
         keys and versions, so that the table is only looked through.
         """
         keys, gone, version = list(self.contract.key), F.col(GONE), F.col(VERSION)
         changes = changes.persist(StorageLevel.DISK_ONLY)
+        (counts,) = changes.agg(*self._counts(gone), F.min(version).alias("oldest")).collect()
+        counted = self._refuse_broken(counts.asDict())
+        table, newer = self._spark.table(target), changes
+        ((newest,),) = table.agg(F.max(version)).collect()
+        if newest is not None and counted["oldest"] is not None and counted["oldest"] <= newest:
+            old = F.col("_old_version")
+            changed = changes.select(*keys)
+            there = table.select(*keys, version.alias("_old_version")).join(
+                F.broadcast(changed) if counted["rows"] <= MOST_BROADCAST else changed, keys, "left_semi"
+            )
+            is_newer = old.isNull() | (version > old) | (gone & (version == old))
+            newer = changes.join(there, keys, "left").where(is_newer).select(*changes.columns)
+            newer = newer.persist(StorageLevel.DISK_ONLY)
         view = f"newer_{secrets.token_hex(6)}"
+        newer.select(*keys).createOrReplaceTempView(view)
+        same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, keys))
+        hint = f"/*+ BROADCAST({view}) */" if counted["rows"] <= MOST_BROADCAST else ""
         try:
-            (counts,) = changes.agg(*self._counts(gone), F.min(version).alias("oldest")).collect()
-            counted = self._refuse_broken(counts.asDict())
-            table, newer = self._spark.table(target), changes
-            ((newest,),) = table.agg(F.max(version)).collect()
-            if newest is not None and counted["oldest"] is not None and counted["oldest"] <= newest:
-                old = F.col("_old_version")
-                changed = changes.select(*keys)
-                there = table.select(*keys, version.alias("_old_version")).join(
-                    F.broadcast(changed) if counted["rows"] <= MOST_BROADCAST else changed, keys, "left_semi"
-                )
-                is_newer = old.isNull() | (version > old) | (gone & (version == old))
-                newer = changes.join(there, keys, "left").where(is_newer)
-            newer.select(*keys).createOrReplaceTempView(view)
-            same_key = " AND ".join(f"t.{name} = c.{name}" for name in map(_quoted, keys))
-            hint = f"/*+ BROADCAST({view}) */" if counted["rows"] <= MOST_BROADCAST else ""
             self._spark.sql(
                 f"MERGE INTO {target} t USING (SELECT {hint} * FROM {view}) c ON {same_key} WHEN MATCHED THEN DELETE"
             )
-            newer = newer.where(~gone).select(*self._schema.names)
-            newer.writeTo(target).append()
         finally:
             self._spark.catalog.dropTempView(view)
-            changes.unpersist()
-        return counted
+        newer.where(~gone).select(*self._schema.names).writeTo(target).append()
+        return counted, newer
 
     def carry_position(self) -> None:
         """Gives the newest commit the table's position where it lacks it, as after a compaction: older ones may go."""
@@ -434,6 +450,7 @@ class KeptTable:
         """Takes the newest commit, and its position."""
         table = self._load() if self._is_there() else None
         self._snapshot = None if table is None else _current(table)
+        self._bytes = None if self._snapshot is None else _bytes_of(table, self._snapshot)
         commit = None if self._snapshot is None else _commit_with_position(table, self._snapshot)
         self._last_position = None if commit is None else str(commit.summary()[POSITION])
         # What was filled with other columns is not a content of these.
@@ -583,6 +600,12 @@ def _added(summary: Mapping[str, str]) -> int:
 def _current(table: Any) -> int | None:
     snapshot = table.currentSnapshot()
     return None if snapshot is None else int(snapshot.snapshotId())
+
+
+def _bytes_of(table: Any, snapshot: int) -> int | None:
+    """The size of the files of a snapshot; None where a tool has not written it down."""
+    size = table.snapshot(snapshot).summary().get("total-files-size")
+    return None if size is None else int(size)
 
 
 def _commit_with_position(table: Any, snapshot: int) -> Any:

@@ -12,6 +12,7 @@ from catlake.contracts.contract import Contract, contract
 from catlake.lake import Lake
 from catlake.lake.file_records import Record
 from catlake.runtime.files import FileInfo, literal
+from catlake.runtime.small_data import fits_one_task, gathered
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ class Datasets:
     """The newest datasets of a lake up to a date.
 
     Attributes:
-        run_date: That date.
         origins: Of those that were asked for.
         files: Their files, as they were before they were read.
     """
@@ -66,7 +66,7 @@ class Datasets:
         self.files: list[FileInfo] = []
 
     def rows(self, name: str, made_from: Mapping[str, str] | None = None) -> DataFrame | None:
-        """The rows of a dataset in Parquet; None when there is none.
+        """The rows of a dataset in Parquet, in one partition where they are few; None when there is none.
 
         Args:
             name: The name of its contract.
@@ -83,7 +83,15 @@ class Datasets:
                 # Not the newest one: a later run may have published another, which nobody has read yet.
                 self.origins.append(self._origin(contract(source), read["uri"], read.get("bytes")))
         self.origins.append(own)
-        return self._spark.read.parquet(*map(literal, self._lake.files_of(file.uri, None)))
+        uris = self._lake.files_of(file.uri, None)
+        # Of several files each is large.
+        rows = self._spark.read.parquet(*map(literal, uris))
+        return gathered(rows, len(uris) == 1 and fits_one_task(file.size))
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the datasets that were asked for are few rows together."""
+        return fits_one_task(sum(file.size for file in self.files))
 
     def _origin(self, dataset: Contract, uri: str, size: int | None) -> Origin:
         """Where a file of a dataset comes from. Its record is the newest one of its size."""

@@ -33,7 +33,6 @@ class Facts:
     Attributes:
         dimensions: The names of the first values of a row: texts, days as YYYY-MM-DD, or None.
         measures: The names of the other values: numbers that can be added up, None where unknown.
-        rows: The rows.
         is_cube: Whether each dimension but the period also has the value WHOLE, in rows of its own, because the
             measures are counts of distinct things, which cannot be added up over it.
     """
@@ -45,15 +44,15 @@ class Facts:
 
     def total(self, measure: str) -> Decimal | None:
         """The sum of a measure over everything; None where no row knows it."""
-        at = len(self.dimensions) + self.measures.index(measure)
-        values = [row[at] for row in self.rows if self._is_whole(row)]
+        place = len(self.dimensions) + self.measures.index(measure)
+        values = [row[place] for row in self.rows if self._is_whole(row)]
         known = [Decimal(value) for value in values if value is not None]
         return exact_sum(known) if known or not values else None
 
     def last(self, dimension: str) -> str | None:
         """The last value of a dimension, in order; None when there is none."""
-        at = self.dimensions.index(dimension)
-        return max((str(row[at]) for row in self.rows if row[at] is not None), default=None)
+        place = self.dimensions.index(dimension)
+        return max((str(row[place]) for row in self.rows if row[place] is not None), default=None)
 
     def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
         """The facts with other names in a dimension, if they have it, in the order of these; None and OTHERS stay.
@@ -62,9 +61,9 @@ class Facts:
         """
         if dimension not in self.dimensions:
             return self
-        at = self.dimensions.index(dimension)
+        place = self.dimensions.index(dimension)
         rows = [
-            row if (value := row[at]) in (None, OTHERS) else (*row[:at], name(str(value)), *row[at + 1 :])
+            row if (value := row[place]) in (None, OTHERS) else (*row[:place], name(str(value)), *row[place + 1 :])
             for row in self.rows
         ]
         return replace(self, rows=sorted(rows, key=partial(_order, size=len(self.dimensions))))
@@ -84,9 +83,9 @@ def exact_sum(values: Iterable[Decimal]) -> Decimal:
 
 def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str], *, is_cube: bool = False) -> Facts:
     """The facts in a small DataFrame, in the order of their dimensions."""
-    found = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
-    found.sort(key=partial(_order, size=len(dimensions)))
-    return Facts(tuple(dimensions), tuple(measures), found, is_cube)
+    values = [tuple(map(_plain, row)) for row in rows.select(*dimensions, *measures).collect()]
+    values.sort(key=partial(_order, size=len(dimensions)))
+    return Facts(tuple(dimensions), tuple(measures), values, is_cube)
 
 
 def in_periods(rows: DataFrame, day: str, last_day: str | None) -> DataFrame:
@@ -102,7 +101,6 @@ def most_important(rows: DataFrame, most: Mapping[str, int], weight: Column | No
     """The rows with OTHERS in the place of all but some values of columns: those that weigh most. None stays.
 
     Args:
-        rows: The rows.
         most: By column, how many values keep their names.
         weight: A sum over rows; without it, their number.
     """

@@ -47,13 +47,13 @@ class Figure:
     Attributes:
         name: A measure, or the name of a quotient; its title is in texts.toml.
         kind: `number`, `money` or `percent`.
-        of, over: The measures whose sums are divided; none: the figure is the measure `name`.
+        dividend, divisor: The measures whose sums are divided; none: the figure is the measure `name`.
     """
 
     name: str
     kind: str = "number"
-    of: tuple[str, ...] = ()
-    over: tuple[str, ...] = ()
+    dividend: tuple[str, ...] = ()
+    divisor: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,13 @@ class Page:
     @property
     def days(self) -> list[str]:
         """All days of the page's facts, in order."""
-        found = {
+        days = {
             str(row[facts.dimensions.index("day")])
             for facts in self.facts.values()
             if "day" in facts.dimensions
             for row in facts.rows
         }
-        return sorted(found - {"None"})
+        return sorted(days - {"None"})
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,7 @@ def render(
     """The HTML of a page; the same page gives the same bytes.
 
     Args:
-        page: The page.
-        read_by: Its reader.
         origins: Where its figures come from.
-        run_date: The day of the page.
         folder: Where the page will be; datasets on the same file system become links.
         has_index: Whether an index is beside it. Only that knows which other pages there are.
     """
@@ -194,8 +191,8 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
     figures = []
     for name, figure in page.cards:
         facts = page.facts[name]
-        value, base = (_sum_of(facts, measures) for measures in (figure.of or (figure.name,), figure.over))
-        if figure.over:
+        value, base = (_sum_of(facts, measures) for measures in (figure.dividend or (figure.name,), figure.divisor))
+        if figure.divisor:
             value = value / base if value is not None and base else None
         figures.append({"name": figure.name, "kind": figure.kind, "value": "" if value is None else str(value)})
     return {
@@ -257,7 +254,7 @@ def _data(page: Page, read_by: Reader) -> dict[str, Any]:
 
 
 def _figure(figure: Figure) -> dict[str, Any]:
-    return {"name": figure.name, "kind": figure.kind, "of": figure.of or (figure.name,), "over": figure.over}
+    return {"name": figure.name, "kind": figure.kind, "of": figure.dividend or (figure.name,), "over": figure.divisor}
 
 
 def _packed(facts: Facts, names: dict[str, dict[Any, int]]) -> dict[str, Any]:
@@ -307,15 +304,15 @@ def _periods(page: Page, read_by: Reader) -> list[dict[str, str]]:
     if not days:
         return [whole]
     last = date.fromisoformat(days[-1])
-    found = [whole]
+    periods = [whole]
     for count in RECENT_DAYS:
         first = (last - timedelta(days=count - 1)).isoformat()
         label = read_by.text("period.recent", days=count)
-        found.append({"key": f"last{count}", "label": label, "first": first, "last": days[-1]})
+        periods.append({"key": f"last{count}", "label": label, "first": first, "last": days[-1]})
     for month in sorted({day[:7] for day in days}, reverse=True):
         label = display.month(f"{month}-01", read_by.locale)
-        found.append({"key": month, "label": label, "first": f"{month}-01", "last": f"{month}-31"})
-    return found
+        periods.append({"key": month, "label": label, "first": f"{month}-01", "last": f"{month}-31"})
+    return periods
 
 
 def _format(page: Page, read_by: Reader) -> dict[str, Any]:
@@ -340,16 +337,16 @@ def _unfiltered(page: Page, facts: Facts) -> list[str]:
 
 def _halves(sections: Sequence[Section]) -> list[str]:
     """The names of sections that stand two by two: neighbours with few columns and no chart."""
-    found: list[str] = []
+    names: list[str] = []
     rest = list(sections)
     while rest:
         pair = rest[:2]
         widths = [2 * len(section.by) + len(section.figures) for section in pair]
         is_narrow = [not section.chart and width <= MOST_COLUMNS for section, width in zip(pair, widths, strict=True)]
         if is_narrow == [True, True]:
-            found += [section.name for section in pair]
+            names += [section.name for section in pair]
         rest = rest[2 if is_narrow == [True, True] else 1 :]
-    return found
+    return names
 
 
 def _environment(read_by: Reader) -> Environment:

@@ -11,13 +11,13 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from catlake.contracts.contract import Contract
 from catlake.lake import Lake
 from catlake.privacy.person import Person
-from catlake.privacy.places import READERS, Found, Tally
+from catlake.privacy.places import READERS, Tally, Trace
 from catlake.purchases.new_documents import NewDocuments
 from catlake.runtime.files import FileInfo, Files, joined
 from catlake.runtime.python_workers import lean_worker
 from catlake.runtime.run import Run
 
-_FOUND = T.StructType([T.StructField("uri", T.StringType())])
+_URIS = T.StructType([T.StructField("uri", T.StringType())])
 
 
 class Documents:
@@ -26,33 +26,33 @@ class Documents:
     def __init__(self, run: Run, lake: Lake, person: Person, dataset: Contract) -> None:
         self._run, self._lake, self._person, self._dataset = run, lake, person, dataset
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """The documents of the person."""
-        found = self._found()
-        return [Found(self._dataset.name, len(found), len(found))] if found else []
+        uris = self._uris()
+        return [Trace(self._dataset.name, len(uris), len(uris))] if uris else []
 
     def erase(self, tally: Tally) -> None:
         """Deletes the documents of the person; lists of new documents forget them first."""
-        found = self._found()
-        if not found:
+        uris = self._uris()
+        if not uris:
             return
-        NewDocuments(self._lake).forget({uri.removeprefix(f"{self._root}/") for uri in found})
+        NewDocuments(self._lake).forget({uri.removeprefix(f"{self._root}/") for uri in uris})
         with ThreadPoolExecutor(READERS) as pool:
-            list(pool.map(self._lake.files.delete, found))
-        tally.add(self._dataset.name, 0, len(found))
+            list(pool.map(self._lake.files.delete, uris))
+        tally.add(self._dataset.name, 0, len(uris))
 
     @property
     def _root(self) -> str:
         return self._lake.path(self._dataset.root)
 
-    def _found(self) -> list[str]:
+    def _uris(self) -> list[str]:
         folders = self._folders()
         if not folders:
             return []
         names = self._run.spark.createDataFrame([(folder,) for folder in folders], "folder string")
         tasks = min(len(folders), self._run.spark.sparkContext.defaultParallelism * 2)
         search = _Search(self._lake.files, self._person)
-        return sorted(row["uri"] for row in names.repartition(tasks).mapInArrow(search, _FOUND).collect())
+        return sorted(row["uri"] for row in names.repartition(tasks).mapInArrow(search, _URIS).collect())
 
     def _folders(self) -> list[str]:
         """The folders of all partitions but the innermost: tasks list what is below them."""
@@ -73,9 +73,9 @@ class _Search:
         with lean_worker(), ThreadPoolExecutor(READERS) as pool:
             for folder in (folder for batch in batches for folder in batch.column(0).to_pylist()):
                 infos = list(self.files.list(folder))
-                are_found = pool.map(self._is_of_person, infos)
-                found = [{"uri": info.uri} for info, is_found in zip(infos, are_found, strict=True) if is_found]
-                yield pa.RecordBatch.from_pylist(found, to_arrow_schema(_FOUND))
+                are_hits = pool.map(self._is_of_person, infos)
+                rows = [{"uri": info.uri} for info, is_hit in zip(infos, are_hits, strict=True) if is_hit]
+                yield pa.RecordBatch.from_pylist(rows, to_arrow_schema(_URIS))
 
     def _is_of_person(self, info: FileInfo) -> bool:
         try:

@@ -14,9 +14,9 @@ from catlake.pages import FOLDER as PAGES
 from catlake.privacy.documents import Documents
 from catlake.privacy.person import Person
 from catlake.privacy.person_tables import TableOfPersons
-from catlake.privacy.places import ERASURES, Found, Place, Tally, datasets_of_persons
+from catlake.privacy.places import ERASURES, Place, Tally, Trace, datasets_of_persons
 from catlake.privacy.published_files import PublishedSet, Spreadsheets
-from catlake.privacy.records_of_runs import Rejects, Summaries
+from catlake.privacy.records_of_runs import Rejects, RunSummaries
 from catlake.report_pages import is_empty, is_page_there, pages_folder, remove_pages
 from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
@@ -48,17 +48,17 @@ def erase(run: Run, lake: Lake) -> None:
     person, domains, is_dry = (run.arguments[name] for name in ("user_id", "domains", "dry_run"))
     places = places_of(run, lake, person, domains)
     with run.step("look"):
-        found = _look(places)
+        traces = _look(places)
         # A page shows names, not ids: it counts where its datasets have the person.
         folder = pages_folder(run, lake.path(PAGES))
-        pages = _pages(folder, domains) if found else []
-    found += [Found("pages", len(pages), len(pages))] if pages else []
-    _report(run, found, "would go" if is_dry else "go")
+        pages = _pages(folder, domains) if traces else []
+    traces += [Trace("pages", len(pages), len(pages))] if pages else []
+    _report(run, traces, "would go" if is_dry else "go")
     tally = Tally(run)
-    if is_dry or not found:
+    if is_dry or not traces:
         return
     # Before anything goes: a run that fails on the way has a record too.
-    _record(run, lake, found, left=None)
+    _record(run, lake, traces, left=None)
     with run.step("erase"):
         # First: after a kill, what still has the person brings the next run here again.
         _remove_pages(run, folder, domains)
@@ -69,7 +69,7 @@ def erase(run: Run, lake: Lake) -> None:
         _remove_pages(run, folder, domains)
     with run.step("look again"):
         left = _look(places)
-    uri = _record(run, lake, found, left)
+    uri = _record(run, lake, traces, left)
     run.log("erased", record=uri)
     run.report.highlights.append(f"record → {uri}")
     if left:
@@ -91,7 +91,7 @@ def places_of(run: Run, lake: Lake, person: Person, domains: Sequence[str]) -> l
         Spreadsheets(lake, person, in_files),
         *(Documents(run, lake, person, dataset) for dataset in datasets if dataset.format == "json"),
         Rejects(lake, person, domains),
-        Summaries(lake, person),
+        RunSummaries(lake, person),
     ]
 
 
@@ -99,8 +99,8 @@ def _published_with(dataset: Contract) -> str:
     return dataset.published_with
 
 
-def _look(places: Sequence[Place]) -> list[Found]:
-    return [found for place in places for found in place.look()]
+def _look(places: Sequence[Place]) -> list[Trace]:
+    return [trace for place in places for trace in place.look()]
 
 
 def _pages(folder: Lake, domains: Sequence[str]) -> list[str]:
@@ -117,18 +117,18 @@ def _with_persons(domains: Sequence[str]) -> list[str]:
     return [page for page, domain in PAGES_OF_PERSONS.items() if domain in domains]
 
 
-def _report(run: Run, found: Sequence[Found], what: str) -> None:
-    for place in found:
+def _report(run: Run, traces: Sequence[Trace], what: str) -> None:
+    for place in traces:
         run.log("person_found", **asdict(place))
         run.report.highlights.append(f"{place.place}: {place.rows} rows in {place.files} files {what}")
-    if not found:
+    if not traces:
         run.report.highlights.append("the person is nowhere in the lake: nothing is changed")
         if run.arguments["user_id"].has_outer_blanks:
             run.report.highlights.append("the given id begins or ends with a blank: give it without, if it was copied")
     run.report.highlights += ["not reached:", *(f"  {place}" for place in OUT_OF_REACH)]
 
 
-def _record(run: Run, lake: Lake, found: Sequence[Found], left: Sequence[Found] | None) -> str:
+def _record(run: Run, lake: Lake, traces: Sequence[Trace], left: Sequence[Trace] | None) -> str:
     """Writes down what the run erases, and not of whom; without `left`, that it has begun. Returns the record's URI."""
     record = {
         "job": run.job,
@@ -136,7 +136,7 @@ def _record(run: Run, lake: Lake, found: Sequence[Found], left: Sequence[Found] 
         "begun_at": run.report.started.isoformat(timespec="seconds"),
         "ended_at": None if left is None else datetime.now(UTC).isoformat(timespec="seconds"),
         "domains": run.arguments["domains"],
-        "found": [asdict(place) for place in found],
+        "found": [asdict(place) for place in traces],
         "left": None if left is None else [asdict(place) for place in left],
         "not_reached": OUT_OF_REACH,
     }

@@ -151,10 +151,10 @@ def copy_parquet(source: Path, uri: str, target: Path, person: Person, columns: 
 
 
 def _is_of_person(batch: pa.RecordBatch, person: Person, columns: Collection[str]) -> pa.BooleanArray:
-    found = pa.array([False] * batch.num_rows)
+    are_erased = pa.array([False] * batch.num_rows)
     for name in columns:
-        found = pc.or_(found, person.is_in_array(batch.column(name)))
-    return found
+        are_erased = pc.or_(are_erased, person.is_in_array(batch.column(name)))
+    return are_erased
 
 
 def kept_rejects(source: BinaryIO, person: Person, done: Erasure) -> Iterator[bytes]:

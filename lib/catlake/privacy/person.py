@@ -48,7 +48,7 @@ class Person:
         return pc.fill_null(pc.equal(values.cast(pa.large_string()), pa.scalar(self.id, pa.large_string())), False)
 
     def may_be_in(self, content: bytes) -> bool:
-        """Whether a JSON text can have the id: quick, and never wrong where it says no."""
+        """Whether a JSON text can have the id: quick, and never wrong where the answer is no."""
         is_plain = self.id.isprintable() and not set(self.id) & set('"\\/')
         return not is_plain or self.id.encode() in content or b"\\u" in content
 

@@ -17,7 +17,7 @@ from catlake.lake import Lake
 from catlake.lake.table_maintenance import forget_commits, forget_removed_files
 from catlake.lake.tables import KeptTable
 from catlake.privacy.person import Person
-from catlake.privacy.places import READERS, Found, Tally
+from catlake.privacy.places import READERS, Tally, Trace
 from catlake.runtime.errors import CatalogError
 from catlake.runtime.files import FileInfo, literal
 from catlake.runtime.run import Run
@@ -38,13 +38,13 @@ class TableOfPersons:
     def __init__(self, run: Run, lake: Lake, person: Person, table: KeptTable) -> None:
         self._run, self._lake, self._person, self._table = run, lake, person, table
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """The rows of the person in all files of the table: some may be there several times, in older versions."""
         files = self._data_files()
         if not files:
             return []
         rows = self._rows_of(files).where(self._is_of_person()).groupBy(_FILE).count().collect()
-        return [Found(self._table.contract.name, sum(row["count"] for row in rows), len(rows))] if rows else []
+        return [Trace(self._table.contract.name, sum(row["count"] for row in rows), len(rows))] if rows else []
 
     def erase(self, tally: Tally) -> None:
         """Makes all rows but the person's the table, in one commit of the same position, and forgets older commits.

@@ -20,7 +20,7 @@ READERS = 16
 
 
 @dataclass(frozen=True)
-class Found:
+class Trace:
     """What a place has of a person: rows (or documents, or rejected records), in so many files."""
 
     place: str
@@ -61,7 +61,7 @@ class Tally:
 class Place(Protocol):
     """A part of a lake that is rewritten at once: datasets that are published together, a table, the quarantine."""
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """What is there of the person; nothing where there is nothing."""
 
     def erase(self, tally: Tally) -> None:

@@ -23,7 +23,7 @@ from catlake.privacy.erased_files import (
     parquet_erasure,
 )
 from catlake.privacy.person import Person
-from catlake.privacy.places import Found, Tally
+from catlake.privacy.places import Tally, Trace
 from catlake.runtime.files import FileInfo, Files
 from catlake.runtime.run import Run
 
@@ -62,9 +62,9 @@ class PublishedSet:
     def __init__(self, run: Run, lake: Lake, person: Person, datasets: Sequence[Contract]) -> None:
         self._run, self._lake, self._person, self._datasets = run, lake, person, datasets
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """By dataset, the rows of the person."""
-        return [found for dataset in self._datasets if (found := self._found(dataset)).rows]
+        return [trace for dataset in self._datasets if (trace := self._trace(dataset)).rows]
 
     def erase(self, tally: Tally) -> None:
         """Publishes in one step, without the person, what has the person.
@@ -74,36 +74,36 @@ class PublishedSet:
             StoreError: A file is not what was published.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            found = [
+            datasets = [
                 rewritten
                 for dataset in self._datasets
                 for info in self._lake.all_of(dataset)
                 if (rewritten := self._rewritten(dataset, info))
             ]
-            if not found:
+            if not datasets:
                 return
-            for rewritten in found:
+            for rewritten in datasets:
                 tally.check(rewritten.before.rows, rewritten.draft.rows, rewritten.before.erased)
             try:
                 publish(
                     self._run,
                     self._lake,
-                    *(rewritten.draft for rewritten in found),
-                    beside=chain.from_iterable(rewritten.beside for rewritten in found),
-                    unchanged=[rewritten.replaces for rewritten in found],
+                    *(rewritten.draft for rewritten in datasets),
+                    beside=chain.from_iterable(rewritten.beside for rewritten in datasets),
+                    unchanged=[rewritten.replaces for rewritten in datasets],
                 )
             except ChangedError:
                 if attempt == ATTEMPTS:
                     raise
                 continue
-            for rewritten in found:
+            for rewritten in datasets:
                 tally.add(rewritten.draft.contract.name, rewritten.draft.rows, rewritten.before.erased)
             return
 
-    def _found(self, dataset: Contract) -> Found:
+    def _trace(self, dataset: Contract) -> Trace:
         uris = (uri for info in self._lake.all_of(dataset) for uri in self._lake.files_of(info.uri, None))
         erased = [self._look_at(dataset, uri).erased for uri in uris]
-        return Found(dataset.name, sum(erased), sum(rows > 0 for rows in erased))
+        return Trace(dataset.name, sum(erased), sum(rows > 0 for rows in erased))
 
     def _look_at(self, dataset: Contract, uri: str) -> Erasure:
         columns = dataset.tagged(PERSON_ID)
@@ -169,17 +169,17 @@ class Spreadsheets:
         self._lake, self._person = lake, person
         self._folders = sorted({dataset.root for dataset in datasets if dataset.format == "csv"})
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """The spreadsheets with a cell that is the id."""
-        found = self._found()
-        return [Found("spreadsheets", len(found), len(found))] if found else []
+        uris = self._uris()
+        return [Trace("spreadsheets", len(uris), len(uris))] if uris else []
 
     def erase(self, tally: Tally) -> None:
         """Removes those that still have the person; the next run of their job makes the newest one again."""
-        for uri in self._found():
+        for uri in self._uris():
             self._lake.files.delete(uri)
 
-    def _found(self) -> list[str]:
+    def _uris(self) -> list[str]:
         files = (info.uri for folder in self._folders for info in self._lake.files.list(self._lake.path(folder)))
         return [uri for uri in files if uri.endswith(".xlsx") and self._is_in(uri)]
 

@@ -10,7 +10,7 @@ from catlake.lake import Lake
 from catlake.lake.lake import QUARANTINE, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
-from catlake.privacy.places import READERS, RUNS, Found, Tally
+from catlake.privacy.places import READERS, RUNS, Tally, Trace
 from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
 
@@ -21,10 +21,10 @@ class Rejects:
     def __init__(self, lake: Lake, person: Person, domains: Sequence[str]) -> None:
         self._lake, self._person, self._domains = lake, person, domains
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """The rejected records of the person."""
         erased = [self._look_at(uri).erased for uri in self._files()]
-        return [Found(QUARANTINE, sum(erased), sum(rows > 0 for rows in erased))] if any(erased) else []
+        return [Trace(QUARANTINE, sum(erased), sum(rows > 0 for rows in erased))] if any(erased) else []
 
     def erase(self, tally: Tally) -> None:
         """Rewrites each file that has the person; one of which nothing stays is removed."""
@@ -61,16 +61,16 @@ class Rejects:
         return done
 
 
-class Summaries:
+class RunSummaries:
     """The summaries of runs, whose lines for people name the dearest users and conversations."""
 
     def __init__(self, lake: Lake, person: Person) -> None:
         self._lake, self._person = lake, person
 
-    def look(self) -> list[Found]:
+    def look(self) -> list[Trace]:
         """The summaries that name the person."""
-        found = self._hidden()
-        return [Found(RUNS, len(found), len(found))] if found else []
+        hidden = self._hidden()
+        return [Trace(RUNS, len(hidden), len(hidden))] if hidden else []
 
     def erase(self, tally: Tally) -> None:
         """Puts `***` in the place of the person's id."""

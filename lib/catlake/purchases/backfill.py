@@ -6,7 +6,7 @@ and lists only what it writes itself.
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.catalog import catalog
+from catlake.lake.catalog import partitions_of
 from catlake.lake.publish import quarantine
 from catlake.purchases.document_writer import partition_of
 from catlake.purchases.event_document import DATASET
@@ -31,7 +31,7 @@ def backfill(run: Run, lake: Lake) -> None:
     with run.step("partitions"):
         days = [folder.removeprefix(lake.uri + "/") for folder in tree.below(months)]
         database = run.environment.purchases_database
-        partitions = catalog(run.arguments["catalog"]).partitions(contract(DATASET), database, lake.uri)
+        partitions = partitions_of(run.arguments["catalog"], contract(DATASET), database, lake.uri)
         partitions.follow_table()
         registered = partitions.register(partition_of(folder) for folder in days if is_day(folder))
         run.log("partitions_registered", dataset=DATASET, partitions=registered)

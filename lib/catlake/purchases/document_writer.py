@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
-from catlake.lake.catalog import Partition, catalog
+from catlake.lake.catalog import Partition, partitions_of
 from catlake.lake.event_files import BatchFunction, EventCounts, write_events
 from catlake.purchases.event_document import DATASET, DocumentSettings, decoder
 from catlake.purchases.new_documents import NewDocuments
@@ -46,7 +46,7 @@ class DocumentWriter:
         self._run, self._lake = run, lake
         self._decode = decoder(DocumentSettings.of(run.environment))
         database = run.environment.purchases_database
-        self._partitions = catalog(run.arguments["catalog"]).partitions(contract(DATASET), database, lake.uri)
+        self._partitions = partitions_of(run.arguments["catalog"], contract(DATASET), database, lake.uri)
         self._new = NewDocuments(lake)
         self._counts: StreamCounts | None = None
         self.total = EventCounts()
@@ -70,7 +70,6 @@ class DocumentWriter:
             batch: The input of `read`.
             read: The step to RAW_EVENTS, within a task.
             stream: The stream's id, from its checkpoint.
-            number: The batch's number in the stream.
         """
         lake, report = self._lake, self._run.report
         # By stream, not by run: the quarantine of a repeated batch replaces that of a killed run.

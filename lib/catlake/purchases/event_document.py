@@ -252,11 +252,11 @@ def _decimal(values: Mapping[str, AttributeValue], name: str, place: str) -> Dec
 def _body(value: Any, expected: str, place: str) -> Any:
     """The body of an attribute value of the expected type."""
     try:
-        found, body = tag_and_body(value)
+        tag, body = tag_and_body(value)
     except Mismatch as mismatch:
         raise Mismatch(f"{place}: {mismatch}") from None
-    if found != expected:
-        raise Mismatch(f"{place}: expected {expected}, found {found}")
+    if tag != expected:
+        raise Mismatch(f"{place}: expected {expected}, found {tag}")
     return body
 
 

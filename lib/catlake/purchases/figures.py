@@ -60,8 +60,6 @@ def figures(
         sums: See `sums_of`.
         best: See `best_sellers`.
         tenant: The report's tenant; None for all.
-        run_date: The day of the report.
-        currency: The currency of its money.
         balance: What became of the documents.
 
     Returns:
@@ -104,7 +102,7 @@ def best_of(products: DataFrame) -> list[Row]:
 
 
 def best_sellers(best: Sequence[Row], count: int) -> dict[str, Any]:
-    """What the report says of `best_of`, and how many more there are: of `count` rows of the dataset."""
+    """The part of the report about `best_of`, and how many more there are: of `count` rows of the dataset."""
     return {
         "products": [
             {"rank": rank, **row.asDict(), "quantity": plain(row["quantity"])} for rank, row in enumerate(best, 1)

@@ -31,8 +31,6 @@ class NewDocuments:
         """Lists the documents of a batch: their paths below the folder of documents, and their sizes.
 
         Args:
-            stream: The stream's id.
-            batch: The batch's number in the stream.
             run: The run that wrote it; a repeated batch may have more documents.
             documents: None leaves no list.
         """
@@ -43,8 +41,8 @@ class NewDocuments:
     def lists(self) -> list[FileInfo]:
         """The lists that are there."""
         # Not the files that are still being written.
-        found = (info for info in self._files.list(self._folder) if info.uri.endswith(SUFFIX))
-        return sorted(found, key=lambda info: info.uri)
+        listed = (info for info in self._files.list(self._folder) if info.uri.endswith(SUFFIX))
+        return sorted(listed, key=lambda info: info.uri)
 
     def forget(self, paths: Collection[str]) -> None:
         """Takes documents off the lists, before they are deleted: a merge would look for them."""

@@ -29,7 +29,7 @@ def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = N
 
 
 _REVENUE, _PURCHASES, _QUANTITY = Figure("revenue", "money"), Figure("purchases"), Figure("quantity")
-_AVERAGE = Figure("average_ticket", "money", of=("revenue",), over=("purchases",))
+_AVERAGE = Figure("average_ticket", "money", dividend=("revenue",), divisor=("purchases",))
 
 CARDS = (("daily", _REVENUE), ("daily", _PURCHASES), ("daily", _QUANTITY), ("daily", _AVERAGE))
 
@@ -51,8 +51,8 @@ def by_day(days: DataFrame) -> Facts:
 
 def of_named_shops(products: Facts, named: Container[str]) -> Facts:
     """Products with OTHERS in the place of a shop that has no name among the days, where its sales would be zero."""
-    at = products.dimensions.index("shop")
-    rows = [row if row[at] in named else (*row[:at], OTHERS, *row[at + 1 :]) for row in products.rows]
+    place = products.dimensions.index("shop")
+    rows = [row if row[place] in named else (*row[:place], OTHERS, *row[place + 1 :]) for row in products.rows]
     return replace(products, rows=rows)
 
 

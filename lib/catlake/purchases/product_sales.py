@@ -30,8 +30,8 @@ _KEY = ("tenant_id", "codigo", "name_alone")
 """A product is its code; a line without one is the product of its name."""
 
 
-def products(purchases: DataFrame) -> DataFrame:
-    """The rows of `purchases_products`, from current purchases with their lines.
+def products(purchases: DataFrame, is_small: bool = False) -> DataFrame:
+    """The rows of `purchases_products`, from current purchases with their lines; few ones are in one partition.
 
     Raises (when the DataFrame is used):
         StoreError: A sum has more digits than its column holds.
@@ -40,9 +40,10 @@ def products(purchases: DataFrame) -> DataFrame:
         "tenant_id", "compra_id", "processed_at", F.posexplode("lines").alias("position", "line")
     ).select("tenant_id", "compra_id", "processed_at", "position", "line.*")
     keyed = lines.withColumn("name_alone", F.when(F.col("codigo").isNull(), F.col("nombre")))
-    together = keyed.repartition(*_KEY).sortWithinPartitions(*_KEY, "processed_at", "compra_id", "position")
+    together = keyed if is_small else keyed.repartition(*_KEY)
+    ordered = together.sortWithinPartitions(*_KEY, "processed_at", "compra_id", "position")
     struct = contract(PRODUCTS).struct
-    return together.mapInArrow(partial(_added_up, struct), struct)
+    return ordered.mapInArrow(partial(_added_up, struct), struct)
 
 
 def _added_up(struct: T.StructType, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

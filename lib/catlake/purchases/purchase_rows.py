@@ -272,9 +272,9 @@ def _changed(table: pa.Table, schema: pa.Schema, read_paths: ReadPaths) -> Itera
         table = pa.concat_tables([table, pa.Table.from_pylist(rows, table.schema)])
         for entry in _entries(table.slice(first), first):
             groups[entry.group].append(entry)
-    found = [change for group in groups.values() for change in changes(group)]
-    if found:
-        yield from _table(table, schema, found).to_batches()
+    made = [change for group in groups.values() for change in changes(group)]
+    if made:
+        yield from _table(table, schema, made).to_batches()
 
 
 def _entries(table: pa.Table, first: int = 0) -> Iterator[Entry]:
@@ -285,23 +285,23 @@ def _entries(table: pa.Table, first: int = 0) -> Iterator[Entry]:
     return map(Entry._make, zip(range(first, first + table.num_rows), *columns, strict=True))
 
 
-def _table(entries: pa.Table, schema: pa.Schema, found: Sequence[Change]) -> pa.Table:
+def _table(entries: pa.Table, schema: pa.Schema, made: Sequence[Change]) -> pa.Table:
     """Changes as rows, from the entries that they are made of."""
     columns: Mapping[str, list[Any]] = {
-        "tenant_id": [_key(change)[0] for change in found],
-        "compra_id": [_key(change)[1] for change in found],
-        "state": [change.state for change in found],
-        "path": [change.source.path for change in found],
-        "others": [change.others for change in found],
-        "documents": [change.documents for change in found],
-        "reason": [_reason(change) for change in found],
-        GONE: [change.state is None for change in found],
-        NEW: [change.new for change in found],
-        SUPERSEDED_NEW: [change.superseded for change in found],
-        LATEST_IS_NEW: [change.latest_is_new for change in found],
+        "tenant_id": [_key(change)[0] for change in made],
+        "compra_id": [_key(change)[1] for change in made],
+        "state": [change.state for change in made],
+        "path": [change.source.path for change in made],
+        "others": [change.others for change in made],
+        "documents": [change.documents for change in made],
+        "reason": [_reason(change) for change in made],
+        GONE: [change.state is None for change in made],
+        NEW: [change.new for change in made],
+        SUPERSEDED_NEW: [change.superseded for change in made],
+        LATEST_IS_NEW: [change.latest_is_new for change in made],
     }
-    purchases = [change.source.place if change.state not in (None, REJECTED) else None for change in found]
-    with_raw = [change.source.place if change.state in (REJECTED, TOO_LARGE) else None for change in found]
+    purchases = [change.source.place if change.state not in (None, REJECTED) else None for change in made]
+    with_raw = [change.source.place if change.state in (REJECTED, TOO_LARGE) else None for change in made]
     kept = entries.select(_KEPT).combine_chunks().take(pa.array(purchases, pa.int64()))
     raw = entries.select(["raw"]).combine_chunks().take(pa.array(with_raw, pa.int64()))
     arrays = []

@@ -42,7 +42,6 @@ def touched_by(new: DataFrame, table: DataFrame, is_few: bool) -> DataFrame:
 
     Args:
         new: Rows of STORED.
-        table: The table's rows.
         is_few: Whether each worker can hold the ids of their purchases; else they are sorted like the table.
     """
     # The purchase, and the row of the document itself, where it could not be read before.
@@ -86,8 +85,8 @@ def new_outcomes(changes: DataFrame) -> tuple[int, Outcomes]:
         QUARANTINED: F.count_if(is_latest & state.isin(TOO_LARGE, REJECTED)),
     }
     (row,) = changes.agg(F.sum(NEW), *counts.values()).collect()
-    total, *found = (count or 0 for count in row)
-    return total, Outcomes(dict(zip(counts, found, strict=True)), kept=CURRENT)
+    total, *others = (count or 0 for count in row)
+    return total, Outcomes(dict(zip(counts, others, strict=True)), kept=CURRENT)
 
 
 def table_outcomes(table: DataFrame) -> Outcomes:

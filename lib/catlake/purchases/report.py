@@ -48,7 +48,8 @@ def report(run: Run, lake: Lake) -> None:
         quarantine(run, lake, rejected(known, root), PIPELINE)
     with run.step("write"):
         purchases = known.transform(current_purchases)
-        by_day, by_product = purchases.transform(daily).persist(), purchases.transform(products).persist()
+        by_day = purchases.transform(daily).persist()
+        by_product = purchases.transform(products, table.is_small).persist()
         # These make both, by as many tasks as there are.
         sums, best = sums_of(by_day), best_of(by_product)
         datasets = {PURCHASES: purchases.drop("lines"), PRODUCTS: by_product, DAILY: by_day}

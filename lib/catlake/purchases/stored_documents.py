@@ -81,9 +81,7 @@ def checked(file: str, path: str, content: bytes, currency: str) -> dict[str, An
     """Returns a file as a row of STORED.
 
     Args:
-        file: Its URI.
         path: Its path below the folder of documents: `tenant/yyyy/mm/dd/name`.
-        content: Its bytes.
         currency: The only currency that the report adds up.
     """
     row: dict[str, Any] = {"file": file, "path": path}
@@ -148,9 +146,9 @@ def _purchase(document: Mapping[str, Any], currency: str) -> dict[str, Any]:
     counted, units, price = (_sum(summary, name) for name in ("total_productos", "total_cantidad", "total_precio"))
     if (counted, units, cents(price)) != (Decimal(len(products)), quantity, revenue):
         raise _NoDocument("resumen disagrees with productos")
-    found = _value(summary, "moneda", "text", "resumen.")
-    if found != currency:
-        raise _NoDocument(f"resumen.moneda is {found!r:.40}: the report adds up {currency} only")
+    given = _value(summary, "moneda", "text", "resumen.")
+    if given != currency:
+        raise _NoDocument(f"resumen.moneda is {given!r:.40}: the report adds up {currency} only")
     misfit = _misfit(quantities, quantity, revenue)
     return {
         "user_id": _optional_text(document, "user_id"),

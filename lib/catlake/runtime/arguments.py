@@ -68,7 +68,7 @@ def iso_date(text: str) -> date:
     return day
 
 
-def count(text: str) -> int:
+def whole_number(text: str) -> int:
     """A whole number, 0 or more."""
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise ValueError("must be a whole number, 0 or more")
@@ -145,7 +145,7 @@ COMMON = (
     Argument("lake_uri", uri),
     Argument("environment", lambda text: environment(text).name, "local"),
     Argument("run_date", iso_date, today),
-    Argument("max_quarantined", count, FromEnvironment("max_quarantined")),
+    Argument("max_quarantined", whole_number, FromEnvironment("max_quarantined")),
     Argument("max_shrink", optional(fraction), FromEnvironment("max_shrink")),
     Argument("catalog", choice("aws", "none"), FromEnvironment("catalog")),
 )
@@ -153,7 +153,7 @@ COMMON = (
 
 
 GLUE_WORDS = {"class", "conf", "debug", "endpoint", "mode"}
-"""Arguments of Glue itself that are written like ours; all its others have a hyphen or a capital letter.
+"""Arguments of Glue itself that are written like ours; see `is_of_glue`.
 
 Source: https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 """
@@ -220,12 +220,20 @@ def _refuse_undecoded(argv: Sequence[str]) -> None:
             raise ArgumentError(f"{text!a}: an argument must be UTF-8; write it anew") from None
 
 
+def is_of_glue(name: str) -> bool:
+    """Whether Glue itself may read an argument: most of its own have a hyphen or a capital letter, and ours have none.
+
+    `name` is without the dashes.
+    """
+    return name in GLUE_WORDS or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name) is None
+
+
 def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
     name = text[2:].partition("=")[0]
-    if not text.startswith("--") or name in GLUE_WORDS:
+    if not text.startswith("--"):
         return
     ours = name.lower().replace("-", "_")
-    if ours in known or re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+    if not is_of_glue(name) or (ours in known and name not in GLUE_WORDS):
         names = [f"--{known_name}" for known_name in known]
         hint = did_you_mean(f"--{ours}", names, f"it takes {', '.join(names)}")
         raise ArgumentError(f"--{name} is no argument of this job; {hint}")

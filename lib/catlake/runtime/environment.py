@@ -10,21 +10,20 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from catlake.runtime.errors import ArgumentError, ConfigurationError, did_you_mean
+from catlake.runtime.package import data_folder
 
 FOLDER = "deploy/environments"
 SUFFIX = ".toml"
 DEFAULTS = "defaults"
 NONE = "none"
+"""Stands for "no such limit, no such thing"."""
 
 AWS_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
 """The form of a region's name."""
-"""Stands for "no such limit, no such thing"."""
 
 
 class Rule(NamedTuple):
@@ -269,11 +268,8 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
 
 
 def _files() -> dict[str, Traversable]:
-    # As with the contracts: the source tree first, so that an older package never hides an edit.
-    sources = Path(__file__).parents[3] / FOLDER
-    folder: Traversable = sources if sources.is_dir() else resources.files("catlake") / "_environments"
-    found = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
-    return dict(sorted(found.items()))
+    files = sorted(data_folder(FOLDER, "_environments").iterdir(), key=lambda file: file.name)
+    return {file.name.removesuffix(SUFFIX): file for file in files if file.name.endswith(SUFFIX)}
 
 
 def _path(name: str) -> str:

@@ -42,10 +42,9 @@ def shortened(text: str, most: int = MOST_OF_A_REASON) -> str:
 
 
 def explain(error: BaseException, lake_uri: str | None = None) -> str | None:
-    """The one line that says what to do about an error; None for an error that catlake did not foresee.
+    """The one line with the remedy for an error; None for an error that catlake did not foresee.
 
     Args:
-        error: The error.
         lake_uri: Where the run writes its results.
     """
     if isinstance(error, CatlakeError):

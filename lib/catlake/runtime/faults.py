@@ -51,10 +51,9 @@ _REFUSED = re.compile(r"Status Code: 4(?!09|29)\d\d")
 
 
 def fault(error: BaseException, writing: str | None = None) -> str | None:
-    """What an error says about a disk, a folder, S3 or Java, in one line; None where it is about something else.
+    """A fault of a disk, a folder, S3 or Java in one line; None where the error is another one.
 
     Args:
-        error: The error.
         writing: The folder that Spark was asked to write to, or one above it.
     """
     if isinstance(error, Py4JNetworkError):

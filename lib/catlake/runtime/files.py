@@ -368,9 +368,9 @@ def _refuse_unreadable(error: OSError) -> None:
         raise StoreError(f"{error.filename}: it cannot be listed ({error.strerror}); check the rights") from error
 
 
-def _pass_over_others(_: object, path: str, found: Any) -> None:
+def _pass_over_others(_: object, path: str, caught: Any) -> None:
     """Goes on where another process removes the same folder, or writes into it."""
-    error = found[1]
+    error = caught[1]
     if not isinstance(error, FileNotFoundError | NotADirectoryError) and error.errno != errno.ENOTEMPTY:
         raise error
 

@@ -20,7 +20,7 @@ def keep_names(spark: SparkSession) -> None:
     for name in NAMES:
         place: Any = spark.sparkContext._jvm
         for part in name.split("."):
-            found = getattr(place, part)
+            member = getattr(place, part)
             # Py4J asks only for what the object does not have itself.
-            setattr(place, part, found)
-            place = found
+            setattr(place, part, member)
+            place = member

@@ -46,7 +46,6 @@ def embedded(environment: str, time: datetime, values: Mapping[str, int | float 
     """Metrics as members of a log line, which has the member `job` besides.
 
     Args:
-        environment: The environment's name.
         time: When they were measured; CloudWatch refuses what is over two weeks old.
         values: The metrics, by their names in UNITS. CloudWatch keeps doubles: a sum of money is exact in the
             datasets, and an approximation here.

@@ -1,9 +1,11 @@
-"""The zip that the library comes in: a zip that is older than the checkout of the job's script is refused."""
+"""The zip that the library comes in: the data in it, and whether it fits the checkout of the job's script."""
 
 import functools
 import hashlib
 import sys
 import zipfile
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from catlake.runtime.errors import PackageError
@@ -17,6 +19,12 @@ SOURCES = (
     "deploy/sql/*.view.sql",
     "deploy/environments/*.toml",
 )
+
+
+def data_folder(in_checkout: str, in_package: str) -> Traversable:
+    """A folder of the checkout; without one, what the package has of it, so that an older package hides no edit."""
+    sources = Path(__file__).parents[3] / in_checkout
+    return sources if sources.is_dir() else resources.files("catlake") / in_package
 
 
 def fingerprint(checkout: Path) -> str:

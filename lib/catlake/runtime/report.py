@@ -21,9 +21,6 @@ class Report:
     """What a job reports about its run.
 
     Attributes:
-        job: The job's name.
-        run_id: The run's id.
-        environment: The name of the environment.
         started: When the run began (UTC).
         inputs: What the job read.
         outputs: What it published.

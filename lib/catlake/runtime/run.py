@@ -20,7 +20,6 @@ class Run:
         spark: The session; times are UTC.
         arguments: The values of the job's arguments, defaults filled in.
         environment: The settings of the environment.
-        job: The job's name.
         id: The run's id: Glue's own, or made from the time.
         report: What the job reports.
     """

@@ -50,11 +50,6 @@ def day_in_table(day: str, reader: Locale) -> str:
     return format_skeleton("yMMMEd", date.fromisoformat(day), locale=reader)
 
 
-def weekday(day: str, reader: Locale) -> str:
-    """`2025-07-14` → `lunes`."""
-    return format_date(date.fromisoformat(day), "EEEE", locale=reader)
-
-
 def month(day: str, reader: Locale) -> str:
     """`2025-07-14` → `julio de 2025`."""
     return format_skeleton("yMMMM", date.fromisoformat(day), locale=reader)
