@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +27,7 @@ from catlake.runtime.errors import ExportError
 from catlake.runtime.files import LocalFiles
 from catlake.runtime.run import Run
 from tests.bedrock.genuine_v3 import SAMPLE, V3, bots, items
-from tests.bedrock.lakes import APPLICATION_COSTS, CONSOLIDATED, DAILY, RECONCILIATION, USAGE, Night
+from tests.bedrock.lakes import APPLICATION_COSTS, CONSOLIDATED, DAILY, RECONCILIATION, TABLE, USAGE, Night
 from tests.dynamodb.albums import edit_summary
 from tests.samples.export_files import ExportSettings, change, write_export, write_incremental_export
 
@@ -164,6 +165,53 @@ def test_a_table_of_a_release_with_other_columns_keeps_what_no_export_has_any_mo
     (deleted,) = items_now(given, lake, COUNTER, RATES).rows.where("deleted_at IS NOT NULL").collect()
     assert deleted["sk"].endswith(DELETED)
     assert deleted["total_price"] is not None
+
+
+@pytest.mark.slow
+def test_a_night_makes_only_the_rows_of_changed_conversations_anew_with_the_bytes_of_all_rows_made_anew(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    talks = [item for item in items() if "MessageMap" in item][:5]
+    grown, deleted, archived, new, quiet = talks
+    user, talk = key_of(quiet)
+    chunk = {
+        "PK": {"S": user},
+        "SK": {"S": f"{user}#RELATED_DOCUMENT#{talk.rpartition('#')[2]}#answer@1"},
+        "Content": {"S": "x"},
+    }
+    more = {"TotalPrice": {"N": "123.5"}}
+    table_arn = "arn:aws:dynamodb:us-east-1:123456789012:table/chat"
+    write_export(tmp_path / "full", [grown, deleted, archived, quiet, chunk], export_time=FULL, table_arn=table_arn)
+    changed = [(grown, grown | more), (deleted, None), (archived, archived | more), (new, new), (chunk, None)]
+    lines = [
+        change({name: old[name] for name in ("PK", "SK")}, FULL + timedelta(minutes=5), old=old, new=now)
+        for old, now in changed
+    ]
+    settings = ExportSettings(WINDOW_END, table_arn, from_time=FULL)
+    write_incremental_export(tmp_path / "window", lines, settings)
+    lake = tmp_path / "lake"
+    archive = lake / contract("tokens_analysis_old_table").path(date(2025, 11, 20))
+    archive.parent.mkdir(parents=True)
+    header = ",".join(column.name for column in contract("tokens_analysis_old_table").columns)
+    row = ",".join(
+        ("2025-01-02 03:04:05", "1", "2", "0.000003", "0.000030", "0.000033", *key_of(archived), "old_table")
+    )
+    archive.write_text(f"{header}\n{row}\n")
+    given = {"historical": "required", "bots_export_uri": None}
+    first = Night.of(spark, lake, export_uri=str(tmp_path / "full"), **given)
+    night = Night.of(spark, lake, export_uri=str(tmp_path / "window"), **given)
+    shutil.rmtree(lake / "_checksums")
+    anew = Night.of(spark, lake, export_uri=str(tmp_path / "window"), **given)
+    line = "rows made anew: those of 5 conversations, in 7 datasets"
+    assert [line in done.report.highlights for done in (first.done, night.done, anew.done)] == [False, True, False]
+    names = [name for name in night.left if name.startswith("tokens-analysis/")]
+    assert len(names) == 8
+    assert {name: night.left[name] for name in names} == {name: anew.left[name] for name in names}
+    assert {name for name in names if night.left[name] == first.left[name]} == set()
+    assert [night.done.report.balance, {"duplicate": 1}] == [anew.done.report.balance, {"duplicate": 1}]
+    by_sk = {row["sk"]: row for row in night.rows(TABLE)}
+    assert by_sk.keys() == {key_of(item)[1] for item in (grown, archived, new, quiet)}
+    assert by_sk[key_of(archived)[1]]["source"] == "old_table"
 
 
 def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_changes_no_table(

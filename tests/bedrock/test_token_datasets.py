@@ -11,10 +11,10 @@ from pyspark.sql import functions as F
 
 from catlake.bedrock.conversation_items import COUNTED
 from catlake.bedrock.token_datasets import (
-    PLACE,
     as_text,
     at_flat_price,
     by_conversation,
+    repeated,
     usd,
     with_historical,
 )
@@ -113,20 +113,16 @@ def rows(spark: SparkSession, source: str, *differing: dict[str, Any]) -> DataFr
     return spark.createDataFrame(values, contract("tokens_table_consolidated").struct)
 
 
-def placed(new: DataFrame, historical: DataFrame) -> list[tuple[Any, ...]]:
-    found = with_historical(new, historical).orderBy("pk", "sk", PLACE)
-    return [tuple(row) for row in found.select("pk", "sk", "source", "input_token", PLACE).collect()]
-
-
 def test_the_historical_row_of_a_conversation_stays_though_the_new_one_is_newer(spark: SparkSession) -> None:
     new = rows(spark, "new_table", {"input_token": 99}, {"sk": "ana#CONV#2"})
     historical = rows(spark, "old_table", {"create_date": OLDER}, {"pk": "beto"})
-    assert placed(new, historical) == [
-        ("ana", "ana#CONV#1", "old_table", 10, 1),
-        ("ana", "ana#CONV#1", "new_table", 99, 2),
-        ("ana", "ana#CONV#2", "new_table", 10, 1),
-        ("beto", "ana#CONV#1", "old_table", 10, 1),
+    found = with_historical(new, historical).orderBy("pk", "sk").select("pk", "sk", "source", "input_token")
+    assert [tuple(row) for row in found.collect()] == [
+        ("ana", "ana#CONV#1", "old_table", 10),
+        ("ana", "ana#CONV#2", "new_table", 10),
+        ("beto", "ana#CONV#1", "old_table", 10),
     ]
+    assert repeated(new, historical) == 1
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -140,8 +136,11 @@ def test_of_a_conversation_that_is_twice_in_the_historical_file_one_row_stays_in
         {"input_token": 4, "output_token": 2},
     ]
     historical = rows(spark, "old_table", *(reversed(twice) if backwards else twice))
-    found = with_historical(rows(spark, "new_table"), historical).orderBy(PLACE).collect()
-    assert [(row["input_token"], row["output_token"]) for row in found] == [(4, 2), (4, 1), (3, 20), (5, 20)]
+    new = rows(spark, "new_table", {})
+    found = with_historical(new, historical).collect()
+    assert [(row["input_token"], row["output_token"]) for row in found] == [(4, 2)]
+    # The other three, and the new row.
+    assert repeated(new, historical) == 4
 
 
 def test_the_daily_row_has_the_id_after_the_last_hash_and_the_environments_constants(spark: SparkSession) -> None:

@@ -198,3 +198,28 @@ def test_a_row_of_many_megabytes_is_written(spark: SparkSession, tmp_path: Path,
     (file,) = written(spark, rows, contract, tmp_path).files
     assert file.rows == 2
     assert file.size > (40 << 20 if contract is SONGS_CSV else 1 << 20)
+
+
+def test_a_row_group_ends_at_the_same_row_whoever_made_the_batches() -> None:
+    schema = pa.schema([("text", pa.string()), ("number", pa.int64()), ("money", pa.decimal128(10, 2))])
+    rows = [{"text": "ñ" * (number % 9), "number": number, "money": None} for number in range(64)]
+    plain = pa.RecordBatch.from_pylist(rows, schema)
+    # As Spark hands them out: with room for nulls also where there are none; and as a part of a larger batch.
+    bits = pa.py_buffer(b"\xff" * 8)
+    columns = [pa.Array.from_buffers(c.type, 64, [c.buffers()[0] or bits, *c.buffers()[1:]]) for c in plain.columns]
+    padded = pa.RecordBatch.from_arrays(columns, schema=schema)
+    part = pa.RecordBatch.from_pylist([*rows, *rows], schema).slice(64)
+    assert padded.nbytes != plain.nbytes
+
+    def file(batch: pa.RecordBatch, group_bytes: int) -> bytes:
+        stream = io.BytesIO()
+        file = ParquetFile(stream, schema, group_bytes)
+        for start in range(0, 64, 4):
+            file.write(batch.slice(start, 4))
+        file.close()
+        return stream.getvalue()
+
+    for group_bytes in range(300, 1500, 25):
+        expected = file(plain, group_bytes)
+        assert pq.ParquetFile(io.BytesIO(expected)).num_row_groups > 1
+        assert file(padded, group_bytes) == file(part, group_bytes) == expected

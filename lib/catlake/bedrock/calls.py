@@ -117,6 +117,22 @@ _REASONING = ("thinking", "unsigned")
 _Parents = Mapping[str, str | None]
 
 
+class _OfModel(NamedTuple):
+    """What is the same for all calls of a conversation to one model.
+
+    Attributes:
+        of: Its traits.
+        overhead: Tokens of the prompts that no map holds.
+        tool_tokens: The part of them that the tools are.
+        system: The overhead and the prologue.
+    """
+
+    of: Traits
+    overhead: int
+    tool_tokens: int
+    system: int
+
+
 class _Round(NamedTuple):
     """What the model wrote at one go, after it received the parts before it."""
 
@@ -152,7 +168,7 @@ class _Replay:
         self._began = began.timestamp() * 1000
         self._bot = bot
         self._split = MessageParts()
-        self._messages = {key: self._split.of(node) for key, node in nodes.items()}
+        self._messages = {key: self._split.of(node, self._roles[key]) for key, node in nodes.items()}
         self._tools = self._split.tools | bot.tools
         self._prologue = _NOTHING
         for key, role in self._roles.items():
@@ -160,6 +176,7 @@ class _Replay:
                 self._prologue = self._prologue.plus(self._messages[key])
                 self._messages[key] = []  # no chain sends it a second time
         self._histories = _histories(self._parents, self._messages)
+        self._of_models: dict[str, _OfModel] = {}
         self._cache = PromptCache()
         self._continued = False
 
@@ -194,14 +211,13 @@ class _Replay:
     def _calls(self, start: float, end: float, key: str) -> Iterator[Call]:
         node = self._nodes[key]
         model = _model(node)
-        of = traits(model)
-        overhead, tool_tokens = self._overhead(model, of)
+        of, overhead, tool_tokens, system = self._of_models.get(model) or self._of_model(model)
         history = self._histories.get(self._parents[key], _NOTHING)
         # The instruction of this answer's calls, and of no other, contains the cited chunks of a knowledge base.
         chunks = sum(map(tokens, chunk_texts(node))) if node.get("used_chunks") else 0
-        before = overhead + chunks + _tokens(self._prologue, of) + _tokens(history, of)
+        before = system + chunks + _tokens(history, of)
         # Chunks are in front of the history, so that they make each prompt another one.
-        points = [] if chunks else self._points(key, of, overhead, tool_tokens)
+        points = [] if chunks else self._points(key, of, system, tool_tokens)
         for number, round_ in enumerate(self._rounds(node, key, of)):
             time = start if number == 0 else end
             received = round_.received
@@ -242,6 +258,13 @@ class _Replay:
                     round_.reasoning if number == 0 else 0,
                 )
 
+    def _of_model(self, model: str) -> "_OfModel":
+        of = traits(model)
+        overhead, tool_tokens = self._overhead(model, of)
+        fixed = _OfModel(of, overhead, tool_tokens, overhead + _tokens(self._prologue, of))
+        self._of_models[model] = fixed
+        return fixed
+
     def _overhead(self, model: str, of: Traits) -> tuple[int, int]:
         """Tokens of the prompts that no map holds, and the part of them that the tools are."""
         if not (self._tools and of.uses_tools):
@@ -250,12 +273,11 @@ class _Replay:
         citing = CITING_PROMPT_FOR_NOVA if model.startswith("amazon-nova") else CITING_PROMPT
         return specifications + (citing // 4 if self._bot.shows_sources else 0), specifications
 
-    def _points(self, key: str, of: Traits, overhead: int, tool_tokens: int) -> list[CachePoint]:
+    def _points(self, key: str, of: Traits, system: int, tool_tokens: int) -> list[CachePoint]:
         """The cache points of an answer's calls: behind the tools, the system prompt, the last two user messages."""
         if of.least_cached is None or not self._bot.caches_prompts:
             return []
         points = []
-        system = overhead + _tokens(self._prologue, of)
         if of.caches_tools or not self._tools:
             if self._tools:
                 points.append(CachePoint("tools", tool_tokens))

@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_type
 
 from catlake.bedrock.length4_tokens import Count
 from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
-from catlake.bedrock.usage import UsageEstimator, chunk, usage_text
+from catlake.bedrock.usage import RELATED_MARK, UsageEstimator, chunk, chunk_conversation, usage_text
 from catlake.dynamodb import attribute
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.errors import TooLargeError
@@ -100,7 +100,19 @@ BEFORE_FIRST_DATE = "before_first_date"
 CONVERSATION = "#CONV#"
 CONVERSATION_KIND = "conversation"
 RELATED_DOCUMENT = "related_document"
-_OTHER_KINDS = {"#RELATED_DOCUMENT#": RELATED_DOCUMENT, "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
+_OTHER_KINDS = {RELATED_MARK: RELATED_DOCUMENT, "#BOT_ALIAS#": "bot_alias", "#BOT#": "bot"}
+
+
+def kind_of(sort_key: str) -> str:
+    """What an item is, by its SK."""
+    if CONVERSATION in sort_key:
+        return CONVERSATION_KIND
+    return next((kind for mark, kind in _OTHER_KINDS.items() if mark in sort_key), "other")
+
+
+def conversation_of(sort_key: str) -> str:
+    """The id of the conversation that an item belongs to: of a chunk, the one for which it was retrieved."""
+    return chunk_conversation(sort_key) if kind_of(sort_key) == RELATED_DOCUMENT else sort_key.rpartition("#")[2]
 
 
 class _Rejected(ValueError):
@@ -208,9 +220,7 @@ class ConversationCounter:
 
 def _kind(item: dict[str, Any]) -> str:
     """What an item is. One without a key counts as a conversation, and is rejected later."""
-    if item["SK"] is None or CONVERSATION in item["SK"]:
-        return CONVERSATION_KIND
-    return next((kind for mark, kind in _OTHER_KINDS.items() if mark in item["SK"]), "other")
+    return CONVERSATION_KIND if item["SK"] is None else kind_of(item["SK"])
 
 
 def _check_key(item: dict[str, Any], pk: str | None, sk: str | None) -> None:

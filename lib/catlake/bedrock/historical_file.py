@@ -23,7 +23,8 @@ EARLIEST = "1970-01-01"
 class HistoricalFile:
     """The rows of the file, typed, whether they are few (see `small_data`), and how many were read and rejected.
 
-    `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none.
+    `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none. `version` names
+    the content of the file; it is empty without a file.
     """
 
     rows: DataFrame
@@ -31,6 +32,7 @@ class HistoricalFile:
     quarantined: int = 0
     rejected: DataFrame | None = None
     is_small: bool = True
+    version: str = ""
 
 
 def read_historical(run: Run, lake: Lake) -> HistoricalFile:
@@ -62,7 +64,13 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         rejected,
         rejected_rows(rows, dataset) if rejected else None,
         file.is_small,
+        _version(lake, uri),
     )
+
+
+def _version(lake: Lake, uri: str) -> str:
+    (info,) = (info for info in lake.files.list(uri.rpartition("/")[0]) if info.uri == uri)
+    return f"{info.version} {info.size}"
 
 
 def _checked(rows: DataFrame) -> DataFrame:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from catlake.bedrock.application_costs import Cost, Growth, costs_of, costs_text, grown, weights
@@ -85,13 +86,16 @@ class States:
         start = self._price_known(new, old, costs)
         used_before = old["usage"] if old and start else None
         written = _EPOCH + timedelta(microseconds=new[VERSION]) if start else new["created"]
-        return Growth(
-            new["total_price"],
-            start,
-            self.after,
-            lambda: weights(usage_of(new["usage"]), usage_of(used_before), self.rates),
-            written.astimezone(UTC).date(),
-        )
+        otherwise = written.astimezone(UTC).date()
+
+        def shares() -> Mapping[date, Decimal]:
+            used = usage_of(new["usage"])
+            # Whatever its share is, that day gets all.
+            if all(day == otherwise for day, *_ in used):
+                return {}
+            return weights(used, usage_of(used_before), self.rates)
+
+        return Growth(new["total_price"], start, self.after, shares, otherwise)
 
     def _price_known(self, new: Row, old: Row | None, costs: Sequence[Cost]) -> datetime | None:
         """The time of a state before in which the price was known; None for none: then its growth has no window."""

@@ -1,9 +1,11 @@
 """The table `bedrock_items`: what the exports bring is counted and merged into it; consolidate reads it (spec 5.1)."""
 
+import secrets
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -17,6 +19,7 @@ from catlake.bedrock.conversation_items import (
     ITEM,
     ConversationCounter,
 )
+from catlake.bedrock.item_files import write_item_files
 from catlake.bedrock.item_history import CHANGE, CHANGES, KEPT_DELETED, MARKED, MERGED, OLDER, REMOVED, States
 from catlake.bedrock.priced_usage import Rates
 from catlake.contracts.contract import contract
@@ -34,10 +37,14 @@ from catlake.lake.publish import report_update
 from catlake.lake.tables import MOST_BROADCAST, KeptTable
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import CatalogError, ExportError
+from catlake.runtime.files import Files
 from catlake.runtime.python_workers import EachRow, batches_of
 from catlake.runtime.run import Run
 
 DATASET = "bedrock_items"
+
+MOST_CHANGES = 100_000
+"""Lines of exports whose keys, and the rows that follow from them, are kept in memory; with more, all rows count."""
 
 _NAMES = (*contract(DATASET).struct.names, VERSION)
 _OLD = T.StructType([*contract(DATASET).struct, T.StructField(VERSION, T.LongType())])
@@ -59,11 +66,28 @@ class KeptItems:
         of_export: None for the table's items. For those of an export that is older than the table: the lines of the
             export that are no items of its state, by what became of them.
         is_small: Whether the rows are few; see `small_data`.
+        position: The table's position, which names its content; None where the items are not the table's.
+        since: What has changed; None where that is not known, or too much.
     """
 
     rows: DataFrame
     of_export: Mapping[str, int] | None = None
     is_small: bool = False
+    position: Mapping[str, Any] | None = None
+    since: "Changes | None" = None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a run has changed in the items.
+
+    Attributes:
+        position: The table's position before the run.
+        keys: PK and SK of each item that may have changed.
+    """
+
+    position: Mapping[str, Any]
+    keys: frozenset[tuple[str, str]]
 
 
 def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) -> KeptItems:
@@ -83,10 +107,15 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
     if chain := older_chain(run, files, update):
         lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
         return _of_export(chain, lines)
-    if update.exports:
+    # Without an export that is new, nothing changes.
+    keys: frozenset[tuple[str, str]] | None = None if update.exports else frozenset()
+    if update.chain and not update.increments and not table.exists:
+        _fill(run, lake, table, files, update, update.chain, counter, rates)
+    elif update.exports:
         lines = read_update(run.spark, files, update, ITEM, each_batch=counter, output=COUNTED)
-        _take(run, table, update, lines, rates)
-    return KeptItems(table.rows(), is_small=table.is_small)
+        keys = _take(run, table, update, lines, rates)
+    since = None if before is None or keys is None else Changes(before, keys)
+    return KeptItems(table.rows(), is_small=table.is_small, position=table.position, since=since)
 
 
 def outcome(first_date: date | None) -> Column:
@@ -120,23 +149,60 @@ class _Kept:
     state_time: datetime
 
 
-def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, rates: Rates) -> None:
-    """Brings the table to the state of the exports, and reports what became of their lines."""
-    kept = _kept(run, table, update)
-    # The counting is what takes time. Its few numbers are read once more.
-    lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
-    counts = _counted(lines)
-    if update.chain:
-        _refuse_foreign(update.chain, counts)
+def _fill(
+    run: Run,
+    lake: Lake,
+    table: KeptTable,
+    files: Files,
+    update: ExportUpdate,
+    chain: ExportChain,
+    counter: ConversationCounter,
+    rates: Rates,
+) -> None:
+    """Gives a new table the items of a full export, in one pass."""
+    full = chain.full
+    lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
+    is_known = (F.col(LINE_OUTCOME) == CURRENT) & F.col(ITEM_KEY).isNotNull() & (F.col("kind") != OTHER)
+    # The first such item ends the reading.
+    if not lines.where(is_known).take(1):
+        _refuse_foreign(chain, _counted(lines))
+    states = _states(update, None, rates)
+    schema = table.file_schema()
+    uris = write_item_files(run.spark, files, full, counter, states, lake.files, f"{table.location}/data", schema)
+
+    def balance(count: int) -> Balance:
+        return Balance(full.item_count, {DATASET: count})
+
+    count = table.replace_by_files(uris, position=_named(update.position), check=lambda count: balance(count).enforce())
+    report_update(run, DATASET, balance(count))
+
+
+def _states(update: ExportUpdate, before: datetime | None, rates: Rates) -> States:
     after = update.position.state_time
-    states = States(
-        before=kept.state_time if kept else None,
+    return States(
+        before=before,
         after=after,
         lacked=update.chain.full.export_time if update.chain else after,
         ends=tuple(export.export_time for export in update.increments),
         is_whole=update.chain is not None,
         rates=rates,
     )
+
+
+def _take(
+    run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, rates: Rates
+) -> frozenset[tuple[str, str]] | None:
+    """Brings the table to the state of the exports, and reports what became of their lines.
+
+    Returns PK and SK of the items that may have changed; None for all.
+    """
+    kept = _kept(run, table, update)
+    # The counting is what takes time. Its few numbers are read once more.
+    lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
+    counts = _counted(lines)
+    if update.chain:
+        _refuse_foreign(update.chain, counts)
+    states = _states(update, kept.state_time if kept else None, rates)
     statements = lines.transform(changes).transform(_statements)
     pairs = _pairs(statements, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
     outcomes = {line for line, _ in counts}
@@ -152,7 +218,7 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
         filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
         return Balance(update.item_count, {DATASET: rows_written - of_deleted}, dict(filtered))
 
-    position = update.position.as_dict()
+    position = _named(update.position)
     # A rejected item has its whole text.
     with batches_of(run.spark):
         if update.chain:
@@ -163,8 +229,19 @@ def _take(run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, ra
             written = table.merge(
                 changed, position=position, check=lambda counts: balance(counts.merged).enforce()
             ).merged
+    keys = None
+    if not update.chain and update.retract_from is None and sum(counts.values()) <= MOST_CHANGES:
+        # A line without a key is no conversation's.
+        keyed = lines.where(F.col("pk").isNotNull() & F.col("sk").isNotNull()).select("pk", "sk")
+        keys = frozenset((row["pk"], row["sk"]) for row in keyed.collect())
     lines.unpersist()
     report_update(run, DATASET, balance(written))
+    return keys
+
+
+def _named(position: ExportPosition) -> Mapping[str, Any]:
+    """The position of a table, with a name for the content that it has there."""
+    return {**position.as_dict(), "commit": secrets.token_hex(8)}
 
 
 def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:

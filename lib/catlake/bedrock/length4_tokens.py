@@ -50,8 +50,11 @@ def count_v2(nodes: Mapping[str, Node]) -> Count:
     for node in nodes.values():
         role = role_of(node)
         tally.add(node.get("content"), role)
-        tally.add(node.get("thinking_log"), role)
-        tally.input += sum(tokens(chunk) for chunk in chunk_texts(node))
+        # Most nodes have neither.
+        if log := node.get("thinking_log"):
+            tally.add(log, role)
+        if node.get("used_chunks"):
+            tally.input += sum(tokens(chunk) for chunk in chunk_texts(node))
     return Count(tally.input, tally.output)
 
 
@@ -120,7 +123,8 @@ class _Tally:
     def _add_item(self, item: dict[str, Any], role: str | None) -> None:
         match type_of(item):
             case "text" | None:
-                role = role_of(item) or role
+                # Few items have a role of their own.
+                role = (role_of(item) if "role" in item else None) or role
                 if isinstance(body := item.get("body"), str):
                     self._add_text(body, role)
                 if "content" in item:

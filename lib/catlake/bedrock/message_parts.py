@@ -54,10 +54,10 @@ class MessageParts:
         self.tools: set[str] = set()
         self._stopped = 0
 
-    def of(self, node: Node) -> list[Part]:
-        """What a node adds to each later call: its rounds of tools, then its content."""
+    def of(self, node: Node, role: str | None) -> list[Part]:
+        """What a node of a role adds to each later call: its rounds of tools, then its content."""
         parts: list[Part] = []
-        content, log, role = node.get("content"), node.get("thinking_log"), role_of(node)
+        content, log = node.get("content"), node.get("thinking_log")
         if isinstance(log, list) and log:
             self._add(parts, log, role)
             content = _without_copies(content, log)
@@ -77,7 +77,7 @@ class MessageParts:
     def _add_item(self, parts: list[Part], item: dict[str, Any], role: str | None) -> None:
         match type_of(item):
             case "text" | None:
-                role = role_of(item) or role
+                role = (role_of(item) if "role" in item else None) or role
                 if isinstance(body := item.get("body"), str) and (role in OUTPUT_ROLES or role in INPUT_ROLES):
                     parts.append(Part(role in OUTPUT_ROLES, tokens(body)))
                 if "content" in item:

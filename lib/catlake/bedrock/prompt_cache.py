@@ -31,12 +31,14 @@ class PromptCache:
         Args:
             model: Each model has a cache of its own.
             least: The least tokens of a prefix that is cached.
-            points: The call's cache points, in the order of the prompt.
+            points: The call's cache points, in the order of the prompt, each name once.
             time: When the call is made, in milliseconds.
         """
-        cached = [point for point in points if point.tokens >= least]
-        living = (point.tokens for point in cached if self._dead_after.get((model, point.name), -1.0) >= time)
-        read = max(living, default=0)
-        for point in cached:
-            self._dead_after[model, point.name] = time + LIFE_MS
-        return read, max(cached[-1].tokens - read, 0) if cached else 0
+        read = last = 0
+        for name, tokens in points:
+            if tokens >= least:
+                if tokens > read and self._dead_after.get((model, name), -1.0) >= time:
+                    read = tokens
+                self._dead_after[model, name] = time + LIFE_MS
+                last = tokens
+        return read, max(last - read, 0)

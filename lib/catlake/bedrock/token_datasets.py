@@ -7,9 +7,6 @@ from pyspark.sql import functions as F
 
 from catlake.runtime.environment import Environment
 
-PLACE = "_place"
-"""The column that is 1 for the row of a conversation that stays, and more for the rows that repeat it."""
-
 
 def at_flat_price(conversations: DataFrame, environment: Environment, source: str) -> DataFrame:
     """Counted conversations with the columns of the consolidated datasets.
@@ -38,12 +35,20 @@ def usd(tokens: Column, per_thousand: Decimal) -> Column:
 
 
 def with_historical(new: DataFrame, historical: DataFrame) -> DataFrame:
-    """The rows of both tables, with `_place`; where both have a conversation, the historical row stays."""
+    """The rows of both tables; where both have a conversation, the historical row stays."""
     # By tokens too: among rows that are otherwise equal the choice must be the same in every run.
     historical_first = Window.partitionBy("pk", "sk").orderBy(
         F.col("source") != "old_table", F.desc("create_date"), F.desc("input_token"), F.desc("output_token")
     )
-    return historical.unionByName(new).withColumn(PLACE, F.row_number().over(historical_first))
+    placed = historical.unionByName(new).withColumn("place", F.row_number().over(historical_first))
+    return placed.where("place = 1").drop("place")
+
+
+def repeated(new: DataFrame, historical: DataFrame) -> int:
+    """How many rows of both tables `with_historical` leaves out."""
+    keys = historical.groupBy("pk", "sk").count()
+    ((within,),) = keys.agg(F.coalesce(F.sum(F.col("count") - 1), F.lit(0))).collect()
+    return int(within) + new.join(keys, ["pk", "sk"], "left_semi").count()
 
 
 def by_conversation(new: DataFrame, environment: Environment) -> DataFrame:

@@ -46,6 +46,9 @@ class Used(NamedTuple):
 
 _DAY = 24 * 60 * 60 * 1000
 
+RELATED_MARK = "#RELATED_DOCUMENT#"
+"""Within the SK of a chunk that was retrieved for an answer."""
+
 # A tool's chunks are in the map, as the tool's results.
 _OF_A_TOOL = "tooluse_"
 
@@ -119,11 +122,20 @@ def chunk(sort_key: str, content: str | None) -> dict[str, Any] | None:
         sort_key: `<user>#RELATED_DOCUMENT#<conversation>#<answer>@<rank>`.
         content: The JSON of the item's `Content`.
     """
-    conversation, _, source = sort_key.rpartition("#RELATED_DOCUMENT#")[2].partition("#")
+    _, _, source = sort_key.rpartition(RELATED_MARK)[2].partition("#")
     answer, at, _ = source.rpartition("@")
     if not at or answer.startswith(_OF_A_TOOL) or content is None:
         return None
-    return {"conversation": conversation, "answer": answer, "tokens": (len(_text(content)) + AROUND_CHUNK) // 4}
+    return {
+        "conversation": chunk_conversation(sort_key),
+        "answer": answer,
+        "tokens": (len(_text(content)) + AROUND_CHUNK) // 4,
+    }
+
+
+def chunk_conversation(sort_key: str) -> str:
+    """The id of the conversation in the SK of a RELATED_DOCUMENT item."""
+    return sort_key.rpartition(RELATED_MARK)[2].partition("#")[0]
 
 
 def _text(content: str) -> str:

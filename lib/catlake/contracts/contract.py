@@ -139,13 +139,18 @@ class Contract:
         """The same columns, all text: for reading a CSV without losing a value to a cast."""
         return T.StructType([T.StructField(c.name, T.StringType()) for c in self.columns])
 
+    @property
+    def row_order(self) -> list[tuple[str, bool]]:
+        """The columns by which its rows are ordered, and whether each is descending."""
+        words = [text.split() for text in self.order or self.key]
+        return [(name, "desc" in direction) for name, *direction in words]
+
     def in_order(self, df: DataFrame, *, is_made: bool = False) -> DataFrame:
         """Rows in one partition, in the order of the dataset: the contract's `orderBy`, else its key.
 
         With `is_made` the rows are persisted, and one task takes them as they are: nothing is shuffled.
         """
-        words = [text.split() for text in self.order or self.key]
-        order = [F.desc(name) if "desc" in direction else F.asc(name) for name, *direction in words]
+        order = [F.desc(name) if descending else F.asc(name) for name, descending in self.row_order]
         return (df.coalesce(1) if is_made else df.repartition(1)).sortWithinPartitions(*order)
 
     @property

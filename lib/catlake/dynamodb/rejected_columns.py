@@ -1,5 +1,7 @@
 """How a kept-up table holds what could not be read: in flat columns, which Iceberg reads many rows at a time."""
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -15,6 +17,13 @@ NAMES = {name: f"rejected_{name}" for name in REJECTED_TYPE.names}
 def flattened(lines: DataFrame) -> DataFrame:
     """Lines of the reader, with their `_rejected` in the columns of NAMES."""
     return lines.withColumns({flat: F.col(REJECTED)[name] for name, flat in NAMES.items()}).drop(REJECTED)
+
+
+def flattened_batch(lines: pa.RecordBatch) -> dict[str, pa.Array]:
+    """As `flattened` and `key_or_place`, within the task that reads: the columns of NAMES, and ITEM_KEY."""
+    columns = dict(zip(NAMES.values(), lines.column(REJECTED).flatten(), strict=True))
+    place = pc.binary_join_element_wise(columns[NAMES["file"]], columns[NAMES["line"]].cast(pa.string()), "#")
+    return {**columns, ITEM_KEY: pc.coalesce(lines.column(ITEM_KEY), place)}
 
 
 def key_or_place() -> Column:

@@ -47,7 +47,7 @@ GROUP_BYTES = 64 << 20
 
 GROUP_ROWS = 1 << 20
 
-_VIOLATIONS = "_violations"
+VIOLATIONS = "_violations"
 _WRITTEN = T.StructType(
     [
         T.StructField("uri", T.StringType()),
@@ -117,7 +117,7 @@ def write_dataset(
     if not in_order:
         ordered = contract.in_order(ordered, is_made=is_made)
     # Checked before they become texts: a rule that adds two numbers means numbers.
-    checked = ordered.withColumn(_VIOLATIONS, contract.violations())
+    checked = ordered.withColumn(VIOLATIONS, contract.violations())
     if contract.format == "csv":
         checked = checked.withColumns({name: F.col(name).cast("string") for name in contract.struct.names})
     task = _WriteTask(contract, files, folder, in_order, file_bytes)
@@ -129,16 +129,21 @@ def write_dataset(
 
 def _written(found: Sequence[Mapping[str, Any]], contract: Contract) -> WrittenDataset:
     """The dataset whose files a task wrote. Raises ContractError when a row breaks a rule."""
-    if violations := dict(found[-1]["violations"]):
+    refuse_broken(contract, dict(found[-1]["violations"]))
+    names = [field.name for field in fields(DatasetFile)]
+    return WrittenDataset(
+        tuple(DatasetFile(**{name: row[name] for name in names}) for row in found), dict(found[-1]["totals"])
+    )
+
+
+def refuse_broken(contract: Contract, violations: Mapping[str, int]) -> None:
+    """Raises ContractError where rows break a rule; `violations` has the rules, and how many rows."""
+    if violations:
         broken = ", ".join(f"{rule}: {count} rows" for rule, count in sorted(violations.items()))
         raise ContractError(
             f"{contract.name} would break its contract ({broken}); nothing is published; "
             "this is a defect of catlake or of the contract: report it with this line"
         )
-    names = [field.name for field in fields(DatasetFile)]
-    return WrittenDataset(
-        tuple(DatasetFile(**{name: row[name] for name in names}) for row in found), dict(found[-1]["totals"])
-    )
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ def update_csv(
     gone = F.col(GONE)
     texts = {name: F.col(name).cast("string") for name in contract.struct.names}
     checked = changes.select(*(F.col(name) for name in (*contract.struct.names, GONE))).withColumn(
-        _VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
+        VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
     )
     task = _UpdateTask(contract, files, folder, old)
     with batches_of(spark):
@@ -209,7 +214,7 @@ class _WriteTask:
     file_bytes: int | None
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        check = _RowCheck(self.contract, self.in_order)
+        check = RowCheck(self.contract, self.in_order)
         written: list[dict[str, Any]] = []
         remaining = iter(batches)
         batch = next(remaining, None)
@@ -226,7 +231,7 @@ class _WriteTask:
                             file.write(batch.select(self.contract.struct.names))
                         batch = next(remaining, None)
                     file.close()
-                uri = f"{self.folder}/part-{_attempt()}-{len(written) + 1}.{self.contract.format}"
+                uri = f"{self.folder}/part-{attempt_number()}-{len(written) + 1}.{self.contract.format}"
                 self.files.upload(path, uri)
                 written.append({"uri": uri, "rows": check.rows - rows} | stream.written)
         written[-1] |= {"totals": list(check.totals.items()), "violations": list(check.violations().items())}
@@ -250,7 +255,7 @@ class _UpdateTask:
     old: OldFile
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        check = _RowCheck(self.contract, in_order=True)
+        check = RowCheck(self.contract, in_order=True)
         totals = Counter(self.old.totals)
         names = self.contract.struct.names
 
@@ -269,20 +274,20 @@ class _UpdateTask:
                 except (StoreError, ValueError):
                     # It is not what was published, perhaps no CSV at all.
                     old_crc32 = -1
-            uri = f"{self.folder}/part-{_attempt()}-1.csv"
+            uri = f"{self.folder}/part-{attempt_number()}-1.csv"
             self.files.upload(path, uri)
         totals.update(check.totals)
         written = {"uri": uri, "rows": update.rows, "old_crc32": old_crc32} | stream.written
         written |= {"totals": list(totals.items()), "violations": list(check.violations().items())}
         yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
 
-    def _changes(self, batches: Iterable[pa.RecordBatch], check: "_RowCheck") -> Iterator[RowChange]:
+    def _changes(self, batches: Iterable[pa.RecordBatch], check: "RowCheck") -> Iterator[RowChange]:
         key = self.contract.struct.names[0]
         last: RowChange | None = None
         for batch in batches:
             there = pc.invert(batch.column(GONE))
             check.keeps_contract(batch.filter(there))
-            lines = _lines(batch.select(self.contract.struct.names))
+            lines = csv_lines(batch.select(self.contract.struct.names))
             rows = (row for array in lines for row in array.cast(pa.large_binary()).to_pylist())
             for text, row, is_there in zip(batch.column(key).to_pylist(), rows, there.to_pylist(), strict=True):
                 change = RowChange(text.encode(), row if is_there else None)
@@ -293,7 +298,7 @@ class _UpdateTask:
             yield last
 
 
-class _RowCheck:
+class RowCheck:
     """Checks the rows of a dataset as they pass, and counts them.
 
     Attributes:
@@ -312,7 +317,7 @@ class _RowCheck:
     def keeps_contract(self, batch: pa.RecordBatch) -> bool:
         """Takes a batch; whether no row so far breaks a rule that a row alone can break."""
         self.rows += batch.num_rows
-        self._violations.update(rule for rules in batch.column(_VIOLATIONS).to_pylist() for rule in rules)
+        self._violations.update(rule for rules in batch.column(VIOLATIONS).to_pylist() for rule in rules)
         for values in self._unique:
             values.add(batch)
         if self._order and (misplaced := self._order.misplaced(batch)):
@@ -332,7 +337,8 @@ def _total(rows: pa.RecordBatch, name: str) -> int:
     return pc.sum(rows.column(name).cast(pa.int64(), safe=True)).as_py() or 0
 
 
-def _attempt() -> int:
+def attempt_number() -> int:
+    """The number of the task's attempt, which no other has."""
     context = TaskContext.get()
     return context.taskAttemptId() if context else 0
 
@@ -454,7 +460,7 @@ class _CsvFile:
         stream.write(f"{','.join(names)}\n".encode())
 
     def write(self, batch: pa.RecordBatch) -> None:
-        for lines in _lines(batch):
+        for lines in csv_lines(batch):
             # The texts of an array follow each other in its buffer.
             size = pc.sum(pc.binary_length(lines)).as_py()
             self._stream.write(memoryview(lines.buffers()[2])[:size])
@@ -462,8 +468,8 @@ class _CsvFile:
     def close(self) -> None: ...
 
 
-def _lines(batch: pa.RecordBatch) -> Iterator[pa.Array]:
-    """Rows as lines of a CSV, each with its newline."""
+def csv_lines(batch: pa.RecordBatch) -> Iterator[pa.Array]:
+    """Rows of texts as lines of a CSV, each with its newline."""
     # While they are made, each text is there several times.
     step = 1 if batch.nbytes > LARGE_BATCH_BYTES else max(batch.num_rows, 1)
     for first in range(0, batch.num_rows, step):
@@ -483,6 +489,19 @@ def _large(text: str) -> pa.Scalar:
     return pa.scalar(text, pa.large_string())
 
 
+def value_bytes(batch: pa.RecordBatch) -> int:
+    """The bytes of the values of rows, whoever made the batch: buffers of others have room for nulls that are none."""
+    return sum(map(_value_bytes, batch.columns))
+
+
+def _value_bytes(column: pa.Array) -> int:
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        return 4 * len(column) + (pc.sum(pc.binary_length(column)).as_py() or 0)
+    if pa.types.is_primitive(column.type) or pa.types.is_decimal(column.type):
+        return int(column.type.bit_width * len(column) + 7) // 8
+    return int(column.nbytes)
+
+
 class ParquetFile:
     """Parquet with the types of a schema, a row group at a time."""
 
@@ -499,7 +518,7 @@ class ParquetFile:
         """Takes rows; writes a row group when it is full."""
         self._batches.append(batch)
         self._rows += batch.num_rows
-        self._bytes += batch.nbytes
+        self._bytes += value_bytes(batch)
         if self._bytes >= self._group_bytes or self._rows >= GROUP_ROWS:
             self._write_group()
 

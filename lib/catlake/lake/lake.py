@@ -27,6 +27,7 @@ from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, up
 from catlake.lake.file_records import EachBlock, Record, Records, md5_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
+from catlake.lake.revised_dataset import RowKeys, revise_dataset
 from catlake.lake.staging import MOVES, Staging
 from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
@@ -156,11 +157,42 @@ class Lake:
         def draft(name: str) -> Draft:
             return self.draft(datasets[name], contract_of(name), run_date, scope, is_made=True)
 
+        return self._side_by_side(draft, datasets)
+
+    def revised_drafts(
+        self,
+        old: Mapping[str, OldFile],
+        datasets: Mapping[str, DataFrame],
+        replaced: Mapping[str, RowKeys],
+        run_date: date,
+    ) -> dict[str, Draft]:
+        """Writes datasets that differ from published files in the rows of some keys, as `drafts` does.
+
+        See `revise_dataset`.
+        """
+
+        def draft(name: str) -> Draft:
+            dataset = contract_of(name)
+            folder = joined(self._staging.folder, name)
+            written = revise_dataset(
+                self._spark, datasets[name], replaced[name], dataset, self.files, folder, old[name]
+            )
+            return self._drafted(written, dataset, run_date)
+
+        return self._side_by_side(draft, datasets)
+
+    def rows_of_draft(self, draft: Draft) -> DataFrame:
+        """The rows of a draft whose format is Parquet."""
+        return self._spark.read.schema(draft.contract.struct).parquet(*(literal(file.uri) for file in draft.files))
+
+    def _side_by_side(self, draft: Callable[[str], Draft], names: Iterable[str]) -> dict[str, Draft]:
+        """The drafts of datasets by their names."""
+        names = list(names)
         # Once, before several need it.
         self._staging.claim()
         with batches_of(self._spark), ThreadPoolExecutor(DRAFTS_AT_ONCE) as pool:
             try:
-                return dict(zip(datasets, pool.map(draft, datasets), strict=True))
+                return dict(zip(names, pool.map(draft, names), strict=True))
             except BaseException:
                 # Else the others are written to their end first.
                 self._spark.sparkContext.cancelAllJobs()
