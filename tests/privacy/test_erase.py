@@ -130,7 +130,7 @@ def test_nothing_is_changed_for_a_person_who_is_nowhere(tmp_path: Path) -> None:
     run = erased(tmp_path, shelf)
     assert names(tmp_path / "reports/pages") == {"costs.html", "costs.json", "index.html"}
     assert names(tmp_path) == {"reports"}
-    assert str(run.report.balance) == "0 read =  + 0 quarantined"
+    assert str(run.report.balance) == "0 read = 0 written + 0 quarantined"
 
 
 @pytest.mark.parametrize("id", ["ana", "ana ", "\tana"])
