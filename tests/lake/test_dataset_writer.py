@@ -19,8 +19,8 @@ from catlake.contracts.kept_rows import GONE
 from catlake.lake.dataset_writer import (
     AscendingRows,
     DigestingStream,
-    OldCsvError,
     OldFile,
+    OldFileError,
     ParquetFile,
     UniqueValues,
     WrittenDataset,
@@ -142,7 +142,7 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
     no_key = content.replace(b"\nd,", b"\nd;")
     for other in (content.replace(b"hi", b"ho"), content[:-5], content.replace(b"\nd,", b"\n1,"), no_key):
         (tmp_path / "other.csv").write_bytes(other)
-        with pytest.raises(OldCsvError, match="changed after it was published"):
+        with pytest.raises(OldFileError, match="changed after it was published"):
             update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(str(tmp_path / "other.csv")))
 
 

@@ -1,7 +1,6 @@
 """tokens: the new Bedrock table and the archive of the old one → the consolidated datasets (docs/spec.md 3.3)."""
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,11 +33,11 @@ from catlake.bedrock.usage_highlights import agreement, compared, usage_highligh
 from catlake.contracts.contract import contract
 from catlake.dynamodb import rejected_columns
 from catlake.lake import Draft, Lake, Outcomes
+from catlake.lake.dataset_writer import OldFileError
+from catlake.lake.file_records import origin_text
 from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
 from catlake.lake.publish import quarantine
-from catlake.lake.revised_dataset import OldFileError
 from catlake.runtime.balance import Balance
-from catlake.runtime.package import sources_fingerprint
 from catlake.runtime.run import Run
 from catlake.runtime.small_data import gathered
 
@@ -191,22 +190,17 @@ def _new(inputs: _Inputs, items: DataFrame) -> DataFrame:
 
 
 def _made_from(inputs: _Inputs, position: Mapping[str, Any] | None) -> str:
-    """All that decides the bytes of the datasets: the items, the archive, the arguments, the prices, the program.
-
-    Empty where nobody knows which items or which program these are.
-    """
-    if position is None or not (program := sources_fingerprint()):
+    """All that decides the bytes of the datasets; see `origin_text`. Empty too where the items have no name."""
+    if position is None:
         return ""
     environment = inputs.run.environment
-    made_from = {
-        "items": position,
-        "historical": inputs.historical.version,
-        "arguments": {name: inputs.run.arguments[name] for name in ("first_date", "bedrock_region", "inference")},
-        "prices": (environment.token_price_input, environment.token_price_output),
-        "labels": (environment.token_model, environment.token_region),
-        "program": program,
-    }
-    return json.dumps(made_from, sort_keys=True, default=str)
+    return origin_text(
+        items=position,
+        historical=inputs.historical.version,
+        arguments={name: inputs.run.arguments[name] for name in ("first_date", "bedrock_region", "inference")},
+        prices=(environment.token_price_input, environment.token_price_output),
+        labels=(environment.token_model, environment.token_region),
+    )
 
 
 def _rejected(items: DataFrame, historical: HistoricalFile, bots: Bots | None) -> DataFrame:

@@ -45,8 +45,7 @@ def write_item_files(
 
     Raises (ExportError): As `read_items`.
     """
-    # Largest first, so that no long task starts last.
-    data_files = sorted((file for file in export.files if file.item_count), key=lambda file: -file.item_count)
+    data_files = export.largest_first
     version = just_before(micros(export.export_time))
     rows = _FileRows(source, data_files, ItemLines(format_of(export)), Decoder(ITEM, counter), states, version, schema)
     return write_table_files(spark, rows, len(data_files), target, folder, schema)

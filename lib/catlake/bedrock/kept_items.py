@@ -1,6 +1,5 @@
 """The table `bedrock_items`: what the exports bring is counted and merged into it; consolidate reads it (spec 5.1)."""
 
-import secrets
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -173,7 +172,9 @@ def _fill(
     def balance(count: int) -> Balance:
         return Balance(full.item_count, {DATASET: count})
 
-    count = table.replace_by_files(uris, position=_named(update.position), check=lambda count: balance(count).enforce())
+    count = table.replace_by_files(
+        uris, position=update.position.of_new_content(), check=lambda count: balance(count).enforce()
+    )
     report_update(run, DATASET, balance(count))
 
 
@@ -218,7 +219,7 @@ def _take(
         filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
         return Balance(update.item_count, {DATASET: rows_written - of_deleted}, dict(filtered))
 
-    position = _named(update.position)
+    position = update.position.of_new_content()
     # A rejected item has its whole text.
     with batches_of(run.spark):
         if update.chain:
@@ -237,11 +238,6 @@ def _take(
     lines.unpersist()
     report_update(run, DATASET, balance(written))
     return keys
-
-
-def _named(position: ExportPosition) -> Mapping[str, Any]:
-    """The position of a table, with a name for the content that it has there."""
-    return {**position.as_dict(), "commit": secrets.token_hex(8)}
 
 
 def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:

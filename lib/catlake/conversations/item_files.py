@@ -31,16 +31,15 @@ def write_item_files(
     Raises:
         ExportError: As `read_items`.
     """
-    # Largest first, so that no long task starts last.
-    largest_first = sorted((file for file in export.files if file.item_count), key=lambda file: -file.item_count)
+    data_files = export.largest_first
     decoder = Decoder(items.ITEM, items.flat_items)
     parser, version = ItemLines(format_of(export)), just_before(micros(export.export_time))
 
     def rows(number: int) -> Iterator[pa.RecordBatch]:
-        for lines in read_data_file(source, largest_first[number], parser, decoder):
+        for lines in read_data_file(source, data_files[number], parser, decoder):
             yield table_rows(lines, version, schema)
 
-    return write_table_files(spark, rows, len(largest_first), target, folder, schema)
+    return write_table_files(spark, rows, len(data_files), target, folder, schema)
 
 
 def table_rows(lines: pa.RecordBatch, version: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,6 +1,5 @@
 """The table `catia_items`: what the exports bring is merged into it, and normalize reads it (docs/spec.md 5.1)."""
 
-import secrets
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -104,7 +103,9 @@ def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export)
     def balance(count: int) -> Balance:
         return Balance(full.item_count, {DATASET: count})
 
-    count = table.replace_by_files(uris, position=_named(position), check=lambda count: balance(count).enforce())
+    count = table.replace_by_files(
+        uris, position=position.of_new_content(), check=lambda count: balance(count).enforce()
+    )
     report_update(run, DATASET, balance(count))
     return count
 
@@ -126,17 +127,12 @@ def _merge(run: Run, table: KeptTable, files: Files, update: ExportUpdate) -> Da
 
     merged = table.merge(
         lines.transform(changes).transform(_stored),
-        position=_named(update.position),
+        position=update.position.of_new_content(),
         retract_from=windows.retract_from,
         check=lambda merged: balance(merged).enforce(),
     )
     report_update(run, DATASET, balance(merged))
     return merged.taken if read <= MOST_CHANGES else None
-
-
-def _named(position: ExportPosition) -> Mapping[str, Any]:
-    """The position of a table, with a name for the content that it has there."""
-    return {**position.as_dict(), "commit": secrets.token_hex(8)}
 
 
 def _of_export(run: Run, files: Files, chain: ExportChain) -> ItemState:

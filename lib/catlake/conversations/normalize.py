@@ -1,6 +1,5 @@
 """ETL-1, normalize: the items of the Catia table → `data_YYYYMMDD.csv` (docs/spec.md 2.1)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,12 +13,12 @@ from catlake.conversations import items, users
 from catlake.conversations.excluded_cities import checked_pattern
 from catlake.conversations.kept_items import ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
-from catlake.lake.dataset_writer import OldCsvError
+from catlake.lake.dataset_writer import OldFileError
+from catlake.lake.file_records import origin_text
 from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import BalanceError
-from catlake.runtime.package import sources_fingerprint
 from catlake.runtime.run import Run
 
 PIPELINE = "conversations"
@@ -118,7 +117,7 @@ def _updated(run: Run, lake: Lake, state: ItemState) -> _Result | None:
     changes = by_user.select(*dataset.struct.names, (F.col(users.WAS) | ~_is_kept()).alias(GONE))
     try:
         draft = lake.updated_draft(old, changes, dataset, run.run_date)
-    except OldCsvError as error:
+    except OldFileError as error:
         run.log("old_csv_not_used", reason=str(error))
         return None
     changed = by_user_outcome.get
@@ -137,17 +136,11 @@ def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
 
 
 def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
-    """All that decides the bytes of the CSV: the items, the arguments, the labels, the program.
-
-    Empty where nobody knows which program this is.
-    """
-    if not (program := sources_fingerprint()):
-        return ""
+    """All that decides the bytes of the CSV; see `origin_text`."""
     environment = run.environment
     labels = environment.unnamed_user, environment.unknown_place
     arguments = {name: run.arguments[name] for name in ("first_date", "excluded_cities")}
-    made_from = {"items": position, "arguments": arguments, "labels": labels, "program": program}
-    return json.dumps(made_from, sort_keys=True, default=str)
+    return origin_text(items=position, arguments=arguments, labels=labels)
 
 
 def _counts_by_user_outcome() -> list[Column]:

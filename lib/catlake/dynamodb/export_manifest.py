@@ -78,6 +78,11 @@ class Export:
     filter: str | None = None
     table_id: str | None = None
 
+    @property
+    def largest_first(self) -> list[DataFile]:
+        """The data files that have items, so ordered that of tasks that read them no long one starts last."""
+        return sorted((file for file in self.files if file.item_count), key=lambda file: -file.item_count)
+
 
 @dataclass(frozen=True)
 class Summary:

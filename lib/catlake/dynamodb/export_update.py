@@ -9,6 +9,7 @@ full export do not. That decides about a window that begins before the position:
   and deleted within it (`ExportUpdate.retract_from`).
 """
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -62,6 +63,10 @@ class ExportPosition:
             "full_time": self.full_time.astimezone(UTC).isoformat(),
             "state_time": self.state_time.astimezone(UTC).isoformat(),
         }
+
+    def of_new_content(self) -> dict[str, str | None]:
+        """As `as_dict`, with a name for the content that a table gets at it, which no other content has."""
+        return {**self.as_dict(), "commit": secrets.token_hex(8)}
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,8 @@ class OldFile:
     totals: Mapping[str, int]
 
 
-class OldCsvError(StoreError):
-    """A published CSV that shall be updated is not what was published."""
+class OldFileError(StoreError):
+    """A published file that the next one shall be made from is not what was published."""
 
 
 def update_csv(
@@ -179,7 +179,7 @@ def update_csv(
 
     Raises:
         ContractError: A row breaks a rule of the contract.
-        OldCsvError: The old file is not what was published.
+        OldFileError: The old file is not what was published.
     """
     gone = F.col(GONE)
     texts = {name: F.col(name).cast("string") for name in contract.struct.names}
@@ -191,7 +191,7 @@ def update_csv(
         found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
     found = found or [row for batch in task(()) for row in batch.to_pylist()]
     if found[0]["old_crc32"] != old.crc32:
-        raise OldCsvError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
+        raise OldFileError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
     return _written(found, contract)
 
 

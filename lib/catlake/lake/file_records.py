@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from typing import Any
 
 from catlake.runtime.errors import StoreError, TooLargeError
 from catlake.runtime.files import FileInfo, Files, joined
+from catlake.runtime.package import sources_fingerprint
 
 RECORDS = "_checksums"
 """Outside the datasets' folders, where no table and no crawler finds it."""
@@ -66,6 +68,15 @@ class Record:
 
 
 _FIELDS = {field.name for field in fields(Record)}
+
+
+def origin_text(**values: Any) -> str:
+    """What a `Record.made_from` says: all values that decide a file's bytes, and the program.
+
+    Empty where nobody knows which program this is.
+    """
+    program = sources_fingerprint()
+    return program and json.dumps({**values, "program": program}, sort_keys=True, default=str)
 
 
 def md5_of(files: Files, uri: str, each_block: EachBlock | None = None) -> str:

@@ -30,6 +30,7 @@ from catlake.lake.dataset_writer import (
     DatasetFile,
     DigestingStream,
     OldFile,
+    OldFileError,
     ParquetFile,
     RowCheck,
     WrittenDataset,
@@ -37,7 +38,6 @@ from catlake.lake.dataset_writer import (
     csv_lines,
     refuse_broken,
 )
-from catlake.runtime.errors import StoreError
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import BATCH_ROWS, batches_of, lean_worker
 
@@ -54,10 +54,6 @@ _REVISED = T.StructType(
 
 READ_ROWS = 32 * BATCH_ROWS
 """Rows of the old file at a time."""
-
-
-class OldFileError(StoreError):
-    """A published file that shall be revised is not what was published."""
 
 
 @dataclass(frozen=True)
