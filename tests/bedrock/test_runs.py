@@ -160,7 +160,7 @@ def test_half_of_what_the_archive_job_published_is_refused_by_consolidate(
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     failed = run("tokens_consolidate", lake, export_uri=BEDROCK / "new_table", large_messages_uri=LARGE)
     assert failed.code == 1
-    assert failed.last["error"].startswith(f"{path}: it was cut off or changed after it was published (MD5 ")
+    assert failed.last["error"].startswith(f"{path}: it was cut off or changed after it was published (CRC-32 ")
     assert "published were 10 rows" in failed.last["error"]
     assert "; run the archive job again, or remove " in failed.last["error"]
     assert not (lake / f"{CONSOLIDATED}.csv").exists()

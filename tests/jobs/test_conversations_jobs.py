@@ -251,7 +251,7 @@ def test_half_of_what_normalize_published_is_refused_by_curate(run: RunScript, t
     failed = run(CURATE, tmp_path)
     assert failed.code == 1
     assert failed.stderr == f"{failed.last['error']}\n"
-    assert failed.last["error"].startswith(f"{path}: it was cut off or changed after it was published (MD5 ")
+    assert failed.last["error"].startswith(f"{path}: it was cut off or changed after it was published (CRC-32 ")
     assert f"published were 4 rows, {len(whole)} bytes" in failed.last["error"]
     assert "; normalize again, or remove " in failed.last["error"]
     assert (tmp_path / PARQUET).read_bytes() == before

@@ -1,9 +1,9 @@
 """Runs that publish small sets of results without Spark, in processes that can be stopped and killed."""
 
-import hashlib
 import json
 import os
 import signal
+import zlib
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -56,7 +56,7 @@ def drafts(lake: Lake, run: str) -> tuple[list[Draft], list[Any]]:
 
     def written(name: str) -> DatasetFile:
         uri, text = lake.side_file(name, run.encode()).source, run.encode()
-        return DatasetFile(uri, 1, len(text), hashlib.md5(text, usedforsecurity=False).hexdigest())
+        return DatasetFile(uri, 1, len(text), zlib.crc32(text))
 
     first = Draft(SONGS_CSV, (written("1"),), lake.path(TARGETS[0]), None, {})
     second = Draft(SONGS_CSV, (written("2"), written("3")), lake.path(TARGETS[1]), None, {})

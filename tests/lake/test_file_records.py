@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from catlake.lake.file_records import KEPT_FOR, Record, Records, md5_of
+from catlake.lake.file_records import KEPT_FOR, Record, Records, crc32_of
 from catlake.runtime.errors import StoreError
 from catlake.runtime.files import LocalFiles
 
@@ -26,7 +26,7 @@ def published(lake: Path, content: bytes, rows: int = 2) -> Record:
     file.parent.mkdir(exist_ok=True)
     new = lake / "new"
     new.write_bytes(content)
-    record = Record(rows, len(content), md5_of(LocalFiles(), str(new)), "normalize", "run-1")
+    record = Record(rows, len(content), crc32_of(LocalFiles(), str(new)), "normalize", "run-1")
     records_of(lake).write(str(file), record)
     new.rename(file)
     return record
@@ -41,7 +41,7 @@ def test_a_file_that_is_as_it_was_published_has_its_record(tmp_path: Path) -> No
     record = published(tmp_path, b"a\n1\n2\n")
     assert verified(tmp_path) == record
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")] == [
-        f"_checksums/d/data.csv/{record.md5}.run-1.json"
+        f"_checksums/d/data.csv/{record.crc32:08x}.run-1.json"
     ]
 
 
@@ -53,8 +53,8 @@ def test_a_file_that_was_changed_since_is_refused_in_one_line(changed: bytes, tm
     with pytest.raises(StoreError) as error:
         verified(tmp_path)
     assert str(error.value) == (
-        f"{file}: it was cut off or changed after it was published (MD5 {md5_of(LocalFiles(), str(file))}; published "
-        f"were 2 rows, 6 bytes, MD5 {record.md5}, by normalize); run the job again, or remove "
+        f"{file}: it was cut off or changed after it was published (CRC-32 {crc32_of(LocalFiles(), str(file)):08x}; "
+        f"published were 2 rows, 6 bytes, CRC-32 {record.crc32:08x}, by normalize); run the job again, or remove "
         f"{tmp_path}/_checksums/d/data.csv to accept it as it is"
     )
     # As the message says.
@@ -94,30 +94,36 @@ def test_records_of_replaced_files_go_after_a_day(tmp_path: Path) -> None:
     for record in olds[:2]:
         os.utime(tmp_path / f"_checksums/d/data.csv/{record.name}", (long_ago, long_ago))
     records_of(tmp_path).remove_old(str(tmp_path / "d/data.csv"), current=olds[1])
-    assert {record.md5 for record in records_of(tmp_path).records_for(str(tmp_path / "d/data.csv"))} == {
-        olds[1].md5,
-        olds[2].md5,
+    assert {record.crc32 for record in records_of(tmp_path).records_for(str(tmp_path / "d/data.csv"))} == {
+        olds[1].crc32,
+        olds[2].crc32,
     }
 
 
 def test_other_rows_than_were_published_are_refused_with_both_numbers() -> None:
-    record = Record(45, 1, "m", "normalize", "run-1")
+    record = Record(45, 1, 7, "normalize", "run-1")
     record.refuse_other_rows("data.csv", 45, REMEDY)
     with pytest.raises(StoreError, match=r"^data\.csv: 10 rows were read, but 45 were published; run the job again$"):
         record.refuse_other_rows("data.csv", 10, REMEDY)
 
 
-def test_a_record_of_an_older_or_a_newer_release_is_read(tmp_path: Path) -> None:
+def test_a_record_with_more_or_fewer_fields_is_read(tmp_path: Path) -> None:
     file = tmp_path / "d/data.csv"
     record = published(tmp_path, b"a\n1\n")
     (place,) = Path(records_of(tmp_path).folder(str(file))).iterdir()
     content = json.loads(place.read_text())
-    # An older release refuses fields that it does not know.
-    assert content.keys() <= {"rows", "bytes", "md5", "job", "run", "others", "totals", "made_from"}
     place.write_text(json.dumps(content | {"more": 1}))
     assert verified(tmp_path) == record
-    place.write_text(json.dumps({name: content[name] for name in ("rows", "bytes", "md5", "job", "run")}))
+    place.write_text(json.dumps({name: content[name] for name in ("rows", "bytes", "crc32", "job", "run")}))
     assert verified(tmp_path) == record
+
+
+def test_a_record_of_an_older_release_which_has_the_md5_of_a_file_is_none(tmp_path: Path) -> None:
+    record = published(tmp_path, b"a\n1\n")
+    place = tmp_path / f"_checksums/d/data.csv/{record.name}"
+    older = {"rows": 1, "bytes": 4, "md5": "8dd9fa632ca161d0ecc1c2b1ed1a5c60", "job": "normalize", "run": "run-1"}
+    place.write_text(json.dumps(older))
+    assert verified(tmp_path) is None
 
 
 def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:

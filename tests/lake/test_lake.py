@@ -47,9 +47,9 @@ def test_what_is_staged_is_not_live_until_it_is_published(spark: SparkSession, t
         assert not (tmp_path / LIVE).exists()
         lake.publish(staged)
     # Nothing but the file and its record: no marker, no checksum of Spark's, no staging.
-    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{file.md5}.run-1.json", LIVE]
+    assert files_below(tmp_path) == [f"_checksums/{LIVE}/{file.crc32:08x}.run-1.json", LIVE]
     record = lake.verified(str(tmp_path / LIVE), "")
-    assert record == Record(rows=2, bytes=staged.size, md5=file.md5, job="job", run="run-1")
+    assert record == Record(rows=2, bytes=staged.size, crc32=file.crc32, job="job", run="run-1")
     assert [line.split(",")[0] for line in (tmp_path / LIVE).read_text().splitlines()] == ["song_id", "a", "b"]
 
 
@@ -110,7 +110,7 @@ def test_rows_that_are_made_already_give_the_same_file_without_a_shuffle(spark: 
     with lake.staging():
         shuffled, taken = (lake.draft(rows, SONGS_CSV, DAY, is_made=is_made) for is_made in (False, True))
     rows.unpersist()
-    assert [file.md5 for file in taken.files] == [file.md5 for file in shuffled.files]
+    assert [file.crc32 for file in taken.files] == [file.crc32 for file in shuffled.files]
     assert SONGS_CSV.in_order(rows, is_made=True).rdd.getNumPartitions() == 1
 
 
@@ -273,7 +273,7 @@ def test_on_s3_one_object_is_published_and_nothing_else_stays(
         assert lake.verified(lake.path(LIVE), "") is not None
     assert contents[0] == contents[1]
     assert s3.keys(bucket) == [
-        f"lake/_checksums/{LIVE}/{staged.files[0].md5}.run-1.json",
+        f"lake/_checksums/{LIVE}/{staged.files[0].crc32:08x}.run-1.json",
         # Who publishes next takes it.
         "lake/_lease/songs.json",
         f"lake/{LIVE}",
@@ -340,7 +340,7 @@ def test_the_record_is_there_before_the_file(
         monkeypatch.setattr(again.files, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             again.publish(staged)
-    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.files[0].md5}.run-2.json").exists()
+    assert Path(tmp_path / "_checksums" / LIVE / f"{staged.files[0].crc32:08x}.run-2.json").exists()
     # The old file still has its own.
     record = lake.verified(str(tmp_path / LIVE), "")
     assert record is not None and record.rows == 1

@@ -91,11 +91,11 @@ def test_rows_that_change_come_and_go_give_the_bytes_of_a_dataset_that_is_made_a
     keys = frozenset((f"user {number % 7}", f'c"{number}\n') for number in numbers)
     changed = after.where(F.col("conversation_id").isin(*(key[1] for key in keys)))
     replaced = RowKeys(("user_id", "conversation_id"), keys)
-    old_file = OldFile(uri=old.uri, md5=old.md5, crc32=None, totals={})
+    old_file = OldFile(uri=old.uri, crc32=old.crc32, totals={})
     (tmp_path / "revised").mkdir()
     revised = revise_dataset(spark, changed, replaced, contract(name), FILES, str(tmp_path / "revised"), old_file)
     (file,) = revised.files
-    assert (file.rows, file.size, file.md5) == (608, new.size, new.md5)
+    assert (file.rows, file.size, file.crc32) == (608, new.size, new.crc32)
     assert Path(file.uri).read_bytes() == Path(new.uri).read_bytes()
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_what_was_published_is_not_revised_and_a_broken_rule_
 
     def revise(rows: DataFrame, uri: str) -> None:
         revise_dataset(
-            spark, rows, nothing, dataset, FILES, str(tmp_path), OldFile(uri=uri, md5=file.md5, crc32=None, totals={})
+            spark, rows, nothing, dataset, FILES, str(tmp_path), OldFile(uri=uri, crc32=file.crc32, totals={})
         )
 
     other = tmp_path / "other"

@@ -91,7 +91,7 @@ def publish(lake: Path, name: str, query: str, **run: Any) -> None:
     duckdb.sql(f"COPY (SELECT {columns} FROM ({query})) TO '{file}' (FORMAT parquet)")
     if run:
         rows = duckdb.sql(f"SELECT count(*) FROM '{file}'").fetchall()[0][0]
-        record = {"rows": rows, "bytes": file.stat().st_size, "md5": "0" * 32, "job": "job-1", "run": "run-1"}
+        record = {"rows": rows, "bytes": file.stat().st_size, "crc32": 0, "job": "job-1", "run": "run-1"}
         _write(lake / "_checksums" / contract(name).path(RUN_DATE) / f"{'0' * 32}.run-1.json", record)
         _write(lake / "runs" / "job-1" / "run-1.json", {"job": "job-1", "run": "run-1", **run})
 

@@ -17,7 +17,7 @@ from pyspark.sql import types as T
 from catlake.contracts.contract import contract
 from catlake.conversations.cl100k_tokens import token_count
 from catlake.lake import Draft, Lake
-from catlake.lake.file_records import md5_of
+from catlake.lake.file_records import crc32_of
 from catlake.runtime.files import literal
 from catlake.runtime.package import sources_fingerprint
 from catlake.runtime.run import Run
@@ -59,7 +59,7 @@ def known_tokens(run: Run, lake: Lake) -> Broadcast[Known] | None:
     old = lake.made_from(counted_by(), contract(DATASET), run.run_date)
     if old is None or old.totals[_ROWS] > MOST_KNOWN:
         return None
-    if md5_of(lake.files, old.uri) != old.md5:
+    if crc32_of(lake.files, old.uri) != old.crc32:
         run.log("tokens_not_known", reason=f"{old.uri}: it was changed after it was published")
         return None
     published = run.spark.read.parquet(literal(old.uri))

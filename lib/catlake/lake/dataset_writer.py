@@ -13,9 +13,8 @@ import io
 import itertools
 import tempfile
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -53,7 +52,6 @@ _WRITTEN = T.StructType(
         T.StructField("uri", T.StringType()),
         T.StructField("rows", T.LongType()),
         T.StructField("size", T.LongType()),
-        T.StructField("md5", T.StringType()),
         T.StructField("crc32", T.LongType()),
         T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
@@ -65,13 +63,12 @@ _WRITTEN = T.StructType(
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """A file of a dataset: where it is, its rows, its bytes, their MD5 (hex), and their CRC-32 where it is known."""
+    """A file of a dataset: where it is, its rows, its bytes and their CRC-32."""
 
     uri: str
     rows: int
     size: int
-    md5: str
-    crc32: int | None = None
+    crc32: int
 
 
 @dataclass(frozen=True)
@@ -151,8 +148,7 @@ class OldFile:
     """A published file that the next one is made from: where it is, and what its record says of it."""
 
     uri: str
-    md5: str
-    crc32: int | None
+    crc32: int
     totals: Mapping[str, int]
 
 
@@ -223,7 +219,7 @@ class _WriteTask:
             while batch is not None or not written:
                 rows = check.rows
                 with path.open("wb") as target:
-                    stream = DigestingStream(target)
+                    stream = ChecksumStream(target)
                     file = self._opened(stream)
                     while batch is not None and (self.file_bytes is None or stream.size < self.file_bytes):
                         # A file that breaks its contract is never published: the rest of the rows is only checked.
@@ -237,7 +233,7 @@ class _WriteTask:
         written[-1] |= {"totals": list(check.totals.items()), "violations": list(check.violations().items())}
         yield pa.RecordBatch.from_pylist(written, to_arrow_schema(_WRITTEN))
 
-    def _opened(self, stream: "DigestingStream") -> "_Format":
+    def _opened(self, stream: "ChecksumStream") -> "_Format":
         struct = self.contract.struct
         if self.contract.format == "csv":
             return _CsvFile(stream, struct.names)
@@ -267,9 +263,10 @@ class _UpdateTask:
         with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
             path = Path(temporary, "file")
             with path.open("wb") as target, closing(self.files.open(self.old.uri)) as source:
-                stream, blocks = DigestingStream(target), CheckedBlocks(source)
+                stream, blocks = ChecksumStream(target), CheckedBlocks(source)
                 try:
-                    stream.write_all(update.merged(blocks, self._changes(batches, check)))
+                    for piece in update.merged(blocks, self._changes(batches, check)):
+                        stream.write(piece)
                     old_crc32 = blocks.crc32
                 except (StoreError, ValueError):
                     # It is not what was published, perhaps no CSV at all.
@@ -377,11 +374,11 @@ class AscendingRows:
         return sum(first > second for first, second in itertools.pairwise(keys))
 
 
-class DigestingStream(io.RawIOBase):
-    """A stream that takes size, MD5 and CRC-32 of what is written through it."""
+class ChecksumStream(io.RawIOBase):
+    """A stream that takes size and CRC-32 of what is written through it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._digest = file, hashlib.md5(usedforsecurity=False)
+        self._file = file
         self.size = self.crc32 = 0
 
     def writable(self) -> bool:
@@ -391,53 +388,14 @@ class DigestingStream(io.RawIOBase):
     def write(self, content: Any) -> int:
         """Writes bytes."""
         self._file.write(content)
-        self._take(content)
+        self.crc32 = zlib.crc32(content, self.crc32)
         self.size += (length := memoryview(content).nbytes)
         return length
 
-    def write_all(self, pieces: Iterable[bytes | memoryview]) -> None:
-        """Writes bytes, many pieces at a time; a thread takes their checksums meanwhile."""
-        taken: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(1) as thread:
-            for block in _blocks(pieces):
-                self._file.write(block)
-                self.size += len(block)
-                taken.append(thread.submit(self._take, block))
-                if len(taken) > 1:
-                    taken.popleft().result()
-
-    def _take(self, content: Any) -> None:
-        self._digest.update(content)
-        self.crc32 = zlib.crc32(content, self.crc32)
-
-    @property
-    def md5(self) -> str:
-        """The MD5 (hex) so far."""
-        return self._digest.hexdigest()
-
     @property
     def written(self) -> dict[str, Any]:
-        """Size and checksums so far, by the names of `DatasetFile`."""
-        return {"size": self.size, "md5": self.md5, "crc32": self.crc32}
-
-
-def _blocks(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """The same bytes in larger pieces: a thread that takes small ones waits more for Python than it works."""
-    held: list[bytes | memoryview] = []
-    size = 0
-    for piece in pieces:
-        if size and size + len(piece) > BLOCK_BYTES:
-            block = b"".join(held)
-            held.clear()
-            size = 0
-            yield block
-        if len(piece) >= BLOCK_BYTES:
-            # A large row is not copied.
-            yield piece
-        else:
-            held.append(piece)
-            size += len(piece)
-    yield b"".join(held)
+        """Size and CRC-32 so far, by the names of `DatasetFile`."""
+        return {"size": self.size, "crc32": self.crc32}
 
 
 class CheckedBlocks:
@@ -455,7 +413,7 @@ class CheckedBlocks:
 class _CsvFile:
     r"""RFC 4180 in UTF-8: a header, `\n` between rows, quotes where they are needed, an empty field for null."""
 
-    def __init__(self, stream: DigestingStream, names: Sequence[str]) -> None:
+    def __init__(self, stream: ChecksumStream, names: Sequence[str]) -> None:
         self._stream = stream
         stream.write(f"{','.join(names)}\n".encode())
 

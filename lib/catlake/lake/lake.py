@@ -24,7 +24,7 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, update_csv, write_dataset
-from catlake.lake.file_records import EachBlock, Record, Records, md5_of
+from catlake.lake.file_records import EachBlock, Record, Records, crc32_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
 from catlake.lake.revised_dataset import RowKeys, revise_dataset
@@ -213,7 +213,7 @@ class Lake:
             return None
         for record in self._records.records_for(newest.uri):
             if record.made_from == made_from and record.bytes == newest.size and not record.others:
-                return OldFile(newest.uri, record.md5, record.crc32, record.totals)
+                return OldFile(newest.uri, record.crc32, record.totals)
         return None
 
     def updated_draft(self, old: OldFile, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
@@ -235,9 +235,9 @@ class Lake:
         written = []
         for number, (path, rows) in enumerate(copies, 1):
             uri = joined(folder, f"part-{number}.{contract.format}")
-            md5, size = md5_of(LocalFiles(), str(path)), path.stat().st_size
+            crc32, size = crc32_of(LocalFiles(), str(path)), path.stat().st_size
             self.files.upload(path, uri)
-            written.append(DatasetFile(uri, rows, size, md5))
+            written.append(DatasetFile(uri, rows, size, crc32))
         return Draft(contract, tuple(written), target, None, {})
 
     def side_file(self, relative: str, content: bytes | Path) -> SideFile:
@@ -295,17 +295,17 @@ class Lake:
 
     def _record(self, draft: Draft) -> Record:
         first, *others = draft.files
-        md5s = tuple(file.md5 for file in others)
-        of_draft = Record(draft.rows, first.size, first.md5, self._job, self._run_id, md5s)
+        checksums = tuple(file.crc32 for file in others)
+        of_draft = Record(draft.rows, first.size, first.crc32, self._job, self._run_id, checksums)
         if not draft.made_from:
             return of_draft
-        return replace(of_draft, totals=draft.totals, made_from=draft.made_from, crc32=first.crc32)
+        return replace(of_draft, totals=draft.totals, made_from=draft.made_from)
 
     def _moves(self, name: str, drafts: Sequence[Draft], beside: Iterable[SideFile]) -> Moves:
         """What is moved to publish drafts and side files.
 
-        Of several files of a dataset the first goes last: its record has the MD5 of the others, so that a reader knows
-        a dataset that is only half replaced.
+        Of several files of a dataset the first goes last: its record has the CRC-32 of the others, so that a reader
+        knows a dataset that is only half replaced.
         """
         records: dict[str, str] = {}
         moves: list[tuple[str, str]] = []
@@ -419,11 +419,11 @@ class Lake:
         # Two runs may have written the same first file, and others after it.
         most = max((len(record.others) for record in fitting), default=None)
         further = [info.uri for number, info in self._further_files(uri).items() if most is None or number < most + 2]
-        md5s = tuple(md5_of(self.files, file, each_block) for file in further)
+        checksums = tuple(crc32_of(self.files, file, each_block) for file in further)
         if not fitting:
             return None
         for record in fitting:
-            if record.others == md5s[: len(record.others)]:
+            if record.others == checksums[: len(record.others)]:
                 return record
         raise StoreError(f"{uri}: its further files are not those that were published with it; {remedy}")
 

@@ -5,7 +5,6 @@ memory depends on the new rows alone. The result has the bytes that `write_datas
 sorted, computed or checked anew but what changes.
 """
 
-import hashlib
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,8 +26,9 @@ from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import BLOCK_BYTES, whole_rows
 from catlake.lake.dataset_writer import (
     VIOLATIONS,
+    CheckedBlocks,
+    ChecksumStream,
     DatasetFile,
-    DigestingStream,
     OldFile,
     OldFileError,
     ParquetFile,
@@ -47,7 +47,7 @@ _REVISED = T.StructType(
         T.StructField("uri", T.StringType()),
         T.StructField("rows", T.LongType()),
         T.StructField("size", T.LongType()),
-        T.StructField("md5", T.StringType()),
+        T.StructField("crc32", T.LongType()),
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
     ]
 )
@@ -94,7 +94,7 @@ def revise_dataset(
     refuse_broken(contract, dict(revised["violations"]))
     if revised["uri"] is None:
         raise OldFileError(f"{old.uri}: it was cut off or changed after it was published; run the job again")
-    return WrittenDataset((DatasetFile(**{name: revised[name] for name in ("uri", "rows", "size", "md5")}),), {})
+    return WrittenDataset((DatasetFile(**{name: revised[name] for name in ("uri", "rows", "size", "crc32")}),), {})
 
 
 class Piece(NamedTuple):
@@ -193,23 +193,21 @@ class _ReviseTask:
         written: dict[str, Any] = {"violations": list(check.violations().items())}
         with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
             old, path = Path(temporary, "old"), Path(temporary, "file")
-            if not written["violations"] and self._fetched(old) == self.old.md5:
+            if not written["violations"] and self._fetched(old) == self.old.crc32:
                 written |= self._revised(old, path, kept)
                 written["uri"] = f"{self.folder}/part-{attempt_number()}-1.{self.contract.format}"
                 self.files.upload(path, written["uri"])
         yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_REVISED))
 
-    def _fetched(self, path: Path) -> str:
-        """Copies the old file to this machine; returns its MD5, empty where it is gone."""
-        digest = hashlib.md5(usedforsecurity=False)
+    def _fetched(self, path: Path) -> int | None:
+        """Copies the old file to this machine; returns its CRC-32, None where it is gone."""
         try:
             with closing(self.files.open(self.old.uri)) as source, path.open("wb") as target:
-                while block := source.read(BLOCK_BYTES):
-                    target.write(block)
-                    digest.update(block)
+                blocks = CheckedBlocks(source)
+                target.writelines(blocks)
         except FileNotFoundError:
-            return ""
-        return digest.hexdigest()
+            return None
+        return blocks.crc32
 
     def _revised(self, old: Path, path: Path, batches: Sequence[pa.RecordBatch]) -> Mapping[str, Any]:
         names = self.contract.struct.names
@@ -219,7 +217,7 @@ class _ReviseTask:
         (new,) = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema)]
         revision = Revision(self.contract.row_order, self.replaced, new)
         with path.open("wb") as target:
-            stream = DigestingStream(target)
+            stream = ChecksumStream(target)
             if is_csv:
                 for piece in _csv(old, self.old.uri, names, revision, new):
                     stream.write(piece)
@@ -228,7 +226,7 @@ class _ReviseTask:
                 for batch in _in_batches(_parquet(old, schema, revision, new)):
                     file.write(batch)
                 file.close()
-        return {"rows": revision.rows, "size": stream.size, "md5": stream.md5}
+        return {"rows": revision.rows, **stream.written}
 
 
 def _parquet(path: Path, schema: pa.Schema, revision: Revision, new: pa.RecordBatch) -> Iterator[pa.Table]:
