@@ -23,7 +23,7 @@ TOKENS = (*READER, "pypdf")
 PAGES = ("babel", "jinja2", "markupsafe")
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "conversations_normalize": READER,
-    "conversations_curate": ("bpe-openai", "regex", "tiktoken"),
+    "conversations_curate": ("bpe-openai",),
     "tokens_archive": TOKENS,
     "tokens_consolidate": TOKENS,
     "pages_write": PAGES,

@@ -1,23 +1,20 @@
 """The cl100k_base encoder: true counts, no network, and a clear end where it cannot be loaded (docs/spec.md 2.2)."""
 
-import gzip
-import inspect
 import socket
 import sys
-from importlib import resources
+from importlib.machinery import PathFinder
 from typing import Any
 
-import bpe_openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiktoken_ext import openai_public
 
-from catlake.conversations import cl100k_tokens as encoding
+from bench.programs.plain_conversations import encoder
+from catlake.conversations import cl100k_tokens
 from catlake.conversations.cl100k_tokens import EncodingError, cl100k_base, token_count
 
-# An encoder in Rust that shares no code with tiktoken.
-INDEPENDENT = bpe_openai.get_encoding("cl100k_base")
+TIKTOKEN = encoder()
+"""OpenAI's own encoder, which shares no code with the product's."""
 
 TEXTS = [
     "",
@@ -32,6 +29,7 @@ TEXTS = [
     "1234567890 3,14159 12/08/2025",
     "a\r\n\r\n  b\t\t\n   ",
     "\x00\x01\ufeff\u2028\u3000",
+    "half a pair: \ud83d, and the other: \ude00!",
     " " * 5_000,
     "a" * 20_000,
     "ñ" * 3_000,
@@ -44,49 +42,75 @@ TEXTS = [
 
 
 def independent_count(text: str) -> int:
-    return len(INDEPENDENT.encode_ordinary(text))
+    return len(TIKTOKEN.encode_ordinary(text))
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-def test_counts_are_those_of_the_independent_encoder(text: str) -> None:
+def test_counts_are_those_of_tiktoken(text: str) -> None:
     assert token_count(text) == independent_count(text)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=200) | st.text(alphabet="aeñ '\n\r\t1.,?<|>🙂", max_size=200))
-def test_counts_are_those_of_the_independent_encoder_on_any_text(text: str) -> None:
-    assert cl100k_base().encode_ordinary(text) == INDEPENDENT.encode_ordinary(text)
+def test_tokens_are_those_of_tiktoken_on_any_text(text: str) -> None:
+    assert cl100k_base().encode(text) == TIKTOKEN.encode_ordinary(text)
+
+
+@pytest.mark.slow
+def test_tokens_are_those_of_tiktoken_for_every_character() -> None:
+    characters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
+    text = " ".join(f"a{character}b 1{character}!{character}" for character in characters)
+    assert cl100k_base().encode(text) == TIKTOKEN.encode_ordinary(text)
+
+
+def test_tokens_are_those_of_tiktoken_for_every_token_of_the_vocabulary() -> None:
+    texts = [token.decode(errors="replace") for token in TIKTOKEN.token_byte_values()]
+    assert len(texts) == 100_256
+    assert [cl100k_base().encode(text) for text in texts] == [TIKTOKEN.encode_ordinary(text) for text in texts]
+
+
+def test_a_text_of_millions_of_characters_is_counted() -> None:
+    assert [token_count(text * 1_500_000) for text in ("a", " ", "1")] == [187_500, 11_720, 500_000]
 
 
 def test_known_counts() -> None:
     # From OpenAI's own examples of this encoding.
-    assert cl100k_base().encode_ordinary("tiktoken is great!") == [83, 1609, 5963, 374, 2294, 0]
+    assert cl100k_base().encode("tiktoken is great!") == [83, 1609, 5963, 374, 2294, 0]
 
 
 @pytest.fixture
-def not_loaded() -> Any:
+def not_loaded(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The encoder as in a new process."""
     cl100k_base.cache_clear()
     yield
     cl100k_base.cache_clear()
 
 
+MESSAGE = r"^the cl100k_base encoder cannot be loaded \(.+\); install bpe-openai in the version"
+
+
 @pytest.mark.usefixtures("not_loaded")
-@pytest.mark.parametrize("package", ["tiktoken", "bpe_openai"])
-def test_a_missing_package_fails_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(EncodingError, match=r"^the cl100k_base encoder cannot be loaded \(.+\); install tiktoken and"):
+def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cl100k_tokens, "_MODULE", "bpe_openai._another")
+    monkeypatch.setattr(cl100k_tokens, "find_spec", lambda _: None)
+    with pytest.raises(EncodingError, match=MESSAGE):
         cl100k_base()
 
 
 @pytest.mark.usefixtures("not_loaded")
-def test_another_vocabulary_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = gzip.decompress(resources.files("bpe_openai.data").joinpath("cl100k_base.tiktoken.gz").read_bytes())
-    # The last two tokens change places: the counts would hardly show it.
-    lines = true.splitlines(keepends=True)
-    changed = b"".join([*lines[:-2], lines[-1], lines[-2]])
-    monkeypatch.setattr("gzip.decompress", lambda packed: changed)
-    with pytest.raises(EncodingError, match=f"has the SHA-256 [0-9a-f]+, not {encoding.VOCABULARY_SHA256}; install"):
+def test_another_version_of_the_package_without_the_module_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cl100k_tokens, "_MODULE", "bpe_openai._another")
+    assert PathFinder.find_spec("_another") is None
+    with pytest.raises(EncodingError, match=MESSAGE):
+        cl100k_base()
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_another_encoding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bindings = cl100k_tokens._bindings()
+    other = bindings.tokenizer_for_encoding("o200k_base")
+    monkeypatch.setattr(bindings, "tokenizer_for_encoding", lambda _: other)
+    with pytest.raises(EncodingError, match=r"^the encoder of the package bpe-openai is not cl100k_base: it has the"):
         cl100k_base()
 
 
@@ -97,10 +121,4 @@ def test_loading_and_counting_open_no_socket(monkeypatch: pytest.MonkeyPatch) ->
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
-    assert len(cl100k_base().encode_ordinary("hola")) == 2
-
-
-def test_the_split_and_the_vocabulary_are_the_ones_that_tiktoken_defines() -> None:
-    source = inspect.getsource(openai_public.cl100k_base)
-    assert encoding.SPLIT in source
-    assert encoding.VOCABULARY_SHA256 in source
+    assert token_count("hola") == 2

@@ -333,14 +333,14 @@ def test_counts_of_an_unknown_program_are_not_taken(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(token_counter, "sources_fingerprint", lambda: "")
     run = Run(None, {"run_date": date(2025, 11, 20)}, environment("local"), "curate", "run-2")  # type: ignore[arg-type]
     path = contract(DATASET).path(run.run_date)
-    record = Record(1, 1, "0" * 32, "curate", "run-1", made_from=counted_by())
+    record = Record(1, 1, 0, "curate", "run-1", made_from=counted_by())
     for name, content in ((path, "x"), (f"_checksums/{path}/{record.name}", record.text)):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(content)
     assert known_tokens(run, Place(str(tmp_path)).lake("run-2")) is None
 
 
-def test_counts_are_those_of_the_version_of_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_are_those_of_the_version_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     before = counted_by()
     monkeypatch.setattr(token_counter, "version", lambda _: "0.0")
     assert counted_by() != before

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import contract
-from catlake.conversations.cl100k_tokens import token_count
+from catlake.conversations.cl100k_tokens import PACKAGE, token_count
 from catlake.lake import Draft, Lake
 from catlake.lake.file_records import crc32_of
 from catlake.runtime.files import literal
@@ -44,9 +44,9 @@ _ROWS = "rows"
 
 
 def counted_by() -> str:
-    """All that decides the counts: this program and tiktoken. Empty where nobody knows which program this is."""
+    """All that decides the counts: this program and the encoder. Empty where nobody knows which program this is."""
     program = sources_fingerprint()
-    return program and f"{program} tiktoken {version('tiktoken')}"
+    return program and f"{program} {PACKAGE} {version(PACKAGE)}"
 
 
 def remembered(draft: Draft) -> Draft:

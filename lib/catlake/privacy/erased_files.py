@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import BLOCK_BYTES, whole_rows
-from catlake.lake.dataset_writer import DigestingStream, ParquetFile
+from catlake.lake.dataset_writer import ChecksumStream, ParquetFile
 from catlake.privacy.person import Person
 from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
@@ -142,7 +142,7 @@ def _parquet(path: Path, uri: str) -> Iterator[pq.ParquetFile]:
 def copy_parquet(source: Path, uri: str, target: Path, person: Person, columns: Collection[str]) -> int:
     """Copies a copy of the Parquet file `uri` without the rows of a person; the number of rows that stay."""
     with _parquet(source, uri) as file, target.open("wb") as stream:
-        written = ParquetFile(DigestingStream(stream), file.schema_arrow.remove_metadata())
+        written = ParquetFile(ChecksumStream(stream), file.schema_arrow.remove_metadata())
         known = [name for name in file.schema_arrow.names if name in columns]
         for batch in file.iter_batches():
             written.write(batch.filter(pc.invert(_is_of_person(batch, person, known))))
