@@ -454,15 +454,47 @@ def _s3(
     The condition is "IfExists" for this reason: S3 answers that a key is missing only to those who may list the
     bucket, and that question has no prefix. Without it, S3 would refuse each look for a file that is not there yet.
     """
-    yield Grant(name=name, actions=actions, resources=tuple(_object(bucket, key) for key in keys), why=why)
-    listed = sorted(set(prefixes))
-    yield Grant(
-        name=f"{name}List",
-        actions=listing,
-        resources=(_bucket(bucket),),
-        why=why,
-        conditions={"StringLikeIfExists": {"s3:prefix": listed}} if listed else None,
-    )
+    yield Grant(name=name, actions=actions, resources=tuple(_object(bucket, key) for key in _widest(keys)), why=why)
+    prefixes = list(prefixes)
+    condition = _below(prefixes) if prefixes else None
+    yield Grant(name=f"{name}List", actions=listing, resources=(_bucket(bucket),), why=why, conditions=condition)
+
+
+def _widest(patterns: Iterable[str]) -> list[str]:
+    """The patterns that no other one covers: a role's policies have 10,240 characters at most."""
+    given = list(dict.fromkeys(patterns))
+    starts = [(pattern, pattern.removesuffix("*")) for pattern in given if pattern.endswith("*")]
+    return [
+        pattern
+        for pattern in given
+        if not any(other != pattern and pattern.startswith(start) for other, start in starts)
+    ]
+
+
+def _listed_once(grants: Iterable[Grant]) -> Iterator[Grant]:
+    """The grants; of those that list below prefixes of the same bucket, one with all prefixes.
+
+    Because a role's policies have a largest size.
+    """
+    lists: dict[tuple[str, ...], list[Grant]] = {}
+    for grant in grants:
+        if grant.actions == LIST and "StringLikeIfExists" in (grant.conditions or {}):
+            lists.setdefault(grant.resources, []).append(grant)
+        else:
+            yield grant
+    for number, (resources, same) in enumerate(lists.items(), 1):
+        prefixes = [prefix for grant in same if grant.conditions for prefix in _prefixes(grant.conditions)]
+        why = "; ".join(dict.fromkeys(grant.why for grant in same))
+        yield Grant(name=f"List{number}", actions=LIST, resources=resources, why=why, conditions=_below(prefixes))
+
+
+def _below(prefixes: Iterable[str]) -> Mapping[str, Mapping[str, list[str]]]:
+    """The condition that only what is below some prefixes is listed."""
+    return {"StringLikeIfExists": {"s3:prefix": sorted(_widest(prefixes))}}
+
+
+def _prefixes(conditions: Mapping[str, Mapping[str, str | list[str]]]) -> list[str]:
+    return list(conditions["StringLikeIfExists"]["s3:prefix"])
 
 
 def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
@@ -480,7 +512,7 @@ def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
         Grant(name=f"Key{number}", actions=tuple(sorted(actions)), resources=(key,), why="the one key, by its ARN")
         for number, (key, actions) in enumerate(sorted(keys.items()), 1)
     )
-    return (*grants, *used)
+    return (*_listed_once(grants), *used)
 
 
 def log_grant(*groups: str) -> Grant:

@@ -1,5 +1,6 @@
 """What each role may do: its own things, by name."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from catlake.runtime.environment import environment
 from deploy.access import Grant, dataset_keys, job_grants
 from deploy.deployment import deployment
 from deploy.workflows import WORKFLOWS
-from tests.deploy.assembly import ACCOUNT, OPTIONS, Assembly
+from tests.deploy.assembly import ACCOUNT, ELSEWHERE, OPTIONS, Assembly
 
 PROD = environment("prod")
 
@@ -53,6 +54,22 @@ def test_a_job_may_write_and_remove_the_further_files_of_its_datasets_and_no_oth
     for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
         assert allows(grants, action, second)
     assert not allows(grants, "s3:DeleteObject", object_of("reports/etl-process2/data.parquet/data.parquet"))
+
+
+def test_iam_takes_each_role_of_a_job_also_under_the_longest_names() -> None:
+    longest = {"{partition}": "aws-us-gov", "{region}": "ap-southeast-1", "{account}": ACCOUNT}
+    keys = {key: value.replace("us-east-1", "ap-southeast-1") for key, value in ELSEWHERE.items() if "key" in key}
+    for buckets in ({"bucket_suffix": f"-{ACCOUNT}-ap-southeast-1-an"}, {"existing_bucket": "b" * 63}):
+        deployed = deployment({**OPTIONS["prod"], **keys, **buckets})
+        for job in deployed.jobs:
+            size = 0
+            for grant in job_grants(job, deployed):
+                text = json.dumps([grant.name, grant.actions, grant.resources, grant.conditions], separators=(",", ":"))
+                for placeholder, value in longest.items():
+                    text = text.replace(placeholder, value)
+                size += len(text) + len('"Effect":"Allow","Sid":"Action":"Resource":"Condition":')
+            # IAM's limit is 10,240 for all policies in a role; that of the code is about 300.
+            assert size <= 9_800, (job.name, size)
 
 
 def test_no_statement_has_every_resource_but_where_aws_knows_none(assembly):
