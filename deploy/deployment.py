@@ -161,8 +161,8 @@ class Deployment:
 
     @property
     def export_folders(self) -> tuple[str, ...]:
-        """The folders of the lake with the exports that the jobs read again and again, whoever starts them."""
-        folders = (export_folder(self.env, job) for job in self.jobs if job.module in SOURCES)
+        """The folders of the lake with the exports that the jobs read, whoever makes them."""
+        folders = (export_folder(self.env, job) for job in self.jobs if "--export_uri" in job.arguments)
         return tuple(folder for folder in folders if "://" not in folder)
 
     def rewritten_folders(self, bucket: str) -> tuple[str, ...]:
@@ -203,6 +203,7 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
         if option != key:
             existing.append(value)
     asked = Deployment(environment_with(env.name, {**changes, "existing": [*env.existing, *existing]}))
+    _check_stage(asked.env)
     _check_existing(asked)
     _check_sources(asked.env)
     return asked
@@ -240,6 +241,15 @@ def _environment(name: str | None) -> Environment:
     if name not in environment_names() or not environment(name).deployed:
         raise DeploymentError(f"-c environment={name}: must be one of {', '.join(deployed_names())}")
     return environment(name)
+
+
+def _check_stage(env: Environment) -> None:
+    for name in deployed_names():
+        if name != env.name and environment(name).stage == env.stage:
+            raise DeploymentError(
+                f"stage={env.stage}: the environment {name} has this stage too, and purchases are named by it; write another "
+                f"stage into deploy/environments/{env.name}.toml"
+            )
 
 
 def _check_existing(asked: Deployment) -> None:

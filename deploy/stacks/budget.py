@@ -25,8 +25,12 @@ def add_budget(scope: Construct, env: Environment, topic: sns.ITopic) -> None:
             budget_type="COST",
             time_unit="MONTHLY",
             budget_limit=budgets.CfnBudget.SpendProperty(amount=env.monthly_budget, unit=env.bill_currency),
-            # Each resource has one of these; together they cover this environment and no other.
-            cost_filters={"TagKeyValue": [f"user:Project${project}" for project in projects]},
+            # Each resource has one of these; together they cover this environment and no other. The same environment in
+            # another region has a budget of its own.
+            cost_filters={
+                "TagKeyValue": [f"user:Project${project}" for project in projects],
+                "Region": [Aws.REGION],
+            },
         ),
         notifications_with_subscribers=[
             budgets.CfnBudget.NotificationWithSubscribersProperty(

@@ -43,6 +43,7 @@ class ExportsHere:
         recovery: Since when a table, by its ARN, has point-in-time recovery.
         table_ids: The id of a table that was made again, by its ARN.
         looks: How often an export is looked at until it ends.
+        looked: How often each export was looked at, by its ARN.
         fault: Why an export fails, or None.
     """
 
@@ -56,7 +57,7 @@ class ExportsHere:
         self.fault: Callable[[Answer], str | None] = lambda export: None
         self._requests: dict[str, tuple[datetime, Answer, Answer]] = {}
         self._lock = Lock()
-        self._looked: dict[str, int] = {}
+        self.looked: dict[str, int] = {}
         self._s3 = session.client("s3", region_name="us-east-1")
         for operation in ("ExportTableToPointInTime", "DescribeExport", "DescribeTable"):
             session.events.register(f"before-call.dynamodb.{operation}", self._called)
@@ -133,7 +134,7 @@ class ExportsHere:
         if not found:
             raise ServiceError("ExportNotFoundException", f"no export {given['ExportArn']}")
         (export,) = found
-        looked = self._looked[export["ExportArn"]] = self._looked.get(export["ExportArn"], 0) + 1
+        looked = self.looked[export["ExportArn"]] = self.looked.get(export["ExportArn"], 0) + 1
         if export["ExportStatus"] == "IN_PROGRESS" and looked >= self.looks:
             export |= {"ExportStatus": "COMPLETED", "ItemCount": 3, "BilledSizeBytes": 100}
             self._write(export, "manifest-files.json")

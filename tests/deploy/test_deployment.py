@@ -121,6 +121,15 @@ def test_a_full_export_has_to_be_there_until_the_next_one(monkeypatch):
         deployment({"environment": "test"})
 
 
+def test_two_environments_do_not_have_one_stage_which_names_the_purchases(monkeypatch):
+    def of_prod(name, changes):
+        return replace(environment_with(name, changes), stage="prod")
+
+    monkeypatch.setattr("deploy.deployment.environment_with", of_prod)
+    with pytest.raises(DeploymentError, match="stage=prod: the environment prod has this stage too"):
+        deployment({"environment": "test"})
+
+
 @pytest.mark.parametrize(("options", "version"), [({}, "5.1"), ({"glue_version": "6.0"}, "6.0")])
 def test_an_option_chooses_the_glue_of_all_jobs(options, version):
     workflows = deployment({"environment": "test", **options}).workflows.values()

@@ -133,7 +133,12 @@ def test_an_export_that_is_under_way_is_waited_for_whoever_started_it(machine: M
     machine.here.begin(
         {**machine.here.requests[0], "ExportType": "INCREMENTAL_EXPORT", "ClientToken": "by hand"}, window
     )
+    machine.here.looks = 10
+    first, other = (export["ExportArn"] for export in machine.here.exports)
     assert machine.night(NIGHT + DAY) == ["20 17:15 to 21 05:00"]
+    # While it waits, it looks at no other one: what it does is limited.
+    assert machine.here.looked[other] >= 10
+    assert machine.here.looked[first] <= 4
 
 
 def test_missed_nights_are_caught_up_by_windows_and_the_last_one_alone_starts_the_workflow(machine: Machine) -> None:

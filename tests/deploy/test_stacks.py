@@ -172,6 +172,7 @@ def test_exports_expire_whoever_starts_them(assembly):
         # Not the export of the old table: nobody can make it again.
         "exports/catia/": env.export_days,
         "exports/bedrock/": env.export_days,
+        "exports/bedrock-old/": env.export_days,
     }
 
 
@@ -409,6 +410,7 @@ def test_the_budget_counts_all_that_is_deployed_and_the_topic_hears_of_it(assemb
     tagged = [each.properties["Tags"] for each in assembly.resources() if "Tags" in each.properties]
     found = [tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags} for tags in tagged]
     assert {f"user:Project${tags['Project']}" for tags in found} == counted
+    assert budget["CostFilters"]["Region"] == ["us-east-1"]
     for notification in created.properties["NotificationsWithSubscribers"]:
         assert notification["Subscribers"] == [{"SubscriptionType": "SNS", "Address": env.resource("alarms")}]
     (policy,) = assembly.resources("AWS::SNS::TopicPolicy")

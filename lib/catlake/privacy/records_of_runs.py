@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from catlake.lake import Lake
+from catlake.lake.event_conflicts import MARKS
 from catlake.lake.lake import QUARANTINE, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
@@ -51,7 +52,8 @@ class Rejects:
         root = self._lake.path(QUARANTINE)
         pipelines = [name for name in self._lake.files.folders(root) if name.partition("-")[0] in self._domains]
         files = (info.uri for name in pipelines for info in self._lake.files.list(f"{root}/{name}"))
-        return [uri for uri in files if uri.endswith(".json")]
+        # A mark has no ending.
+        return [uri for uri in files if uri.endswith(".json") or f"/{MARKS}/" in uri]
 
     def _look_at(self, uri: str) -> Erasure:
         done = Erasure()
