@@ -247,8 +247,8 @@ def _check_stage(env: Environment) -> None:
     for name in deployed_names():
         if name != env.name and environment(name).stage == env.stage:
             raise DeploymentError(
-                f"stage={env.stage}: the environment {name} has this stage too, and purchases are named by it; write another "
-                f"stage into deploy/environments/{env.name}.toml"
+                f"stage={env.stage}: the environment {name} has this stage too, and purchases are named by it; write "
+                f"another one into deploy/environments/{env.name}.toml"
             )
 
 
