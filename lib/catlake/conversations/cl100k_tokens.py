@@ -1,7 +1,7 @@
 """Token counts under the `cl100k_base` encoding, with no network.
 
-The encoder is OpenAI's own `tiktoken`. It would fetch its vocabulary from the web, so the vocabulary comes from
-the package `bpe-openai`, which carries it as a file; its SHA-256 must be the one that tiktoken itself demands.
+The encoder is OpenAI's own `tiktoken`, which would fetch its vocabulary from the web. So the vocabulary comes from a
+file of the package `bpe-openai`; its SHA-256 must be the one that tiktoken itself requires.
 """
 
 import base64
@@ -16,7 +16,7 @@ from catlake.runtime.errors import CatlakeError
 
 VOCABULARY_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
 
-# How cl100k_base splits a text before merging bytes; part of the encoding's definition, as tiktoken has it.
+# Splits a text before bytes are merged. It is a part of the encoding's definition in tiktoken.
 SPLIT = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
     r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
@@ -32,8 +32,8 @@ def cl100k_base() -> Any:
     """The encoder (a `tiktoken.Encoding`), loaded once a process.
 
     Raises:
-        EncodingError: A package is missing, or its vocabulary is not the true one. Tokens are never counted
-            another way.
+        EncodingError: A package is missing, or its vocabulary is a different one. Tokens are never counted in another
+            way.
     """
     try:
         import tiktoken
@@ -56,7 +56,7 @@ def cl100k_base() -> Any:
 
 
 def _packed_vocabulary() -> bytes:
-    # The package is found, not imported: that would build all of its encodings, which takes a second.
+    # Importing the package would build all of its encodings, which takes a second.
     spec = find_spec("bpe_openai")
     if spec is None or spec.origin is None:
         raise ImportError("No module named 'bpe_openai'")
@@ -64,5 +64,5 @@ def _packed_vocabulary() -> bytes:
 
 
 def token_count(text: str) -> int:
-    """The tokens of a text; what looks like a special token ("<|endoftext|>") counts as plain text."""
+    """The number of tokens of a text; a special token ("<|endoftext|>") counts as plain text."""
     return len(cl100k_base().encode_ordinary(text))
