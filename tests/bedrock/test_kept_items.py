@@ -223,7 +223,7 @@ def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_ch
     assert items.export_outcomes == {}
     assert items.rows.count() == 171
     assert lake.table(contract("bedrock_items"), "").position == table.position
-    with pytest.raises(ExportError, match="2026-11-20 06:00 UTC, and would forget what it cost since"):
+    with pytest.raises(ExportError, match="2026-11-20 06:00 UTC, and would lose the costs since then"):
         items_now(of_arguments(window.done, **given, rebuild=True), lake, COUNTER, RATES)
 
 
