@@ -59,8 +59,8 @@ def run_job(module: str, lake: Path, arguments: Mapping[str, object], settings: 
         arguments: Its other arguments.
         settings: Of Spark; they go before those of `make setup`.
     """
-    given = {"JOB_NAME": "bench", "lake_uri": lake, **arguments}
-    texts = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    options = {"JOB_NAME": "bench", "lake_uri": lake, **arguments}
+    texts = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     finished = _spark_submit(f"jobs/{module}.py", texts, settings)
     events = [json.loads(line) for line in finished.output.splitlines() if line.startswith('{"time"')]
     parts = {event["step"]: event["seconds"] for event in events if event["event"] == "step_finished"}
@@ -102,7 +102,7 @@ def fastest(subject: str, measurements: Mapping[str, Callable[[], Measured]], re
             took = measure()
             measured[name].append(took)
             print(f"{subject}: {name}, {turn} of {repeat}: {took}", flush=True)
-    return {name: min(found, key=lambda took: took.seconds) for name, found in measured.items()}
+    return {name: min(runs, key=lambda run: run.seconds) for name, runs in measured.items()}
 
 
 def _measured(

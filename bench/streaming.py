@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             job.stop()
     lambda_rate = in_the_lambdas_manner(list(islice(events, 20_000)))
     RESULTS.write_text(
-        report([each.row() for each in measured], options.seconds, lambda_rate, conditions), encoding="utf-8"
+        report([latencies.row() for latencies in measured], options.seconds, lambda_rate, conditions), encoding="utf-8"
     )
     print(f"written: {RESULTS.relative_to(ROOT)}")
 
@@ -143,18 +143,18 @@ def measure(job: StreamingJob, events: Iterator[str], rate: int, seconds: int) -
 def land(job: StreamingJob, events: Sequence[str], rate: int) -> Mapping[str, float]:
     """Lands events evenly over time; returns when each landed, by its sequence number."""
     size = max(1, rate // LANDINGS_A_SECOND)
-    files = [events[at : at + size] for at in range(0, len(events), size)]
-    numbers = [[json.loads(each)["dynamodb"]["SequenceNumber"] for each in file] for file in files]
+    files = [events[start : start + size] for start in range(0, len(events), size)]
+    numbers = [[json.loads(event)["dynamodb"]["SequenceNumber"] for event in file] for file in files]
     contents = ["\n".join(file) + "\n" for file in files]
     landed: dict[str, float] = {}
     start = time.time()
-    for turn, (content, of_file) in enumerate(zip(contents, numbers, strict=True)):
+    for turn, (content, sequence) in enumerate(zip(contents, numbers, strict=True)):
         time.sleep(max(0.0, start + turn * size / rate - time.time()))
-        name = f"{of_file[0]}.jsonl"
+        name = f"{sequence[0]}.jsonl"
         (job.landing / f".{name}").write_text(content)
         (job.landing / f".{name}").rename(job.landing / name)
         moment = time.time()
-        landed.update(dict.fromkeys(of_file, moment))
+        landed.update(dict.fromkeys(sequence, moment))
     return landed
 
 

@@ -63,9 +63,9 @@ KEEP = ("glue:CreateTable", "glue:DeleteTable", "glue:GetDatabase", "glue:GetTab
 LOG = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Grant:
-    """One statement of a role. `why` explains its wildcards, or that AWS knows no resource to name instead."""
+    """One statement of a role. `why` explains its wildcards, or that AWS has no resource to name instead."""
 
     name: str
     actions: tuple[str, ...]
@@ -75,11 +75,11 @@ class Grant:
 
 
 METRICS = Grant(
-    name="GlueMetrics",
-    actions=("cloudwatch:PutMetricData",),
-    resources=("*",),
-    why="PutMetricData has no resource; the condition limits it to Glue's own namespace",
-    conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
+    "GlueMetrics",
+    ("cloudwatch:PutMetricData",),
+    ("*",),
+    "PutMetricData has no resource; the condition limits it to Glue's own namespace",
+    {"StringEquals": {"cloudwatch:namespace": "Glue"}},
 )
 
 
@@ -104,17 +104,12 @@ def crawler_grants(crawler: Crawler, deployed: Deployment) -> tuple[Grant, ...]:
         deployed,
         *_reading("Table", bucket, [crawler.path.rstrip("/")], "the files of its one table"),
         Grant(
-            name="BucketLocation",
-            actions=("s3:GetBucketAcl", "s3:GetBucketLocation"),
-            resources=(_bucket(bucket),),
-            why="a crawler asks in which region its files are, and whose",
+            "BucketLocation",
+            ("s3:GetBucketAcl", "s3:GetBucketLocation"),
+            (_bucket(bucket),),
+            "a crawler asks in which region its files are, and whose",
         ),
-        Grant(
-            name="Catalog",
-            actions=CRAWL,
-            resources=_tables(crawler.database, crawler.table),
-            why="its one table, by name",
-        ),
+        Grant("Catalog", CRAWL, _tables(crawler.database, crawler.table), "its one table, by name"),
         log_grant(CRAWLER_LOGS),
         METRICS,
     )
@@ -128,29 +123,29 @@ def export_grants(deployed: Deployment) -> tuple[Grant, ...]:
     return _with_keys(
         deployed,
         Grant(
-            name="Export",
-            actions=("dynamodb:DescribeTable", "dynamodb:ExportTableToPointInTime"),
-            resources=tuple(tables),
-            why="the tables, by name",
+            "Export",
+            ("dynamodb:DescribeTable", "dynamodb:ExportTableToPointInTime"),
+            tuple(tables),
+            "the tables, by name",
         ),
         Grant(
-            name="Look",
-            actions=("dynamodb:DescribeExport",),
-            resources=tuple(f"{table}/export/*" for table in tables),
-            why="DynamoDB chooses the names of exports, of these tables alone",
+            "Look",
+            ("dynamodb:DescribeExport",),
+            tuple(f"{table}/export/*" for table in tables),
+            "DynamoDB chooses the names of exports, of these tables alone",
         ),
         Grant(
-            name="Write",
-            actions=("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"),
-            resources=tuple(_object(bucket, f"{folder}/*") for folder in folders),
-            why="DynamoDB chooses the names of the export's files, below this one folder",
+            "Write",
+            ("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"),
+            tuple(_object(bucket, f"{folder}/*") for folder in folders),
+            "DynamoDB chooses the names of the export's files, below this one folder",
         ),
         Grant(
-            name="List",
-            actions=LIST,
-            resources=(_bucket(bucket),),
-            why="the names of exports alone, in the two folders of each table",
-            conditions={"StringEquals": {"s3:prefix": [name for folder in folders for name in listed_folders(folder)]}},
+            "List",
+            LIST,
+            (_bucket(bucket),),
+            "the names of exports alone, in the two folders of each table",
+            {"StringEquals": {"s3:prefix": [name for folder in folders for name in listed_folders(folder)]}},
         ),
     )
 
@@ -158,31 +153,14 @@ def export_grants(deployed: Deployment) -> tuple[Grant, ...]:
 def schedule_grants(deployed: Deployment) -> tuple[Grant, ...]:
     """The statements of the role with which a schedule starts the state machine of the exports."""
     return (
-        Grant(
-            name="Start",
-            actions=("states:StartExecution",),
-            resources=(export_machine_arn(deployed),),
-            why="the one state machine, by name",
-        ),
-        Grant(
-            name="Undelivered",
-            actions=("sqs:SendMessage",),
-            resources=(undelivered_arn(deployed),),
-            why="the one queue, by name",
-        ),
+        Grant("Start", ("states:StartExecution",), (export_machine_arn(deployed),), "the one state machine, by name"),
+        Grant("Undelivered", ("sqs:SendMessage",), (undelivered_arn(deployed),), "the one queue, by name"),
     )
 
 
 def arrival_grants(workflow: Workflow) -> tuple[Grant, ...]:
     """The statements of the role with which the event of an arrival starts a workflow."""
-    return (
-        Grant(
-            name="Notify",
-            actions=("glue:NotifyEvent",),
-            resources=(workflow_arn(workflow),),
-            why="the one workflow, by name",
-        ),
-    )
+    return (Grant("Notify", ("glue:NotifyEvent",), (workflow_arn(workflow),), "the one workflow, by name"),)
 
 
 def table_arn(table: str) -> str:
@@ -288,21 +266,21 @@ def _lake_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
     if further := [further_keys(name) for name in datasets]:
         why = "a dataset may be several files, which are numbered"
         # They are listed where the results are.
-        yield Grant(name="FurtherFiles", actions=OWN, resources=tuple(_object(bucket, key) for key in further), why=why)
+        yield Grant("FurtherFiles", OWN, tuple(_object(bucket, key) for key in further), why)
     if datasets:
         why = "a lease is taken while the datasets are published; the first one names it"
         yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{datasets[0]}.json"], [f"{LEASES}/*"], why)
     # Few, because a role's policy has a largest size.
     if recorded := [f"{RECORDS}/{root}/*" for root in _outermost(contract(name).root for name in datasets)]:
         why = "the name of a record is the checksum of what the job publishes"
-        yield Grant(name="Records", actions=OWN, resources=tuple(_object(bucket, key) for key in recorded), why=why)
+        yield Grant("Records", OWN, tuple(_object(bucket, key) for key in recorded), why)
     if recorded or access.quarantine:
         yield Grant(
-            name="RecordsList",
-            actions=LIST,
-            resources=(_bucket(bucket),),
-            why="the names of records show what a killed run has published",
-            conditions={"StringLikeIfExists": {"s3:prefix": [f"{RECORDS}/*"]}},
+            "RecordsList",
+            LIST,
+            (_bucket(bucket),),
+            "the names of records show what a killed run has published",
+            {"StringLikeIfExists": {"s3:prefix": [f"{RECORDS}/*"]}},
         )
     if access.erases:
         yield from _s3(
@@ -331,7 +309,7 @@ def _argument_grants(job: Job) -> Iterator[Grant]:
             stream = re.sub(
                 r"\$\{AWS::(Partition|Region|Account)(Id)?\}", lambda match: f"{{{match[1].lower()}}}", value
             )
-            yield Grant(name=name, actions=KINESIS_READ, resources=(stream,), why="the one stream, by name")
+            yield Grant(name, KINESIS_READ, (stream,), "the one stream, by name")
         elif value.startswith("s3://") and argument in job.access.owns:
             yield from _owning(name, bucket, [key])
         elif value.startswith("s3://") and argument != "--lake_uri":
@@ -340,12 +318,7 @@ def _argument_grants(job: Job) -> Iterator[Grant]:
 
 def _partition_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
     for name, table in _partitioned(job, deployed):
-        yield Grant(
-            name="Partitions",
-            actions=PARTITIONS,
-            resources=_tables(table.database, name),
-            why="the one table, by name",
-        )
+        yield Grant("Partitions", PARTITIONS, _tables(table.database, name), "the one table, by name")
 
 
 def _partitioned(job: Job, deployed: Deployment) -> Iterator[tuple[str, CatalogTable]]:
@@ -372,10 +345,10 @@ def _table_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
             "Iceberg chooses the names of files",
         )
         yield Grant(
-            name=f"Catalog{_camel(name)}",
-            actions=KEEP if keeps else ("glue:GetDatabase", "glue:GetTable"),
-            resources=_tables(table.database, str(table.contract.table)),
-            why="the one table, by name",
+            f"Catalog{_camel(name)}",
+            KEEP if keeps else ("glue:GetDatabase", "glue:GetTable"),
+            _tables(table.database, str(table.contract.table)),
+            "the one table, by name",
         )
 
 
@@ -391,29 +364,29 @@ def _catalog_table(name: str, deployed: Deployment) -> CatalogTable:
 def _athena_grants(deployed: Deployment) -> Iterator[Grant]:
     env = deployed.env
     yield Grant(
-        name="Query",
-        actions=("athena:GetQueryExecution", "athena:StartQueryExecution", "athena:StopQueryExecution"),
-        resources=(f"arn:{{partition}}:athena:{{region}}:{{account}}:workgroup/{env.work_group}",),
-        why="the one work group, by name",
+        "Query",
+        ("athena:GetQueryExecution", "athena:StartQueryExecution", "athena:StopQueryExecution"),
+        (f"arn:{{partition}}:athena:{{region}}:{{account}}:workgroup/{env.work_group}",),
+        "the one work group, by name",
     )
     # https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html
     yield Grant(
-        name="Databases",
-        actions=("glue:CreateDatabase", "glue:GetDatabase", "glue:GetDatabases"),
-        resources=_databases("default"),
-        why="Athena's guide asks for these rights on the database `default`, whatever database a statement names",
+        "Databases",
+        ("glue:CreateDatabase", "glue:GetDatabase", "glue:GetDatabases"),
+        _databases("default"),
+        "Athena's guide asks for these rights on the database `default`, whatever database a statement names",
     )
     yield Grant(
-        name="CatalogRead",
-        actions=("glue:GetDatabase", "glue:GetDatabases", "glue:GetPartitions", "glue:GetTable", "glue:GetTables"),
-        resources=_tables(env.database, "*"),
-        why="Athena looks up the tables that a view names, all of one database",
+        "CatalogRead",
+        ("glue:GetDatabase", "glue:GetDatabases", "glue:GetPartitions", "glue:GetTable", "glue:GetTables"),
+        _tables(env.database, "*"),
+        "Athena looks up the tables that a view names, all of one database",
     )
     yield Grant(
-        name="CatalogWrite",
-        actions=("glue:CreateTable", "glue:UpdateTable"),
-        resources=_tables(env.database, view_name(env.name)),
-        why="the one view, by name",
+        "CatalogWrite",
+        ("glue:CreateTable", "glue:UpdateTable"),
+        _tables(env.database, view_name(env.name)),
+        "the one view, by name",
     )
     yield from _s3(
         "QueryResults",
@@ -454,10 +427,9 @@ def _s3(
     The condition is "IfExists" for this reason: S3 answers that a key is missing only to those who may list the
     bucket, and that question has no prefix. Without it, S3 would refuse each look for a file that is not there yet.
     """
-    yield Grant(name=name, actions=actions, resources=tuple(_object(bucket, key) for key in _widest(keys)), why=why)
+    yield Grant(name, actions, tuple(_object(bucket, key) for key in _widest(keys)), why)
     prefixes = list(prefixes)
-    condition = _below(prefixes) if prefixes else None
-    yield Grant(name=f"{name}List", actions=listing, resources=(_bucket(bucket),), why=why, conditions=condition)
+    yield Grant(f"{name}List", listing, (_bucket(bucket),), why, _below(prefixes) if prefixes else None)
 
 
 def _widest(patterns: Iterable[str]) -> list[str]:
@@ -485,7 +457,7 @@ def _listed_once(grants: Iterable[Grant]) -> Iterator[Grant]:
     for number, (resources, same) in enumerate(lists.items(), 1):
         prefixes = [prefix for grant in same if grant.conditions for prefix in _prefixes(grant.conditions)]
         why = "; ".join(dict.fromkeys(grant.why for grant in same))
-        yield Grant(name=f"List{number}", actions=LIST, resources=resources, why=why, conditions=_below(prefixes))
+        yield Grant(f"List{number}", LIST, resources, why, _below(prefixes))
 
 
 def _below(prefixes: Iterable[str]) -> Mapping[str, Mapping[str, list[str]]]:
@@ -509,7 +481,7 @@ def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
             if actions and any(resource.startswith(_object(bucket, "")) for resource in grant.resources):
                 keys.setdefault(key, set()).update(actions)
     used = (
-        Grant(name=f"Key{number}", actions=tuple(sorted(actions)), resources=(key,), why="the one key, by its ARN")
+        Grant(f"Key{number}", tuple(sorted(actions)), (key,), "the one key, by its ARN")
         for number, (key, actions) in enumerate(sorted(keys.items()), 1)
     )
     return (*_listed_once(grants), *used)
@@ -518,14 +490,14 @@ def _with_keys(deployed: Deployment, *grants: Grant) -> tuple[Grant, ...]:
 def log_grant(*groups: str) -> Grant:
     """To write into log groups."""
     return Grant(
-        name="Log",
-        actions=LOG,
-        resources=tuple(
+        "Log",
+        LOG,
+        tuple(
             f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{group}{streams}"
             for group in groups
             for streams in ("", ":*")
         ),
-        why="the name of a log stream is the run's id",
+        "the name of a log stream is the run's id",
     )
 
 

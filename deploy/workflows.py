@@ -146,7 +146,7 @@ def tokens_archival(env: Environment) -> Workflow:
             quarantine="tokens-archival",
         ),
     )
-    return _of_one_job(env, TOKENS, tokens_archival.__doc__, archive)
+    return _single_job(env, TOKENS, tokens_archival.__doc__, archive)
 
 
 def purchases(env: Environment) -> Workflow:
@@ -178,7 +178,7 @@ def purchases(env: Environment) -> Workflow:
         tags=env.tags("COMPRAS-INGEST"),
     )
     schedule = every_minutes(every) if every else None
-    return _of_one_job(env, "COMPRAS-INGEST", purchases.__doc__, ingest, schedule)
+    return _single_job(env, "COMPRAS-INGEST", purchases.__doc__, ingest, schedule)
 
 
 def purchases_report(env: Environment) -> Workflow:
@@ -227,7 +227,7 @@ def purchases_backfill(env: Environment) -> Workflow:
             partitions=True,
         ),
     )
-    return _of_one_job(env, "COMPRAS-REPORT", purchases_backfill.__doc__, backfill)
+    return _single_job(env, "COMPRAS-REPORT", purchases_backfill.__doc__, backfill)
 
 
 def privacy_erase(env: Environment) -> Workflow:
@@ -371,7 +371,7 @@ def export_folder(env: Environment, job: Job) -> str:
     return job.arguments["--export_uri"].removeprefix(f"{env.lake_uri}/").rstrip("/")
 
 
-def _of_one_job(
+def _single_job(
     env: Environment, component: str, description: str | None, job: Job, schedule: str | None = None
 ) -> Workflow:
     """A workflow of one job, which a person starts where there is no schedule."""

@@ -179,7 +179,7 @@ def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, s
     """A job's arguments on this machine: folders for buckets, the samples or what the person asked for."""
     samples = environment("local").arguments(job.module)
     given = {**job.arguments, **{name: samples[name] for name in INPUTS if name in samples}}
-    given = {name: _here(value, lake) if name.endswith("_uri") else value for name, value in given.items()}
+    given = {name: _local_place(value, lake) if name.endswith("_uri") else value for name, value in given.items()}
     asked = {"--export_uri": options.export, "--source_uri": options.source}
     given |= {name: _absolute(uri, Path.cwd()) for name, uri in asked.items() if uri and name in given}
     # A sample, or an export that a person chooses, is not tonight's.
@@ -192,10 +192,10 @@ def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, s
 
 def _bucket(workflow: Workflow, lake: Path) -> Path:
     """The folder of the bucket that a workflow's jobs write to."""
-    return Path(_here(workflow.jobs[0].arguments["--lake_uri"], lake))
+    return Path(_local_place(workflow.jobs[0].arguments["--lake_uri"], lake))
 
 
-def _here(uri: str, lake: Path) -> str:
+def _local_place(uri: str, lake: Path) -> str:
     """A place on this machine: a bucket's folder in the lake, or a file of the project."""
     scheme, separator, path = uri.partition("://")
     return str(lake / path) if separator and scheme == "s3" else _absolute(uri, ROOT)

@@ -322,14 +322,14 @@ def _selected(name: str, kind: str) -> str:
 def _check(described: Sequence[tuple[str, str]], files: str, table: Table) -> None:
     # The catalog's one timestamp type has two forms in Parquet: with and without "adjusted to UTC".
     present = [(name, kind.removesuffix(_INSTANT)) for name, kind in described]
-    wanted = [(column.name, duckdb_type(column)) for column in table.columns]
-    if present == wanted:
+    expected = [(column.name, duckdb_type(column)) for column in table.columns]
+    if present == expected:
         return
     types = dict(present)
     differences = [
-        *(f"{name} is missing" for name, _ in wanted if name not in types),
-        *(f"{name} is not in the contract" for name in types if name not in dict(wanted)),
-        *(f"{name} is {types[name]}, not {kind}" for name, kind in wanted if types.get(name, kind) != kind),
+        *(f"{name} is missing" for name, _ in expected if name not in types),
+        *(f"{name} is not in the contract" for name in types if name not in dict(expected)),
+        *(f"{name} is {types[name]}, not {kind}" for name, kind in expected if types.get(name, kind) != kind),
     ]
     raise CatalogError(
         f"{files} does not match contract {table.contract}: "

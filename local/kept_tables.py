@@ -29,44 +29,44 @@ def kept_query(folder: Path) -> str:
     """
     try:
         table = StaticTable.from_metadata(str(folder))
-        here = _FilesHere(table.metadata.location, folder)
-        table.io = here
+        files = _MovedFiles(table.metadata.location, folder)
+        table.io = files
         tasks = list(table.scan().plan_files())
     except (OSError, ValueError, KeyError) as error:
         raise CatalogError(
             f"table {folder} cannot be read: {one_line(str(error))}; copy its folder again whole, or make it anew by "
             "the job that keeps it"
         ) from error
-    return _rows([field.name for field in table.schema().fields], tasks, here)
+    return _rows([field.name for field in table.schema().fields], tasks, files)
 
 
-def _rows(columns: Sequence[str], tasks: Sequence[FileScanTask], here: _FilesHere) -> str:
+def _rows(columns: Sequence[str], tasks: Sequence[FileScanTask], files: _MovedFiles) -> str:
     if not tasks:
         return f"SELECT {', '.join(f'NULL AS {quoted(name)}' for name in columns)} WHERE false"
     # A file that was written before a column was added lacks it.
-    data = _parquet([task.file.file_path for task in tasks], here, filename=True, file_row_number=True)
+    data = _parquet([task.file.file_path for task in tasks], files, filename=True, file_row_number=True)
     query = f"SELECT {', '.join(f'data.{quoted(name)}' for name in columns)} FROM {data} AS data"
     deletions = sorted({file.file_path for task in tasks for file in task.delete_files})
     if not deletions:
         return query
     # Names below the table's folder: it may have been moved since.
     deleted = (
-        f"SELECT substr(regexp_replace(file_path, '^file:/*', '/'), {len(here.made) + 1}) AS file, pos "
-        f"FROM {_parquet(deletions, here)}"
+        f"SELECT substr(regexp_replace(file_path, '^file:/*', '/'), {len(files.made) + 1}) AS file, pos "
+        f"FROM {_parquet(deletions, files)}"
     )
     return (
         f"{query} ANTI JOIN ({deleted}) AS deleted "
-        f"ON substr(data.filename, {len(here.now) + 1}) = deleted.file AND data.file_row_number = deleted.pos"
+        f"ON substr(data.filename, {len(files.now) + 1}) = deleted.file AND data.file_row_number = deleted.pos"
     )
 
 
-def _parquet(files: Sequence[str], here: _FilesHere, **options: bool) -> str:
-    names = ", ".join(text_literal(escape(here.path(file))) for file in files)
-    given = {"hive_partitioning": False, "union_by_name": True, **options}
-    return f"read_parquet([{names}], {', '.join(f'{name} = {value}' for name, value in given.items())})"
+def _parquet(names: Sequence[str], files: _MovedFiles, **options: bool) -> str:
+    paths = ", ".join(text_literal(escape(files.path(name))) for name in names)
+    options = {"hive_partitioning": False, "union_by_name": True, **options}
+    return f"read_parquet([{paths}], {', '.join(f'{name} = {value}' for name, value in options.items())})"
 
 
-class _FilesHere(PyArrowFileIO):
+class _MovedFiles(PyArrowFileIO):
     """The files of a table in the folder where it is now; its metadata name the folder where it was made."""
 
     def __init__(self, made: str, now: Path) -> None:

@@ -16,7 +16,7 @@ from catlake.lake.staging import ALIVE, STAGING
 from catlake.pages import FOLDER as PAGES
 from catlake.runtime.files import LocalFiles, locked
 
-OF_A_JOB = "goes with the first run of {job} that starts a day after the kill"
+WITH_NEXT_RUN = "goes with the first run of {job} that starts a day after the kill"
 TEMPORARY = "goes with the next run on this machine"
 
 
@@ -48,10 +48,10 @@ def leftovers(lake: Path, temporary: Path | None = None) -> Iterator[Leftover]:
         for run in sorted(place.glob(f"{STAGING}/*/*/")):
             if _is_going_on(run):
                 continue
-            yield Leftover.of(run, OF_A_JOB.format(job=run.parent.name))
+            yield Leftover.of(run, WITH_NEXT_RUN.format(job=run.parent.name))
             if not Records(LocalFiles(), str(place)).has_record_of(run.name):
                 for folder in sorted(place.glob(f"{QUARANTINE}/*/{run.name}/")):
-                    yield Leftover.of(folder, OF_A_JOB.format(job=run.parent.name))
+                    yield Leftover.of(folder, WITH_NEXT_RUN.format(job=run.parent.name))
     private = (temporary or Path(tempfile.gettempdir())) / f"catlake-{os.getuid()}"
     for folder in sorted(private.glob(f"{os.uname().nodename}-*-*/")):
         if not Path("/proc", folder.name.split("-")[-2]).exists():

@@ -214,7 +214,7 @@ def _map(place: Callable[[Path], object] | None = None, path: str = "odd") -> Ca
             "IsLargeMessage": True,
             "LargeMessagePath": path,
         }
-        count = ConversationCounter(count=count_v2, large_messages=(LocalFiles(), str(folder)))
+        count = ConversationCounter(count_tokens=count_v2, large_messages=(LocalFiles(), str(folder)))
         (reason,) = count({name: [item.get(name)] for name in ITEM.names}).column(REASON).to_pylist()
         return shortened(reason or "")
 

@@ -60,8 +60,8 @@ def costs_page(page: str) -> str:
     """The page with its tables as they follow from the prices."""
     for name, table in (("exports", exports_table()), ("purchases", purchases_table())):
         begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
-        page, count = re.subn(f"(?s){begin}.*{end}", f"{begin}\n{table}\n{end}", page)
-        if count != 1:
+        page, replaced = re.subn(f"(?s){begin}.*{end}", f"{begin}\n{table}\n{end}", page)
+        if replaced != 1:
             raise SystemExit(
                 f"docs/costs.md: it must have `{begin}` and then `{end}`, once; put them where the table is"
             )

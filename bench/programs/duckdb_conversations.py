@@ -154,7 +154,7 @@ def curate(source: Path, result: Path, parts: Parts) -> None:
     encode = encoder().encode_ordinary
 
     def token_count(texts: Any) -> Any:
-        return pa.array([sum(len(encode(text)) for text in of_row) for of_row in texts.to_pylist()], pa.int64())
+        return pa.array([sum(len(encode(text)) for text in row) for row in texts.to_pylist()], pa.int64())
 
     connection = connect()
     connection.create_function("token_count", token_count, ["VARCHAR[]"], "BIGINT", type="arrow")

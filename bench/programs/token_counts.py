@@ -36,26 +36,26 @@ class Totals(NamedTuple):
     output: int
 
 
-Count = Callable[[Path], Totals | None]
+Counter = Callable[[Path], Totals | None]
 """Counts an export; None from one that reads and does not count."""
 
 
-def program(start: Callable[[], Count]) -> Callable[[Path, Path, Parts], None]:
+def program(start: Callable[[], Counter]) -> Callable[[Path, Path, Parts], None]:
     """The program of an engine: starts it, counts a tiny export, then counts the export."""
 
     @functools.wraps(start)
     def run(export: Path, result: Path, parts: Parts) -> None:
-        count = start()
-        count(bedrock_export(TINY).folder)
+        count_tokens = start()
+        count_tokens(bedrock_export(TINY).folder)
         with parts.part("count"):
-            totals = count(export)
+            totals = count_tokens(export)
         result.write_text(json.dumps(totals))
 
     return run
 
 
 @program
-def catlake() -> Count:
+def catlake() -> Counter:
     """Spark with catlake, on as many cores as DuckDB has threads."""
     from pyspark.sql import SparkSession
 
@@ -106,18 +106,18 @@ FROM counted
 
 
 @program
-def duckdb() -> Count:
+def duckdb() -> Counter:
     """DuckDB by its manual, with as many threads as catlake has cores."""
     return _duckdb(DUCKDB_COLUMNS)
 
 
 @program
-def duckdb_tuned() -> Count:
+def duckdb_tuned() -> Counter:
     """DuckDB by the fastest SQL that was found."""
     return _duckdb(DUCKDB_TUNED)
 
 
-def _duckdb(texts: str) -> Count:
+def _duckdb(texts: str) -> Counter:
     import duckdb as engine
 
     query = DUCKDB_COUNT.replace("{texts}", texts)
@@ -125,25 +125,25 @@ def _duckdb(texts: str) -> Count:
     connection.execute(f"SET threads = {CORES}")
     connection.execute("SET preserve_insertion_order = false")
 
-    def count(export: Path) -> Totals:
+    def count_tokens(export: Path) -> Totals:
         row = connection.execute(query, {"files": [str(file) for file in data_files(export)]}).fetchone()
         assert row is not None
         return Totals(*(int(value) for value in row))
 
-    return count
+    return count_tokens
 
 
 @program
-def plain() -> Count:
+def plain() -> Counter:
     """The manner of a Lambda: one thread, line by line, dictionaries and loops, a DataFrame at the end."""
     import pandas as library
 
-    def count(export: Path) -> Totals:
+    def count_tokens(export: Path) -> Totals:
         rows = [row for file in data_files(export) for row in _lambda_rows(file)]
         frame = library.DataFrame(rows, columns=["pk", "sk", "input_token", "output_token"])
         return Totals(len(frame), int(frame["input_token"].sum()), int(frame["output_token"].sum()))
 
-    return count
+    return count_tokens
 
 
 def _lambda_rows(file: Path) -> list[tuple[str, str, int, int]]:
@@ -168,15 +168,15 @@ def _body_tokens(content: dict[str, Any]) -> int:
 
 
 @program
-def inflate() -> Count:
+def inflate() -> Counter:
     """The limit: isal inflates the files, a process a core, and throws the bytes away."""
     pool = ProcessPoolExecutor(CORES)
     list(pool.map(abs, range(CORES)))  # starts the processes
 
-    def count(export: Path) -> None:
+    def count_tokens(export: Path) -> None:
         list(pool.map(_inflated_bytes, data_files(export)))
 
-    return count
+    return count_tokens
 
 
 def _inflated_bytes(file: Path) -> int:

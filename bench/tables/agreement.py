@@ -32,11 +32,11 @@ def sums_and_hash(parquet: Path, sums: Sequence[str], values: str = "*") -> tupl
         values: The columns of a row's MD5, as a list of SQL.
     """
     added = "".join(f"sum({column}), " for column in sums)
-    (found,) = duckdb.execute(
+    (row,) = duckdb.execute(
         f"""
         SELECT count(*), {added}sum(md5_number_lower(compared::VARCHAR))
         FROM (SELECT {values} FROM read_parquet($file)) compared
         """,
         {"file": str(parquet)},
     ).fetchall()
-    return tuple(map(str, found))
+    return tuple(map(str, row))

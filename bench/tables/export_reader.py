@@ -29,7 +29,7 @@ def compared(conversations: int, repeat: int) -> str:
     """The section of all programs."""
     export = bedrock_export(conversations)
     totals: set[tuple[int, ...]] = set()
-    measured = fastest("count", {name: partial(_count, name, export, totals) for name in PROGRAMS}, repeat)
+    measured = fastest("count", {name: partial(_counted, name, export, totals) for name in PROGRAMS}, repeat)
     if len(totals) != 1:
         raise BenchError(f"the totals differ, nothing is compared: {totals}")
     ((items, input_tokens, output_tokens),) = totals
@@ -63,12 +63,12 @@ def memory(conversations: int) -> str:
     rows = []
     for factor in (1, LARGER):
         export = bedrock_export(conversations * factor)
-        took = _count("catlake", export, set())
+        took = _counted("catlake", export, set())
         rows.append([f"{factor} x", str(export), f"{took.seconds:.1f}", megabytes(took.peak_bytes)])
     return f"catlake on {LARGER} times as many files of the same size:\n\n{markdown(MEMORY_HEAD, rows)}"
 
 
-def _count(name: str, export: CachedExport, totals: set[tuple[int, ...]]) -> Measured:
+def _counted(name: str, export: CachedExport, totals: set[tuple[int, ...]]) -> Measured:
     """Counts an export once, and adds its totals to `totals`; those of a program that counts nothing are null."""
     bedrock_export(TINY)  # the programs begin with it
     with tempfile.TemporaryDirectory(prefix="catlake-bench-") as folder:

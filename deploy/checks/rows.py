@@ -24,9 +24,9 @@ def checks(account: Account, deployment: Deployment, summaries: Summaries) -> It
     rows = _Rows(account, deployment, summaries)
     for name, table in deployment.tables.items():
         is_kept_up, has_partitions = table.contract.is_kept_up, bool(table.contract.partitions)
-        look = partial(rows.of_kept if is_kept_up else rows.of_documents if has_partitions else rows.of_table, table)
+        look = partial(rows.kept if is_kept_up else rows.documents if has_partitions else rows.published, table)
         yield Check(PART, f"rows of {table.database}.{name}", look)
-    yield Check(PART, f"rows of {rows.view}", rows.of_view)
+    yield Check(PART, f"rows of {rows.view}", rows.shown_by_view)
 
 
 class _Rows:
@@ -38,8 +38,8 @@ class _Rows:
         self._jobs = {job.name: job for job in deployment.jobs}
         self.view = view_name(deployment.env.name)
 
-    def of_table(self, table: CatalogTable) -> Iterator[Finding]:
-        published = self._published(table)
+    def published(self, table: CatalogTable) -> Iterator[Finding]:
+        published = self._last_published(table)
         if published is None:
             yield note("no run has published it yet")
             return
@@ -49,11 +49,11 @@ class _Rows:
         else:
             yield problem(f"Athena counts {rows} rows, but the last run published {published}")
 
-    def of_kept(self, table: CatalogTable) -> Iterator[Finding]:
+    def kept(self, table: CatalogTable) -> Iterator[Finding]:
         """A table that a job keeps up: its first run makes it, and no summary has its rows."""
         yield NOT_MADE if kept_table(self._glue, table) is None else ok(f"{self._rows(table)} rows")
 
-    def of_documents(self, table: CatalogTable) -> Iterator[Finding]:
+    def documents(self, table: CatalogTable) -> Iterator[Finding]:
         """A table that grows: it can have more rows than the last report read, never fewer."""
         rows, read = self._rows(table), self._documents_read()
         if read is None:
@@ -63,8 +63,8 @@ class _Rows:
         else:
             yield ok(f"{rows} rows; the last report read {read}")
 
-    def of_view(self) -> Iterator[Finding]:
-        if self._published(self._deployment.tables[VIEWED]) is None:
+    def shown_by_view(self) -> Iterator[Finding]:
+        if self._last_published(self._deployment.tables[VIEWED]) is None:
             yield note("no run has published its table yet")
             return
         used = f"SELECT count(*) FROM {VIEWED} WHERE input_token > 0 OR output_token > 0"
@@ -78,7 +78,7 @@ class _Rows:
                 f"shows {shown} rows, but {used_tokens} of {VIEWED} used tokens: run the job that creates the view"
             )
 
-    def _published(self, table: CatalogTable) -> int | None:
+    def _last_published(self, table: CatalogTable) -> int | None:
         return self._summaries.published(self._jobs[table.job], table.contract.name)
 
     def _documents_read(self) -> int | None:

@@ -85,7 +85,7 @@ def _balance(summaries: Summaries, job: Job, max_quarantined: int) -> Iterator[F
     if job.streaming:
         total = summary["total"]
         # An older stream has counted nothing as repeated.
-        repeated = {"repeated": count} if (count := total.get("repeated")) else {}
+        repeated = {"repeated": total["repeated"]} if total.get("repeated") else {}
         balance = Balance(total["read"], {"documents": total["written"]}, repeated, total["quarantined"])
     else:
         if summary.get("state") != "SUCCEEDED":

@@ -28,12 +28,7 @@ class Code:
             modules, modules_arn = _asset(stack, wheels.archive(packages, job.glue_version))
             arns.append(modules_arn)
             self.arguments |= {PACKAGES: modules, "--python-modules-installer-option": "--no-index"}
-        self.grant = Grant(
-            name="Code",
-            actions=("s3:GetObject",),
-            resources=tuple(arns),
-            why="the files of this deployment, by name",
-        )
+        self.grant = Grant("Code", ("s3:GetObject",), tuple(arns), "the files of this deployment, by name")
 
 
 def _asset(stack: Stack, file: Path) -> tuple[str, str]:

@@ -43,12 +43,7 @@ class PipelineStack(Stack):
             f"arn:{{partition}}:iam::{{account}}:role/cdk-{QUALIFIER}-{role}-role-{{account}}-{{region}}"
             for role in takes_on
         )
-        grant = Grant(
-            name="TakeOn",
-            actions=("sts:AssumeRole",),
-            resources=tuple(roles),
-            why="the roles that cdk bootstrap made, by name",
-        )
+        grant = Grant("TakeOn", ("sts:AssumeRole",), tuple(roles), "the roles that cdk bootstrap made, by name")
         role = iam.Role(
             self,
             id,

@@ -138,33 +138,28 @@ def _grants(table: str, stream: str) -> tuple[Grant, ...]:
     """
     return (
         Grant(
-            name="Table",
-            actions=(
+            "Table",
+            (
                 "dynamodb:DescribeKinesisStreamingDestination",
                 "dynamodb:DisableKinesisStreamingDestination",
                 "dynamodb:EnableKinesisStreamingDestination",
                 "dynamodb:UpdateKinesisStreamingDestination",
             ),
-            resources=(f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{table}",),
-            why="the one table, by name",
+            (f"arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{table}",),
+            "the one table, by name",
         ),
         Grant(
-            name="Stream",
-            actions=("kinesis:DescribeStream", "kinesis:PutRecord", "kinesis:PutRecords"),
-            resources=(_stream_arn(stream),),
-            why="the one stream, by name",
+            "Stream",
+            ("kinesis:DescribeStream", "kinesis:PutRecord", "kinesis:PutRecords"),
+            (_stream_arn(stream),),
+            "the one stream, by name",
         ),
+        Grant("Streams", ("kinesis:ListStreams",), ("*",), "ListStreams has no resource; DynamoDB asks for it"),
         Grant(
-            name="Streams",
-            actions=("kinesis:ListStreams",),
-            resources=("*",),
-            why="ListStreams has no resource; DynamoDB asks for it",
-        ),
-        Grant(
-            name="ReplicationRole",
-            actions=("iam:CreateServiceLinkedRole",),
-            resources=(f"arn:{{partition}}:iam::{{account}}:role/aws-service-role/{REPLICATION}/*",),
-            why="DynamoDB's own role, which the account's first such table makes",
-            conditions={"StringLike": {"iam:AWSServiceName": REPLICATION}},
+            "ReplicationRole",
+            ("iam:CreateServiceLinkedRole",),
+            (f"arn:{{partition}}:iam::{{account}}:role/aws-service-role/{REPLICATION}/*",),
+            "DynamoDB's own role, which the account's first such table makes",
+            {"StringLike": {"iam:AWSServiceName": REPLICATION}},
         ),
     )

@@ -141,11 +141,7 @@ def _bound_s3a(spark: SparkSession) -> None:
 def _quiet_py4j() -> None:
     # It logs a stack trace of its own, some as the root, for every error that reaches us anyway.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(_is_not_from_py4j)
-
-
-def _is_not_from_py4j(record: logging.LogRecord) -> bool:
-    return "py4j" not in record.pathname
+    logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
 
 
 def _leave_ctrl_c_to_python(spark: SparkSession) -> None:

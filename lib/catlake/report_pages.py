@@ -114,18 +114,18 @@ def is_empty(folder: Lake) -> bool:
 def remove_pages(run: Run, folder: Lake, pages: Sequence[str]) -> None:
     """Removes pages that may be there, and makes the index anew of those that stay; without any, it goes too."""
     with _alone(run, folder) as held:
-        there = [page for page in pages if is_page_there(folder, page)]
-        if not there:
+        present = [page for page in pages if is_page_there(folder, page)]
+        if not present:
             return
         held.assure()
         # First: after a kill, the pages that are still there bring the next removal here again.
         index, digests = folder.path("index.html"), _digests(run, folder)
-        if left := [digests[page] for page in digests if page not in there]:
+        if left := [digests[page] for page in digests if page not in present]:
             read_by = reader(run.environment.language, run.environment.currency)
             folder.files.write(index, render_index(left, read_by, run.run_date))
         else:
             folder.files.delete(index)
-        for page in there:
+        for page in present:
             for kind in ("html", "json"):
                 folder.files.delete(folder.path(f"{page}.{kind}"))
 

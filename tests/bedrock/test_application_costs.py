@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catlake.bedrock.application_costs import Cost, Growth, costs_of, costs_text, grown, sum_of, weights
+from catlake.bedrock.application_costs import Cost, Growth, costs_text, grown, parse_costs, summed_cost, weights
 from catlake.bedrock.priced_usage import Rates
 from catlake.bedrock.usage import Used
 
@@ -108,7 +108,7 @@ def test_the_costs_of_any_history_add_up_to_the_last_price(
     for number, (total, shares) in enumerate(history):
         start = FIRST + timedelta(days=number - 1) if number else None
         state = Growth(total, start, FIRST + timedelta(days=number), shares.copy, date(2025, 2, 1))
-        costs = costs_of(costs_text(grown(costs, state)))
+        costs = parse_costs(costs_text(grown(costs, state)))
     known = [total for total, _ in history if total is not None]
-    assert sum_of(costs) == (known[-1] if known else 0)
+    assert summed_cost(costs) == (known[-1] if known else 0)
     assert len({(cost.day, cost.window_end) for cost in costs}) == len(costs)

@@ -11,7 +11,7 @@ import pytest
 from catlake.bedrock.calls import Bot
 from catlake.bedrock.conversation_items import ITEM, ConversationCounter
 from catlake.bedrock.length4_tokens import count_v1, count_v2
-from catlake.bedrock.usage import COUNTS, UsageEstimator, Used, usage_of, usage_text
+from catlake.bedrock.usage import COUNTS, UsageEstimator, Used, parse_usage, usage_text
 from catlake.dynamodb.export_reader import REASON
 from catlake.runtime.files import LocalFiles
 
@@ -41,7 +41,7 @@ OFFLOADED = {"MessageMap": json.dumps(SYSTEM), "IsLargeMessage": True, "LargeMes
 def rows_of(items: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
     """What becomes of items that came in one batch."""
     columns = {name: [item.get(name) for item in items] for name in ITEM.names}
-    rows: list[dict[str, Any]] = ConversationCounter(**{"count": count_v2, **options})(columns).to_pylist()
+    rows: list[dict[str, Any]] = ConversationCounter(**{"count_tokens": count_v2, **options})(columns).to_pylist()
     return rows
 
 
@@ -276,8 +276,8 @@ def test_a_map_that_is_nested_too_deeply_is_rejected_whether_parsing_or_counting
 
 def test_how_texts_are_counted_is_the_callers_choice() -> None:
     with_instruction = json.dumps({**TALK, "instruction": node("instruction", "four")})
-    assert row_of({"count": count_v1}, MessageMap=with_instruction)["input_tokens"] == 2
-    assert row_of({"count": count_v2}, MessageMap=with_instruction)["input_tokens"] == 3
+    assert row_of({"count_tokens": count_v1}, MessageMap=with_instruction)["input_tokens"] == 2
+    assert row_of({"count_tokens": count_v2}, MessageMap=with_instruction)["input_tokens"] == 3
 
 
 def test_an_offloaded_map_is_read_from_its_path_below_the_root(large: dict[str, Any]) -> None:
@@ -343,14 +343,14 @@ def test_a_conversation_has_its_usage_by_day_and_model_and_the_words_about_it() 
 
 def test_usage_is_the_same_after_it_was_kept_as_text() -> None:
     usage = [Used(date(2025, 1, 1), "x", 2, tuple(range(8)), {"a": 2}), Used(date(2025, 1, 2), "", 1, (0,) * 8)]
-    assert usage_of(usage_text(usage)) == usage
-    assert usage_of(None) == []
+    assert parse_usage(usage_text(usage)) == usage
+    assert parse_usage(None) == []
 
 
 def test_the_settings_of_its_bot_count_and_an_unknown_bot_has_a_word() -> None:
     short = {"usage": UsageEstimator(bots={"b": Bot(max_tokens=1)})}
     known, unknown = (row_of(options, BotId="b") for options in (short, WITH_USAGE))
-    assert [usage_of(row["usage"])[0].calls for row in (known, unknown)] == [3, 1]
+    assert [parse_usage(row["usage"])[0].calls for row in (known, unknown)] == [3, 1]
     assert (known["bot_id"], known["reasons"], unknown["reasons"]) == ("b", "continued_answers", "bot_settings_unknown")
 
 

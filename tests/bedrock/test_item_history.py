@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catlake.bedrock.application_costs import Cost, costs_of, sum_of
+from catlake.bedrock.application_costs import Cost, parse_costs, summed_cost
 from catlake.bedrock.item_history import CHANGE, KEPT_DELETED, MARKED, MERGED, OLDER, REMOVED, States
 from catlake.bedrock.priced_usage import Rates
 from catlake.bedrock.usage import NO_USAGE, Used, usage_text
@@ -69,21 +69,21 @@ def unreadable(time: datetime) -> dict[str, Any]:
 
 
 def total(row: dict[str, Any]) -> Decimal:
-    return sum_of(costs_of(row["application_costs"]))
+    return summed_cost(parse_costs(row["application_costs"]))
 
 
 KEPT = first_load().next_row(there(FIRST - HOUR), None, None)
 
 
 def test_the_first_state_has_its_price_on_the_days_of_its_calls_in_no_window() -> None:
-    (cost,) = costs_of(KEPT["application_costs"])
+    (cost,) = parse_costs(KEPT["application_costs"])
     assert (cost.day, cost.window_start, cost.window_end, cost.cost) == (BEGAN.date(), None, FIRST, 1)
     assert (KEPT[CHANGE], KEPT["deleted_at"]) == (MERGED, None)
 
 
 def test_a_later_state_adds_what_grew_in_its_window() -> None:
     row = windows(FIRST + DAY).next_row(there(FIRST + HOUR, "1.5"), KEPT, None)
-    *_, cost = costs_of(row["application_costs"])
+    *_, cost = parse_costs(row["application_costs"])
     # No call shows the day, so it is that of the write.
     assert (cost.day, cost.window_start, cost.window_end) == (FIRST.date(), FIRST, FIRST + DAY)
     assert (total(row), row[VERSION], row["total_price"]) == (Decimal("1.5"), micros(FIRST + HOUR), Decimal("1.5"))
@@ -94,7 +94,7 @@ def test_a_new_conversation_grew_in_the_window_and_one_that_was_there_before_it_
     created: datetime, start: datetime | None
 ) -> None:
     row = windows(FIRST + DAY).next_row(there(FIRST + 2 * HOUR, created=created), None, None)
-    assert [cost.window_start for cost in costs_of(row["application_costs"])] == [start]
+    assert [cost.window_start for cost in parse_costs(row["application_costs"])] == [start]
 
 
 @pytest.mark.parametrize("price", ["0", None])
@@ -102,13 +102,13 @@ def test_a_conversation_that_was_free_when_it_was_seen_grows_in_the_window(price
     free = first_load().next_row(there(FIRST - HOUR, price), None, None)
     used = calls((BEGAN, 1_000), (FIRST, 500))
     row = windows(FIRST + DAY).next_row(there(FIRST + HOUR, "3", usage=used), free, None)
-    assert costs_of(row["application_costs"]) == [Cost(FIRST.date(), FIRST, FIRST + DAY, Decimal(3))]
+    assert parse_costs(row["application_costs"]) == [Cost(FIRST.date(), FIRST, FIRST + DAY, Decimal(3))]
 
 
 def test_days_that_are_estimated_anew_are_not_billed_again() -> None:
     used = calls((BEGAN, 90_000), (FIRST, 500))
     row = windows(FIRST + DAY).next_row(there(FIRST + HOUR, "1.5", usage=used), KEPT, None)
-    assert costs_of(row["application_costs"])[1:] == [Cost(FIRST.date(), FIRST, FIRST + DAY, Decimal("0.5"))]
+    assert parse_costs(row["application_costs"])[1:] == [Cost(FIRST.date(), FIRST, FIRST + DAY, Decimal("0.5"))]
 
 
 def test_a_row_that_cannot_be_read_any_more_keeps_what_it_used_and_grows_from_there() -> None:
@@ -119,7 +119,7 @@ def test_a_row_that_cannot_be_read_any_more_keeps_what_it_used_and_grows_from_th
     new = there(FIRST + 2 * DAY, "1.4", usage=used)
     mended = windows(FIRST + 3 * DAY, start=FIRST + 2 * DAY).next_row(new, again, None)
     # The price was last known in the first state, so the window begins there.
-    assert costs_of(mended["application_costs"])[1:] == [
+    assert parse_costs(mended["application_costs"])[1:] == [
         Cost(FIRST.date(), FIRST, FIRST + 3 * DAY, Decimal("0.3")),
         Cost((FIRST + 2 * DAY).date(), FIRST, FIRST + 3 * DAY, Decimal("0.1")),
     ]
@@ -183,7 +183,7 @@ def test_what_was_seen_within_the_windows_before_its_deletion_counts() -> None:
     for old, before in ((None, 0), (KEPT, 1)):
         row = windows(FIRST + DAY).next_row(gone(FIRST + 2 * HOUR), old, seen)
         assert (row[CHANGE], total(row), row["deleted_at"]) == (MARKED, 3, FIRST + DAY)
-        assert len(costs_of(row["application_costs"])) == before + 1
+        assert len(parse_costs(row["application_costs"])) == before + 1
 
 
 def test_a_chunk_that_comes_and_goes_within_the_windows_stays() -> None:
@@ -206,7 +206,7 @@ def test_a_table_that_is_made_anew_from_fewer_exports_keeps_what_a_deleted_item_
 
 def test_a_table_that_is_made_anew_from_the_same_exports_has_no_window_without_a_length() -> None:
     row = States(FIRST, FIRST, FIRST, (), True, RATES).next_row(there(FIRST - HOUR, "2"), KEPT, None)
-    assert costs_of(row["application_costs"]) == [Cost(BEGAN.date(), None, FIRST, Decimal(2))]
+    assert parse_costs(row["application_costs"]) == [Cost(BEGAN.date(), None, FIRST, Decimal(2))]
 
 
 def test_an_older_statement_changes_nothing_unless_the_table_is_made_anew() -> None:
@@ -251,6 +251,7 @@ def test_whatever_full_exports_and_windows_show_the_costs_add_up_to_the_last_pri
     assert row is not None
     assert (total(row), row["usage"]) == (last, CALLS)
     assert all(
-        cost.window_start is None or cost.window_start < cost.window_end for cost in costs_of(row["application_costs"])
+        cost.window_start is None or cost.window_start < cost.window_end
+        for cost in parse_costs(row["application_costs"])
     )
     assert (row["deleted_at"] is not None) == (history[-1][1] == "gone")

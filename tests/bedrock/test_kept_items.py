@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from catlake.bedrock.application_costs import costs_of
+from catlake.bedrock.application_costs import parse_costs
 from catlake.bedrock.conversation_items import ConversationCounter
 from catlake.bedrock.kept_items import items_now, outcome
 from catlake.bedrock.length4_tokens import count_v2
@@ -220,10 +220,10 @@ def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_ch
     lake, given = Lake(spark, str(window.lake), "job", "past"), {"export_uri": str(SAMPLE / "new_table")}
     table = lake.table(contract("bedrock_items"), "")
     items = items_now(of_arguments(window.done, **given), lake, COUNTER, RATES)
-    assert items.of_export == {}
+    assert items.export_outcomes == {}
     assert items.rows.count() == 171
     assert lake.table(contract("bedrock_items"), "").position == table.position
-    with pytest.raises(ExportError, match="2026-11-20 06:00 UTC, and would forget what it cost since"):
+    with pytest.raises(ExportError, match="2026-11-20 06:00 UTC, and would lose the costs since then"):
         items_now(of_arguments(window.done, **given, rebuild=True), lake, COUNTER, RATES)
 
 
@@ -295,4 +295,4 @@ def test_what_an_overlapping_window_lacks_was_deleted_also_where_that_window_is_
     assert rows[document["SK"]["S"]]["deleted_at"] == (FULL + timedelta(hours=25)).replace(tzinfo=None)
     grown = rows[first]
     assert (grown["rejected_reason"], grown["total_price"]) == ("attribute MessageMap: missing", Decimal(price) + 1)
-    assert sum(cost.cost for cost in costs_of(grown["application_costs"])) == Decimal(price) + 1
+    assert sum(cost.cost for cost in parse_costs(grown["application_costs"])) == Decimal(price) + 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from catlake.bedrock.length4_tokens import Count, count_v1, count_v2, tokens
+from catlake.bedrock.length4_tokens import TokenCount, count_v1, count_v2, tokens
 from tests.bedrock.genuine import BEDROCK, conversations
 
 # 12 tokens, and by itself no multiple of four characters.
@@ -43,38 +43,38 @@ def test_a_token_is_four_code_points(text: str, count: int) -> None:
 
 @pytest.mark.parametrize("count", [count_v1, count_v2])
 def test_each_text_is_counted_on_its_own(count: Any) -> None:
-    assert count(node("user", [text("abc"), text("abc")])) == Count(0, 0)
-    assert count(node("user", [text("abcdefg"), text("abcdefg")])) == Count(2, 0)
+    assert count(node("user", [text("abc"), text("abc")])) == TokenCount(0, 0)
+    assert count(node("user", [text("abcdefg"), text("abcdefg")])) == TokenCount(2, 0)
 
 
 @pytest.mark.parametrize("count", [count_v1, count_v2])
 def test_an_empty_map_counts_nothing(count: Any) -> None:
-    assert count({}) == Count(0, 0)
+    assert count({}) == TokenCount(0, 0)
 
 
 # --- v1
 
 V1_ROLES = {
-    "user": Count(USED, 0),
-    "system": Count(USED, 0),
-    "instruction": Count(0, 0),
-    "assistant": Count(0, USED),
-    "bot": Count(0, USED),
-    "tool": Count(0, 0),
-    "User": Count(USED, 0),
-    " SYSTEM\n": Count(USED, 0),
-    "Assistant": Count(0, USED),
-    "\tBot ": Count(0, USED),
-    "users": Count(0, 0),
-    "": Count(0, 0),
-    ("user",): Count(0, 0),
-    None: Count(0, 0),
-    7: Count(0, 0),
+    "user": TokenCount(USED, 0),
+    "system": TokenCount(USED, 0),
+    "instruction": TokenCount(0, 0),
+    "assistant": TokenCount(0, USED),
+    "bot": TokenCount(0, USED),
+    "tool": TokenCount(0, 0),
+    "User": TokenCount(USED, 0),
+    " SYSTEM\n": TokenCount(USED, 0),
+    "Assistant": TokenCount(0, USED),
+    "\tBot ": TokenCount(0, USED),
+    "users": TokenCount(0, 0),
+    "": TokenCount(0, 0),
+    ("user",): TokenCount(0, 0),
+    None: TokenCount(0, 0),
+    7: TokenCount(0, 0),
 }
 
 
 @pytest.mark.parametrize(("role", "expected"), V1_ROLES.items(), ids=str)
-def test_v1_counts_by_role(role: Any, expected: Count) -> None:
+def test_v1_counts_by_role(role: Any, expected: TokenCount) -> None:
     assert count_v1(node(role, [text()])) == expected
 
 
@@ -91,73 +91,73 @@ V1_CONTENT: dict[str, tuple[Any, int]] = {
 
 @pytest.mark.parametrize(("content", "expected"), V1_CONTENT.values(), ids=V1_CONTENT)
 def test_v1_counts_the_bodies_of_content(content: Any, expected: int) -> None:
-    assert count_v1(node("user", content)) == Count(expected, 0)
+    assert count_v1(node("user", content)) == TokenCount(expected, 0)
 
 
 def test_v1_counts_neither_chunks_nor_logs() -> None:
-    assert count_v1(node("assistant", None, used_chunks=[{"content": TEXT}], thinking_log=TEXT)) == Count(0, 0)
+    assert count_v1(node("assistant", None, used_chunks=[{"content": TEXT}], thinking_log=TEXT)) == TokenCount(0, 0)
 
 
 # --- v2
 
-V2_ROLES = V1_ROLES | {"instruction": Count(USED, 0), "Instruction ": Count(USED, 0)}
+V2_ROLES = V1_ROLES | {"instruction": TokenCount(USED, 0), "Instruction ": TokenCount(USED, 0)}
 
 
 @pytest.mark.parametrize(("role", "expected"), V2_ROLES.items(), ids=str)
-def test_v2_counts_by_role(role: Any, expected: Count) -> None:
+def test_v2_counts_by_role(role: Any, expected: TokenCount) -> None:
     assert count_v2(node(role, [text()])) == expected
 
 
-V2_TEXTS: dict[str, tuple[Any, Count]] = {
-    "one object is a list of one": (text(), Count(USED, 0)),
-    "text is the default type": ([{"body": TEXT}, {"content_type": None, "body": TEXT}], Count(2 * USED, 0)),
-    "a body that is no text": ([text(None), text(7), text([TEXT]), text({"body": TEXT})], Count(0, 0)),
-    "null": (None, Count(0, 0)),
-    "null in the list": ([None, 7, True, text()], Count(USED, 0)),
-    "a bare text": ([TEXT], Count(USED, 0)),
-    "content that is a bare text": (TEXT, Count(USED, 0)),
-    "a list in the list": ([[text()], [[TEXT]]], Count(2 * USED, 0)),
-    "content of its own, the parent's role": ([{"content": [text()]}], Count(USED, 0)),
-    "content of its own, its own role": ([{"role": "assistant", "content": [text(), TEXT]}], Count(0, 2 * USED)),
-    "its own role, which is nowhere": ([{"role": "tool", "content": [text()]}], Count(0, 0)),
-    "its own role is null": ([{"role": None, "content": text()}], Count(USED, 0)),
-    "a body and content of its own": ([text(content=[text()])], Count(2 * USED, 0)),
-    "an image, base64": ([item("image", media_type="image/png")], Count(0, 0)),
-    "an attachment, base64": ([item("attachment", file_name="a.txt")], Count(0, 0)),
-    "reasoning": ([{"content_type": "reasoning", "text": TEXT, "signature": TEXT}], Count(0, 0)),
-    "reasoning with a body": ([item("reasoning", signature=TEXT, redacted_content=TEXT)], Count(0, 0)),
-    "a type that is unknown": ([item("video"), item("guardContent")], Count(0, 0)),
+V2_TEXTS: dict[str, tuple[Any, TokenCount]] = {
+    "one object is a list of one": (text(), TokenCount(USED, 0)),
+    "text is the default type": ([{"body": TEXT}, {"content_type": None, "body": TEXT}], TokenCount(2 * USED, 0)),
+    "a body that is no text": ([text(None), text(7), text([TEXT]), text({"body": TEXT})], TokenCount(0, 0)),
+    "null": (None, TokenCount(0, 0)),
+    "null in the list": ([None, 7, True, text()], TokenCount(USED, 0)),
+    "a bare text": ([TEXT], TokenCount(USED, 0)),
+    "content that is a bare text": (TEXT, TokenCount(USED, 0)),
+    "a list in the list": ([[text()], [[TEXT]]], TokenCount(2 * USED, 0)),
+    "content of its own, the parent's role": ([{"content": [text()]}], TokenCount(USED, 0)),
+    "content of its own, its own role": ([{"role": "assistant", "content": [text(), TEXT]}], TokenCount(0, 2 * USED)),
+    "its own role, which is nowhere": ([{"role": "tool", "content": [text()]}], TokenCount(0, 0)),
+    "its own role is null": ([{"role": None, "content": text()}], TokenCount(USED, 0)),
+    "a body and content of its own": ([text(content=[text()])], TokenCount(2 * USED, 0)),
+    "an image, base64": ([item("image", media_type="image/png")], TokenCount(0, 0)),
+    "an attachment, base64": ([item("attachment", file_name="a.txt")], TokenCount(0, 0)),
+    "reasoning": ([{"content_type": "reasoning", "text": TEXT, "signature": TEXT}], TokenCount(0, 0)),
+    "reasoning with a body": ([item("reasoning", signature=TEXT, redacted_content=TEXT)], TokenCount(0, 0)),
+    "a type that is unknown": ([item("video"), item("guardContent")], TokenCount(0, 0)),
 }
 
 
 @pytest.mark.parametrize(("content", "expected"), V2_TEXTS.values(), ids=V2_TEXTS)
-def test_v2_counts_texts(content: Any, expected: Count) -> None:
+def test_v2_counts_texts(content: Any, expected: TokenCount) -> None:
     assert count_v2(node("user", content)) == expected
 
 
-V2_LOGS: dict[str, tuple[Any, Count]] = {
+V2_LOGS: dict[str, tuple[Any, TokenCount]] = {
     "entries under their own role": (
         [{"role": "assistant", "content": [text()]}, {"role": "user", "content": [text(), text()]}],
-        Count(2 * USED, USED),
+        TokenCount(2 * USED, USED),
     ),
-    "an entry without a role under its node's": ([{"content": [text()]}], Count(0, USED)),
-    "an entry with one object": ([{"role": "user", "content": text()}], Count(USED, 0)),
-    "a text under its node's role": (TEXT, Count(0, USED)),
-    "null": (None, Count(0, 0)),
-    "empty": ([], Count(0, 0)),
-    "entries that are no objects": ([None, 7], Count(0, 0)),
+    "an entry without a role under its node's": ([{"content": [text()]}], TokenCount(0, USED)),
+    "an entry with one object": ([{"role": "user", "content": text()}], TokenCount(USED, 0)),
+    "a text under its node's role": (TEXT, TokenCount(0, USED)),
+    "null": (None, TokenCount(0, 0)),
+    "empty": ([], TokenCount(0, 0)),
+    "entries that are no objects": ([None, 7], TokenCount(0, 0)),
     "tool traffic": (
         [
             {"role": "assistant", "content": [tool_use({"q": "1234567"})]},  # {"q": "1234567"}: 16
             {"role": "user", "content": [tool_result([{"text": TEXT}])]},
         ],
-        Count(USED, 4),
+        TokenCount(USED, 4),
     ),
 }
 
 
 @pytest.mark.parametrize(("log", "expected"), V2_LOGS.values(), ids=V2_LOGS)
-def test_v2_counts_the_thinking_log(log: Any, expected: Count) -> None:
+def test_v2_counts_the_thinking_log(log: Any, expected: TokenCount) -> None:
     assert count_v2(node("assistant", None, thinking_log=log)) == expected
 
 
@@ -172,7 +172,7 @@ V2_CHUNKS: dict[str, tuple[Any, int]] = {
 @pytest.mark.parametrize("role", ["assistant", "user", "tool", None])
 @pytest.mark.parametrize(("chunks", "expected"), V2_CHUNKS.values(), ids=V2_CHUNKS)
 def test_v2_counts_chunks_as_input_whoever_has_them(role: Any, chunks: Any, expected: int) -> None:
-    assert count_v2(node(role, None, used_chunks=chunks)) == Count(expected, 0)
+    assert count_v2(node(role, None, used_chunks=chunks)) == TokenCount(expected, 0)
 
 
 # Each value's JSON in Python's default form is written out: its length is what counts.
@@ -192,7 +192,7 @@ V2_TOOL_USES: dict[str, tuple[Any, str]] = {
 def test_v2_counts_a_tool_use_as_output_whoever_has_it(role: Any, input_: Any, written: str) -> None:
     # Through JSON, as it arrives.
     content = json.loads(json.dumps([tool_use(input_)]))
-    assert count_v2(node(role, content)) == Count(0, len(written) // 4)
+    assert count_v2(node(role, content)) == TokenCount(0, len(written) // 4)
 
 
 V2_TOOL_RESULTS: dict[str, tuple[Any, int]] = {
@@ -213,24 +213,24 @@ V2_TOOL_RESULTS: dict[str, tuple[Any, int]] = {
 @pytest.mark.parametrize(("content", "expected"), V2_TOOL_RESULTS.values(), ids=V2_TOOL_RESULTS)
 @pytest.mark.parametrize("role", ["assistant", "user", "tool", None])
 def test_v2_counts_a_tool_result_as_input_whoever_has_it(role: Any, content: Any, expected: int) -> None:
-    assert count_v2(node(role, [tool_result(content)])) == Count(expected, 0)
+    assert count_v2(node(role, [tool_result(content)])) == TokenCount(expected, 0)
 
 
 def test_v2_compares_types_as_it_compares_roles() -> None:
     content = [text(content_type=" Text"), tool_use({"q": TEXT}) | {"content_type": "TOOLUSE "}, item("IMAGE")]
     results = [tool_result([{"text": TEXT}]) | {"content_type": "toolresult"}]
     used = len(json.dumps({"q": TEXT})) // 4
-    assert count_v2(node("user", content + results)) == Count(2 * USED, used)
+    assert count_v2(node("user", content + results)) == TokenCount(2 * USED, used)
 
 
 @pytest.mark.parametrize("body", [None, TEXT, [TEXT], 7, {}])
 @pytest.mark.parametrize("content_type", ["toolUse", "toolResult"])
 def test_v2_counts_nothing_of_tool_traffic_without_what_it_should_hold(content_type: str, body: Any) -> None:
-    assert count_v2(node("user", [item(content_type, body)])) == Count(0, 0)
+    assert count_v2(node("user", [item(content_type, body)])) == TokenCount(0, 0)
 
 
 def test_v2_never_counts_feedback() -> None:
-    assert count_v2(node("assistant", None, feedback={"comment": TEXT, "body": TEXT})) == Count(0, 0)
+    assert count_v2(node("assistant", None, feedback={"comment": TEXT, "body": TEXT})) == TokenCount(0, 0)
 
 
 # --- the genuine conversations
@@ -238,11 +238,12 @@ def test_v2_never_counts_feedback() -> None:
 ROW = re.compile(r"\| (?P<table>\w+) \| `(?P<id>\w+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|")
 
 
-def explained() -> dict[tuple[str, str], tuple[Count, Count]]:
+def explained() -> dict[tuple[str, str], tuple[TokenCount, TokenCount]]:
     """The counts that COUNTS.md explains."""
     rows = ROW.finditer((BEDROCK / "COUNTS.md").read_text(encoding="utf-8"))
     return {
-        (row["table"], row["id"]): (Count(int(row[3]), int(row[4])), Count(int(row[5]), int(row[6]))) for row in rows
+        (row["table"], row["id"]): (TokenCount(int(row[3]), int(row[4])), TokenCount(int(row[5]), int(row[6])))
+        for row in rows
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from catlake.bedrock import price_book as module
-from catlake.bedrock.application_models import traits
+from catlake.bedrock.application_models import model_traits
 from catlake.bedrock.inference_profiles import invoked_id
 from catlake.bedrock.price_book import ANY_REGION, Price, PriceBook, Unpriced, price_book
 from tests.bedrock.genuine import BEDROCK, conversations
@@ -175,7 +175,7 @@ def test_no_price_is_zero_or_negative() -> None:
 
 
 def test_every_price_of_a_model_that_caches_has_the_prices_of_the_cache() -> None:
-    caching = {BOOK.model_id(name) for name in BOOK.names if traits(name).least_cached is not None}
+    caching = {BOOK.model_id(name) for name in BOOK.names if model_traits(name).least_cached is not None}
     assert len(caching) == 15
     listed = [price for price in BOOK.prices if price.model.endswith(tuple(caching))]
     assert {price.model for price in listed if price.cache_read is None or price.cache_write is None} == set()

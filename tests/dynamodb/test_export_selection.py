@@ -356,7 +356,7 @@ def test_a_jobs_exports_are_its_inputs_and_their_age_is_a_metric(
         "run_date": date(2025, 8, 4),
     }
     run = Run(spark, arguments, environment("local"), "a-job", "run-1")
-    _, chain = select_exports(run, incremental=False)
+    _, chain = select_exports(run)
     assert chain.full.uri == str(newest)
     assert run.report.inputs == [
         {
@@ -373,6 +373,6 @@ def test_a_jobs_exports_are_its_inputs_and_their_age_is_a_metric(
     assert [line["uri"] for line in logged if line["event"] == "export_left_out"] == [str(old)]
     late = Run(spark, {**arguments, "run_date": date(2025, 8, 5)}, environment("local"), "a-job", "run-2")
     with pytest.raises(ExportError, match="43 hours old, and the limit is 24"):
-        select_exports(late, incremental=False)
+        select_exports(late)
     # An export that is refused is measured all the same: the alarm on its age needs it.
     assert late.report.metrics == {EXPORT_AGE_HOURS: 43}

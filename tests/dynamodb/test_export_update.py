@@ -125,7 +125,7 @@ def update_of(
     spans = [Span(micros(export.from_time or DAY), micros(export.export_time)) for export in update.increments]
     if update.chain:
         for key, (_, value) in by_folder[update.chain.full.uri].lines(history).items():
-            lines.append((key, value, Version(key, just_before(full_time), Fate.THERE)))
+            lines.append((key, value, Version(key, just_before(full_time), Fate.PRESENT)))
     for export, span in zip(update.increments, spans, strict=True):
         since = span.provisional_from(spans)
         for key, (time, value) in by_folder[export.uri].lines(history).items():

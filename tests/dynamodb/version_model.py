@@ -65,7 +65,7 @@ def _outcome(version: Version, newest: bool) -> str:
         return TOO_EARLY
     if not newest:
         return SUPERSEDED
-    if version.fate < Fate.THERE:
+    if version.fate < Fate.PRESENT:
         return DELETED
     return CURRENT if version.readable else REJECTED_OUTCOME
 
@@ -81,7 +81,7 @@ class Changes(Generic[K, V]):
 def merge(full: Mapping[K, V], exported: int, changes: Sequence[Changes[K, V]]) -> dict[K, V]:
     """The state after a full export and the changes since, in whatever order they come."""
     spans = [window.span for window in changes]
-    versions = [Version(key, just_before(exported), Fate.THERE) for key in full]
+    versions = [Version(key, just_before(exported), Fate.PRESENT) for key in full]
     images: list[V | None] = list(full.values())
     for window in changes:
         since = window.span.provisional_from(spans)

@@ -1,4 +1,4 @@
-"""What the application itself counted, by day: how much a conversation's `TotalPrice` grew (docs/spec.md 3.5)."""
+"""The application's own costs by day: how much a conversation's `TotalPrice` grew (docs/spec.md 3.5)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -15,9 +15,9 @@ _SHARE = Context(prec=120, rounding=ROUND_DOWN)
 
 
 class Cost(NamedTuple):
-    """How much `TotalPrice` grew on a UTC day, seen between two states; less than zero where it shrank.
+    """How much `TotalPrice` grew on a UTC day between two states; negative if it shrank.
 
-    `window_start` is None where the first state that was seen had this price already.
+    `window_start` is None if the first state that was read had this price already.
     """
 
     day: date
@@ -30,11 +30,11 @@ class Growth(NamedTuple):
     """A conversation's price in a new state, and what decides on which days it grew.
 
     Attributes:
-        total_price: `TotalPrice` in the new state; None where the item has none.
-        window_start: The time of the state before; None for none.
+        total_price: `TotalPrice` in the new state; None if the item has none.
+        window_start: The time of the state before; None without one.
         window_end: The time of the new state.
-        weights: Returns the share of each day, by its estimate; see `weights`. It is called only where the price grew.
-        otherwise: The day where nothing shows one.
+        weights: Returns the weight of each day, by its estimate; see `weights`. It is called only if the price grew.
+        otherwise: The day to take if no day has a weight.
     """
 
     total_price: Decimal | None
@@ -45,13 +45,13 @@ class Growth(NamedTuple):
 
 
 def grown(costs: Sequence[Cost], growth: Growth) -> list[Cost]:
-    """The costs after a new state: their sum is its `TotalPrice`.
+    """Returns the costs after a new state; their sum is its `TotalPrice`.
 
-    A price that shrinks, because an older state was written back, is one row with a negative cost.
+    If the price shrinks, because an older state was written back, one row has a negative cost.
     """
     if growth.total_price is None:
         return list(costs)
-    difference = EXACT.subtract(growth.total_price, sum_of(costs))
+    difference = EXACT.subtract(growth.total_price, summed_cost(costs))
     if difference > 0:
         parts = _spread(difference, _shares(growth) or {growth.otherwise: Decimal(1)})
     else:
@@ -59,7 +59,7 @@ def grown(costs: Sequence[Cost], growth: Growth) -> list[Cost]:
     by_place = {(cost.day, cost.window_end): cost for cost in costs}
     for day, part in parts.items():
         place = day, growth.window_end
-        # A table that is made anew from the same exports has seen this state before.
+        # A table that is made anew from the same exports has costs of this state already.
         before = by_place.get(place, Cost(day, growth.window_start, growth.window_end, Decimal(0)))
         if part:
             by_place[place] = before._replace(cost=EXACT.add(before.cost, part))
@@ -71,14 +71,14 @@ def _shares(growth: Growth) -> Mapping[date, Decimal]:
     shares = growth.weights()
     if growth.window_start is None:
         return shares
-    # An earlier day grows where it is estimated anew, with other settings of the bot. But a call has the day of its
-    # question, which may be the one before its answer.
+    # Earlier days are left out: they grow only because they are estimated anew, with other settings of the bot. The day
+    # before counts, because a call has the day of its question, which may be the day before its answer.
     earliest = growth.window_start.astimezone(UTC).date() - timedelta(days=1)
     return {day: share for day, share in shares.items() if day >= earliest}
 
 
-def sum_of(costs: Iterable[Cost]) -> Decimal:
-    """What they cost together."""
+def summed_cost(costs: Iterable[Cost]) -> Decimal:
+    """The sum of costs."""
     result = Decimal(0)
     for cost in costs:
         result = EXACT.add(result, cost.cost)
@@ -86,7 +86,7 @@ def sum_of(costs: Iterable[Cost]) -> Decimal:
 
 
 def weights(new: Sequence[Used], old: Sequence[Used], rates: Rates) -> dict[date, Decimal]:
-    """By how much the estimate of each day grew; by tokens where a price is not known. Empty where nothing grew."""
+    """How much the estimate of each day grew, in tokens if a price is unknown. Empty if nothing grew."""
     for measure in (_costs, _tokens):
         by_day = measure(new, rates)
         if by_day is None:
@@ -99,7 +99,7 @@ def weights(new: Sequence[Used], old: Sequence[Used], rates: Rates) -> dict[date
 
 
 def costs_text(costs: Iterable[Cost]) -> str | None:
-    """Costs as the JSON text that a table keeps, with exact decimals; None for none."""
+    """Costs as the JSON text that a table keeps, with exact decimals; None without costs."""
     rows = [
         {
             "day": day.isoformat(),
@@ -112,8 +112,8 @@ def costs_text(costs: Iterable[Cost]) -> str | None:
     return orjson.dumps(rows).decode() if rows else None
 
 
-def costs_of(text: str | None) -> list[Cost]:
-    """What `costs_text` has written; nothing for None."""
+def parse_costs(text: str | None) -> list[Cost]:
+    """Reads a text of `costs_text`; None has no costs."""
     return [
         Cost(
             date.fromisoformat(row["day"]),
@@ -130,7 +130,7 @@ def _time(text: str) -> datetime:
 
 
 def _spread(cost: Decimal, shares: Mapping[date, Decimal]) -> dict[date, Decimal]:
-    """A cost by day, in proportion; the last day takes what rounding leaves."""
+    """Spreads a cost over days in proportion to their shares; the last day takes the rest that rounding leaves."""
     *first, last = sorted(shares)
     whole = sum(shares.values())
     parts = {
@@ -143,7 +143,7 @@ def _spread(cost: Decimal, shares: Mapping[date, Decimal]) -> dict[date, Decimal
 
 
 def _costs(usage: Sequence[Used], rates: Rates) -> dict[date, Decimal] | None:
-    """The estimate by day; None where a part of it is unpriced."""
+    """The estimate by day; None if a part of it is unpriced."""
     by_day: dict[date, Decimal] = {}
     rows = rates.priced(usage)
     if total(row.get("total_cost") for row in rows) is None:
@@ -154,7 +154,7 @@ def _costs(usage: Sequence[Used], rates: Rates) -> dict[date, Decimal] | None:
 
 
 def _tokens(usage: Sequence[Used], _rates: Rates) -> dict[date, Decimal]:
-    """The tokens that went in and out, by day."""
+    """Input and output tokens by day."""
     sides = [COUNTS.index(f"{kind}_tokens") for kind in ("input", "cache_read", "cache_write", "output")]
     by_day: dict[date, Decimal] = {}
     for used in usage:

@@ -1,7 +1,7 @@
-"""What the chat application's models do differently: cache, tools, reasoning, and the longest answer.
+"""How the models of the chat application differ: cache, tools, reasoning, and the longest answer.
 
-The facts are those of the application's newest version and of the models' makers; docs/token-costs.md names the
-sources. Models are named as the application names them.
+The facts come from the application's newest version and from the models' makers; docs/token-costs.md names the sources.
+The names of the models are the application's.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,14 @@ class Traits(NamedTuple):
     """How the application calls a model, and what the model's API does with the call.
 
     Attributes:
-        least_cached: The least tokens of a prefix that is cached; None: prompts of this model are not cached.
+        least_cached: The smallest prefix that is cached, in tokens; None: prompts of this model are not cached.
         caches_tools: Whether the tools' specifications may end with a cache point.
         keeps_thinking: Whether the thinking of earlier turns stays in the context, and so is billed again.
         takes_unsigned_reasoning: Whether the application sends reasoning without a signature back to it.
-        uses_tools: Whether it can use tools. To one that cannot, the application sends retrieved chunks instead.
-        shortens_reasoning: Whether its answers have a summary of the thinking, which is billed whole.
+        uses_tools: Whether it can use tools. If not, the application sends retrieved chunks with the prompt.
+        shortens_reasoning: Whether its answers hold only a summary of the thinking, which is billed whole.
         hides_reasoning: Whether its answers leave out the thinking, which is billed all the same.
-        max_tokens: The longest answer of one call, where no bot sets another.
+        max_tokens: The longest answer of one call, unless the bot sets another limit.
     """
 
     least_cached: int | None = None
@@ -76,6 +76,6 @@ PRICED_WRONG = frozenset({"claude-v3.5-haiku", "gpt-oss-20b", "gpt-oss-120b", "m
 """The models whose price in the application is not AWS's, so that its TotalPrice is wrong."""
 
 
-def traits(model: str) -> Traits:
-    """The traits of a model; of one that is not listed, those of a model that caches nothing."""
+def model_traits(model: str) -> Traits:
+    """The traits of a model; a model that is not listed caches nothing."""
     return _TRAITS.get(model, _OTHER)

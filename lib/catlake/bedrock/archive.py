@@ -16,7 +16,7 @@ DATASET = "tokens_analysis_old_table"
 
 
 def archive(run: Run, lake: Lake) -> None:
-    """Reads and counts the conversations, prices them, and publishes the file and its statistics."""
+    """Counts the conversations, prices them, and publishes the file with its statistics."""
     counter = ConversationCounter(
         count_v1, run.arguments["first_date"], run.arguments["last_date"], large_messages(run)
     )

@@ -41,7 +41,7 @@ ITEM = T.StructType(
         attribute("caching", T.BooleanType(), source="PromptCachingEnabled"),
         attribute("generation", _struct("max_tokens", T.LongType()), source="GenerationParams"),
         attribute("agent", _struct("tools", _TOOLS), source="AgentData"),
-        # Only whether there is one.
+        # Only whether there is a knowledge base counts.
         attribute("knowledge_base", _TEXT, source="BedrockKnowledgeBase"),
         attribute("shows_sources", T.BooleanType(), source="DisplayRetrievedChunks"),
     ]
@@ -50,13 +50,13 @@ ITEM = T.StructType(
 
 @dataclass(frozen=True)
 class Bots:
-    """The bots of an export, and what became of its items.
+    """The bots of an export, and the outcomes of its items.
 
     Attributes:
         rows: The dataset `bots`.
-        settings: What the bots' settings say about their calls, by the bot's id.
+        settings: The settings that change the bots' calls, by bot id.
         read: The number of lines in the export.
-        outcomes: Items by what became of them.
+        outcomes: The items by outcome.
         rejected: The items for the quarantine.
     """
 
@@ -84,7 +84,7 @@ def read_bots(run: Run) -> Bots | None:
     columns = ("bot_id", "caching", "generation", "agent", "knowledge_base", "shows_sources")
     counts = Observation("bots by outcome")
     is_kept = F.col(OUTCOME) == KEPT
-    # One query for all that is counted and known of them.
+    # One query for the counts and the settings.
     known = items.observe(counts, *Outcomes.counted(OUTCOMES)).where(is_kept).select(*columns).collect()
     outcomes = Outcomes(+Counter(counts.get))
     refuse_foreign(chain.exports[-1], outcomes.known(SUPERSEDED, DELETED), outcomes.unknown)

@@ -1,9 +1,9 @@
 """Replays a conversation's message map: each call to the model, and the tokens that Bedrock bills for it.
 
-Each call sends the whole history again, so billed input is many times the sum of the texts. Every assistant node is at
-least one call; every round of tools before its answer is one more, and so is each time that an answer was continued.
-docs/token-costs.md explains what a call sends and what cannot be known about it, with the errors measured against
-genuine calls.
+Each call sends the whole history again, so billed input is many times the sum of the texts. Each assistant node is at
+least one call. Each round of tools before the answer is one more call, and so is each continuation of an answer that
+was too long for one. docs/token-costs.md explains what a call sends, what cannot be known about it, and how far the
+result is from genuine calls.
 """
 
 import itertools
@@ -12,26 +12,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from catlake.bedrock.application_models import PRICED_WRONG, Traits, traits
+from catlake.bedrock.application_models import PRICED_WRONG, Traits, model_traits
 from catlake.bedrock.length4_tokens import OUTPUT_ROLES, chunk_texts, tokens
 from catlake.bedrock.message_map import Node, role_of
 from catlake.bedrock.message_parts import MessageParts, Part, log_parts
 from catlake.bedrock.prompt_cache import CachePoint, PromptCache
 
-# Sent with every call, on whichever branch.
+# Every call sends them, on every branch.
 _PROLOGUE_ROLES = frozenset({"system", "instruction"})
 
-# Texts that no map holds, in characters. Source: the application's own prompts and tools (version 3 of June 2026), as
-# its genuine calls sent them.
+# Sizes in characters of texts that are in no map. Source: the application's own prompts and tools (version 3 of June
+# 2026), in its genuine calls.
 TOOL_SPECIFICATIONS: Mapping[str, int] = {"internet_search": 1_140, "knowledge_base_tool": 813}
-"""What each call sends for each tool that it may use; of other tools the sizes are not known."""
+"""The specification of a tool, which each call sends that may use it. The sizes of other tools are unknown."""
 CITING_PROMPT, CITING_PROMPT_FOR_NOVA = 1_215, 991
-"""The prompt that makes a bot with tools cite its sources."""
+"""The prompt that asks a bot with tools to cite its sources."""
 KNOWLEDGE_PROMPT, AROUND_CHUNK = 1_518, 75
-"""The prompt for retrieved chunks, where the model has no tools, and what is around each chunk."""
+"""The prompt for retrieved chunks, for a model without tools, and the text around each chunk."""
 
 MOST_CONTINUED = 20
-"""Calls of one answer. What would need more was written before the bot's limit was set."""
+"""The most calls for one answer. A longer answer was written before the bot had its limit."""
 
 CACHING_SINCE = datetime(2025, 4, 7, tzinfo=UTC)
 """When prompt caching became generally available on Bedrock."""
@@ -41,7 +41,7 @@ _LAST_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000
 
 
 class Bot(NamedTuple):
-    """What a bot's settings say about its calls; the defaults are the application's."""
+    """The settings of a bot that change its calls; the defaults are the application's."""
 
     caches_prompts: bool = True
     max_tokens: int | None = None
@@ -52,8 +52,8 @@ class Bot(NamedTuple):
 class Call(NamedTuple):
     """A call to the model, at a time in milliseconds since 1970.
 
-    Its whole input is `input + cache_read + cache_write`. `images`, `documents` and `overhead` are the parts of that
-    which are not texts of the map, `reasoning` is a part of `output`.
+    Its whole input is `input + cache_read + cache_write`. `images`, `documents` and `overhead` are parts of the
+    input that are no texts of the map; `reasoning` is a part of `output`.
     """
 
     milliseconds: float
@@ -80,14 +80,14 @@ class Call(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A conversation's calls, in the order of time, and in words what the map cannot show about them."""
+    """A conversation's calls in the order of time, and the reasons why the estimate may be off."""
 
     calls: list[Call]
     reasons: list[str]
 
 
 class _Sent(NamedTuple):
-    """Tokens of what a call sends, by their kind."""
+    """The tokens that a call sends, by kind."""
 
     text: int = 0
     image: int = 0
@@ -96,45 +96,36 @@ class _Sent(NamedTuple):
     unsigned: int = 0
 
     def plus(self, parts: Iterable[Part]) -> "_Sent":
-        text, image, document, thinking, unsigned = self
+        sums = list(self)
         for part in parts:
-            match part.kind:
-                case "text":
-                    text += part.tokens
-                case "image":
-                    image += part.tokens
-                case "document":
-                    document += part.tokens
-                case "thinking":
-                    thinking += part.tokens
-                case "unsigned":
-                    unsigned += part.tokens
-        return _Sent(text, image, document, thinking, unsigned)
+            sums[_PLACES[part.kind]] += part.tokens
+        return _Sent(*sums)
 
 
+_PLACES = {kind: place for place, kind in enumerate(_Sent._fields)}
 _NOTHING = _Sent()
 _REASONING = ("thinking", "unsigned")
 _Parents = Mapping[str, str | None]
 
 
-class _OfModel(NamedTuple):
-    """What is the same for all calls of a conversation to one model.
+class _Model(NamedTuple):
+    """What all calls of a conversation to one model share.
 
     Attributes:
-        of: Its traits.
-        overhead: Tokens of the prompts that no map holds.
-        tool_tokens: The part of them that the tools are.
-        system: The overhead and the prologue.
+        traits: The model's traits.
+        overhead: Tokens of the prompts that are in no map.
+        tool_tokens: The part of the overhead that specifies the tools.
+        system: Tokens of the overhead and the prologue together.
     """
 
-    of: Traits
+    traits: Traits
     overhead: int
     tool_tokens: int
     system: int
 
 
 class _Round(NamedTuple):
-    """What the model wrote at one go, after it received the parts before it."""
+    """What the model wrote in one call, and what it had received by then."""
 
     received: _Sent
     output: int
@@ -142,14 +133,14 @@ class _Round(NamedTuple):
 
 
 def replay(nodes: Mapping[str, Node], began: datetime, bot: Bot | None = None) -> Replay:
-    """The calls that a conversation made.
+    """Returns the calls that a conversation made.
 
-    All branches count, because an answer that was edited away was billed too. A node without a model counts under the
-    empty name.
+    All branches count, because an answer that was edited away was billed too. Calls of a node without a model have an
+    empty model name.
 
     Args:
         nodes: The conversation's message map.
-        began: The time of nodes that have none of their own.
+        began: The time of nodes without a time.
         bot: The settings of its bot, if they are known.
 
     Raises:
@@ -167,36 +158,36 @@ class _Replay:
         self._parents = {key: _parent(node) for key, node in nodes.items()}
         self._began = began.timestamp() * 1000
         self._bot = bot
-        self._split = MessageParts()
-        self._messages = {key: self._split.of(node, self._roles[key]) for key, node in nodes.items()}
-        self._tools = self._split.tools | bot.tools
+        self._splitter = MessageParts()
+        self._messages = {key: self._splitter.split(node, self._roles[key]) for key, node in nodes.items()}
+        self._tools = self._splitter.tools | bot.tools
         self._prologue = _NOTHING
         for key, role in self._roles.items():
             if role in _PROLOGUE_ROLES:
                 self._prologue = self._prologue.plus(self._messages[key])
-                self._messages[key] = []  # no chain sends it a second time
+                self._messages[key] = []  # the history must not send it again
         self._histories = _histories(self._parents, self._messages)
-        self._of_models: dict[str, _OfModel] = {}
+        self._models: dict[str, _Model] = {}
         self._cache = PromptCache()
         self._continued = False
 
     def run(self) -> Replay:
         calls = [call for time, end, key in sorted(self._answers()) for call in self._calls(time, end, key)]
-        models = {call.model for call in calls}
+        models = {call.model: model_traits(call.model) for call in calls}
         unknown = {
-            "application_price_differs": not models.isdisjoint(PRICED_WRONG),
+            "application_price_differs": not PRICED_WRONG.isdisjoint(models),
             "continued_answers": self._continued,
-            "estimated_files": self._split.estimated > 0,
-            "hidden_reasoning": any(traits(model).hides_reasoning for model in models),
-            "shortened_reasoning": any(call.reasoning and traits(call.model).shortens_reasoning for call in calls),
+            "estimated_files": self._splitter.estimated > 0,
+            "hidden_reasoning": any(traits.hides_reasoning for traits in models.values()),
+            "shortened_reasoning": any(call.reasoning and models[call.model].shortens_reasoning for call in calls),
             "unknown_tools": not self._tools <= TOOL_SPECIFICATIONS.keys(),
         }
         return Replay(calls, [reason for reason, holds in unknown.items() if holds])
 
     def _answers(self) -> Iterator[tuple[float, float, str]]:
-        """When each answer was asked for and when it was there, and its key.
+        """Returns when each answer was asked for, when it was complete, and its key.
 
-        Only the first answer to a question was asked for when the question was; another was made anew, later.
+        Only the first answer was asked for at the time of its question. Later answers to it were made anew.
         """
         first: dict[str | None, float] = {}
         times = {key: self._time(self._nodes[key]) for key, role in self._roles.items() if role in OUTPUT_ROLES}
@@ -211,21 +202,21 @@ class _Replay:
     def _calls(self, start: float, end: float, key: str) -> Iterator[Call]:
         node = self._nodes[key]
         model = _model(node)
-        of, overhead, tool_tokens, system = self._of_models.get(model) or self._of_model(model)
+        traits, overhead, tool_tokens, system = self._models.get(model) or self._add_model(model)
         history = self._histories.get(self._parents[key], _NOTHING)
-        # The instruction of this answer's calls, and of no other, contains the cited chunks of a knowledge base.
+        # The cited chunks of a knowledge base are in the instruction of this answer's calls alone.
         chunks = sum(map(tokens, chunk_texts(node))) if node.get("used_chunks") else 0
-        before = system + chunks + _tokens(history, of)
-        # Chunks are in front of the history, so that they make each prompt another one.
-        points = [] if chunks else self._points(key, of, system, tool_tokens)
-        for number, round_ in enumerate(self._rounds(node, key, of)):
+        before = system + chunks + _tokens(history, traits)
+        # Chunks are sent before the history: no two prompts begin alike, so the cache has none of them.
+        points = [] if chunks else self._points(key, traits, system, tool_tokens)
+        for number, round_ in enumerate(self._rounds(node, key, traits)):
             time = start if number == 0 else end
             received = round_.received
-            # Within a turn, thinking always goes back.
-            whole = before + sum(received) - (0 if of.takes_unsigned_reasoning else received.unsigned)
+            # Within a turn, thinking is always sent back.
+            whole = before + sum(received) - (0 if traits.takes_unsigned_reasoning else received.unsigned)
             read, write = 0, 0
-            if points and of.least_cached is not None and time >= _CACHING_SINCE_MS:
-                read, write = self._cache.use(model, of.least_cached, points, time)
+            if points and traits.least_cached is not None and time >= _CACHING_SINCE_MS:
+                read, write = self._cache.use(model, traits.least_cached, points, time)
             yield Call(
                 time,
                 model,
@@ -240,17 +231,17 @@ class _Replay:
                 round_.reasoning,
             )
 
-    def _rounds(self, node: Node, key: str, of: Traits) -> Iterator[_Round]:
-        """The answer's rounds; one that is longer than a call may write was continued by further calls."""
-        longest = self._bot.max_tokens or of.max_tokens
+    def _rounds(self, node: Node, key: str, traits: Traits) -> Iterator[_Round]:
+        """The answer's rounds; further calls continued a round that is longer than one call may write."""
+        longest = self._bot.max_tokens or traits.max_tokens
         for round_ in _rounds(log_parts(node) + self._messages[key]):
-            count = math.ceil(round_.output / longest)
-            if not 1 < count <= MOST_CONTINUED:
+            calls = math.ceil(round_.output / longest)
+            if not 1 < calls <= MOST_CONTINUED:
                 yield round_
                 continue
             self._continued = True
-            for number in range(count):
-                # The next call sends what the calls before it wrote.
+            for number in range(calls):
+                # Each call also sends what the calls before it wrote.
                 done = number * longest
                 yield _Round(
                     round_.received._replace(text=round_.received.text + done),
@@ -258,39 +249,38 @@ class _Replay:
                     round_.reasoning if number == 0 else 0,
                 )
 
-    def _of_model(self, model: str) -> "_OfModel":
-        of = traits(model)
-        overhead, tool_tokens = self._overhead(model, of)
-        fixed = _OfModel(of, overhead, tool_tokens, overhead + _tokens(self._prologue, of))
-        self._of_models[model] = fixed
-        return fixed
+    def _add_model(self, name: str) -> _Model:
+        traits = model_traits(name)
+        overhead, tool_tokens = self._overhead(name, traits)
+        model = self._models[name] = _Model(traits, overhead, tool_tokens, overhead + _tokens(self._prologue, traits))
+        return model
 
-    def _overhead(self, model: str, of: Traits) -> tuple[int, int]:
-        """Tokens of the prompts that no map holds, and the part of them that the tools are."""
-        if not (self._tools and of.uses_tools):
+    def _overhead(self, model: str, traits: Traits) -> tuple[int, int]:
+        """Returns the tokens of the prompts that are in no map, and the part of them that specifies the tools."""
+        if not (self._tools and traits.uses_tools):
             return 0, 0
         specifications = sum(TOOL_SPECIFICATIONS.get(tool, 0) for tool in self._tools) // 4
         citing = CITING_PROMPT_FOR_NOVA if model.startswith("amazon-nova") else CITING_PROMPT
         return specifications + (citing // 4 if self._bot.shows_sources else 0), specifications
 
-    def _points(self, key: str, of: Traits, system: int, tool_tokens: int) -> list[CachePoint]:
-        """The cache points of an answer's calls: behind the tools, the system prompt, the last two user messages."""
-        if of.least_cached is None or not self._bot.caches_prompts:
+    def _points(self, key: str, traits: Traits, system: int, tool_tokens: int) -> list[CachePoint]:
+        """The cache points of an answer's calls: after the tools, the system prompt, and the last two user messages."""
+        if traits.least_cached is None or not self._bot.caches_prompts:
             return []
         points = []
-        if of.caches_tools or not self._tools:
+        if traits.caches_tools or not self._tools:
             if self._tools:
                 points.append(CachePoint("tools", tool_tokens))
             if system > tool_tokens:
                 points.append(CachePoint("system", system))
         received = itertools.islice(self._received(self._parents[key]), 2)
-        points += [CachePoint(name, system + _tokens(sent, of)) for name, sent in reversed(list(received))]
+        points += [CachePoint(name, system + _tokens(sent, traits)) for name, sent in reversed(list(received))]
         return points
 
     def _received(self, key: str | None) -> Iterator[tuple[str, _Sent]]:
-        """The user messages of a chain, the newest first: each with all that is sent up to its end.
+        """The user messages of a chain, newest first, each with all that is sent up to its end.
 
-        The results of tools are such messages, also where an answer's node holds them.
+        Results of tools are user messages too, also where they are in an answer's node.
         """
         for passed in _chain(self._parents, key):
             if self._roles[passed] == "user":
@@ -300,14 +290,14 @@ class _Replay:
                 yield f"results {passed}", before.plus(self._messages[passed][: results[-1] + 1])
 
     def _time(self, node: Node) -> float:
-        """A node's time in milliseconds; the conversation's where it has none that can be one."""
+        """A node's time in milliseconds; the conversation's where the node has no valid one."""
         time: Any = node.get("create_time")
         known = isinstance(time, int | float) and not isinstance(time, bool) and 0 < time < _LAST_TIME
         return float(time) if known else self._began
 
 
 def _rounds(answer: list[Part]) -> list[_Round]:
-    """The rounds of one answer: what the model writes after it received something is a round of its own."""
+    """The rounds of one answer: each time that the model received something, a new round begins."""
     if len(answer) == 1 and answer[0].written:  # most answers are one text
         return [_Round(_NOTHING, answer[0].tokens, answer[0].tokens if answer[0].kind in _REASONING else 0)]
     rounds: list[_Round] = []
@@ -321,30 +311,30 @@ def _rounds(answer: list[Part]) -> list[_Round]:
             rounds[-1] = _Round(received, output + part.tokens, reasoning + thought)
         waiting = not part.written
         sent = sent.plus([part])
-    if waiting:  # the answer itself is empty or was never stored
+    if waiting:  # the answer is empty or was never stored
         rounds.append(_Round(sent, 0, 0))
     return rounds
 
 
-def _tokens(sent: _Sent, of: Traits) -> int:
-    """What a model is billed for what is sent to it."""
+def _tokens(sent: _Sent, traits: Traits) -> int:
+    """The tokens that are billed when this is sent to a model."""
     return (
         sent.text
         + sent.image
         + sent.document
-        + (sent.thinking if of.keeps_thinking else 0)
-        + (sent.unsigned if of.takes_unsigned_reasoning else 0)
+        + (sent.thinking if traits.keeps_thinking else 0)
+        + (sent.unsigned if traits.takes_unsigned_reasoning else 0)
     )
 
 
 def _histories(parents: _Parents, messages: Mapping[str, list[Part]]) -> dict[str | None, _Sent]:
-    """What each node's chain of parents sends, the node itself included; each chain is walked once.
+    """What each node's chain sends: the node and its parents. Each node is visited once.
 
-    A chain ends at a parent that is unknown or already passed.
+    A chain ends at a parent that is unknown or already in it.
     """
     histories: dict[str | None, _Sent] = {}
     for first, parent in parents.items():
-        if parent in histories and first not in histories:  # a parent usually stands before its children
+        if parent in histories and first not in histories:  # a parent usually comes before its children
             histories[first] = histories[parent].plus(messages[first])
             continue
         chain = list(itertools.takewhile(lambda key: key not in histories, _chain(parents, first)))
@@ -355,7 +345,7 @@ def _histories(parents: _Parents, messages: Mapping[str, list[Part]]) -> dict[st
 
 
 def _chain(parents: _Parents, key: str | None) -> Iterator[str]:
-    """A node's key and those of its parents, up to one that is unknown or already passed."""
+    """The keys of a node and its parents, up to one that is unknown or already passed."""
     passed: set[str] = set()
     while key is not None and key in parents and key not in passed:
         yield key

@@ -1,4 +1,4 @@
-"""The conversations that a night has changed: what their rows are made of, and which rows they replace."""
+"""The conversations that a run has changed: their items, and the rows that they replace."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ from catlake.lake.revised_dataset import RowKeys
 
 @dataclass(frozen=True)
 class ChangedConversations:
-    """Conversations of which an item may have changed.
+    """The conversations with an item that may have changed.
 
     Attributes:
-        items: Their items and those of their chunks, as they are now; persisted.
-        keys: PK and SK of each, also of those that are gone.
+        items: The present items of these conversations and their chunks; persisted.
+        keys: PK and SK of each conversation, also of deleted ones.
     """
 
     items: DataFrame
@@ -28,32 +28,32 @@ class ChangedConversations:
 
     @classmethod
     def of(cls, spark: SparkSession, items: DataFrame, changes: Changes) -> "ChangedConversations":
-        """Finds them among all items."""
-        wanted = {(pk, conversation_of(sk)) for pk, sk in changes.keys}
+        """Selects the changed conversations from all items."""
+        changed = {(pk, conversation_of(sk)) for pk, sk in changes.keys}
         is_chunk = F.col("kind") == RELATED_DOCUMENT
-        theirs = (
+        own_items = (
             items.withColumn("conversation", F.when(is_chunk, F.col("chunk_conversation")).otherwise(conversation_id()))
-            .join(F.broadcast(_pairs(spark, wanted, "conversation")), ["pk", "conversation"], "left_semi")
+            .join(F.broadcast(_pairs(spark, changed, "conversation")), ["pk", "conversation"], "left_semi")
             .drop("conversation")
             .persist(StorageLevel.MEMORY_AND_DISK)
         )
-        now = theirs.where(F.col("kind") == CONVERSATION_KIND).select("pk", "sk").collect()
-        # The oldest tables' keys show no kind.
-        own = {(pk, sk) for pk, sk in changes.keys if kind_of(sk) in (CONVERSATION_KIND, OTHER)}
-        return cls(theirs, frozenset(own | {(row["pk"], row["sk"]) for row in now}))
+        now = own_items.where(F.col("kind") == CONVERSATION_KIND).select("pk", "sk").collect()
+        # The keys of the oldest tables show no kind.
+        keys = {(pk, sk) for pk, sk in changes.keys if kind_of(sk) in (CONVERSATION_KIND, OTHER)}
+        return cls(own_items, frozenset(keys | {(row["pk"], row["sk"]) for row in now}))
 
-    def of_historical(self, spark: SparkSession, historical: DataFrame) -> DataFrame:
-        """The rows of the archive that have one of the keys."""
+    def historical_rows(self, spark: SparkSession, historical: DataFrame) -> DataFrame:
+        """The rows of the archive with one of the keys."""
         return historical.join(F.broadcast(_pairs(spark, self.keys, "sk")), ["pk", "sk"], "left_semi")
 
     @property
     def by_key(self) -> RowKeys:
-        """Their rows in datasets that have PK and SK."""
+        """The rows to replace in datasets with PK and SK."""
         return RowKeys(("pk", "sk"), self.keys)
 
     @property
     def by_id(self) -> RowKeys:
-        """Their rows in datasets that have the user's and the conversation's id."""
+        """The rows to replace in datasets with the ids of the user and the conversation."""
         return RowKeys(("user_id", "conversation_id"), frozenset((pk, sk.rpartition("#")[2]) for pk, sk in self.keys))
 
 

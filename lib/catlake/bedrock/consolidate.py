@@ -51,11 +51,11 @@ RECONCILIATION = "token_reconciliation"
 APPLICATION_COSTS = "application_costs"
 BOTS = "bots"
 REVISED = (CONSOLIDATED_CSV, CONSOLIDATED, DAILY_CSV, DAILY, USAGE, RECONCILIATION, APPLICATION_COSTS)
-"""The datasets of which a night makes only the rows of the conversations that have changed."""
+"""The datasets of which a run may make only the rows of changed conversations anew."""
 
 
 def consolidate(run: Run, lake: Lake) -> None:
-    """Brings the table of items up to date, makes the datasets from it, and publishes them with their statistics."""
+    """Updates the table of items, makes the datasets from it, and publishes them with their statistics."""
     region, first_date = run.arguments["bedrock_region"], run.arguments["first_date"]
     rates = Rates(region, run.arguments["inference"])
     with run.step("merge"):
@@ -66,7 +66,7 @@ def consolidate(run: Run, lake: Lake) -> None:
         )
         kept = items_now(run, lake, counter, rates)
     items = kept.rows.withColumn(OUTCOME, outcome(first_date))
-    # Of many rows, each query reads its few columns sooner than it would all that is persisted.
+    # If there are many rows, reading the few columns of each query again is faster than persisting all columns.
     items = items.persist() if kept.is_small else items
     outcomes = Outcomes.of(items)
     rejected = outcomes.quarantined + historical.quarantined + (bots.outcomes.quarantined if bots else 0)
@@ -77,14 +77,14 @@ def consolidate(run: Run, lake: Lake) -> None:
         drafts = _revised(inputs) or _made_anew(inputs)
         if bots:
             drafts |= lake.drafts({BOTS: bots.rows}, run.run_date)
-    # Every item, historical row and bot is in one of these, or left out.
+    # Every item, historical row and bot is in one of these datasets, or filtered.
     written = {name: drafts[name].rows for name in (CONSOLIDATED_CSV, BOTS) if name in drafts}
-    of_export = Counter(kept.of_export or {})
+    export_outcomes = Counter(kept.export_outcomes or {})
     duplicates = repeated(_new(inputs, items), historical.rows) if historical.read else 0
-    filtered = Counter(outcomes.filtered) + of_export + Counter(duplicate=duplicates)
+    filtered = Counter(outcomes.filtered) + export_outcomes + Counter(duplicate=duplicates)
     if bots:
         filtered += Counter(bots.outcomes.filtered)
-    read = outcomes.total + of_export.total() + historical.read + (bots.read if bots else 0)
+    read = outcomes.total + export_outcomes.total() + historical.read + (bots.read if bots else 0)
     run.report.settle(Balance(read, written, dict(filtered), rejected))
     with run.step("add up"):
         consolidated = lake.rows_of_draft(drafts[CONSOLIDATED])
@@ -96,14 +96,14 @@ def consolidate(run: Run, lake: Lake) -> None:
             (comparison,) = lake.rows_of_draft(drafts[RECONCILIATION]).agg(*compared()).collect()
             run.report.highlights.append(agreement(comparison.asDict(), run.environment.currency))
     if run.run_date == run.report.started.date():
-        # A metric has the time of its run, so that of a back-fill would count for the wrong day.
+        # A metric has the time of its run. After a back-fill it would count for the wrong day.
         run.report.metrics |= metrics([row for row in sums if row["day_before"]])
     publish_with_statistics(run, lake, totals, *drafts.values())
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the datasets are made of."""
+    """What the datasets are made from."""
 
     run: Run
     lake: Lake
@@ -124,7 +124,7 @@ def _made_anew(inputs: _Inputs) -> dict[str, Draft]:
 def _revised(inputs: _Inputs) -> dict[str, Draft] | None:
     """The datasets published last, with the rows of the changed conversations made anew.
 
-    None where they do not show the items before.
+    None if they were not made from the items as they were before this run.
     """
     run, lake, since = inputs.run, inputs.lake, inputs.kept.since
     if since is None:
@@ -138,7 +138,7 @@ def _revised(inputs: _Inputs) -> dict[str, Draft] | None:
     datasets = _datasets(
         inputs,
         changed.items,
-        changed.of_historical(run.spark, historical) if inputs.historical.read else historical,
+        changed.historical_rows(run.spark, historical) if inputs.historical.read else historical,
     )
     replaced = {name: changed.by_id if name in (DAILY, DAILY_CSV) else changed.by_key for name in datasets}
     try:
@@ -162,7 +162,7 @@ def _datasets(inputs: _Inputs, items: DataFrame, historical: DataFrame) -> dict[
     both = new
     if inputs.historical.read:
         are_small = inputs.kept.is_small and inputs.historical.is_small
-        # Two datasets take them.
+        # Two datasets are made from them.
         both = gathered(with_historical(new, historical), are_small).persist(StorageLevel.MEMORY_AND_DISK)
     daily = by_conversation(new, run.environment)
     datasets = {
@@ -171,12 +171,12 @@ def _datasets(inputs: _Inputs, items: DataFrame, historical: DataFrame) -> dict[
         DAILY_CSV: daily.withColumn("fecha", as_text("fecha")),
         DAILY: daily,
     }
-    if inputs.kept.of_export is None:
-        # What it cost is of the newest state, whichever day is made again.
+    if inputs.kept.export_outcomes is None:
+        # Costs are only made from the newest state, whichever day is made again.
         first_date, region = run.arguments["first_date"], run.arguments["bedrock_region"]
         costs = with_costs(items.withColumn(IS_RECENT, used_since(first_date)), inputs.rates)
         costs = costs.persist(StorageLevel.MEMORY_AND_DISK)
-        # Here they are made, by as many tasks as there are.
+        # Makes them now, in as many tasks as there are partitions.
         costs.count()
         datasets[USAGE] = token_usage(costs, first_date, region)
         datasets[RECONCILIATION] = reconciliation(costs.where(IS_RECENT))
@@ -185,12 +185,12 @@ def _datasets(inputs: _Inputs, items: DataFrame, historical: DataFrame) -> dict[
 
 
 def _new(inputs: _Inputs, items: DataFrame) -> DataFrame:
-    """The conversations that are kept, at the flat price."""
+    """The kept conversations, at the flat price."""
     return at_flat_price(items.where(F.col(OUTCOME) == KEPT), inputs.run.environment, "new_table")
 
 
 def _made_from(inputs: _Inputs, position: Mapping[str, Any] | None) -> str:
-    """All that decides the bytes of the datasets; see `origin_text`. Empty too where the items have no name."""
+    """All that decides the bytes of the datasets; see `origin_text`. Empty if the items have no position."""
     if position is None:
         return ""
     environment = inputs.run.environment

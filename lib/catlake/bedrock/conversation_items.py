@@ -1,7 +1,7 @@
 """Counts the items of the Bedrock conversation tables (docs/spec.md 1.4) within the task that reads them.
 
-A message map is kilobytes of text and its counts are a few numbers, so the map never leaves that task:
-`ConversationCounter` is applied to each batch and gives one small row an item.
+A message map is kilobytes of text, its counts are a few numbers. So the map never leaves that task:
+`ConversationCounter` turns each batch into one small row an item.
 """
 
 import functools
@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_type
 
-from catlake.bedrock.length4_tokens import Count
+from catlake.bedrock.length4_tokens import TokenCount
 from catlake.bedrock.message_map import Node, holds_messages, parse_nodes
 from catlake.bedrock.usage import RELATED_MARK, UsageEstimator, chunk, chunk_conversation, usage_text
 from catlake.dynamodb import attribute
@@ -35,7 +35,7 @@ ITEM = T.StructType(
         # The oldest tables' keys.
         attribute("UserId", _TEXT),
         attribute("ConversationId", _TEXT),
-        # As text, because a text that holds a number is accepted too.
+        # As text, because a number in a text is accepted too.
         attribute("CreateTime", _TEXT),
         attribute("TotalPrice", _TEXT),
         attribute("MessageMap", _TEXT),
@@ -78,24 +78,24 @@ COUNTED = struct(
 )
 """What is kept of an item. No column is nested: Iceberg reads flat ones many rows at a time.
 
-`filter` is the rule of a date by which a conversation was left out before its map was read. `last_message` is the time
-in `LastMessageId`, `usage` what `usage_text` writes; both are null where usage is not wanted.
+`filter` is the rule that left out a conversation by its date, before its map was read. `last_message` is the time in
+`LastMessageId`, `usage` the text of `usage_text`; both are null if usage is not estimated.
 """
 
 _ARROW_COLUMNS = {**{column.name: to_arrow_type(column.dataType) for column in COUNTED}, REASON: pa.string()}
 
 _ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-# 48 bits of milliseconds, then a random part. The first digit is small, so that the time is one of the calendar.
+# 48 bits of milliseconds, then a random part. A small first digit keeps the time within the calendar.
 _ULID = re.compile(f"[0-1][{_ULID_DIGITS}]{{25}}")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _38_DIGITS = Context(prec=38, rounding=ROUND_HALF_UP)
 
 MOST_MAP_BYTES = 64 << 20
-"""A larger map of a conversation is rejected: parsed, it takes many times its size of memory."""
+"""A larger message map is rejected, because its parsed form takes many times its size in memory."""
 
 BEFORE_FIRST_DATE = "before_first_date"
-"""The rule that filters a conversation that began before the first date."""
+"""The rule that filters conversations that began before the first date."""
 
 CONVERSATION = "#CONV#"
 CONVERSATION_KIND = "conversation"
@@ -111,7 +111,7 @@ def kind_of(sort_key: str) -> str:
 
 
 def conversation_of(sort_key: str) -> str:
-    """The id of the conversation that an item belongs to: of a chunk, the one for which it was retrieved."""
+    """The id of the conversation that an item belongs to; a chunk belongs to the one that retrieved it."""
     return chunk_conversation(sort_key) if kind_of(sort_key) == RELATED_DOCUMENT else sort_key.rpartition("#")[2]
 
 
@@ -124,21 +124,21 @@ class ConversationCounter:
     """Counts the conversations of a batch. Travels to the executors.
 
     Attributes:
-        count: How texts are counted: `length4_tokens.count_v1` or `count_v2`.
-        first_date: Conversations of an earlier UTC day are filtered, and their map is not read; None keeps all.
-        last_date: The same for a later day.
-        large_messages: Where `LargeMessagePath` is looked up: the files and the root folder; None: nowhere.
-        usage: What estimates the usage, for a table that is kept up, in which no date counts; None: it is not wanted.
+        count_tokens: `length4_tokens.count_v1` or `count_v2`.
+        first_date: Conversations of an earlier UTC day are filtered without reading their map; None keeps all.
+        last_date: The same for later days.
+        large_messages: The files and the root folder of `LargeMessagePath`; None: large maps cannot be read.
+        usage: Estimates the usage, for the table that is kept up; None: usage is not estimated.
     """
 
-    count: Callable[[dict[str, Node]], Count]
+    count_tokens: Callable[[dict[str, Node]], TokenCount]
     first_date: date | None = None
     last_date: date | None = None
     large_messages: tuple[Files, str] | None = None
     usage: UsageEstimator | None = None
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
-        """One row of COUNTED an item, and `_reason` where it is rejected."""
+        """Returns a row of COUNTED for each item, with `_reason` if it is rejected."""
         items = zip(*(columns[name] for name in ITEM.names), strict=True)
         rows = [self._row(dict(zip(ITEM.names, values, strict=True))) for values in items]
         return pa.RecordBatch.from_arrays(
@@ -166,18 +166,18 @@ class ConversationCounter:
             if self.usage is not None:
                 usage, reasons = self.usage.estimate(nodes, created, item["BotId"])
                 row["usage"], row["reasons"] = usage_text(usage), ", ".join(reasons)
-            row["input_tokens"], row["output_tokens"] = self.count(nodes)
+            row["input_tokens"], row["output_tokens"] = self.count_tokens(nodes)
         except _Rejected as rejected:
             row[REASON] = str(rejected)
         except RecursionError:
-            # Maps come from outside. One that is nested too deeply is broken, and not a defect of ours.
+            # Maps come from outside: one that is nested too deeply is bad input, not a defect of this code.
             row[REASON] = "attribute MessageMap: the message map is nested too deeply"
         return row
 
     def _chunk(self, kind: str, item: dict[str, Any]) -> dict[str, Any]:
-        wanted = self.usage is not None and kind == RELATED_DOCUMENT
-        found = chunk(item["SK"], item["Content"]) if wanted else None
-        return {f"chunk_{name}": value for name, value in (found or {}).items()}
+        is_counted = self.usage is not None and kind == RELATED_DOCUMENT
+        fields = chunk(item["SK"], item["Content"]) if is_counted else None
+        return {f"chunk_{name}": value for name, value in (fields or {}).items()}
 
     def _date_filter(self, day: date) -> str | None:
         if self.first_date is not None and day < self.first_date:
@@ -194,7 +194,7 @@ class ConversationCounter:
             nodes = {} if text is None else parse_nodes(text)
         except ValueError as error:
             raise _Rejected(f"attribute MessageMap: {error}") from None
-        # A later feedback can write the whole map back into the item. Then it is the true one.
+        # A later feedback can write the whole map back into the item. Then that map is the true one.
         if item["IsLargeMessage"] and not holds_messages(nodes):
             return self._large_map(item["LargeMessagePath"])
         return nodes
@@ -202,7 +202,7 @@ class ConversationCounter:
     def _large_map(self, path: str | None) -> dict[str, Node]:
         if self.large_messages is None:
             raise _Rejected("large message map: not looked up, because --large_messages_uri is not given")
-        # The path comes from outside. It must stay below the given root.
+        # The path comes from outside, and must stay below the root.
         segments = (path or "").split("/")
         if not path or any(segment in ("", ".", "..") for segment in segments):
             raise _Rejected(f"large message map: LargeMessagePath {path!r:.200} is not a relative path")
@@ -219,7 +219,7 @@ class ConversationCounter:
 
 
 def _kind(item: dict[str, Any]) -> str:
-    """What an item is. One without a key counts as a conversation, and is rejected later."""
+    """What an item is. An item without a key counts as a conversation, and is rejected later."""
     return CONVERSATION_KIND if item["SK"] is None else kind_of(item["SK"])
 
 
@@ -233,7 +233,7 @@ def _check_key(item: dict[str, Any], pk: str | None, sk: str | None) -> None:
 
 
 def _created(text: str | None) -> datetime:
-    """`CreateTime`: milliseconds since 1970; a fraction of one is cut."""
+    """`CreateTime`: whole milliseconds since 1970, without a fraction."""
     number = _number("CreateTime", text)
     if number is None:
         raise _Rejected("attribute CreateTime: missing")
@@ -248,7 +248,7 @@ def _created(text: str | None) -> datetime:
 
 
 def _ulid_time(text: str | None) -> datetime | None:
-    """The time in a message's id, which is a ULID; None where it is not one."""
+    """The time in a message's id, a ULID; None if it is no ULID."""
     if text is None or not _ULID.fullmatch(text):
         return None
     milliseconds = functools.reduce(lambda number, digit: number * 32 + _ULID_DIGITS.index(digit), text[:10], 0)
@@ -267,14 +267,14 @@ def _total_price(text: str | None) -> Decimal | None:
 
 
 def _number(name: str, text: str | None) -> Decimal | None:
-    """The number of an N, or of an S that holds the text of one."""
+    """The number in an N, or in an S that holds a number."""
     if text is None:
         return None
     try:
         number = Decimal(text.strip())
     except InvalidOperation:
         number = Decimal("NaN")
-    # DynamoDB has no longer numbers, and int() of 1E+999999 would take for ever.
+    # DynamoDB has no longer numbers, and int() of 1E+999999 would not end.
     if not number.is_finite() or number.adjusted() > 38:
         raise _Rejected(f"attribute {name}: {text[:40]!r} is no number")
     return number

@@ -21,12 +21,12 @@ from catlake.runtime.run import Run
 
 @dataclass(frozen=True)
 class CountedConversations:
-    """A table's items, counted, and what became of them.
+    """The counted items of a table, and their outcomes.
 
     Attributes:
         items: The columns of COUNTED, `_rejected` and `outcome`; persisted.
         read: The number of lines in the exports.
-        outcomes: Items by `outcome`; those in quarantine could not be counted.
+        outcomes: The items by outcome; those in quarantine could not be counted.
     """
 
     items: DataFrame
@@ -35,7 +35,7 @@ class CountedConversations:
 
     @property
     def kept(self) -> DataFrame:
-        """The conversations that are counted, with the columns of COUNTED."""
+        """The conversations that were counted, with the columns of COUNTED."""
         return self.items.where(F.col(OUTCOME) == KEPT).select(*COUNTED.names)
 
     @property
@@ -45,10 +45,10 @@ class CountedConversations:
 
 
 def large_messages(run: Run) -> tuple[Files, str] | None:
-    """Where `--large_messages_uri` says that offloaded message maps lie: the files and the folder.
+    """The file system and the folder at `--large_messages_uri`, with the offloaded message maps; None without one.
 
     Raises:
-        StoreError: It is a folder that does not exist.
+        StoreError: The folder does not exist.
     """
     uri = run.arguments["large_messages_uri"]
     if uri is None:
@@ -65,23 +65,23 @@ def read_counted(run: Run, counter: ConversationCounter) -> CountedConversations
     Raises:
         ExportError: There is no export that can be read, or it is of another table.
     """
-    files, chain = select_exports(run, incremental=True)
+    files, chain = select_exports(run)
     items = (
         read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
         .withColumn(OUTCOME, outcome())
         .persist(StorageLevel.MEMORY_AND_DISK)
     )
     outcomes = Outcomes.of(items)
-    # Superseded and deleted items may be of any kind.
+    # Superseded and deleted items may have any kind.
     refuse_foreign(chain.exports[-1], outcomes.known(SUPERSEDED, DELETED), outcomes.unknown)
     return CountedConversations(items, chain.item_count, outcomes)
 
 
 def outcome() -> Column:
-    """What becomes of an item: `kept`, `quarantined` or the rule that filters it."""
+    """The outcome of an item: `kept`, `quarantined` or the rule that filters it."""
     state = F.col(STATE)
     return (
-        # An older version, or a deleted item: its content no longer counts.
+        # The content of an older version or a deleted item does not count.
         F.when(~state.isin(CURRENT, REJECTED_OUTCOME), state)
         .when(F.col("kind") != CONVERSATION_KIND, F.col("kind"))
         .when(F.col("filter").isNotNull(), F.col("filter"))

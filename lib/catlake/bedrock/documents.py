@@ -1,8 +1,7 @@
-"""The size of the text in a document that a user attached, as the model is given it: without the file's form.
+"""The size of the text in an attached document, as the model receives it: without the format of the file.
 
-Documents come from outside. Whatever can be slow or large is read in a process of its own, which has little time and
-memory. A document that breaks a limit, or that cannot be read, has no known size: it costs its reader an estimate and
-nobody else anything.
+Documents come from outside. Formats that can be slow or large are read in a process of their own, with limits of time
+and memory. If a document breaks a limit or cannot be read, its size is estimated, and nothing else is affected.
 """
 
 import io
@@ -22,11 +21,11 @@ from xml.parsers import expat
 from catlake.runtime.errors import PackageError
 
 SECONDS = 5
-"""The longest that one document may take."""
+"""The most processor time for one document."""
 BYTES_OF_MEMORY = 512 * 1024 * 1024
-"""What reading one document may add to the memory of its process."""
+"""The most memory that reading one document may add to its process."""
 BYTES_INFLATED = 64 * 1024 * 1024
-"""The largest content of the parts that are read from a zip file."""
+"""The most content that is read from the parts of a zip file."""
 
 _PLAIN = ("txt", "md", "csv")
 _CHUNK = 64 * 1024
@@ -36,18 +35,18 @@ _XLSX_SHEETS = "xl/worksheets/"
 
 
 class Unreadable(ValueError):
-    """Why a document's text is not known."""
+    """The text of a document cannot be read; the message shows why."""
 
 
 class Stopped(Unreadable):
-    """The process that read a document gave no answer: the document is broken, or breaks a limit."""
+    """The process that read the document did not answer: the document is broken, or breaks a limit."""
 
 
 def text_length(name: str, content: bytes) -> int:
     """How many characters the text of a document has.
 
     Args:
-        name: The file's name, also percent-encoded: its ending is the document's kind.
+        name: The file's name, also percent-encoded; its ending shows the kind.
         content: The file.
 
     Raises:
@@ -86,9 +85,9 @@ def _pdf(content: bytes) -> int:
 
 
 def _load_pdf_library() -> None:
-    """Loads the library before the process of its own starts; a missing one fails the run."""
+    """Loads the library before the process starts, so that a missing library fails the run."""
     try:
-        import pypdf  # noqa: F401 - loaded for the processes to come
+        import pypdf  # noqa: F401 - loaded for the later processes
     except ImportError as error:
         raise PackageError(
             f"the package pypdf cannot be loaded ({error}); install it (on Glue: --additional-python-modules, see "
@@ -113,7 +112,7 @@ _READERS: dict[str, Callable[[bytes], int]] = {
 
 
 class _Elements:
-    """What a part in XML is read with: told of each element's start, end and text, by the element's local name."""
+    """Reads a part in XML, and calls a method at the start, end and text of each element, by its local name."""
 
     def read(self, chunks: Iterator[bytes]) -> Self:
         """Reads a part, and returns this object."""
@@ -155,7 +154,7 @@ class _WordText(_Elements):
 
 
 class _SharedStrings(_Elements):
-    """The lengths of the texts that cells refer to by their number."""
+    """The lengths of the texts that cells refer to by number."""
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
@@ -200,7 +199,7 @@ class _Cells(_Elements):
 
 
 class _HtmlText(HTMLParser):
-    """The length of a page's text, without its scripts and styles and with white space as a browser shows it."""
+    """The length of a page's text without scripts and styles, with white space as a browser shows it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -240,11 +239,11 @@ def _parts(file: zipfile.ZipFile, names: list[str]) -> Iterator[bytes]:
 
 
 def _in_own_process(read: Callable[[bytes], int], content: bytes) -> int:
-    """What `read` answers, within the limits of time and memory."""
+    """Returns what `read` returns, within the limits of time and memory."""
     incoming, outgoing = os.pipe()
     process = os.fork()
     if process == 0:
-        # Nothing of this process may go back into the caller's code.
+        # This process must never return into the caller's code.
         try:
             os.close(incoming)
             _limit_this_process()
@@ -253,7 +252,7 @@ def _in_own_process(read: Callable[[bytes], int], content: bytes) -> int:
             os._exit(0)
     os.close(outgoing)
     try:
-        # Processor time is limited too, but a process that waits uses none.
+        # A process that waits uses no processor time, so the time on the clock is limited too.
         ready, _, _ = select.select([incoming], [], [], 2 * SECONDS)
         answer = os.read(incoming, 32) if ready else b""
     finally:
@@ -271,7 +270,7 @@ def _limit_this_process() -> None:
     if sys.platform == "linux":  # other systems have no limit that holds
         limit = _address_space() + BYTES_OF_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    # Not the executor's log: a broken document can warn without end.
+    # A broken document can warn without end, and must not fill the executor's log.
     logging.disable()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -279,6 +278,6 @@ def _limit_this_process() -> None:
 
 
 def _address_space() -> int:
-    """What this process has mapped already."""
+    """The bytes that this process has mapped already."""
     with open("/proc/self/statm", encoding="ascii") as sizes:
         return int(sizes.read().split()[0]) * resource.getpagesize()

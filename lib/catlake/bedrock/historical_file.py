@@ -16,15 +16,15 @@ DATASET = "tokens_analysis_old_table"
 REMEDY = "run the archive job again"
 
 EARLIEST = "1970-01-01"
-"""Earlier rows are rejected, as earlier conversations are."""
+"""Earlier rows are rejected, like earlier conversations."""
 
 
 @dataclass(frozen=True)
 class HistoricalFile:
-    """The rows of the file, typed, whether they are few (see `small_data`), and how many were read and rejected.
+    """The rows of the archive's file, typed, and the numbers of rows that were read and rejected.
 
-    `rejected` has the rejected rows as file, line, reason and raw text; it is None when there are none. `version` names
-    the content of the file; it is empty without a file.
+    `rejected` has the rejected rows as file, line, reason and raw text, or is None. `is_small` is whether the rows are
+    few (see `small_data`). `version` names the content of the file; it is empty without a file.
     """
 
     rows: DataFrame
@@ -39,7 +39,7 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
     """The conversations of the old table, as the archive job wrote them; `create_date` is a timestamp.
 
     Raises:
-        StoreError: The file is missing and `--historical` is `required`, or it is not as it was published.
+        StoreError: The file is missing and `--historical` is `required`, or it has changed since it was published.
         ContractError: Its header is not the contract's.
     """
     dataset = contract(DATASET)
@@ -54,7 +54,7 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         return HistoricalFile(run.spark.createDataFrame([], contract("tokens_table_consolidated").struct))
     run.report.read_from("historical_csv", uri)
     file = read_csv(run, lake, uri, dataset, REMEDY)
-    # On the disk, so that the memory that a run takes does not grow with its input.
+    # On disk, so that the memory of a run does not grow with its input.
     rows = file.rows.transform(_checked).persist(StorageLevel.DISK_ONLY)
     read, rejected = rows.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
     file.refuse_other_rows(read)
@@ -78,11 +78,11 @@ def _checked(rows: DataFrame) -> DataFrame:
 
 
 def _create_date() -> Column:
-    """`create_date` as a timestamp; null when the calendar lacks it."""
+    """`create_date` as a timestamp; null for a date that does not exist."""
     return F.expr("try_cast(create_date AS TIMESTAMP)")
 
 
 def _wrong_date() -> Column:
-    """Why a `create_date` that has the right form is not accepted (the contract checks the form alone)."""
+    """Why a `create_date` of the right form is rejected (the contract checks only the form)."""
     is_right = F.coalesce(_create_date() >= F.lit(EARLIEST).cast("timestamp"), F.lit(False))
     return F.when(~is_right, F.concat(F.lit("create_date: no time since 1970: "), "create_date"))

@@ -1,4 +1,4 @@
-"""What an image costs, by the width and height in its file's header."""
+"""The tokens of an image, by the width and height in its file's header."""
 
 import base64
 import binascii
@@ -8,7 +8,7 @@ import struct
 LONGEST_SIDE = 1_568
 MOST_TOKENS = 1_600
 UNKNOWN_SIZE_TOKENS = 1_500
-"""For an image without a readable header: about what a picture of a camera or a screen costs."""
+"""Of an image without a readable header: about as many as a photograph or a screenshot has."""
 
 # A header is near the file's start, except in a photograph with a long preview before it.
 _FIRST_CHARACTERS = 65_536
@@ -29,13 +29,13 @@ def image_tokens(body: object) -> int | None:
 
 
 def size_tokens(width: int, height: int) -> int:
-    """Width x height / 750 after the image is scaled down to 1,568 pixels at the longer side; at most 1,600."""
+    """Width x height / 750, after scaling down to 1,568 pixels at the longer side; at most 1,600."""
     scale = min(1.0, LONGEST_SIDE / max(width, height, 1))
     return min(math.ceil(width * scale * height * scale / 750), MOST_TOKENS)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a PNG, GIF, WebP or JPEG; None for anything else, or when the header is cut off."""
+    """Width and height of a PNG, GIF, WebP or JPEG; None for other files or an incomplete header."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             return struct.unpack(">II", data[16:24])

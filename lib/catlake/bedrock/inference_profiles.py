@@ -1,4 +1,4 @@
-"""The id by which the application invokes a model: the model's own, or that of an inference profile.
+"""The id with which the application invokes a model: the model's own id, or that of an inference profile.
 
 `inference_profiles.json` beside this module holds the regions of each model's profiles.
 """
@@ -10,11 +10,11 @@ from importlib import resources
 
 GLOBAL, REGIONAL, NONE = "global", "regional", "none"
 INFERENCE = (GLOBAL, REGIONAL, NONE)
-"""Which profiles the application uses: a global one before a regional one (its default), regional ones only, none."""
+"""The profiles that the application uses: a global before a regional one (its default), regional ones only, none."""
 
 
 def invoked_id(name: str, model_id: str, region: str, inference: str) -> str:
-    """The id that is invoked for a model: with the profile's prefix where the region has a profile.
+    """The id that is invoked for a model: with the prefix of a profile, if the region has one.
 
     Args:
         name: The application's name of the model.
@@ -25,7 +25,7 @@ def invoked_id(name: str, model_id: str, region: str, inference: str) -> str:
     if inference == NONE:
         return model_id
     profiles = _profiles().get(name, {})
-    # A global profile stands before the regional ones.
+    # A global profile comes before the regional ones.
     prefixes = (prefix for prefix, regions in profiles.items() if region in regions)
     prefix = next((prefix for prefix in prefixes if prefix != GLOBAL or inference == GLOBAL), None)
     return f"{prefix}.{model_id}" if prefix else model_id

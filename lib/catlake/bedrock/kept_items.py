@@ -1,4 +1,4 @@
-"""The table `bedrock_items`: what the exports bring is counted and merged into it; consolidate reads it (spec 5.1)."""
+"""Counts the items of the exports and merges them into the table `bedrock_items` (docs/spec.md 5.1)."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ from catlake.runtime.run import Run
 DATASET = "bedrock_items"
 
 MOST_CHANGES = 100_000
-"""Lines of exports whose keys, and the rows that follow from them, are kept in memory; with more, all rows count."""
+"""The most lines of exports whose keys are kept in memory. After more of them, all rows are made anew."""
 
 _NAMES = (*contract(DATASET).struct.names, VERSION)
 _OLD = T.StructType([*contract(DATASET).struct, T.StructField(VERSION, T.LongType())])
@@ -58,19 +58,19 @@ _NEXT = T.StructType(
 
 @dataclass(frozen=True)
 class KeptItems:
-    """The items that results are made of.
+    """The items that the datasets are made from.
 
     Attributes:
         rows: The items, with the columns of the contract.
-        of_export: None for the table's items. For those of an export that is older than the table: the lines of the
-            export that are no items of its state, by what became of them.
+        export_outcomes: None for the table's items. For those of an export that is older than the table: the lines of
+            the export that are not in its state, by outcome.
         is_small: Whether the rows are few; see `small_data`.
-        position: The table's position, which names its content; None where the items are not the table's.
-        since: What has changed; None where that is not known, or too much.
+        position: The table's position, which names its content; None if the items are not the table's.
+        since: The changes of this run; None if they are unknown or too many.
     """
 
     rows: DataFrame
-    of_export: Mapping[str, int] | None = None
+    export_outcomes: Mapping[str, int] | None = None
     is_small: bool = False
     position: Mapping[str, Any] | None = None
     since: "Changes | None" = None
@@ -78,7 +78,7 @@ class KeptItems:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a run has changed in the items.
+    """The items that a run has changed.
 
     Attributes:
         position: The table's position before the run.
@@ -92,21 +92,21 @@ class Changes:
 def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) -> KeptItems:
     """Merges the exports at `--export_uri` that the table lacks, and returns its items.
 
-    Where only an export lies there that is older than the table (a day is made again), the items are those of that
-    export, and the table stays as it is.
+    If there is only an export that is older than the table (a day is made again), its items are returned, and the table
+    stays as it is.
 
     Raises:
-        ExportError: As `select_update`; the export is of another table; or with `--rebuild true` the exports end before
-            the state that is kept.
-        CatalogError: As `KeptTable`.
+        ExportError: See `select_update`; or the export is of another table; or with `--rebuild true` the exports end
+            before the state that is kept.
+        CatalogError: See `KeptTable`.
     """
     table = lake.table(contract(DATASET), run.environment.database)
     before = None if run.arguments["rebuild"] else table.position
     files, update = select_update(run, before)
     if chain := older_chain(run, files, update):
         lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
-        return _of_export(chain, lines)
-    # Without an export that is new, nothing changes.
+        return _items_of_export(chain, lines)
+    # Without a new export, nothing changes.
     keys: frozenset[tuple[str, str]] | None = None if update.exports else frozenset()
     if update.chain and not update.increments and not table.exists:
         _fill(run, lake, table, files, update, update.chain, counter, rates)
@@ -118,12 +118,12 @@ def items_now(run: Run, lake: Lake, counter: ConversationCounter, rates: Rates) 
 
 
 def outcome(first_date: date | None) -> Column:
-    """What becomes of a row of the table: `kept`, `quarantined` or the rule that filters it."""
+    """The outcome of a row of the table: `kept`, `quarantined` or the rule that filters it."""
     began_before = _before("created", first_date)
     return (
         F.when(F.col("deleted_at").isNotNull(), DELETED)
         .when(F.col("kind") != CONVERSATION_KIND, F.col("kind"))
-        # Whether its map can be read does not matter then.
+        # Before the first date it does not matter whether the map can be read.
         .when(~used_since(first_date), BEFORE_FIRST_DATE)
         .when(F.col("rejected_file").isNotNull(), QUARANTINED)
         .when(began_before, BEFORE_FIRST_DATE)
@@ -132,7 +132,7 @@ def outcome(first_date: date | None) -> Column:
 
 
 def used_since(first_date: date | None) -> Column:
-    """Whether a conversation may have been used on the first date or later: it began then, or may have gone on."""
+    """Whether a conversation may have been used on the first date or later: it may have begun before and gone on."""
     return ~(_before("created", first_date) & _before("last_message", first_date))
 
 
@@ -162,20 +162,20 @@ def _fill(
     full = chain.full
     lines = read_state(run.spark, files, chain, ITEM, each_batch=counter, output=COUNTED)
     is_known = (F.col(LINE_OUTCOME) == CURRENT) & F.col(ITEM_KEY).isNotNull() & (F.col("kind") != OTHER)
-    # The first such item ends the reading.
+    # Reading ends with the first such item.
     if not lines.where(is_known).take(1):
         _refuse_foreign(chain, _counted(lines))
     states = _states(update, None, rates)
     schema = table.file_schema()
     uris = write_item_files(run.spark, files, full, counter, states, lake.files, f"{table.location}/data", schema)
 
-    def balance(count: int) -> Balance:
-        return Balance(full.item_count, {DATASET: count})
+    def balance(rows: int) -> Balance:
+        return Balance(full.item_count, {DATASET: rows})
 
-    count = table.replace_by_files(
-        uris, position=update.position.of_new_content(), check=lambda count: balance(count).enforce()
+    written = table.replace_by_files(
+        uris, position=update.position.of_new_content(), check=lambda rows: balance(rows).enforce()
     )
-    report_update(run, DATASET, balance(count))
+    report_update(run, DATASET, balance(written))
 
 
 def _states(update: ExportUpdate, before: datetime | None, rates: Rates) -> States:
@@ -193,38 +193,39 @@ def _states(update: ExportUpdate, before: datetime | None, rates: Rates) -> Stat
 def _take(
     run: Run, table: KeptTable, update: ExportUpdate, lines: DataFrame, rates: Rates
 ) -> frozenset[tuple[str, str]] | None:
-    """Brings the table to the state of the exports, and reports what became of their lines.
+    """Brings the table to the state of the exports, and reports the outcomes of their lines.
 
-    Returns PK and SK of the items that may have changed; None for all.
+    Returns PK and SK of the items that may have changed; None if any may have.
     """
     kept = _kept(run, table, update)
-    # The counting is what takes time. Its few numbers are read once more.
+    # Counting takes most of the time. The few numbers that it returns are read more than once.
     lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
     counts = _counted(lines)
     if update.chain:
         _refuse_foreign(update.chain, counts)
     states = _states(update, kept.state_time if kept else None, rates)
-    statements = lines.transform(changes).transform(_statements)
-    pairs = _pairs(statements, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
+    newest = lines.transform(changes).transform(_table_rows)
+    pairs = _pairs(newest, kept.rows if kept else None, update, is_small=sum(counts.values()) <= MOST_BROADCAST)
     outcomes = {line for line, _ in counts}
     are_seen = SUPERSEDED in outcomes and not outcomes.isdisjoint((DELETED, REJECTED_OUTCOME))
     pairs = pairs.join(_seen(lines), ITEM_KEY, "left") if are_seen else pairs.withColumn("seen", F.lit(None).cast(_OLD))
     by_change = Observation("rows by change")
+    counts_by_change = [F.count_if((F.col(CHANGE) == change) & ~F.col(GONE)).alias(change) for change in CHANGES]
     next_row = EachRow(lambda pair: states.next_row(pair["new"], pair["old"], pair["seen"]), _NEXT)
-    rows = pairs.mapInArrow(next_row, _NEXT).observe(by_change, *_counts_by_change())
+    rows = pairs.mapInArrow(next_row, _NEXT).observe(by_change, *counts_by_change)
 
     def balance(rows_written: int) -> Balance:
-        # Without the rows of items that no export has any more; a merge does not write the second kind again.
-        of_deleted = by_change.get[MARKED] + (by_change.get[KEPT_DELETED] if update.chain else 0)
+        # Rows of items that no export has any more; a merge does not write those again that it kept.
+        deleted = by_change.get[MARKED] + (by_change.get[KEPT_DELETED] if update.chain else 0)
         filtered = _no_items(counts) + Counter({OLDER: by_change.get[OLDER]})
-        return Balance(update.item_count, {DATASET: rows_written - of_deleted}, dict(filtered))
+        return Balance(update.item_count, {DATASET: rows_written - deleted}, dict(filtered))
 
     position = update.position.of_new_content()
-    # A rejected item has its whole text.
+    # Few rows at once: a rejected item has its whole text.
     with batches_of(run.spark):
         if update.chain:
             whole = rows.where(~F.col(GONE)).select(*_NAMES)
-            written = table.replace(whole, position=position, check=lambda count: balance(count).enforce())
+            written = table.replace(whole, position=position, check=lambda rows: balance(rows).enforce())
         else:
             changed = rows.where(F.col(CHANGE).isin(MERGED, MARKED, REMOVED)).select(*_NAMES, GONE)
             written = table.merge(
@@ -232,7 +233,7 @@ def _take(
             ).merged
     keys = None
     if not update.chain and update.retract_from is None and sum(counts.values()) <= MOST_CHANGES:
-        # A line without a key is no conversation's.
+        # A line without a key belongs to no conversation.
         keyed = lines.where(F.col("pk").isNotNull() & F.col("sk").isNotNull()).select("pk", "sk")
         keys = frozenset((row["pk"], row["sk"]) for row in keyed.collect())
     lines.unpersist()
@@ -240,50 +241,50 @@ def _take(
     return keys
 
 
-def _of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
-    """The items of a chain of exports, which the table does not get."""
+def _items_of_export(chain: ExportChain, lines: DataFrame) -> KeptItems:
+    """The items of a chain of exports that does not enter the table."""
     lines = lines.persist(StorageLevel.MEMORY_AND_DISK)
     counts = _counted(lines)
     _refuse_foreign(chain, counts)
     is_item = F.col(LINE_OUTCOME).isin(CURRENT, REJECTED_OUTCOME)
-    rows = lines.where(is_item).withColumn(GONE, F.lit(False)).transform(_statements)
+    rows = lines.where(is_item).withColumn(GONE, F.lit(False)).transform(_table_rows)
     absent = {"application_costs": F.lit(None).cast("string"), "deleted_at": F.lit(None).cast("timestamp")}
     return KeptItems(rows.withColumns(absent).select(*_NAMES), _no_items(counts))
 
 
 def _counted(lines: DataFrame) -> Mapping[tuple[str, str], int]:
-    """The lines of exports by what became of them and by kind; what has no key is of another one."""
+    """The number of lines by outcome and kind; lines without a key have the kind OTHER."""
     kind = F.when(F.col(ITEM_KEY).isNull(), OTHER).otherwise(F.col("kind")).alias("kind")
     rows = lines.groupBy(LINE_OUTCOME, kind).count().collect()
     return {(row[LINE_OUTCOME], row["kind"]): row["count"] for row in rows}
 
 
 def _no_items(counts: Mapping[tuple[str, str], int]) -> Counter[str]:
-    """Of `_counted`, the lines that are no item of the newest state, by what became of them."""
-    found: Counter[str] = Counter()
-    for (line, _), count in counts.items():
+    """The lines of `_counted` that are no items of the newest state, by outcome."""
+    outcomes: Counter[str] = Counter()
+    for (line, _), number in counts.items():
         if line not in (CURRENT, REJECTED_OUTCOME):
-            found[line] += count
-    return found
+            outcomes[line] += number
+    return outcomes
 
 
 def _refuse_foreign(chain: ExportChain, counts: Mapping[tuple[str, str], int]) -> None:
-    """Refuses an export without any item of this table, before it replaces what is kept; see `refuse_foreign`."""
-    known = sum(count for (line, kind), count in counts.items() if line == CURRENT and kind != OTHER)
-    refuse_foreign(chain.exports[-1], known, sum(count for (_, kind), count in counts.items() if kind == OTHER))
+    """Refuses an export without any item of this table, before it replaces the kept rows; see `refuse_foreign`."""
+    known = sum(number for (line, kind), number in counts.items() if line == CURRENT and kind != OTHER)
+    refuse_foreign(chain.exports[-1], known, sum(number for (_, kind), number in counts.items() if kind == OTHER))
 
 
 def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
-    """What the table has of the DynamoDB table that is read; None without any.
+    """The rows that the table has of this DynamoDB table; None without any.
 
-    Also where the table is made anew: what was deleted, and what was billed by when, is in no export any more.
+    They also count if the table is made anew: deleted items and earlier costs are in no export any more.
 
     Raises:
-        ExportError: The table would be made anew from a state before the one that it has.
+        ExportError: The table would be made anew from a state that is older than its own.
     """
     if not table.exists:
         return None
-    # What is wrong with the table was accepted by `--rebuild true`.
+    # With `--rebuild true` a table that cannot be used is no error.
     try:
         rows = table.former_rows()
     except CatalogError as error:  # copied
@@ -292,7 +293,7 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
     try:
         since, next_ = ExportPosition.of(table.last_position or {}), update.position
     except CatalogError:
-        # Another tool has removed the position. The newest of the rows shows how far they have come.
+        # Another tool has removed the position. The newest row shows the state of the table.
         ((newest,),) = rows.agg(F.max(VERSION)).collect()
         return None if newest is None else _Kept(rows, datetime.fromtimestamp(newest // 10**6, UTC))
     if since.table_arn != next_.table_arn or len({since.table_id, next_.table_id} - {None}) > 1:
@@ -301,32 +302,31 @@ def _kept(run: Run, table: KeptTable, update: ExportUpdate) -> _Kept | None:
     if next_.state_time < since.state_time:
         raise ExportError(
             f"{update.exports[-1].uri}: of {next_.state_time:%Y-%m-%d %H:%M} UTC, but the table {DATASET} has the "
-            f"state of {since.state_time:%Y-%m-%d %H:%M} UTC, and would forget what it cost since; export the table "
-            "in full again, and give --rebuild true then"
+            f"state of {since.state_time:%Y-%m-%d %H:%M} UTC, and would lose the costs since then; export the table "
+            "in full again, then give --rebuild true"
         )
     return _Kept(rows, since.state_time)
 
 
-def _statements(lines: DataFrame) -> DataFrame:
-    """Lines of exports with the columns of the table; a line without a key has its place as key, so it is not lost."""
+def _table_rows(lines: DataFrame) -> DataFrame:
+    """Lines of exports with the columns of the table. A line without a key has its place as key, so it is not lost."""
     rows = lines.transform(flattened).withColumn(ITEM_KEY, key_or_place())
     return rows.select(*(name for name in _NAMES if name in rows.columns), GONE)
 
 
-def _pairs(statements: DataFrame, old: DataFrame | None, update: ExportUpdate, *, is_small: bool) -> DataFrame:
-    """What the exports say of each item, as `new`, beside the table's row, as `old`; either may be null."""
-    new = statements.select(ITEM_KEY, F.struct(*statements.columns).alias("new"))
+def _pairs(lines: DataFrame, old: DataFrame | None, update: ExportUpdate, *, is_small: bool) -> DataFrame:
+    """The newest line of each item, as `new`, beside the table's row, as `old`; either may be null."""
+    new = lines.select(ITEM_KEY, F.struct(*lines.columns).alias("new"))
     row = F.struct(*_NAMES).alias("old")
     if old is None:
-        # As in the table, and no such row.
         return new.withColumn("old", F.lit(None).cast(_OLD))
     if update.chain:
         return new.join(old.select(ITEM_KEY, row), ITEM_KEY, "full")
-    keys = statements.select(ITEM_KEY)
-    # So the table is only looked through, and not sorted like what changed.
+    keys = lines.select(ITEM_KEY)
+    # A broadcast spares sorting the whole table.
     keys = F.broadcast(keys) if is_small else keys
-    there = old.join(keys, ITEM_KEY, "left_semi").select(ITEM_KEY, row)
-    pairs = new.join(there, ITEM_KEY, "left")
+    present = old.join(keys, ITEM_KEY, "left_semi").select(ITEM_KEY, row)
+    pairs = new.join(present, ITEM_KEY, "left")
     if update.retract_from is None:
         return pairs
     lacking = old.where((F.col(VERSION) >= update.retract_from) & F.col("deleted_at").isNull())
@@ -335,12 +335,8 @@ def _pairs(statements: DataFrame, old: DataFrame | None, update: ExportUpdate, *
 
 
 def _seen(lines: DataFrame) -> DataFrame:
-    """What the exports last showed of the usage of each item, before its newest version, as `seen`."""
+    """The last line with usage of each item, before its newest version, as `seen`."""
     is_used = F.col("usage").isNotNull() | F.col("chunk_answer").isNotNull()
     earlier = lines.where((F.col(LINE_OUTCOME) == SUPERSEDED) & is_used)
-    rows = earlier.withColumn(GONE, F.lit(False)).transform(_statements)
+    rows = earlier.withColumn(GONE, F.lit(False)).transform(_table_rows)
     return rows.groupBy(ITEM_KEY).agg(F.max_by(F.struct(*rows.columns), VERSION).alias("seen"))
-
-
-def _counts_by_change() -> list[Column]:
-    return [F.count_if((F.col(CHANGE) == change) & ~F.col(GONE)).alias(change) for change in CHANGES]

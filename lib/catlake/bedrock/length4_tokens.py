@@ -1,8 +1,8 @@
-"""Counts the tokens of a message map by the rule LENGTH/4, for the archive (v1) and for the consolidated datasets (v2).
+"""Counts the tokens of a message map by LENGTH/4, for the archive (v1) and for the consolidated datasets (v2).
 
 A text has `floor(Unicode code points / 4)` tokens; the counts of all texts are summed. docs/spec.md 3.1 lists which
 texts count, and on which side. JSON is measured in Python's default form (`", "`, `": "`, non-ASCII escaped). Its
-numbers are measured as the parser read them: an integer of more than 64 bits is a float, as Python writes it.
+numbers are measured as the parser returns them: an integer of more than 64 bits is a float.
 """
 
 import json
@@ -16,7 +16,7 @@ INPUT_ROLES_V1 = frozenset({"user", "system"})
 INPUT_ROLES = INPUT_ROLES_V1 | {"instruction"}
 
 
-class Count(NamedTuple):
+class TokenCount(NamedTuple):
     """Tokens of a conversation's texts, each text counted once."""
 
     input: int
@@ -28,7 +28,7 @@ def tokens(text: str) -> int:
     return len(text) // 4
 
 
-def count_v1(nodes: Mapping[str, Node]) -> Count:
+def count_v1(nodes: Mapping[str, Node]) -> TokenCount:
     """The archive's rule: each string `body` of a node's `content`, whatever its type, by the node's role."""
     input_ = output = 0
     for node in nodes.values():
@@ -37,10 +37,10 @@ def count_v1(nodes: Mapping[str, Node]) -> Count:
             input_ += _bodies(node)
         elif role in OUTPUT_ROLES:
             output += _bodies(node)
-    return Count(input_, output)
+    return TokenCount(input_, output)
 
 
-def count_v2(nodes: Mapping[str, Node]) -> Count:
+def count_v2(nodes: Mapping[str, Node]) -> TokenCount:
     """The consolidated rule: texts by role, chunks and tool results as input, tool uses as output.
 
     Raises:
@@ -50,12 +50,12 @@ def count_v2(nodes: Mapping[str, Node]) -> Count:
     for node in nodes.values():
         role = role_of(node)
         tally.add(node.get("content"), role)
-        # Most nodes have neither.
+        # Most nodes have neither a log nor chunks.
         if log := node.get("thinking_log"):
             tally.add(log, role)
         if node.get("used_chunks"):
             tally.input += sum(tokens(chunk) for chunk in chunk_texts(node))
-    return Count(tally.input, tally.output)
+    return TokenCount(tally.input, tally.output)
 
 
 def chunk_texts(node: Node) -> Iterator[str]:
@@ -72,7 +72,7 @@ def tool_results(item: Mapping[str, Any]) -> list[Any]:
 
 
 def tool_input(item: Mapping[str, Any]) -> Any:
-    """What a `toolUse` sends to its tool; None when there is nothing."""
+    """The input that a `toolUse` sends to its tool; None without one."""
     body = item.get("body")
     return body.get("input") if isinstance(body, dict) else None
 
@@ -95,7 +95,7 @@ def json_text(value: Any, *, escaped: bool = True) -> str:
 
 
 def _bodies(node: Node) -> int:
-    # The hot path of the archive: one loop, no calls.
+    # Most of the archive's time goes here: one loop, no calls.
     total = 0
     for item in as_list(node.get("content")):
         if isinstance(item, dict) and isinstance(body := item.get("body"), str):
@@ -104,7 +104,7 @@ def _bodies(node: Node) -> int:
 
 
 class _Tally:
-    """The counts of v2, while content is walked."""
+    """The counts of v2 so far."""
 
     def __init__(self) -> None:
         self.input = 0

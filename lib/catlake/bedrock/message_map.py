@@ -1,7 +1,7 @@
 """Message maps: the texts of one Bedrock conversation, as every version of the application wrote them.
 
-A map is `{"<message id>": node}`; the oldest tables hold an array of nodes instead (docs/spec.md 1.4). A node stays the
-dict that the application wrote. The modules that count know its versions; this one only finds the nodes.
+A map is `{"<message id>": node}`; the oldest tables hold an array of nodes instead (docs/spec.md 1.4). This module only
+finds the nodes, and leaves them as the application wrote them. The modules that count know their versions.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from catlake.text.json_text import parse
 
 Node = dict[str, Any]
 
-# The root of each tree of messages. An offloaded conversation's item holds nothing else.
+# The root of each tree of messages.
 SYSTEM = "system"
 
 _KINDS = {type(None): "null", bool: "a boolean", str: "a text", list: "an array"}
@@ -38,9 +38,9 @@ def parse_nodes(text: str | bytes) -> dict[str, Node]:
 
 
 def holds_messages(nodes: Mapping[str, Node]) -> bool:
-    """Whether the map has more than `system`. Then it is the true one, even if its item says `IsLargeMessage`.
+    """Whether the map has more than `system`. Then it is the true one, even if its item has `IsLargeMessage`.
 
-    An offloaded conversation's item keeps only `system`, until a later feedback writes the whole map back.
+    The item of an offloaded conversation keeps only `system`, until a later feedback writes the whole map back.
     """
     return any(key != SYSTEM for key in nodes)
 
@@ -71,7 +71,7 @@ def _chain(values: list[Any]) -> dict[str, Node]:
         if not isinstance(node, dict):
             raise _no_node(str(position), node)
         key = str(node.get("id", position))
-        while key in nodes:  # an id that occurs twice must not hide a node
+        while key in nodes:  # the second of two equal ids must not hide the first
             key = f"{key}#{position}"
         nodes[key] = node | {"parent": parent}
         parent = key

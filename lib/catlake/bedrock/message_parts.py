@@ -1,4 +1,4 @@
-"""Splits a message into parts with their sizes: what it adds to a call that sends it (docs/token-costs.md)."""
+"""Splits a message into parts with their sizes, as calls send them (docs/token-costs.md)."""
 
 import base64
 import binascii
@@ -20,17 +20,17 @@ from catlake.bedrock.length4_tokens import (
 from catlake.bedrock.message_map import Node, as_list, role_of, type_of
 
 BYTES_A_TOKEN = 23
-"""For a document whose text is not known: about what the genuine PDF, DOCX and XLSX have together."""
+"""Of a document whose text is unknown: about the average of the genuine PDF, DOCX and XLSX files."""
 
-# A conversation with many documents that take too long must not take that time for each of them.
+# Many slow documents in one conversation must not each take their full time.
 _MOST_STOPPED = 3
 
-# A log of the agents of 2024 is one text: the model's words ("Thought: …", "Action: …") and its tools' answers.
+# The agents of 2024 logged one text: the model's words ("Thought: …", "Action: …") and its tools' answers.
 _LOG_PART = re.compile(r"(?m)^(?=Thought:|Observation:)")
 _TOOL_ANSWER = "Observation:"
 
 Kind = Literal["text", "image", "document", "thinking", "unsigned"]
-"""Of a part. `thinking` is reasoning with a signature, `unsigned` reasoning without one."""
+"""The kind of a part. `thinking` is reasoning with a signature, `unsigned` reasoning without one."""
 
 
 class Part(NamedTuple):
@@ -42,10 +42,10 @@ class Part(NamedTuple):
 
 
 class MessageParts:
-    """Splits the messages of one conversation, and remembers what could only be estimated.
+    """Splits the messages of one conversation, and counts what it could only estimate.
 
     Attributes:
-        estimated: How many documents and images have no known size.
+        estimated: The number of documents and images whose size is unknown.
         tools: The names of the tools that were used.
     """
 
@@ -54,8 +54,8 @@ class MessageParts:
         self.tools: set[str] = set()
         self._stopped = 0
 
-    def of(self, node: Node, role: str | None) -> list[Part]:
-        """What a node of a role adds to each later call: its rounds of tools, then its content."""
+    def split(self, node: Node, role: str | None) -> list[Part]:
+        """What a node adds to each later call: its rounds of tools, then its content."""
         parts: list[Part] = []
         content, log = node.get("content"), node.get("thinking_log")
         if isinstance(log, list) and log:
@@ -65,7 +65,7 @@ class MessageParts:
         return parts
 
     def _add(self, parts: list[Part], content: Any, role: str | None) -> None:
-        """Adds content's parts in order; texts of an unknown role do not count."""
+        """Adds the parts of content in order; texts with an unknown role do not count."""
         if isinstance(content, list):
             for item in content:
                 self._add(parts, item, role)
@@ -134,7 +134,7 @@ class MessageParts:
 
 
 def log_parts(node: Node) -> list[Part]:
-    """The rounds of tools in a log that is one text. The answer's own calls sent them; later calls do not."""
+    """The rounds of tools in a log that is one text. Only the answer's own calls sent them."""
     log = node.get("thinking_log")
     if not isinstance(log, str):
         return []
@@ -142,7 +142,7 @@ def log_parts(node: Node) -> list[Part]:
 
 
 def _without_copies(content: Any, log: list[Any]) -> Any:
-    """The content without the reasoning that the application copied into it from the log: the model wrote it once."""
+    """The content without the reasoning that the application copied from the log: the model wrote it once."""
     logged = set(
         _reasonings(item for entry in log if isinstance(entry, dict) for item in as_list(entry.get("content")))
     )

@@ -1,4 +1,4 @@
-"""The page of the costs: who spent what, on which bot, model and day, and whether it agrees with the application."""
+"""The page of the costs: by user, bot, model and day, and whether they agree with the application's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from catlake.pages.pseudonyms import Pseudonym
 from catlake.runtime.small_data import gathered
 
 MOST_BOTS, MOST_MODELS, MOST_USERS, MOST_CONVERSATIONS = 20, 20, 100, 50
-"""What a page names; the datasets have all."""
+"""How many a page names; the datasets have all."""
 
 COST = next(column.catalog_type for column in contract("token_usage").columns if column.name == "total_cost")
 """The type of all costs."""
@@ -38,7 +38,7 @@ def costs_page(
         usage: The dataset `token_usage`.
         reconciliation: The dataset `token_reconciliation`; None: the page compares nothing.
         bots: The dataset `bots`, for their titles; None: a bot is shown by its id.
-        application: The dataset `application_costs`; None: what the application counted has no days and users.
+        application: The dataset `application_costs`; None: the application's costs have no days and users.
         pseudonym: Hides the users; None shows their ids.
         is_small: Whether all rows are few; see `small_data`.
     """
@@ -49,7 +49,7 @@ def costs_page(
     by_day = daily(known)
     bot = by_day.dimensions.index("bot")
     named = sorted({str(row[bot]) for row in by_day.rows if row[bot] is not None})
-    both = with_application(known, None if application is None else _of_named_bots(application, named))
+    both = with_application(known, None if application is None else _with_named_bots(application, named))
     both = gathered(both, is_small)
     compared = agreement(both)
     last_day = max(filter(None, (by_day.last("day"), compared.last("day"))), default=None)
@@ -60,7 +60,7 @@ def costs_page(
         "users": users(both, last_day),
     }
     if reconciliation is not None:
-        states = _of_named_bots(reconciliation, named)
+        states = _with_named_bots(reconciliation, named)
         facts |= {"states": reconciled(states), "reasons": reasons(states), "dearest": dearest(known, states)}
     known.unpersist()
     if pseudonym:
@@ -117,7 +117,7 @@ SECTIONS = (
 
 
 def with_application(usage: DataFrame, application: DataFrame | None) -> DataFrame:
-    """Usage, and what the application counted, as rows of one shape: each has one of the two costs."""
+    """Usage and the application's costs as rows of one shape: each has one of the two costs."""
     used = usage.select("day", "user", "bot", *_used(), F.lit(None).cast(COST).alias("application"))
     if application is None:
         return used
@@ -134,7 +134,7 @@ def with_application(usage: DataFrame, application: DataFrame | None) -> DataFra
 
 
 def daily(usage: DataFrame) -> Facts:
-    """Cost, calls and tokens of each day, bot and model, and how many of the dataset's rows they are from."""
+    """Cost, calls, tokens and rows of the dataset by day, bot and model."""
     rows = (
         usage.select("day", "bot", "model", *_used(), *TOKENS)
         .groupBy("day", "bot", "model")
@@ -144,16 +144,16 @@ def daily(usage: DataFrame) -> Facts:
 
 
 def agreement(both: DataFrame) -> Facts:
-    """The estimate beside what the application counted, of each day and bot."""
+    """The estimate beside the application's costs, by day and bot."""
     return collected(both.groupBy("day", "bot").agg(*map(_sum, _BOTH)), ("day", "bot"), _BOTH)
 
 
 def counts(usage: DataFrame, last_day: str | None) -> Facts:
-    """How many users there are, by period, bot and model: each counts once, whatever is chosen."""
+    """The number of users by period, bot and model: each counts once, whatever is chosen."""
     rows = in_periods(usage, "day", last_day)
     chosen = [F.when(F.grouping(name) == 1, WHOLE).otherwise(F.col(name)).alias(name) for name in ("bot", "model")]
     sums = rows.cube("period", "bot", "model").agg(
-        F.count_distinct("user").alias("users"), *(name for name in chosen), F.grouping("period").alias("whole")
+        F.count_distinct("user").alias("users"), *chosen, F.grouping("period").alias("whole")
     )
     plain = sums.toDF("period", "_bot", "_model", "users", "bot", "model", "whole").where("whole = 0")
     return collected(plain, ("period", "bot", "model"), ("users",), is_cube=True)
@@ -167,7 +167,7 @@ def users(both: DataFrame, last_day: str | None) -> Facts:
 
 
 def reconciled(conversations: DataFrame) -> Facts:
-    """How many conversations agree with the application's price, by bot; what is compared has both prices."""
+    """The number of conversations by state and bot, and the sums of those that have both prices."""
     is_compared = F.col("state").isin("agrees", "differs")
     estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
     rows = conversations.groupBy("state", "bot").agg(
@@ -185,20 +185,20 @@ def reconciled(conversations: DataFrame) -> Facts:
 
 
 def reasons(conversations: DataFrame) -> Facts:
-    """Why an estimate may be off, with the number of conversations."""
+    """The reasons why estimates may be off, with the number of conversations."""
     reason = F.explode(F.split("reasons", ", ")).alias("reason")
     rows = conversations.select("bot", reason).where("reason <> ''").groupBy("reason", "bot").count()
     return collected(rows.withColumnRenamed("count", "conversations"), ("reason", "bot"), ("conversations",))
 
 
 def dearest(usage: DataFrame, conversations: DataFrame) -> Facts:
-    """The conversations that cost most, with the day on which each began."""
+    """The conversations that cost most, with their first days."""
     estimated, counted = _cost("estimated_cost"), _cost("application_total_price")
     cost = F.coalesce(estimated, counted)
     best = conversations.where(cost.isNotNull()).orderBy(F.desc(cost), "pk", "sk").limit(MOST_CONVERSATIONS)
     most = best.select("pk", "sk", "conversation_id", "user_id", "bot", "state", estimated, counted).collect()
-    theirs = usage.where(F.col("sk").isin(*(row["sk"] for row in most))).groupBy("pk", "sk")
-    began = {tuple(row[:2]): row[2:] for row in theirs.agg(F.min("day"), F.sum("calls")).collect()}
+    usage_of_most = usage.where(F.col("sk").isin(*(row["sk"] for row in most))).groupBy("pk", "sk")
+    began = {tuple(row[:2]): row[2:] for row in usage_of_most.agg(F.min("day"), F.sum("calls")).collect()}
     rows: list[tuple[Value, ...]] = []
     for pk, sk, conversation, user, bot, state, estimate, billed in most:
         day, calls = began.get((pk, sk), (None, None))
@@ -226,14 +226,14 @@ def _sum(name: str) -> Column:
     return F.sum(name).alias(name)
 
 
-def _of_named_bots(rows: DataFrame, named: Sequence[str]) -> DataFrame:
-    """Rows with `bot` in the place of `bot_id`: one of those that the page names, else OTHERS."""
+def _with_named_bots(rows: DataFrame, named: Sequence[str]) -> DataFrame:
+    """Rows with `bot`: the id of a bot that the page names, else OTHERS."""
     is_named = F.col("bot_id").isNull() | F.col("bot_id").isin(*named)
     return rows.withColumn("bot", F.when(is_named, F.col("bot_id")).otherwise(F.lit(OTHERS)))
 
 
 def _titles(bots: DataFrame | None) -> Mapping[str, str]:
-    """The titles of bots by id; the id goes along where several bots have one title."""
+    """The titles of bots by id; a title that several bots have is followed by the id."""
     rows = [] if bots is None else bots.where("title IS NOT NULL").select("bot_id", "title").collect()
     titles = [row["title"] for row in rows]
     return {
@@ -243,7 +243,7 @@ def _titles(bots: DataFrame | None) -> Mapping[str, str]:
 
 
 def _without_application(section: Section) -> Section:
-    """A section where the application's prices have no days, bots and users."""
+    """A section without the application's costs, if it shows days, bots or users."""
     if section.facts not in ("agreement", "users"):
         return section
     return replace(section, figures=tuple(figure for figure in section.figures if figure != _APPLICATION))

@@ -1,7 +1,7 @@
-"""The price book: what a thousand tokens of a model cost, in which region, from which day, and according to whom.
+"""The price book: prices of a thousand tokens by model, region and first day, with their sources.
 
 `price_book.json` beside this module holds the prices as decimal texts. docs/token-costs.md explains how to read it,
-where its figures come from, and how to add a price. What the book lacks is unpriced: never zero, never guessed.
+where its figures come from, and how to add a price. Usage without a price is unpriced: never zero, never guessed.
 """
 
 import functools
@@ -16,20 +16,20 @@ from typing import Any
 
 ANY_REGION = "*"
 
-# An inference profile is a model's id with the geography that it may run in before it.
+# The id of an inference profile is a model's id after the geography in which it may run.
 _PROFILE = re.compile(r"(?:us-gov|us|eu|apac|global|jp|au|ca)\.")
 
 
 class Unpriced(LookupError):
-    """Why the book has no price, in words."""
+    """The book has no price; the message shows why."""
 
 
 @dataclass(frozen=True)
 class Price:
     """USD per 1,000 tokens, exact, from `valid_from` until the next price of the same model and region.
 
-    `model` is a Bedrock model id or inference profile id, `region` an AWS region or `*`. Prices of the cache are None
-    where the source has none.
+    `model` is the id of a Bedrock model or inference profile, `region` an AWS region or `*`. A price of the cache
+    is None if the source has none.
     """
 
     model: str
@@ -59,7 +59,7 @@ class PriceBook:
     def price(self, model: str, region: str, day: date) -> Price:
         """The price that applied on a day.
 
-        The price of an inference profile goes before its model's, the price of a region before the one for all
+        The price of an inference profile comes before that of its model, and the price of a region before that of all
         regions.
 
         Args:

@@ -1,4 +1,4 @@
-"""What a conversation's usage cost: tokens by day and model, at the prices of that day (docs/spec.md 3.5)."""
+"""The costs of a conversation: its tokens by day and model, at the prices of the day (docs/spec.md 3.5)."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ COSTS: Mapping[str, tuple[str, str]] = {
     "cache_write_cost": ("cache_write_tokens", "price_cache_write"),
     "output_cost": ("output_tokens", "price_output"),
 }
-"""What is priced, with its tokens and its price per 1,000."""
+"""Each cost with its tokens and its price per 1,000."""
 
 EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 _UNIT = Decimal("1E-12")
@@ -32,18 +32,18 @@ class Rates:
 
     Attributes:
         region: The AWS region that is called.
-        inference: Which inference profiles are used; see `inference_profiles`.
+        inference: The inference profiles that are used; see `inference_profiles`.
     """
 
     region: str
     inference: str
 
     def priced(self, usage: Iterable[Used], retrieved: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
-        """Usage with its prices and costs: a row a day and model, unpriced where the book has no price.
+        """Usage with prices and costs: a row a day and model, unpriced if the book has no price.
 
         Args:
-            usage: What a conversation used.
-            retrieved: The tokens of the chunks that were retrieved, by answer: each call for it sends them.
+            usage: The usage of a conversation.
+            retrieved: The tokens of the retrieved chunks by answer; each call for the answer sends them.
         """
         return [self._row(used, retrieved or {}) for used in usage]
 
@@ -62,7 +62,7 @@ class Rates:
             return row | {"unpriced_because": unpriced_because}
         row |= zip(PRICES, (price.input, price.output, price.cache_read, price.cache_write), strict=True)
         row |= {"price_valid_from": price.valid_from, "price_source": price.source}
-        # A model whose prompts are not cached has no prices of the cache, and no tokens that need them.
+        # A model without a prompt cache has no prices of the cache, and needs none.
         uncached = not row["cache_read_tokens"] and not row["cache_write_tokens"]
         costs = {
             cost: _cost(row[tokens], _ZERO if row[price_name] is None and uncached else row[price_name])
@@ -72,13 +72,13 @@ class Rates:
 
 
 def total(costs: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum of costs; None where one of them is not known."""
+    """The sum of costs; None if one of them is unknown."""
     known = list(costs)
     return None if None in known else sum((cost for cost in known if cost is not None), _ZERO)
 
 
 def _cost(tokens: int, per_thousand: Decimal | None) -> Decimal | None:
-    """What tokens cost: exact, then rounded half-up once to 12 decimals."""
+    """The cost of tokens: exact, then rounded half-up once to 12 decimals."""
     if per_thousand is None:
         return None
     return EXACT.multiply(tokens, per_thousand).scaleb(-3, EXACT).quantize(_UNIT, context=EXACT)
@@ -86,7 +86,7 @@ def _cost(tokens: int, per_thousand: Decimal | None) -> Decimal | None:
 
 @functools.lru_cache(maxsize=10_000)
 def _price(model: str, day: date, region: str, inference: str) -> tuple[str | None, Price | None, str | None]:
-    """The id that is invoked for a model, its price on a day, and why it has none."""
+    """The id that is invoked for a model, and its price on a day or why it has none."""
     book = price_book()
     model_id = invoked_id(model, book.model_id(model), region, inference)
     try:

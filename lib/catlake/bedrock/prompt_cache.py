@@ -1,14 +1,14 @@
-"""Bedrock's prompt cache: which part of a call is read from it and which part is written to it."""
+"""Bedrock's prompt cache: the tokens that a call reads from it and writes to it."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 LIFE_MS = 5 * 60 * 1000
-"""How long a cached prefix lives after its last use, in milliseconds."""
+"""The time in milliseconds that a cached prefix lives after its last use."""
 
 
 class CachePoint(NamedTuple):
-    """The end of a prefix that a call asks to cache: what the prefix ends with, and its tokens."""
+    """The end of a prefix that a call asks to cache, and the tokens of the prefix."""
 
     name: str
     tokens: int
@@ -24,13 +24,13 @@ class PromptCache:
         self._dead_after: dict[tuple[str, str], float] = {}
 
     def use(self, model: str, least: int, points: Iterable[CachePoint], time: float) -> tuple[int, int]:
-        """The tokens that a call reads from the cache and those that it writes.
+        """Returns the tokens that a call reads from the cache, and those that it writes.
 
-        A call reads the longest of its prefixes that lives, and writes what is between it and its last point.
+        A call reads its longest prefix that is still alive, and writes the rest up to its last point.
 
         Args:
             model: Each model has a cache of its own.
-            least: The least tokens of a prefix that is cached.
+            least: The smallest prefix that is cached, in tokens.
             points: The call's cache points, in the order of the prompt, each name once.
             time: When the call is made, in milliseconds.
         """

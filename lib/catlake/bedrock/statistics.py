@@ -19,7 +19,7 @@ MOST_EXPENSIVE = 10
 
 
 def summed(rows: DataFrame, *by: Column | str) -> list[Row]:
-    """Rows of a consolidated dataset, counted and added up by source and by the columns of `by`."""
+    """The numbers and sums of a consolidated dataset by source and by the columns of `by`."""
     sums = rows.groupBy("source", *by).agg(
         F.count(F.lit(1)).alias("records"),
         F.sum("input_token").alias("input_tokens"),
@@ -30,31 +30,31 @@ def summed(rows: DataFrame, *by: Column | str) -> list[Row]:
 
 
 def began_day_before(run_date: date) -> Column:
-    """Whether a conversation began on the day before a run."""
+    """Whether a conversation began on the day before the run."""
     return F.to_date("create_date") == F.lit(run_date - timedelta(days=1))
 
 
 def statistics(sums: Sequence[Row]) -> dict[str, Any]:
-    """Totals of a consolidated dataset, and the same by source, from its `summed` rows; costs are decimal texts."""
+    """Totals of a consolidated dataset, and totals by source, from its `summed` rows; costs are decimal texts."""
     sources = sorted({row["source"] for row in sums})
     by_source = {source: _totals([row for row in sums if row["source"] == source]) for source in sources}
     return {**_totals(sums), "by_source": by_source}
 
 
 def statistics_path(path: str) -> str:
-    """Where the statistics of a CSV file are: beside it, as JSON."""
+    """The path of the statistics of a CSV file: a JSON file beside it."""
     return f"{path.rpartition('.')[0]}.json"
 
 
 def publish_with_statistics(run: Run, lake: Lake, values: Mapping[str, Any], *drafts: Draft) -> None:
-    """Publishes datasets with the statistics of the first one, a CSV: as JSON beside it, and in the log."""
+    """Publishes datasets. The statistics of the first one, a CSV, go into a JSON file beside it and into the log."""
     path = statistics_path(drafts[0].contract.path(run.run_date))
     publish(run, lake, *drafts, beside=[lake.side_file(path, readable_json(values))])
     run.log("statistics", uri=lake.path(path), **values)
 
 
 def metrics(sums: Sequence[Row]) -> dict[str, int | Decimal]:
-    """What conversations used and cost, as metrics, from their `summed` rows."""
+    """The tokens and costs of conversations as metrics, from their `summed` rows."""
     totals = _totals(sums)
     return {
         INPUT_TOKENS: totals["total_input_tokens"],
@@ -90,6 +90,6 @@ def _totals(sums: Sequence[Row]) -> dict[str, Any]:
         "total_records": sum(row["records"] for row in sums),
         "total_input_tokens": sum(row["input_tokens"] for row in sums),
         "total_output_tokens": sum(row["output_tokens"] for row in sums),
-        # In Spark's steps of six decimals, also where there is nothing to add up.
+        # With six decimals, also if there are no rows.
         "total_cost": str(sum((row["cost"] for row in sums), Decimal("0.000000"))),
     }

@@ -1,4 +1,4 @@
-"""The rows of the token datasets: flat prices, both tables together, per conversation, per model (docs/spec.md 3)."""
+"""The rows of the token datasets: at flat prices, of both tables, by conversation (docs/spec.md 3)."""
 
 from decimal import Decimal
 
@@ -29,14 +29,14 @@ def at_flat_price(conversations: DataFrame, environment: Environment, source: st
 
 
 def usd(tokens: Column, per_thousand: Decimal) -> Column:
-    """What tokens cost at a price per 1,000: exact, then rounded half-up once to `DECIMAL(10,6)`."""
+    """The cost of tokens at a price per 1,000: exact, then rounded half-up once to `DECIMAL(10,6)`."""
     exact = tokens.cast("decimal(19,0)") * F.lit(per_thousand / 1000)
     return F.round(exact, 6).cast("decimal(10,6)")
 
 
 def with_historical(new: DataFrame, historical: DataFrame) -> DataFrame:
-    """The rows of both tables; where both have a conversation, the historical row stays."""
-    # By tokens too: among rows that are otherwise equal the choice must be the same in every run.
+    """The rows of both tables; the historical row of a conversation comes before a new one."""
+    # By tokens too, so that the choice among equal rows is the same in every run.
     historical_first = Window.partitionBy("pk", "sk").orderBy(
         F.col("source") != "old_table", F.desc("create_date"), F.desc("input_token"), F.desc("output_token")
     )
@@ -45,7 +45,7 @@ def with_historical(new: DataFrame, historical: DataFrame) -> DataFrame:
 
 
 def repeated(new: DataFrame, historical: DataFrame) -> int:
-    """How many rows of both tables `with_historical` leaves out."""
+    """The number of rows that `with_historical` leaves out."""
     keys = historical.groupBy("pk", "sk").count()
     ((within,),) = keys.agg(F.coalesce(F.sum(F.col("count") - 1), F.lit(0))).collect()
     return int(within) + new.join(keys, ["pk", "sk"], "left_semi").count()
@@ -67,10 +67,10 @@ def by_conversation(new: DataFrame, environment: Environment) -> DataFrame:
 
 
 def conversation_id() -> Column:
-    """What follows the last `#` of the SK; the user id of a published API may contain one too."""
+    """The part of the SK after its last `#`; the user id of a published API may contain one too."""
     return F.substring_index("sk", "#", -1)
 
 
 def as_text(timestamp: str) -> Column:
-    """A timestamp column as the CSV files show it, in UTC."""
+    """A timestamp column in the form of the CSV files, in UTC."""
     return F.date_format(timestamp, "yyyy-MM-dd HH:mm:ss").alias(timestamp)

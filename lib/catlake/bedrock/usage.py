@@ -1,4 +1,4 @@
-"""What a conversation used, by UTC day and model: estimated from its map, and as the text that a table keeps (3.5)."""
+"""Estimates what a conversation used, by UTC day and model, and writes it as the text that a table keeps (3.5)."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from catlake.bedrock.application_models import traits
+from catlake.bedrock.application_models import model_traits
 from catlake.bedrock.calls import AROUND_CHUNK, KNOWLEDGE_PROMPT, Bot, Call, replay
 from catlake.bedrock.message_map import Node
 from catlake.text.json_text import parse
@@ -27,14 +27,14 @@ COUNTS = (
 """The kinds of tokens that are counted."""
 
 KNOWLEDGE_PROMPT_TOKENS = KNOWLEDGE_PROMPT // 4
-"""What is sent once for an answer that has chunks."""
+"""Tokens of the prompt that each call for an answer with chunks sends."""
 
 
 class Used(NamedTuple):
     """What the calls of one UTC day to one model used.
 
-    `counts` are in the order of COUNTS. `answers` are the calls for each answer for which chunks may have been
-    retrieved: a model without tools is sent them with its prompt.
+    `counts` are in the order of COUNTS. `answers` has the number of calls for each answer whose prompt may hold
+    retrieved chunks: those of a model without tools.
     """
 
     day: date
@@ -47,10 +47,10 @@ class Used(NamedTuple):
 _DAY = 24 * 60 * 60 * 1000
 
 RELATED_MARK = "#RELATED_DOCUMENT#"
-"""Within the SK of a chunk that was retrieved for an answer."""
+"""Part of the SK of a chunk that was retrieved for an answer."""
 
-# A tool's chunks are in the map, as the tool's results.
-_OF_A_TOOL = "tooluse_"
+# The chunks of a tool are in the map too, as its results.
+_TOOL_PREFIX = "tooluse_"
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class UsageEstimator:
     """Estimates what conversations used. Travels to the executors.
 
     Attributes:
-        bots: The settings of the bots, by their id; those of others are the application's defaults.
+        bots: The settings of the bots, by their id; other bots have the application's defaults.
     """
 
     bots: Mapping[str, Bot] = field(default_factory=dict)
 
     def estimate(self, nodes: Mapping[str, Node], began: datetime, bot_id: str | None) -> tuple[list[Used], list[str]]:
-        """What one conversation used, by day and model, and in words what its map does not show.
+        """Returns what a conversation used, by day and model, and the reasons why the estimate may be off.
 
         Raises:
             RecursionError: The map is nested too deeply.
@@ -82,12 +82,12 @@ class UsageEstimator:
 def _used(day: date, model: str, calls: list[Call]) -> Used:
     # The numbers of a call are in the order of COUNTS.
     counts = tuple(map(sum, zip(*(call.counts for call in calls), strict=True)))
-    answers = {} if traits(model).uses_tools else Counter(call.answer for call in calls)
+    answers = {} if model_traits(model).uses_tools else Counter(call.answer for call in calls)
     return Used(day, model, len(calls), counts, dict(answers))
 
 
 def usage_text(usage: Iterable[Used]) -> str:
-    """What a conversation used, as the JSON text that a table keeps."""
+    """Usage as the JSON text that a table keeps."""
     rows = [
         {"day": day.isoformat(), "model": model, "calls": calls}
         | dict(zip(COUNTS, counts, strict=True))
@@ -98,11 +98,11 @@ def usage_text(usage: Iterable[Used]) -> str:
 
 
 NO_USAGE = usage_text(())
-"""The text of a conversation that made no call."""
+"""The usage text of a conversation that made no call."""
 
 
-def usage_of(text: str | None) -> list[Used]:
-    """What `usage_text` has written; nothing for None."""
+def parse_usage(text: str | None) -> list[Used]:
+    """Reads a text of `usage_text`; None has no usage."""
     return [
         Used(
             date.fromisoformat(row["day"]),
@@ -116,15 +116,15 @@ def usage_of(text: str | None) -> list[Used]:
 
 
 def chunk(sort_key: str, content: str | None) -> dict[str, Any] | None:
-    """The conversation, the answer and the tokens of a RELATED_DOCUMENT item; None where a map has its text already.
+    """The conversation, answer and tokens of a RELATED_DOCUMENT item; None if the map has its text already.
 
     Args:
         sort_key: `<user>#RELATED_DOCUMENT#<conversation>#<answer>@<rank>`.
         content: The JSON of the item's `Content`.
     """
     _, _, source = sort_key.rpartition(RELATED_MARK)[2].partition("#")
-    answer, at, _ = source.rpartition("@")
-    if not at or answer.startswith(_OF_A_TOOL) or content is None:
+    answer, separator, _ = source.rpartition("@")
+    if not separator or answer.startswith(_TOOL_PREFIX) or content is None:
         return None
     return {
         "conversation": chunk_conversation(sort_key),
@@ -139,7 +139,7 @@ def chunk_conversation(sort_key: str) -> str:
 
 
 def _text(content: str) -> str:
-    """The text of a chunk; the whole content where it has none of its own."""
+    """The `text` of a chunk; the whole content without one."""
     try:
         parsed = parse(content)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The rows of the usage datasets: what was used, what it cost, and what the application itself counted (3.5)."""
+"""The rows of the usage datasets: usage, its costs, and the application's own costs (docs/spec.md 3.5)."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -8,21 +8,21 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from catlake.bedrock.application_costs import costs_of
+from catlake.bedrock.application_costs import parse_costs
 from catlake.bedrock.conversation_items import CONVERSATION_KIND, RELATED_DOCUMENT, TOTAL_PRICE, struct
 from catlake.bedrock.priced_usage import COSTS, PRICES, Rates, total
 from catlake.bedrock.token_datasets import conversation_id
-from catlake.bedrock.usage import COUNTS, usage_of
+from catlake.bedrock.usage import COUNTS, parse_usage
 from catlake.runtime.python_workers import EachRow
 
 COST = "decimal(20,12)"
 IS_RECENT = "is_recent"
-"""The column that says whether a conversation may have been used on the first date or later."""
+"""The column that shows whether a conversation may have been used on the first date or later."""
 PUBLISHED_API = "PUBLISHED_API#"
-"""With this the PK of a published API's conversations begins."""
+"""The beginning of the PK of conversations of a published API."""
 
 AGREES_WITHIN = "0.05"
-"""The part of the application's price by which an estimate that agrees may differ from it."""
+"""An estimate agrees if it differs by at most this share of the application's price."""
 
 _TEXT, _LONG, _TIME = T.StringType(), T.LongType(), T.TimestampType()
 _USD, _PRICE = T.DecimalType(20, 12), T.DecimalType(18, 12)
@@ -53,17 +53,17 @@ COSTED = struct(
     usage=T.ArrayType(_USED),
     application_costs=T.ArrayType(_BILLED),
 )
-"""A conversation with its usage and costs, and what the application counted; an unknown estimate is null."""
+"""A conversation with its usage, costs and the application's own costs; an unknown estimate is null."""
 
 
 def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
-    """The conversations of the table with what they cost, also those that are deleted: one row of COSTED each.
+    """The conversations of the table with their costs, also deleted ones: a row of COSTED each.
 
     Args:
         items: Rows of the table, with IS_RECENT.
         rates: The prices.
     """
-    # Also deleted ones: they were sent all the same.
+    # Deleted chunks count too: they were sent.
     chunk = F.struct("chunk_answer", "chunk_tokens")
     chunks = (
         items.where((F.col("kind") == RELATED_DOCUMENT) & F.col("chunk_answer").isNotNull())
@@ -84,26 +84,26 @@ def with_costs(items: DataFrame, rates: Rates) -> DataFrame:
 
 
 def costed(row: Mapping[str, Any], rates: Rates) -> dict[str, Any]:
-    """The row of COSTED for a conversation of the table with its retrieved chunks."""
+    """The row of COSTED for a conversation with its retrieved chunks."""
     retrieved: dict[str, int] = {}
     for chunk in row["chunks"] or ():
         answer = chunk["chunk_answer"]
         retrieved[answer] = retrieved.get(answer, 0) + chunk["chunk_tokens"]
-    usage = rates.priced(usage_of(row["usage"]), retrieved)
+    usage = rates.priced(parse_usage(row["usage"]), retrieved)
     return {
         **row,
         # A conversation without a call used nothing.
         "estimated_cost": None if row["usage"] is None else total(used.get("total_cost") for used in usage),
         "usage": None if row["usage"] is None else usage,
-        "application_costs": [cost._asdict() for cost in costs_of(row["application_costs"])],
+        "application_costs": [cost._asdict() for cost in parse_costs(row["application_costs"])],
     }
 
 
 def token_usage(costs: DataFrame, first_day: date | None, region: str) -> DataFrame:
-    """The dataset `token_usage`: the calls from a day on; None: all calls.
+    """The dataset `token_usage`: the calls of a day and later; None: all calls.
 
     Args:
-        costs: What `with_costs` returns.
+        costs: The result of `with_costs`.
         first_day: Calls of an earlier day are left out.
         region: The AWS region that is called.
     """
@@ -134,7 +134,7 @@ def token_usage(costs: DataFrame, first_day: date | None, region: str) -> DataFr
 
 
 def application_costs(costs: DataFrame) -> DataFrame:
-    """The dataset `application_costs`, from what `with_costs` returns: whole conversations, whatever the day."""
+    """The dataset `application_costs`, from the result of `with_costs`: whole conversations, on all days."""
     rows = costs.select("pk", "sk", "bot_id", F.explode("application_costs").alias("billed"))
     return rows.select(*_conversation(), "bot_id", "billed.*")
 

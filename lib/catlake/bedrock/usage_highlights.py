@@ -1,4 +1,4 @@
-"""What a run tells a person about usage: cost by month, user and bot, and whether it agrees with the application."""
+"""The lines of a run about usage: costs by month, user and bot, and whether they agree with the application's."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 MOST_SHOWN = 10
-"""Lines of each list."""
+"""The most lines of a list."""
 
 
 def usage_highlights(usage: DataFrame, currency: str) -> list[str]:
@@ -18,9 +18,9 @@ def usage_highlights(usage: DataFrame, currency: str) -> list[str]:
         "user": F.col("user_id"),
         "bot": F.coalesce("bot_id", F.lit("without a bot")),
     }
-    group = F.explode(F.array(*(F.struct(F.lit(by).alias("by"), name.alias("name")) for by, name in groups.items())))
+    pairs = F.array(*(F.struct(F.lit(by).alias("by"), name.alias("name")) for by, name in groups.items()))
     sums = (
-        usage.select(group.alias("group"), "total_cost", "calls")
+        usage.select(F.explode(pairs).alias("group"), "total_cost", "calls")
         .groupBy("group.by", "group.name")
         .agg(
             F.sum("total_cost").alias("cost"),
@@ -29,17 +29,18 @@ def usage_highlights(usage: DataFrame, currency: str) -> list[str]:
         )
         .collect()
     )
-    return [
-        *_list(
-            "estimated cost by month", sorted(_of(sums, "month"), key=lambda row: row["name"], reverse=True), currency
-        ),
-        *_list("estimated cost by user", _dearest(_of(sums, "user")), currency),
-        *_list("estimated cost by bot", _dearest(_of(sums, "bot")), currency),
-    ]
+    lines: list[str] = []
+    for group in groups:
+        rows = [row for row in sums if row["by"] == group]
+        rows.sort(key=lambda row: row["name"], reverse=group == "month")
+        if group != "month":
+            rows.sort(key=lambda row: row["cost"] or Decimal(0), reverse=True)
+        lines += _list(f"estimated cost by {group}", rows, currency)
+    return lines
 
 
 def compared() -> list[Column]:
-    """How estimate and application compare, over rows of `token_reconciliation` that have both: for `agreement`."""
+    """The aggregates of `token_reconciliation` that `agreement` needs."""
     both = F.col("state").isin("agrees", "differs")
     return [
         F.sum(F.when(both, F.col("estimated_cost"))).alias("estimated"),
@@ -51,7 +52,7 @@ def compared() -> list[Column]:
 
 
 def agreement(row: Mapping[str, Any], currency: str) -> str:
-    """The line of `compared`."""
+    """The line about how the estimate and the application agree, from the row of `compared`."""
     if not row["compared"]:
         return f"reconciliation: none of {row['all']} conversations has both an estimate and the application's price"
     ratio = row["estimated"] / row["application"]
@@ -60,14 +61,6 @@ def agreement(row: Mapping[str, Any], currency: str) -> str:
         f"{row['application']:.6f} {currency}; {row['agree']} of {row['compared']} conversations agree within 5 %, "
         f"{row['all'] - row['compared']} cannot be compared"
     )
-
-
-def _of(sums: list[Row], name: str) -> list[Row]:
-    return [row for row in sums if row["by"] == name]
-
-
-def _dearest(sums: list[Row]) -> list[Row]:
-    return sorted(sums, key=lambda row: (-(row["cost"] or Decimal(0)), row["name"]))
 
 
 def _list(title: str, sums: list[Row], currency: str) -> list[str]:

@@ -10,15 +10,15 @@ STATEMENT = "token_usage_analysis.view.sql"
 
 
 def view_name(environment: str) -> str:
-    """The view's name in an environment. Raises ValueError for one that could be more than a part of a name."""
+    """The view's name in an environment. Raises ValueError for a name with other signs than an identifier's."""
     return f"cat_{identifier(environment)}_token_usage_analysis"
 
 
 def view_statement(environment: str) -> str:
-    """The statement that creates the view: without the file's comment, and with `{env}` filled in.
+    """The statement that creates the view, without the file's comments and with `{env}` filled in.
 
     Raises:
-        ValueError: The environment's name could be more than a part of a name.
+        ValueError: The environment's name is no identifier.
     """
     lines = (data_folder("deploy/sql", "_sql") / STATEMENT).read_text(encoding="utf-8").splitlines()
     statement = "\n".join(line for line in lines if not line.startswith("--"))
@@ -26,7 +26,7 @@ def view_statement(environment: str) -> str:
 
 
 def create_view(run: Run, lake: Lake) -> None:
-    """The whole job: creates the view in `--database`; it reads and writes no records."""
+    """Creates the view in `--database`; reads and writes no records."""
     environment, arguments = run.environment.name, run.arguments
     view, statement = view_name(environment), view_statement(environment)
     run.report.settle(Balance(read=0, written={view: 0}))

@@ -190,7 +190,7 @@ class Contract:
         """
         actual = {field.name: field.dataType for field in df.schema}
         names = {c.name for c in self.columns}
-        faults = self._missing(df)
+        faults = [f"{c.name} is missing" for c in self.columns if c.name not in actual]
         faults += [f"{name} is not in the contract" for name in actual if name not in names]
         faults += [f"{name} appears more than once" for name in actual if df.columns.count(name) > 1]
         faults += [
@@ -222,9 +222,6 @@ class Contract:
         for column in self.columns:
             broken |= _broken(column, empty_is_absent=self.format == "csv")
         return broken | {rule.name: ~F.expr(rule.expression) for rule in self.row_rules}
-
-    def _missing(self, df: DataFrame) -> list[str]:
-        return [f"{c.name} is missing" for c in self.columns if c.name not in df.columns]
 
     def _refuse(self, faults: list[str]) -> None:
         if faults:
@@ -379,6 +376,6 @@ def _whole(pattern: str) -> str:
     return rf"\A(?:{pattern[1:-1]})\z"
 
 
-def _fits(actual: T.DataType, wanted: T.DataType) -> bool:
-    both_integers = isinstance(actual, T.IntegralType) and isinstance(wanted, T.IntegralType)
-    return actual == wanted or both_integers or isinstance(actual, T.NullType)
+def _fits(actual: T.DataType, expected: T.DataType) -> bool:
+    both_integers = isinstance(actual, T.IntegralType) and isinstance(expected, T.IntegralType)
+    return actual == expected or both_integers or isinstance(actual, T.NullType)

@@ -29,7 +29,7 @@ def cl100k_base() -> Any:
     """The encoder, with `encode` and `count`, loaded once a process.
 
     Raises:
-        EncodingError: The package is missing, or is another one. Tokens are never counted another way.
+        EncodingError: The package is missing, or is another one. Tokens are never counted in another way.
     """
     try:
         encoder = _bindings().tokenizer_for_encoding("cl100k_base")
@@ -61,7 +61,7 @@ def _bindings() -> Any:
 
 
 def token_count(text: str) -> int:
-    """The tokens of a text; what looks like a special token ("<|endoftext|>") counts as plain text."""
+    """The number of tokens of a text; a special token ("<|endoftext|>") counts as plain text."""
     try:
         return int(cl100k_base().count(text))
     except UnicodeEncodeError:

@@ -42,12 +42,13 @@ def newest_normalized(run: Run, lake: Lake) -> str:
 
 def checked(rows: DataFrame) -> DataFrame:
     """Rows of the CSV with their `_reason`, which is null for a good row."""
+    has_text = F.col("fecha_primera_conversacion").isNotNull()
     return rows.withColumn(
         REASON,
         F.coalesce(
             reason(contract(SOURCE)),
             F.when(F.col("token_pregunta").isNull(), "conversacion_completa: no JSON array of messages"),
-            F.when(_day_is_missing(), "fecha_primera_conversacion: no date of the calendar"),
+            F.when(has_text & _first_day().isNull(), "fecha_primera_conversacion: no date of the calendar"),
         ),
     )
 
@@ -78,14 +79,14 @@ def typed(rows: DataFrame) -> DataFrame:
 
 
 def curate(run: Run, lake: Lake) -> None:
-    """The whole job: verify, read, count tokens, check, write, balance, with the CSV as a spreadsheet, publish."""
-    cl100k_base()  # fails here, before any work, when it cannot be loaded
+    """Verifies and reads the CSV, counts tokens, checks and writes the rows, and publishes them with a spreadsheet."""
+    cl100k_base()  # fails before any work if it cannot be loaded
     with run.step("verify"):
         uri = newest_normalized(run, lake)
         counter = TokenCounter(known_tokens(run, lake))
         source = read_csv(run, lake, uri, contract(SOURCE), REMEDY, counter, COUNTED.fields)
     with run.step("write"):
-        # One task: the result is one file in this order. There each row is counted once, even if Spark repeats a read.
+        # One task writes the file in order. Rows are counted there: once, even if Spark repeats a read.
         rows = source.rows.transform(checked).transform(contract(DATASET).in_order)
         observed = Observation("rows")
         counts = (
@@ -98,7 +99,7 @@ def curate(run: Run, lake: Lake) -> None:
     counted = observed.get
     source.refuse_other_rows(counted["read"])
     if counted["rejected"]:
-        # Read once more: that costs nothing where there are none.
+        # The CSV is read once more, but only if there are rejected rows.
         quarantine(run, lake, source.rows.transform(checked).transform(rejected), PIPELINE)
     run.report.settle(Balance(counted["read"], {DATASET: draft.rows}, quarantined=counted["rejected"]))
     run.report.highlights.append(f"{DATASET}: {draft.rows} rows, the tokens of {counted['new']} counted anew")
@@ -113,7 +114,7 @@ def curate(run: Run, lake: Lake) -> None:
 
 
 def _spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> tuple[SideFile, int]:
-    """Writes the rows of the CSV as a spreadsheet, to be published beside the CSV for people; and their number."""
+    """Writes the rows of the CSV as a spreadsheet to publish beside it; returns it and the number of its rows."""
     struct = contract(SOURCE).struct
     numbers = [field.name for field in struct if isinstance(field.dataType, T.IntegralType)]
     with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
@@ -129,9 +130,5 @@ def _spreadsheet(run: Run, lake: Lake, source: PublishedCsv) -> tuple[SideFile, 
 
 
 def _first_day() -> Column:
-    # The contract's pattern lets 30/02/2025 pass; `to_date` would fail on it or, by its settings, make it null.
+    # The contract's pattern accepts 30/02/2025. `to_date` would fail on it, or return null, depending on settings.
     return F.try_to_timestamp("fecha_primera_conversacion", F.lit("dd/MM/yyyy")).cast("date")
-
-
-def _day_is_missing() -> Column:
-    return F.col("fecha_primera_conversacion").isNotNull() & _first_day().isNull()

@@ -1,7 +1,7 @@
-"""Which cities the regular expression `--excluded_cities` leaves out.
+"""Finds the cities that the regular expression `--excluded_cities` leaves out.
 
-Arrow's RE2 searches. Its time grows with the length of a city and with nothing else; the engines of Java and of Python
-can take for ever over a city of sixty letters.
+The engine is Arrow's RE2, whose time grows only with the length of the city. The engines of Java and Python can take
+years over a city of sixty letters.
 """
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ from catlake.runtime.errors import ArgumentError, one_line
 
 
 def checked_pattern(pattern: str | None) -> str | None:
-    """A regular expression, if it is one. Raises ArgumentError."""
+    """Checks a regular expression, and returns it. Raises ArgumentError."""
     if pattern == "":
         raise ArgumentError("--excluded_cities '': would leave every city out; write none to leave out none")
     try:
@@ -26,7 +26,7 @@ def checked_pattern(pattern: str | None) -> str | None:
 
 
 def are_excluded(cities: pa.Array, pattern: str | None) -> pa.Array:
-    """Whether a pattern is found in each city, without regard to case, beyond ASCII too; None is found nowhere."""
+    """Whether each city matches a pattern, in any case, also beyond ASCII; no city matches None."""
     if pattern is None:
         return pa.repeat(pa.scalar(False), len(cities))
     return pc.match_substring_regex(cities, pattern, ignore_case=True)

@@ -18,18 +18,18 @@ from catlake.runtime.files import Files
 def write_item_files(
     spark: SparkSession, source: Files, export: Export, target: Files, folder: str, schema: pa.Schema
 ) -> list[str]:
-    """Writes the items of an export, a file of the table for each of its data files; returns their URIs.
+    """Writes a file of the table for each data file of an export; returns their URIs.
 
     Args:
         spark: The session.
-        source: Where the export lies.
+        source: The file system of the export.
         export: A full export.
-        target: The files of the lake.
-        folder: Where the new files go.
-        schema: Their columns.
+        target: The file system of the lake.
+        folder: The folder of the new files.
+        schema: The columns of the new files.
 
     Raises:
-        ExportError: As `read_items`.
+        ExportError: See `read_items`.
     """
     data_files = export.largest_first
     decoder = Decoder(items.ITEM, items.flat_items)

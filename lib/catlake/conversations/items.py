@@ -1,8 +1,8 @@
-"""The items of the Catia table (docs/spec.md 1.3): what is read of them, and what becomes of each.
+"""The items of the Catia table (docs/spec.md 1.3): their columns, and their outcomes.
 
-An item's messages and feedback are nested and large, its share of the result is a few texts. So `flat_items` makes
-those texts in the task that parses the item, and Spark moves, sorts and keeps flat rows only. They depend on the item
-alone: what an argument decides (`classified`) is decided when the rows are read, so that a table can keep them.
+An item's messages and feedback are nested and large, and the result needs only a few texts of them. So `flat_items`
+makes these texts in the task that parses the item, and Spark moves, sorts and keeps only flat rows. A table can keep
+the rows, because they depend on the item alone: arguments are applied when the rows are read (`classified`).
 """
 
 import functools
@@ -36,7 +36,7 @@ ITEM = T.StructType(
         attribute("user_data", PERSON, source="UserData", json_text=True),
         attribute("messages", T.ArrayType(MESSAGE), source="Conversation", json_text=True, one_as_list=True),
         attribute("feedback", T.ArrayType(FEEDBACK), source="Feedback", json_text=True, one_as_list=True),
-        # The same attribute once more, each feedback as JSON text: nothing that it holds is lost.
+        # The same attribute again, each feedback as JSON text, so that nothing in it is lost.
         attribute("raw_feedback", T.ArrayType(_TEXT), source="Feedback", json_text=True, one_as_list=True),
     ]
 )
@@ -67,7 +67,7 @@ FLAT = T.StructType(
 """What is kept of an item. No column is nested: Iceberg reads flat ones many rows at a time."""
 
 TEXTS = ("messages", "questions", "raw_feedback", "comments", "options")
-"""The columns that are large, and in which the result has its texts."""
+"""The large columns, which hold the texts of the result."""
 
 _CONTENT = len(FLAT) - FLAT.names.index("nombre")
 
@@ -79,12 +79,12 @@ OUTCOMES = (
     *(KEPT, QUARANTINED, "register", OTHER, "before_first_date", "empty_feedback"),
     *(SUPERSEDED, DELETED, TOO_EARLY),
 )
-"""All that can become of an item, or of a line of exports that are read without the table."""
+"""All outcomes of an item, or of a line of exports that are read without the table."""
 
 _USER_WORDS = ("user", "usuario")
 _BOT_WORDS = ("bot", "assistant", "catia")
 
-# Applied to the text read backwards, and possessive (*+): on a hostile name, a search from each place takes minutes.
+# For the reversed text, and possessive (*+): otherwise a hostile name takes minutes.
 _TRAILING_PARENTHESES = re.compile(r"(?:\)[^()]*+(?:\)[^()]*+\([^()]*+)*+\(\s*+)++")
 
 _ISO_8601 = re.compile(
@@ -92,11 +92,11 @@ _ISO_8601 = re.compile(
     r"(?:[T ](\d\d)(:)?(\d\d)(?:(?(8):?)(\d\d)(?:[.,](\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
-# Half the time of all forms.
+# Matches most texts in half the time of _ISO_8601.
 _USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\dZ?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-# Of the calendar, in UTC.
+# The bounds of the calendar, in UTC.
 _FIRST_SECOND = (1 - _EPOCH_DAY) * 86_400
 _END_SECOND = (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400
 _LAST_SECOND = (23, 59, 59)
@@ -106,7 +106,7 @@ _ESCAPES = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 
 
 def flat_items(columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
-    """One row of FLAT for each item of a batch, whose columns are those of ITEM."""
+    """One row of FLAT for each item of a batch with the columns of ITEM."""
     rows = [flat(*values) for values in zip(*(columns[name] for name in ITEM.names), strict=True)]
     schema = to_arrow_schema(FLAT)
     values = zip(*rows, strict=True) if rows else ((),) * len(schema)
@@ -124,7 +124,7 @@ def flat(
     feedback: Sequence[Mapping[str, str | None] | None] | None,
     raw_feedback: Sequence[str | None] | None,
 ) -> tuple[Any, ...]:
-    """The FLAT row of an item. Its JSON texts are UTF-8: Arrow takes them in half the time of Python's own texts."""
+    """The FLAT row of an item. Its JSON texts are bytes in UTF-8, which Arrow takes in half the time of `str`."""
     item_kind = kind(sk)
     raw = [text for text in raw_feedback or () if text is not None]
     outcome = _outcome(item_kind, sk, bool(raw))
@@ -133,14 +133,14 @@ def flat(
     if outcome != KEPT:
         return (*row, *(None,) * _CONTENT)
     person = user_data or {}
-    said, questions = _said(sk, messages or ())
+    spoken, questions = _messages(sk, messages or ())
     likes, dislikes, comments, options = _opinions(feedback or ())
     return (
         *row,
         trimmed(person.get("nombre")),
         place(person.get("gerencia")),
         place(person.get("ciudad")),
-        said or None,
+        spoken or None,
         _json_texts(questions),
         ",".join(raw) or None,
         likes,
@@ -154,32 +154,32 @@ def _json_texts(texts: Sequence[str]) -> bytes | None:
     return orjson.dumps(texts) if texts else None
 
 
-def _said(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[bytes, list[str]]:
+def _messages(sk: str | None, messages: Iterable[Mapping[str, str | None] | None]) -> tuple[bytes, list[str]]:
     """The messages as elements of a JSON array, and the user's texts."""
-    said = []
+    spoken = []
     questions = []
     for message in messages:
         if message is None:
             continue
         sender, text = speaker(message["from"]), message["text"]
-        said.append({"conversacion": sk, "from": sender, "text": text, "timestamp": message["timestamp"]})
+        spoken.append({"conversacion": sk, "from": sender, "text": text, "timestamp": message["timestamp"]})
         if sender == "user" and text and not text.isspace():
             questions.append(text)
-    return json_elements(said), questions
+    return json_elements(spoken), questions
 
 
 def _opinions(feedback: Iterable[Mapping[str, str | None] | None]) -> tuple[int, int, list[str], list[str]]:
     """Likes, dislikes, comments and options."""
-    given = [entry for entry in feedback if entry is not None]
-    if not given:
+    entries = [entry for entry in feedback if entry is not None]
+    if not entries:
         return 0, 0, [], []
-    types = [(trimmed(entry["type"]) or "").lower() for entry in given]
-    comments, options = (_texts(entry[name] for entry in given) for name in ("comment", "option"))
+    types = [(trimmed(entry["type"]) or "").lower() for entry in entries]
+    comments, options = (_texts(entry[name] for entry in entries) for name in ("comment", "option"))
     return types.count("like"), types.count("dislike"), comments, options
 
 
 def kind(sort_key: str | None) -> str:
-    """What an item is, by its sort key: the first of the three words that it contains, in any case."""
+    """The kind of an item: the first of the three words in its sort key, in any case."""
     key = (sort_key or "").upper()
     for word, name in _KINDS.items():
         if word in key:
@@ -188,7 +188,7 @@ def kind(sort_key: str | None) -> str:
 
 
 def _outcome(item_kind: str, sort_key: str | None, has_feedback: bool) -> str:
-    """What becomes of an item that can be read, before an argument decides."""
+    """The outcome of an item that can be read, before arguments are applied."""
     if sort_key is None:
         return QUARANTINED
     if item_kind in ("register", OTHER):
@@ -199,7 +199,7 @@ def _outcome(item_kind: str, sort_key: str | None, has_feedback: bool) -> str:
 
 
 def classified(items: DataFrame, first_date: date | None) -> DataFrame:
-    """Items with their final `outcome`: some are too early, and one that could not be read is quarantined.
+    """Items with their final `outcome`: early ones are filtered, and those that could not be read are quarantined.
 
     Args:
         items: Columns of FLAT and of `rejected_columns`.
@@ -209,7 +209,7 @@ def classified(items: DataFrame, first_date: date | None) -> DataFrame:
     if first_date is not None:
         is_early = (F.col("kind") == CONVERSATION) & (F.col("created") < F.lit(moment(first_date.isoformat())))
         outcome = F.when(is_early, "before_first_date").otherwise(outcome)
-    # The content of a filtered item is not looked at, so it cannot be broken.
+    # The content of a filtered item does not matter, so it cannot be broken.
     is_broken = F.col("rejected_reason").isNotNull() & outcome.isin(KEPT, "empty_feedback")
     return items.withColumn(OUTCOME, F.when(is_broken, QUARANTINED).otherwise(outcome))
 
@@ -220,18 +220,18 @@ def rejected(classified_items: DataFrame) -> DataFrame:
 
 
 def trimmed(text: str | None) -> str | None:
-    """A text without white space at its ends; None when nothing remains."""
+    """A text without white space at its ends; None if nothing remains."""
     return (text and text.strip()) or None
 
 
 def user_id(partition_key: str) -> str:
-    """The partition key without `USER#`; a key that is nothing else stays as it is."""
+    """The partition key without `USER#`; the key `USER#` alone stays as it is."""
     return partition_key.removeprefix("USER#") or partition_key
 
 
 @functools.lru_cache(maxsize=10_000)
 def place(name: str | None) -> str | None:
-    """A place without the noise behind it: `Bogotá (D.C.) (Colombia)` is Bogotá."""
+    """A place without parentheses at its end: `Bogotá (D.C.) (Colombia)` is Bogotá."""
     if (bare := trimmed(name)) is None or not bare.endswith(")"):
         return bare
     backwards = bare[::-1]
@@ -241,16 +241,16 @@ def place(name: str | None) -> str | None:
 
 @functools.lru_cache(maxsize=10_000)
 def speaker(name: str | None) -> str | None:
-    """`user` or `bot` for the words that mean them; any other name as it is."""
+    """`user` or `bot` for the words that mean them; any other name unchanged."""
     word = (trimmed(name) or "").lower()
     return "user" if word in _USER_WORDS else "bot" if word in _BOT_WORDS else name
 
 
 def moment(text: str | None) -> int | None:
-    """The moment that an ISO 8601 text names, in microseconds since 1970.
+    """Parses an ISO 8601 text into microseconds since 1970.
 
-    Without an offset it is UTC, a date alone is its midnight; the basic form (`20250804T103000Z`) is accepted too. Any
-    other text, and a date that the calendar lacks, is None.
+    Without an offset it is UTC, a date alone is its midnight; the basic form (`20250804T103000Z`) is accepted too. All
+    other texts, and dates that do not exist, are None.
     """
     if text is not None and _USUAL_MOMENT.fullmatch(text):
         try:
@@ -279,10 +279,10 @@ def moment(text: str | None) -> int | None:
 
 
 def json_elements(values: Sequence[Mapping[str, str | None]]) -> bytes:
-    r"""The JSON texts of objects, joined by commas; control characters as Java's writers escape them (`\u001F`)."""
+    r"""The JSON texts of objects, joined by commas; control characters are escaped as in Java (`\u001F`)."""
     text = orjson.dumps(values)[1:-1]
     if b"\\u00" in text:
-        # Each escape is matched whole, so that an escaped backslash before u00 is not taken for one.
+        # Each escape is matched whole, because a backslash before u00 may be escaped itself.
         text = _ESCAPES.sub(lambda escape: b"\\" + _upper_digits(escape[1]), text)
     return text
 

@@ -1,4 +1,4 @@
-"""The page of the conversations: who asked, what they asked and liked; from the dataset of curated conversations."""
+"""The page of the conversations: who asked, what they asked, and what they liked."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,21 +15,21 @@ from catlake.runtime.small_data import gathered
 
 MOST_DEPARTMENTS, MOST_CITIES = 40, 60
 MOST_PEOPLE, MOST_QUESTIONS, MOST_COMMENTS, MOST_WORDS = 50, 100, 100, 40
-"""What a page names; the dataset has all."""
+"""How many a page names; the dataset has all."""
 
 FIRST_DAY = date(2000, 1, 1)
-"""An earlier day of a message is a mistake: a chart would have a bar for each month since."""
+"""A message with an earlier day is a mistake; a chart would have a bar for each month since."""
 
 LONGEST_TEXT = 240
-"""Characters of a question or a comment."""
+"""The most characters of a question or a comment."""
 
 HIDDEN_BELOW = 3
-"""An anonymous page has only what at least so many people wrote: a rare text can show who wrote it."""
+"""An anonymous page shows only texts of at least so many people, because a rare text can show who wrote it."""
 
 MESSAGES = "array<struct<conversacion: string, `from`: string, text: string, timestamp: string>>"
 FEEDBACK = "array<struct<type: string>>"
 
-# Of both languages: words that do not show what is asked. Shorter ones are left out anyway.
+# Words of both languages that do not show the topic. Shorter words are left out anyway.
 COMMON_WORDS = """
 ante bajo cada como cómo cual cuál cuando cuándo cuanto cuánto cuanta desde donde dónde durante ella ellas ellos entre
 eran eres esta está están estas este esto estos favor gracias hacer hacia hasta hola para pero porque puede pueden puedo
@@ -48,8 +48,8 @@ def conversations_page(
 
     Args:
         users: The dataset.
-        run_date: The day of the page: a message has no later day.
-        pseudonym: Hides the names, and what few people wrote; None shows all.
+        run_date: The day of the page; later days of messages are mistakes.
+        pseudonym: Hides names and rare texts; None shows all.
         is_small: Whether the rows are few; see `small_data`.
     """
     named = users.withColumnsRenamed({"gerencia": "department", "ciudad": "city"})
@@ -74,7 +74,7 @@ def conversations_page(
     conversations.unpersist()
     labels = {}
     if pseudonym:
-        # The id is a name too.
+        # An id shows the person too.
         facts["people"] = facts["people"].renamed("person", pseudonym)
     else:
         ids = {row[1] for row in facts["people"].rows}
@@ -130,7 +130,7 @@ SECTIONS = (
 
 
 def messages_of(users: DataFrame, run_date: date) -> DataFrame:
-    """The messages of users, one a row: of which conversation, on which day (UTC), and the question if it is one."""
+    """The messages of users, one a row, with conversation, day (UTC), and the text if it is a question."""
     message = F.explode(F.from_json("conversacion_completa", MESSAGES)).alias("message")
     text = F.regexp_replace(F.trim("message.text"), r"\s+", " ")
     is_question = (F.col("message.from") == "user") & (text != "")
@@ -144,9 +144,9 @@ def messages_of(users: DataFrame, run_date: date) -> DataFrame:
 
 
 def day_of(moment: str, run_date: date) -> Column:
-    """The day (UTC) of a text in ISO 8601; null where it has none from FIRST_DAY to the day after the run's.
+    """The day (UTC) of a text in ISO 8601; null if it has none between FIRST_DAY and the day after the run's.
 
-    Spark itself also takes a time alone, for one of today, and years that Python does not know.
+    By itself Spark would also accept a time without a date, and years that Python does not support.
     """
     has_day = F.col(moment).rlike(r"^\d{4}-\d{2}-\d{2}([T ]|$)") | F.col(moment).rlike(r"^\d{8}T")
     extended = F.regexp_replace(moment, r"^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})?", "$1-$2-$3T$4:$5:$6")
@@ -155,9 +155,9 @@ def day_of(moment: str, run_date: date) -> Column:
 
 
 def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
-    """The conversations of users, one a row, with its first day; those without messages are one row a user.
+    """The conversations of users, one a row, with its first day; those without messages share a row of their user.
 
-    The column `conversations` has how many a row stands for.
+    The column `conversations` has the number of conversations of the row.
     """
     by_conversation = messages.groupBy("usuario_id", *PLACES, "conversation").agg(
         F.min("day").alias("day"), F.count("question").alias("questions")
@@ -177,20 +177,20 @@ def conversations_of(users: DataFrame, messages: DataFrame) -> DataFrame:
 
 
 def daily(conversations: DataFrame) -> Facts:
-    """People, conversations and questions of each day and department."""
+    """People, conversations and questions by day and department."""
     rows = conversations.where("day IS NOT NULL").groupBy("day", "department").agg(*_activity())
     return collected(rows, ("day", "department"), ("users", "conversations", "questions"))
 
 
 def places(conversations: DataFrame, last_day: str | None) -> Facts:
-    """The same of each period and place: people who ask on several days count once."""
+    """People, conversations and questions by period and place; people who ask on several days count once."""
     rows = in_periods(conversations, "day", last_day).groupBy("period", *PLACES).agg(*_activity())
     return collected(rows, ("period", *PLACES), ("users", "conversations", "questions"))
 
 
 def opinions(users: DataFrame) -> Facts:
-    """Likes, dislikes and tokens of each department; the dataset has no days of them."""
-    kinds = F.transform(F.from_json("feedback_total", FEEDBACK), lambda given: F.lower(F.trim(given["type"])))
+    """Likes, dislikes and tokens by department; the dataset has no days for them."""
+    kinds = F.transform(F.from_json("feedback_total", FEEDBACK), lambda entry: F.lower(F.trim(entry["type"])))
     likes, dislikes = (F.sum(F.size(kinds) - F.size(F.array_remove(kinds, kind))) for kind in ("like", "dislike"))
     rows = users.groupBy("department").agg(
         likes.alias("likes"),
@@ -202,17 +202,17 @@ def opinions(users: DataFrame) -> Facts:
 
 
 def comments(users: DataFrame) -> Facts:
-    """What people wrote or chose beside their likes and dislikes, with the opinion of who wrote it."""
-    given = users.select(
+    """The comments and options of likes and dislikes, with the opinion of their writers."""
+    rows = users.select(
         "usuario_id",
         *PLACES,
         F.col("feedback").alias("opinion"),
         F.explode(F.split("respuesta_feedback", r" \| ")).alias("comment"),
     )
-    given = given.withColumn("comment", F.substring("comment", 1, LONGEST_TEXT)).where(F.trim("comment") != "")
+    rows = rows.withColumn("comment", F.substring("comment", 1, LONGEST_TEXT)).where(F.trim("comment") != "")
     by_users = F.count_distinct("usuario_id")
     return collected(
-        _most(given, "comment", by_users, MOST_COMMENTS)
+        _most(rows, "comment", by_users, MOST_COMMENTS)
         .groupBy("comment", "opinion", "department")
         .agg(by_users.alias("users")),
         ("comment", "opinion", "department"),
@@ -221,13 +221,13 @@ def comments(users: DataFrame) -> Facts:
 
 
 def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
-    """The questions that most people asked; two that differ only in capitals, or in the signs around them, are one."""
+    """The questions that most people asked; capitals and the signs around a question do not matter."""
     plain = F.lower(F.regexp_replace(F.substring("question", 1, LONGEST_TEXT), r"^[\s¿¡]+|[\s?!.…]+$", ""))
     known = in_periods(asked.withColumn("plain", plain).where(F.col("plain") != ""), "day", last_day)
     rows = known.groupBy("period", "department", "plain").agg(
         F.count_distinct("usuario_id").alias("users"),
         F.count(F.lit(1)).alias("times"),
-        # As someone wrote it.
+        # One of the forms in which it was written.
         F.min(F.substring("question", 1, LONGEST_TEXT)).alias("written"),
     )
     best = _best(rows.persist(StorageLevel.MEMORY_AND_DISK), "plain", MOST_QUESTIONS, least)
@@ -241,7 +241,7 @@ def questions(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
 
 
 def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
-    """The words that most people used in questions: of four letters and more, without the common ones."""
+    """The words that most people used in questions: those of four or more letters, without common words."""
     word = F.explode(F.array_distinct(F.regexp_extract_all(F.lower("question"), F.lit(r"(\p{L}{4,})")))).alias("word")
     used = asked.select("usuario_id", "department", "day", word).where(~F.col("word").isin(COMMON_WORDS.split()))
     once = in_periods(used, "day", last_day).select("period", "department", "word", "usuario_id").distinct()
@@ -253,7 +253,7 @@ def words(asked: DataFrame, last_day: str | None, least: int = 1) -> Facts:
 
 
 def people(conversations: DataFrame, last_day: str | None, places: Sequence[str] = PLACES) -> Facts:
-    """The people with the most conversations, by id, with their places, which may show who someone is."""
+    """The people with the most conversations, by id, with their places, which may show who they are."""
     best = _most(conversations, "usuario_id", F.sum("conversations"), MOST_PEOPLE)
     rows = in_periods(best.withColumnRenamed("usuario_id", "person"), "day", last_day)
     rows = rows.groupBy("period", "person", *places).agg(*_sums())
@@ -261,12 +261,12 @@ def people(conversations: DataFrame, last_day: str | None, places: Sequence[str]
 
 
 def _best(rows: DataFrame, name: str, number: int, least: int) -> DataFrame:
-    """The rows of sums whose value of a column is that of the most users over everything, and of at least so many."""
+    """The rows of sums with the values of a column that most users have in total, and at least `least` users."""
     return _most(rows, name, F.sum(F.when(F.col("period") == ALL, F.col("users"))), number, least)
 
 
 def _most(rows: DataFrame, name: str, weight: Column, number: int, least: int = 1) -> DataFrame:
-    """The rows whose value of a column is among those that weigh most, and at least so much."""
+    """The rows with the values of a column that weigh most, and at least `least`."""
     weights = rows.groupBy(name).agg(weight.alias("weight")).where(F.col("weight") >= least)
     best = weights.orderBy(F.desc("weight"), name).limit(number).collect()
     return rows.where(F.col(name).isin(*(row[name] for row in best)))

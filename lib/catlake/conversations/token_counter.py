@@ -1,7 +1,7 @@
-"""The tokens of conversations: those of the last result are known, only new texts are counted.
+"""Counts the tokens of conversations; texts that the last result has too are not counted again.
 
-Counting is most of what curate does, and from one night to the next few conversations change. So a text that the newest
-result has too, with counts of the same program, has the counts that are there. Texts are compared by their MD5.
+Counting takes most of the time of curate, and few conversations change from one night to the next. So if the newest
+result has the same text, and the same program made it, its counts are used. Texts are compared by their MD5.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ TOKENS = T.StructType([T.StructField(name, T.LongType()) for name in ("token_pre
 """The tokens of a row; null where its messages cannot be read."""
 
 IS_NEW = "tokens_are_new"
-"""The column that says whether the tokens were counted, and not known."""
+"""The column that shows whether the tokens were counted, and not known before."""
 
 COUNTED = T.StructType([*TOKENS, T.StructField(IS_NEW, T.BooleanType())])
 
@@ -38,24 +38,24 @@ Known = Mapping[bytes, tuple[int, int]]
 """The tokens of texts, by their MD5."""
 
 MOST_KNOWN = 500_000
-"""Each worker holds them in memory, some 200 bytes a text."""
+"""The most known texts; each worker holds them in memory, some 200 bytes a text."""
 
 _ROWS = "rows"
 
 
 def counted_by() -> str:
-    """All that decides the counts: this program and the encoder. Empty where nobody knows which program this is."""
+    """The names of all that decides the counts: this program and the encoder. Empty if the program is unknown."""
     program = sources_fingerprint()
     return program and f"{program} {PACKAGE} {version(PACKAGE)}"
 
 
 def remembered(draft: Draft) -> Draft:
-    """A draft of the dataset whose record says what its counts are from."""
+    """A draft of the dataset whose record names the origin of its counts."""
     return replace(draft, made_from=counted_by(), totals={**draft.totals, _ROWS: draft.rows})
 
 
 def known_tokens(run: Run, lake: Lake) -> Broadcast[Known] | None:
-    """The tokens that the newest published result has; None where there are none of this program, or too many."""
+    """The tokens in the newest published result; None if it is of another program, or has too many."""
     old = lake.made_from(counted_by(), contract(DATASET), run.run_date)
     if old is None or old.totals[_ROWS] > MOST_KNOWN:
         return None
@@ -74,30 +74,30 @@ class TokenCounter:
     known: Broadcast[Known] | None = None
 
     def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """COUNTED of the rows."""
+        """The columns of COUNTED for a batch of rows."""
         known = self.known.value if self.known else {}
         counts: list[tuple[int, int] | None] = []
         are_new = []
         for value in rows.column(TEXT):
             text = memoryview(value.as_buffer()) if value.is_valid else None
-            there = known.get(hashlib.md5(text, usedforsecurity=False).digest()) if known and text else None
-            are_new.append(text is not None and there is None)
-            counts.append(there or (spoken_tokens(text) if text else None))
-        columns = [[None if count is None else count[speaker] for count in counts] for speaker in (0, 1)]
+            counted = known.get(hashlib.md5(text, usedforsecurity=False).digest()) if known and text else None
+            are_new.append(text is not None and counted is None)
+            counts.append(counted or (spoken_tokens(text) if text else None))
+        columns = [[None if tokens is None else tokens[speaker] for tokens in counts] for speaker in (0, 1)]
         return pa.RecordBatch.from_arrays(
             [*(pa.array(column, pa.int64()) for column in columns), pa.array(are_new, pa.bool_())], names=COUNTED.names
         )
 
 
 def spoken_tokens(text: str | bytes | memoryview) -> tuple[int, int] | None:
-    """The tokens of the user's and of the bot's messages, each counted on its own; None for no array of messages."""
+    """The tokens of the user's and the bot's messages, each counted by itself; None if it is no array of messages."""
     spoken: dict[str, list[str]] = {"user": [], "bot": []}
     try:
         for message in parse(text):
-            if (speaker := message.get("from")) in spoken and (said := message.get("text")) is not None:
-                if not isinstance(said, str):
+            if (speaker := message.get("from")) in spoken and (words := message.get("text")) is not None:
+                if not isinstance(words, str):
                     return None
-                spoken[speaker].append(said)
+                spoken[speaker].append(words)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return sum(map(token_count, spoken["user"])), sum(map(token_count, spoken["bot"]))

@@ -1,6 +1,6 @@
-"""DynamoDB data outside DynamoDB: attribute values, exports, change records, and exports as DataFrames.
+"""Reads DynamoDB data outside DynamoDB: attribute values, change records, and exports as DataFrames.
 
-It knows no pipeline and works for any table: see docs/reading-exports.md.
+It works for any table and knows no pipeline: see docs/reading-exports.md.
 """
 
 from catlake.contracts.kept_rows import VERSION

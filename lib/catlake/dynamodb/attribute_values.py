@@ -1,7 +1,7 @@
 """Converts DynamoDB attribute values to the values of a declared Spark schema, without loss.
 
-An attribute value is a JSON object with one key, its type: S N B BOOL NULL M L SS NS BS. What a column gets depends on
-the type that the schema declares for it:
+An attribute value is a JSON object with one key, its type: S N B BOOL NULL M L SS NS BS. The declared type of a column
+decides which attribute values it takes, and what it gets from them:
 
 | declared | takes | gives |
 |---|---|---|
@@ -13,8 +13,8 @@ the type that the schema declares for it:
 | map<string,T> | M | each value as T |
 | struct<…> | M | the declared attributes, the missing ones as null |
 
-A missing attribute and NULL are null. Anything else is a mismatch: it is reported, never guessed. `float` and `double`
-cannot hold DynamoDB's 38 digits and are refused.
+A missing attribute and NULL are null. All else is a mismatch, which is reported, never guessed. `float` and `double`
+cannot hold DynamoDB's 38 digits, and are refused.
 """
 
 import base64
@@ -32,15 +32,15 @@ AttributeValue = dict[str, Any]
 Convert = Callable[[AttributeValue], Any]
 
 _INTEGERS = {T.ByteType: 8, T.ShortType: 16, T.IntegerType: 32, T.LongType: 64}
-# ASCII: DynamoDB has no numbers in the digits of other scripts.
+# ASCII, because DynamoDB has no digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-# Python's own context stops at 28 digits; DynamoDB and Spark have 38.
+# Python's default context has 28 digits; DynamoDB and Spark have 38.
 _38_DIGITS = Context(prec=38)
 
 
 class Mismatch(ValueError):
-    """A value is not what its attribute is declared to be, or not an attribute value at all."""
+    """A value does not fit the declared type of its attribute, or is no attribute value."""
 
 
 def attribute(
@@ -55,13 +55,13 @@ def attribute(
     """A column of an item and the attribute that it comes from.
 
     Args:
-        name: The column.
-        data_type: Its Spark type; see the table of this module.
-        source: The attribute's name, when it differs from the column's; two columns may share one attribute.
-        required: Whether an item without it is rejected.
+        name: The name of the column.
+        data_type: The Spark type of the column; see the table of this module.
+        source: The attribute's name, if it differs from the column's; two columns may share one attribute.
+        required: Whether an item without the attribute is rejected.
         json_text: Whether an S with the JSON text of such a value is accepted too; a blank text and the text `null`
             are null.
-        one_as_list: Whether a single value (not a list or a set) is accepted as an array of one.
+        one_as_list: Whether a single value (no list or set) is accepted as an array of one.
     """
     metadata = {"source": source or name, "required": required, "json_text": json_text, "one_as_list": one_as_list}
     return T.StructField(name, data_type, not required, metadata)
@@ -75,7 +75,7 @@ def source_of(field: T.StructField) -> str:
 def converter(field: T.StructField) -> Convert:
     """The function that converts attribute values for a column.
 
-    That function raises Mismatch, with the reason, for a value that the column cannot hold without loss.
+    The function raises Mismatch for a value that the column cannot hold without loss.
 
     Raises:
         TypeError: The declared type cannot hold attribute values.
@@ -90,7 +90,7 @@ def converter(field: T.StructField) -> Convert:
         convert = _one_as_list(convert)
     if not field.metadata.get("json_text"):
         return _usual_first(usual, convert)
-    # What a text holds has the usual form as often as any other value.
+    # The value in a text has the usual form as often as any other.
     from_text = _from_json_text(_usual_first(usual, convert))
     return from_text if isinstance(field.dataType, T.StringType) else _usual_first(usual, from_text)
 
@@ -105,7 +105,7 @@ def plain_json(value: AttributeValue) -> str:
 
 def typed(plain: Any) -> AttributeValue:
     """A parsed JSON value (numbers as `json_text.Number`) as an attribute value."""
-    # Not `match`: it takes twice as long, and texts come first because most values are texts.
+    # `match` takes twice as long. Texts come first because most values are texts.
     kind = type(plain)
     if kind is str:
         return {"S": plain}
@@ -123,7 +123,7 @@ def typed(plain: Any) -> AttributeValue:
 
 
 def _usual_first(usual: Convert | None, exact: Convert) -> Convert:
-    """Converts a value of the usual form at once, and any other with all checks: three times as fast as all checks."""
+    """Converts values of the usual form directly (three times as fast), and all others with all checks."""
     if usual is None:
         return exact
 
@@ -137,7 +137,7 @@ def _usual_first(usual: Convert | None, exact: Convert) -> Convert:
 
 
 def _usual(data_type: T.DataType, *, one_as_list: bool = False) -> Convert | None:
-    """Converts texts, and lists and maps of them, with any of these errors for all other values; None elsewhere."""
+    """Converts texts, and lists and maps of them, or raises one of the errors above; None for other types."""
     match data_type:
         case T.StringType():
             return _usual_text
@@ -176,7 +176,7 @@ def _usual_struct(sources: Sequence[tuple[str, str]]) -> Convert:
         for name, source in sources:
             if (held := body.get(source)) is None:
                 row[name] = None
-            # As in _usual_text, without a call.
+            # `_usual_text` without a call.
             elif type(text := held["S"]) is str and len(held) == 1:
                 row[name] = text
             else:
@@ -213,7 +213,7 @@ def _converter(data_type: T.DataType) -> Convert:
 
 
 def tag_and_body(value: Any) -> tuple[str, Any]:
-    """The type and the body of an attribute value. Raises Mismatch when it is not one."""
+    """The type and the body of an attribute value. Raises Mismatch if it is none."""
     if not isinstance(value, dict) or len(value) != 1:
         raise Mismatch(f"no attribute value: {_excerpt(value)}")
     ((tag, body),) = value.items()
@@ -243,7 +243,7 @@ def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda body: isinstance(body, list) and all(map(check, body))
 
 
-# By tag: the type of a body, or what checks it.
+# By tag: the type of a body, or the function that checks it.
 _BODIES: dict[str, type | Callable[[Any], bool]] = {
     "S": str,
     "N": _is_number,
@@ -286,7 +286,7 @@ def _integer(bits: int) -> Convert:
 
     def convert(body: str) -> int:
         number = Decimal(body)
-        # First the size: int() of 1E+9999 would build a number of ten thousand digits.
+        # The size first: int() of 1E+9999 would build a number of ten thousand digits.
         if number.adjusted() > 20 or number != number.to_integral_value() or not -limit <= number < limit:
             raise Mismatch(f"number {body} is no integer of {bits} bits")
         return int(number)
@@ -386,9 +386,9 @@ def _from_json_text(convert: Convert) -> Convert:
 
 
 def _typed_text(text: str) -> AttributeValue:
-    """A JSON text as an attribute value. Raises ValueError when it is not JSON."""
+    """A JSON text as an attribute value. Raises ValueError if it is not JSON."""
     try:
-        # The quick parser changes numbers, which `typed` refuses.
+        # The quick parser returns other numbers than Number, which `typed` refuses.
         return typed(parse(text))
     except (TypeError, ValueError):
         return typed(parse_exact(text))
@@ -412,7 +412,7 @@ def _plain(value: AttributeValue) -> Any:
 
 
 def _json_number(text: str) -> orjson.Fragment:
-    # DynamoDB accepts +5, .5 and 007, which JSON does not. Decimal keeps the digits.
+    # DynamoDB accepts +5, .5 and 007, JSON does not. Decimal keeps the digits.
     return orjson.Fragment(text if _JSON_NUMBER.fullmatch(text) else str(Decimal(text)))
 
 

@@ -1,4 +1,4 @@
-"""Parses the lines of export data files, JSON or Ion: items of full exports, versions of incremental ones."""
+"""Parses the lines of data files, JSON or Ion: items of full exports, and versions of incremental ones."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ Item = dict[str, AttributeValue]
 
 VERSION_COLUMNS = T.StructType().add(KEY, T.StringType()).add(VERSION, T.LongType()).add(FATE, T.ByteType())
 
-# Eighteen digits reach to the year 33658, and fit a bigint.
+# 18 digits reach to the year 33658, and fit a bigint.
 _MICROSECONDS = re.compile("[0-9]{1,18}")
 
 
 class LineFormat(NamedTuple):
     """The name of a format and the parser of its lines.
 
-    `parse` returns a line as the JSON format has it, also for Ion. It raises ValueError, with the reason, for a line
-    that is not of the format.
+    `parse` returns a line in the form of a JSON export, also for Ion. It raises ValueError for a line that is not in
+    the format.
     """
 
     name: str
@@ -43,10 +43,10 @@ class ParsedLines:
     """Some lines after parsing: one entry a line.
 
     Attributes:
-        items: The attributes that the columns are read from; None where there are none.
+        items: The attributes that the columns are read from; None if the line has none.
         reasons: Why a line is rejected; None for all others.
-        versions: The columns of VERSION_COLUMNS; none when there is only a full export.
-        deleted: The rows that report a deletion: they need nothing but their keys.
+        versions: The columns of VERSION_COLUMNS; empty for a full export alone.
+        deleted: The numbers of the rows that report a deletion: they need only their keys.
     """
 
     items: Sequence[Item | None]
@@ -64,9 +64,9 @@ class ItemLines:
     """Parses the lines of a full export: `{"Item": {…}}`.
 
     Attributes:
-        format: How the lines are written.
-        key: The table's key attributes, when the lines are versions that incremental exports may replace.
-        written: When such versions count as written, in microseconds since 1970.
+        format: The format of the lines.
+        key: The table's key attributes, if incremental exports may replace the lines; otherwise empty.
+        written: The time of the lines in that case, in microseconds since 1970.
     """
 
     format: LineFormat
@@ -98,7 +98,7 @@ class ItemLines:
                 keys[row] = None if item is None else _key_text(item, self.key)
             except Mismatch as mismatch:
                 reasons[row] = str(mismatch)
-        return ParsedLines(items, reasons, _versions(keys, [self.written] * len(keys), [Fate.THERE] * len(keys)))
+        return ParsedLines(items, reasons, _versions(keys, [self.written] * len(keys), [Fate.PRESENT] * len(keys)))
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,9 @@ class ChangeLines:
     """Parses the lines of an incremental export: `{"Metadata": …, "Keys": {…}, "NewImage": {…}}`.
 
     Attributes:
-        format: How the lines are written.
+        format: The format of the lines.
         key: The table's key attributes.
-        exported: See `newest_version.fate`, also for the others.
-        provisional_from: See there.
-        end: See there.
+        exported, provisional_from, end: See `newest_version.fate`.
     """
 
     format: LineFormat
@@ -168,7 +166,7 @@ def format_of(export: Export) -> LineFormat:
     """The format of an export's lines.
 
     Raises:
-        ExportError: It is Ion, and the package that parses it is not installed.
+        ExportError: The format is Ion, and its parser is not installed.
     """
     if export.output_format == ION:
         ion.require(export.uri)
@@ -185,7 +183,7 @@ def _versions(keys: list[str | None], times: Sequence[int | None], fates: Sequen
 
 
 def _key_text(item: Item, names: Sequence[str]) -> str:
-    """A text that is the same for the same key and different for any other."""
+    """A text that is equal for equal keys only."""
     parts = []
     for name in names:
         if name not in item:

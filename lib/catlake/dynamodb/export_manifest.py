@@ -1,7 +1,7 @@
-"""The manifests of one DynamoDB export on S3, verified: which data files it has, and what they should hold.
+"""Reads and verifies the manifests of a DynamoDB export: its data files, and what they should hold.
 
-Layout and fields: docs/spec.md 1.1. An export is finished when it has its `manifest-summary.json`. The tasks that read
-the data files verify their contents (`catlake.dynamodb.export_reader`).
+Layout and fields: docs/spec.md 1.1. An export is finished if it has a `manifest-summary.json`. The contents of the data
+files are verified by the tasks that read them (`catlake.dynamodb.export_reader`).
 """
 
 import base64
@@ -20,34 +20,34 @@ SUMMARY = "manifest-summary.json"
 FILE_LIST = "manifest-files.json"
 
 CHECKSUM_SUFFIXES = (".md5", ".checksum")
-"""DynamoDB writes `manifest-*.md5`; its documentation says `manifest-*.checksum`. Whichever exists must match."""
+"""DynamoDB writes `manifest-*.md5`; its manual names `manifest-*.checksum`. Those that exist must match."""
 
 FILTER_FIELDS = re.compile("filter|projection|keycondition", re.IGNORECASE)
-"""Fields of a summary that show that the export holds only a part of its table."""
+"""The fields of a summary which show that the export holds only a part of its table."""
 
 DYNAMODB_JSON, ION = "DYNAMODB_JSON", "ION"
 
 MOST_SUMMARY_BYTES, MOST_FILE_LIST_BYTES = 1 << 20, 64 << 20
-"""A summary has some 1,500 bytes; a list has some 230 for each data file."""
+"""A summary has some 1,500 bytes, a list some 230 for each data file."""
 
 MOST_DEPTH = 100
-"""Objects within objects; Python's own limit depends on who calls."""
+"""The most levels of objects in a summary; Python's own limit depends on the caller."""
 
 MOST_KEY_CHARACTERS = 1024
-"""A key of S3 has no more."""
+"""The longest key of S3."""
 
 MOST_ITEMS = 10**15
-"""More than any table has; Python writes no number of 4,300 digits."""
+"""More than any table has; Python cannot print a number of 4,300 digits."""
 
 FIRST_YEAR, LAST_YEAR = 2000, 2999
-"""The years in which an export may be; near the year 9999 no offset and no window could be added."""
+"""The years of an export; near the year 9999, adding an offset or a window would fail."""
 
 AGAIN = "copy the export again or take a new one"
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A data file, with the number of items and the MD5 (hex) that the manifest gives for it."""
+    """A data file, with its number of items and its MD5 (hex) from the manifest."""
 
     uri: str
     item_count: int
@@ -60,12 +60,12 @@ class Export:
 
     Attributes:
         uri: Its folder.
-        export_time: The time of the state that it holds (UTC). An incremental one ends just before it.
-        item_count: The lines of its data files.
+        export_time: The time of the state that it holds (UTC). The window of an incremental export ends just before.
+        item_count: The number of lines in its data files.
         output_format: DYNAMODB_JSON or ION.
         from_time: The start of an incremental export's window (UTC); None for a full export.
-        filter: What its summary says about a filter; None when it holds the whole table.
-        table_id: The table's id, which another table of the same name does not have; None where the summary lacks it.
+        filter: The filter in its summary; None if it holds the whole table.
+        table_id: The table's id, which differs for another table of the same name; None if the summary lacks it.
     """
 
     uri: str
@@ -80,7 +80,7 @@ class Export:
 
     @property
     def largest_first(self) -> list[DataFile]:
-        """The data files that have items, so ordered that of tasks that read them no long one starts last."""
+        """The data files with items, the largest first, so that no long task starts last."""
         return sorted((file for file in self.files if file.item_count), key=lambda file: -file.item_count)
 
 
@@ -93,31 +93,31 @@ class Summary:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is a full export. Exports from before the field `exportType` existed are."""
+        """Whether it is a full export. A summary from before the field `exportType` existed is one of a full export."""
         return self.fields.get("exportType") in (None, "FULL_EXPORT")
 
     @property
     def table_arn(self) -> str:
-        """The table."""
+        """The ARN of the table."""
         return str(self.fields.get("tableArn"))
 
     @property
     def table_id(self) -> str | None:
-        """The table's id: a table that is deleted and made again has another one, and the same ARN."""
+        """The table's id. A table that was deleted and made again has another id, and the same ARN."""
         return str(value) if (value := self.fields.get("tableId")) else None
 
     @property
     def end(self) -> datetime:
-        """The time of the state that the export holds (UTC). Raises ExportError when the summary has none."""
+        """The time of the state that the export holds (UTC). Raises ExportError without one."""
         return self.time("exportTime" if self.is_full else "exportToTime")
 
     @property
     def start(self) -> datetime:
-        """The start of an incremental export's window; the time of a full export. Raises ExportError as `end`."""
+        """The start of an incremental export's window; the time of a full export. Raises ExportError without one."""
         return self.time("exportTime" if self.is_full else "exportFromTime")
 
     def time(self, field: str) -> datetime:
-        """A time of the summary, in UTC. Raises ExportError when it is not one."""
+        """A time of the summary, in UTC. Raises ExportError if the field is no time."""
         text = self.fields.get(field)
         try:
             time = datetime.fromisoformat(str(text))
@@ -132,12 +132,12 @@ class Summary:
 
 
 def parse_summary(folder: str, content: bytes) -> Summary:
-    """The summary in the bytes of `manifest-summary.json`. Raises ExportError when they are not a JSON object."""
+    """Parses `manifest-summary.json`. Raises ExportError if it is no JSON object."""
     return Summary(folder, _json_object(joined(folder, SUMMARY), content))
 
 
 def verify_checksum(files: Files, uri: str, content: bytes, listed: Set[str]) -> None:
-    """Compares a manifest with its checksum files; a copy may lack them.
+    """Compares a manifest with its checksum files, if it has any (a copy may lack them).
 
     Raises:
         ExportError: They differ.
@@ -156,16 +156,16 @@ def verify_checksum(files: Files, uri: str, content: bytes, listed: Set[str]) ->
 
 
 def verified_export(files: Files, root: str, summary: Summary, listed: Set[str], *, allow_filtered: bool) -> Export:
-    """An export with its data files, when all its manifests agree and every data file exists.
+    """Returns an export with its data files, after checking that its manifests agree and all data files exist.
 
     Args:
         root: The folder that was searched; data files are looked up only there and in the export's own bucket.
-        summary: Its summary, already verified.
+        summary: The export's summary, already verified.
         listed: All files below the root.
         allow_filtered: Whether an export that holds only a part of its table is accepted.
 
     Raises:
-        ExportError: It is filtered, of an unknown format, incomplete, or its manifests do not agree.
+        ExportError: The export is filtered, incomplete or in an unknown format, or its manifests do not agree.
     """
     folder, fields = summary.folder, summary.fields
     try:
@@ -215,7 +215,7 @@ def verified_export(files: Files, root: str, summary: Summary, listed: Set[str],
 
 
 def _filters(fields: dict[str, Any], inside: bool = False, depth: int = 0) -> Iterator[str]:
-    """What a summary says about a filter, at any depth, as texts. Missing and empty fields say nothing."""
+    """The filters in a summary, at any depth, as texts. Missing and empty fields are no filters."""
     if depth > MOST_DEPTH:
         raise RecursionError
     for name, value in fields.items():
@@ -244,10 +244,10 @@ def _data_file(files: Files, root: str, summary: Summary, entry: dict[str, Any],
 
 
 def _places(root: str, summary: Summary, key: str) -> Iterable[str]:
-    """Where a data file may lie: where its key says, with or without the prefix, or beside the manifest.
+    """The places where a data file may be: at its key, with or without the prefix, or beside the manifest.
 
-    The key comes from outside. It is looked up only in the export's own bucket or below the given folder, and never
-    through `..`.
+    The key comes from outside. Its places are only in the export's own bucket or below the given folder, never with
+    `..`.
     """
     folder = summary.folder
     segments = [segment for segment in key.split("/") if segment]
@@ -256,13 +256,13 @@ def _places(root: str, summary: Summary, key: str) -> Iterable[str]:
     if "://" in folder:
         bucket = "/".join(folder.split("/")[:3])
         prefix = str(summary.fields.get("s3Prefix") or "")
-        # On S3 an empty segment is a name like any other, so the key is tried unchanged first. A copy may have lost
-        # the empty ones.
+        # On S3 an empty segment is a valid name, so the key is first tried unchanged. A copy may have lost empty
+        # segments.
         for path in (key, f"{prefix}/{key}") if prefix else (key,):
             yield joined(bucket, path)
             yield joined(bucket, *filter(None, path.split("/")))
     else:
-        # A folder is a copy of a bucket, or of any part of one: the key may start at any level.
+        # A folder is a copy of a bucket or of a part of it, so the key may start at any level.
         for start in range(len(segments) - 1):
             yield joined(root, *segments[start:])
     yield joined(folder, "data", segments[-1])
@@ -287,7 +287,7 @@ def _nested(uri: str) -> ExportError:
 
 
 def _item_count(uri: str, fields: dict[str, Any]) -> int:
-    count = fields.get("itemCount")
-    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < MOST_ITEMS:
-        raise ExportError(f"{uri}: itemCount is {count!r:.60}, not a count; take a new export")
-    return count
+    number = fields.get("itemCount")
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < MOST_ITEMS:
+        raise ExportError(f"{uri}: itemCount is {number!r:.60}, not a count; take a new export")
+    return number

@@ -1,8 +1,8 @@
 """Reads the items of an export into a DataFrame: one task a data file, in constant memory, nothing lost.
 
-Why this engine and not Spark's JSON source: docs/architecture.md and bench/RESULTS.md. In short: a task opens its own
-file, so that text does not cross from the JVM to Python and back. It inflates a megabyte at a time, parses the lines
-with orjson and gives Arrow batches to Spark, so its memory does not depend on the file's size.
+docs/architecture.md and bench/RESULTS.md show why this is not Spark's JSON source. In short: a task opens its file in
+Python, so the text does not cross from the JVM to Python and back. It inflates a megabyte at a time, parses the lines
+with orjson, and gives Arrow batches to Spark, so its memory does not depend on the file's size.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from catlake.runtime.python_workers import lean_worker
 
 
 def _gzip() -> tuple[Any, type[Exception]]:
-    """What inflates, and the error that it raises: isal (a wheel on Glue; three times as fast) or Python's own."""
+    """The class that inflates, and its error: of isal (a wheel on Glue; three times as fast) or of Python."""
     try:
         from isal import igzip, isal_zlib
     except ImportError:  # pragma: no cover - depends on what is installed
@@ -39,7 +39,7 @@ def _gzip() -> tuple[Any, type[Exception]]:
 GzipFile, InflateError = _gzip()
 
 REJECTED = "_rejected"
-"""The column that says why an item could not be read; null for all others."""
+"""The column that shows why an item could not be read; null for all others."""
 
 REJECTED_TYPE = (
     T.StructType()
@@ -51,10 +51,10 @@ REJECTED_TYPE = (
 
 CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
-"""Far above the longest line that a 400 KB item can make; a longer line is not from an export."""
+"""Far above the longest line of an item of 400 KB; a longer line is not from an export."""
 
 MOST_BLANK_LINES = 1_000_000
-"""DynamoDB writes none. A file of nothing else inflates to a thousand times its size."""
+"""DynamoDB writes none. A file of blank lines inflates to a thousand times its size."""
 
 REASON = "_reason"
 EachBatch = Callable[[Mapping[str, Sequence[Any]]], pa.RecordBatch]
@@ -73,21 +73,20 @@ def read_items(
 
     Args:
         spark: The session.
-        files: The files of its place.
-        export: What `find_export` returned.
+        files: The file system of the export.
+        export: The result of `find_export`.
         schema: One field an attribute (`catlake.dynamodb.attribute`); only declared attributes are read.
         each_batch: A function that the reading task applies to the columns of `schema`, as lists of Python values,
-            before anything goes to Spark: for work on large texts that need not leave Python. It returns a batch of
-            `output` with as many rows as it got. It may add a string column `_reason`: rows where it is set are
-            rejected.
-        output: The schema of what `each_batch` returns, without `_reason`.
+            before they go to Spark: for large texts that need not leave Python. It returns a batch of `output` with the
+            same number of rows. It may add a string column `_reason`; rows with a reason are rejected.
+        output: The schema of the batches of `each_batch`, without `_reason`.
 
     Returns:
-        The columns of the schema, and the struct `_rejected` (file, line, reason, raw). It is null for items that were
-        read; for the others it is set, and their readable columns are filled.
+        The columns of the schema, and the struct `_rejected` (file, line, reason, raw), which is null for items that
+        were read. The readable columns of rejected items are filled.
 
     Raises (when the DataFrame is used):
-        ExportError: A data file is missing, broken, or not what the manifest says (MD5, number of items).
+        ExportError: A data file is missing or broken, or its MD5 or number of items is not that of the manifest.
     """
     lines = ItemLines(format_of(export))
     return read_files(spark, files, [(file, lines) for file in export.files], schema, each_batch, output)
@@ -102,9 +101,9 @@ def read_files(
     output: T.StructType | None,
     versions: T.StructType | None = None,
 ) -> DataFrame:
-    """The rows of data files, each with its own parser of lines; see `read_items`.
+    """The rows of data files, each with its own parser; see `read_items`.
 
-    `versions` are the columns that the parsers add; they come last.
+    `versions` are the columns that the parsers add, at the end.
     """
     columns = output if each_batch and output else schema
     result = T.StructType(
@@ -115,36 +114,28 @@ def read_files(
         ]
     )
     decoder = Decoder(schema, each_batch)
-    # Largest first, so that no long task starts last.
+    # The largest first, so that no long task starts last.
     largest_first = sorted(data_files, key=lambda file_and_parser: -file_and_parser[0].item_count)
 
-    def read(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         arrow_schema = to_arrow_schema(result)
         with lean_worker():
-            for batch in numbers:
+            for batch in batches:
                 for number in batch.column(0).to_pylist():
                     file, parser = largest_first[number]
                     for rows in read_data_file(files, file, parser, decoder):
-                        yield _cast(rows, arrow_schema)
+                        columns = [rows.column(field.name).cast(field.type) for field in arrow_schema]
+                        yield pa.RecordBatch.from_arrays(columns, schema=arrow_schema)
 
-    count = len(largest_first)
-    return spark.range(0, count, 1, numPartitions=max(count, 1)).mapInArrow(read, result)
-
-
-def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [batch.column(field.name) for field in schema]
-    typed = [
-        column if column.type == field.type else column.cast(field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(typed, schema=schema)
+    numbers = spark.range(0, len(largest_first), 1, numPartitions=max(len(largest_first), 1))
+    return numbers.mapInArrow(read, result)
 
 
 def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "Decoder") -> Iterator[pa.RecordBatch]:
     """The rows of a data file, verified while they are read.
 
     Raises:
-        ExportError: The file is missing, broken, or not what the manifest says.
+        ExportError: The file is missing or broken, or does not match the manifest.
     """
     read = blank = 0
     try:
@@ -158,10 +149,10 @@ def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "D
                 numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
                 read, blank = read + len(numbered), blank + len(lines) - len(numbered)
                 if read > file.item_count or blank > MOST_BLANK_LINES:
-                    break  # however much is still to be inflated
+                    break  # without inflating the rest
                 yield decoder.batch(file.uri, numbered, parser)
         except (EOFError, OSError, InflateError) as error:
-            # A wrong checksum explains more than "the stream ended early".
+            # A wrong checksum is a better reason than "the stream ended early".
             _check_digest(file, digest)
             raise ExportError(f"{file.uri}: not readable after {read} lines ({error}); {AGAIN}") from None
         _check_digest(file, digest)
@@ -180,7 +171,7 @@ def _check_digest(file: DataFile, digest: "_DigestStream") -> None:
 
 
 def _chunks_of_lines(uri: str, stream: "_DigestStream") -> Iterator[tuple[int, list[bytes]]]:
-    """Some consecutive lines at a time, and the number of the first of them, from 1."""
+    """Chunks of consecutive lines, each with the number of its first line, from 1."""
     rest: list[bytes] = []
     held = 0
     number = 1
@@ -205,7 +196,7 @@ def _chunks_of_lines(uri: str, stream: "_DigestStream") -> Iterator[tuple[int, l
 
 
 class _DigestStream(io.RawIOBase):
-    """A stream that takes the MD5 of all that is read through it."""
+    """A stream that computes the MD5 of all that is read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -226,7 +217,7 @@ class _DigestStream(io.RawIOBase):
         return len(block)
 
     def finish(self) -> str:
-        """The MD5 in hex, after reading what is left."""
+        """Reads the rest, and returns the MD5 in hex."""
         while self.read(1 << 20):
             pass
         return self._md5.hexdigest()
@@ -234,7 +225,7 @@ class _DigestStream(io.RawIOBase):
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of the declared schema, and how its values are read from items."""
+    """A column of the declared schema, with the conversion of its values."""
 
     name: str
     source: str
@@ -243,7 +234,7 @@ class _Column:
     arrow_type: pa.DataType
 
     def values(self, items: Sequence[Item | None], reasons: list[str | None]) -> list[Any]:
-        """The column's values, one an item; `reasons` gets why an item is rejected."""
+        """Returns the column's values, one an item, and adds to `reasons` why items are rejected."""
         values: list[Any] = [None] * len(items)
         for row, item in enumerate(items):
             if item is not None and ((value := item.get(self.source)) is not None or self.required):
@@ -265,7 +256,7 @@ class _Column:
 
 
 class Decoder:
-    """Makes Arrow batches of a declared schema from lines. Travels to the executors."""
+    """Makes Arrow batches with a declared schema from lines. Travels to the executors."""
 
     def __init__(self, schema: T.StructType, each_batch: EachBatch | None = None) -> None:
         """Raises TypeError for a declared type that cannot hold attribute values."""
@@ -287,7 +278,7 @@ class Decoder:
         reasons = parsed.reasons
         values = {column.name: column.values(parsed.items, reasons) for column in self._columns}
         if self._each_batch:
-            # Not through Arrow: for large texts, that would take as long as parsing them.
+            # Python values, not Arrow: converting large texts would take as long as parsing them.
             batch = self._each_batch(values)
             if REASON in batch.schema.names:
                 later = batch.column(REASON).to_pylist()

@@ -1,7 +1,4 @@
-"""Which exports a job reads: the newest full one of one table, its age, and the incremental ones after it.
-
-The rules: docs/spec.md 1.1 and 1.2.
-"""
+"""Selects the exports that a job reads: the newest full one and those after it (docs/spec.md 1.1 and 1.2)."""
 
 import re
 from collections.abc import Iterable
@@ -30,20 +27,20 @@ ARGUMENTS = (
     Argument("max_export_age_hours", optional(whole_number), None),
     Argument("allow_filtered_export", flag, False),
 )
-"""What every job that reads an export takes."""
+"""The arguments of every job that reads an export."""
 
 STARTED = "_started"
 
 EXPORT_ID = re.compile(r"\d{14}-[0-9a-f]{8}")
-"""How DynamoDB names an export's folder: the milliseconds at which it began, and a random part."""
+"""The name that DynamoDB gives to an export's folder: milliseconds of its begin, and a random part."""
 
-# The manifests say NEW_IMAGE; a part of Amazon's documentation says NEW_IMAGES.
+# The manifests have NEW_IMAGE; a part of Amazon's documentation has NEW_IMAGES.
 OUTPUT_VIEWS = (None, "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "NEW_IMAGES")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An export that exists and is not read, and why."""
+    """An export that is not read, and why."""
 
     uri: str
     reason: str
@@ -51,7 +48,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class ExportChain:
-    """A full export, the incremental ones that continue it without a gap, and those that are not read."""
+    """A full export, the incremental exports that continue it without a gap, and those that are not read."""
 
     full: Export
     increments: tuple[Export, ...] = ()
@@ -73,29 +70,28 @@ class ExportChain:
         return max(export.export_time for export in self.exports)
 
 
-def select_exports(run: Run, *, incremental: bool) -> tuple[Files, ExportChain]:
-    """The exports at a job's `--export_uri`, reported as the run's inputs, with their age as a metric.
+def select_exports(run: Run) -> tuple[Files, ExportChain]:
+    """Selects the exports at a job's `--export_uri`, and reports them as inputs and their age as a metric.
 
     Args:
-        run: Its arguments `export_uri`, `allow_filtered_export` and `max_export_age_hours` decide.
-        incremental: Whether the incremental exports after the newest full one are read too.
+        run: A run with the arguments ARGUMENTS.
 
     Returns:
-        Where the exports lie, and which they are.
+        The file system of the exports, and the exports.
 
     Raises:
-        ExportError: As `find_exports`; or the newest state is older than `--max_export_age_hours`.
+        ExportError: See `find_exports`; or the newest state is older than `--max_export_age_hours`.
     """
     uri = normalized(run.arguments["export_uri"])
     files = files_for(run.spark, uri)
-    chain = find_exports(files, uri, incremental=incremental, allow_filtered=run.arguments["allow_filtered_export"])
+    chain = find_exports(files, uri, allow_filtered=run.arguments["allow_filtered_export"])
     report_exports(run, chain.exports, chain.left_out)
     refuse_late(run, chain.exports[-1].uri, chain.state_time)
     return files, chain
 
 
 def report_exports(run: Run, exports: Iterable[Export], left_out: Iterable[LeftOut]) -> None:
-    """Reports the exports that a run reads, and logs those that it does not."""
+    """Reports the exports that a run reads, and logs those that it does not read."""
     for export in exports:
         facts = {"exported": export.export_time, "items": export.item_count, "table": export.table_arn}
         filtered = {"filtered": export.filter} if export.filter else {}
@@ -111,13 +107,13 @@ def refuse_late(run: Run, uri: str, state_time: datetime) -> None:
 
 
 def export_age(exported: datetime, run_date: date) -> timedelta:
-    """How old an export is: now, or at the end of the run's day when that is past (a back-fill is not late)."""
+    """The age of an export now, or at the end of the run's day if that is past (a back-fill is not late)."""
     end_of_day = datetime.combine(run_date + timedelta(days=1), time(), UTC)
     return min(datetime.now(UTC), end_of_day) - exported
 
 
 def refuse_stale(uri: str, exported: datetime, limit_hours: int | None, run_date: date) -> None:
-    """Raises ExportError when an export is older than a limit; None means no limit."""
+    """Raises ExportError if an export is older than a limit; None is no limit."""
     age = export_age(exported, run_date)
     if limit_hours is not None and age > timedelta(hours=limit_hours):
         hours = f"{age / timedelta(hours=1):.0f}"
@@ -131,9 +127,9 @@ def refuse_foreign(export: Export, recognised: int, unknown: int) -> None:
     """Refuses the export of another table, whose empty results would replace good ones.
 
     Args:
-        export: What was read.
-        recognised: Its items of a kind that the job's table has.
-        unknown: Its items of any other kind.
+        export: The export that was read.
+        recognised: The number of its items of a kind that the job's table has.
+        unknown: The number of its other items.
 
     Raises:
         ExportError: It has items, and none of them is recognised.
@@ -151,14 +147,14 @@ def find_export(files: Files, uri: str, *, allow_filtered: bool = False) -> Expo
 
 
 def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filtered: bool = False) -> ExportChain:
-    """The newest finished full export at or below a URI, and the finished incremental ones after it.
+    """Finds the newest finished full export at or below a URI, and the finished incremental exports after it.
 
-    An unfinished export is ignored. Left out, and named in the result, are broken exports that are older than the full
-    one, and windows that end before it.
+    Unfinished exports are ignored. Broken exports that are older than the full one, and windows that end before it, are
+    left out and named in the result.
 
     Args:
         uri: An export's own folder, or any folder above exports of one table; their names and order do not matter.
-        incremental: Whether incremental exports are wanted.
+        incremental: Whether to read incremental exports.
         allow_filtered: Whether exports that hold only a part of their table are accepted.
 
     Returns:
@@ -166,9 +162,9 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
         and that every data file exists.
 
     Raises:
-        ExportError: There is no finished full export; exports of several tables; a filtered or broken one, also one
-            that may be newer than the newest sound one; a time between the full export and the last window that no
-            window covers; a window of another table of the same name, made after the full export.
+        ExportError: There is no finished full export; there are exports of several tables; an export is filtered, or is
+            broken and may be newer than the newest sound one; no window covers a time between the full export and the
+            last window; a window is of another table of the same name, made after the full export.
     """
     finished = FinishedExports(files, normalized(uri))  # tasks run in another working directory
     return finished.chain(finished.newest_full(incremental), incremental=incremental, allow_filtered=allow_filtered)
@@ -176,7 +172,7 @@ def find_exports(files: Files, uri: str, *, incremental: bool = True, allow_filt
 
 @dataclass(frozen=True)
 class _BrokenExport:
-    """A finished export whose summary is damaged or has no time; `summary` is None when it is not even JSON."""
+    """A finished export whose summary is damaged or has no time; `summary` is None if it is not even JSON."""
 
     uri: str
     message: str
@@ -187,11 +183,11 @@ class _BrokenExport:
         return self.summary is None or self.summary.is_full
 
     def may_be_newer(self, state: datetime, begun: datetime) -> bool:
-        """Whether something shows how old this export is, and nothing shows that it is older than a state.
+        """Whether the age of this export is known, and it may be newer than a state.
 
         Args:
-            state: The time of the state that is known.
-            begun: When the export of that state began, or the same time.
+            state: The time of the state.
+            begun: The time at which the export of the state began, or the same time.
         """
         newer = []
         with suppress(ExportError):
@@ -207,15 +203,15 @@ class FinishedExports:
     """The finished exports at or below a URI.
 
     Attributes:
-        uri: Where they lie.
-        listed: All files there.
-        sound: The summaries of the sound ones.
-        broken: Those whose summary is damaged.
-        skipped: The folders of those that are not looked at, because their names show no later state than `since`.
+        uri: The folder.
+        listed: All files in it.
+        sound: The summaries of the sound exports.
+        broken: The exports with a damaged summary.
+        skipped: The folders that are not read, because their names show no later state than `since`.
     """
 
     def __init__(self, files: Files, uri: str, *, since: datetime | None = None) -> None:
-        """Raises ExportError when they are of several tables."""
+        """Raises ExportError if they are of several tables."""
         self._files = files
         self._since = since
         self.uri = uri
@@ -242,9 +238,9 @@ class FinishedExports:
     def _begun_by(self, since: datetime, folders: Iterable[str]) -> set[str]:
         """The folders whose names show that their exports hold no later state than a time.
 
-        An export begins after the time of the state that it holds. Without this, a year of hourly exports would mean
-        some ten thousand requests a night. The newest of these exports is asked, because names may show another clock,
-        as those of simulated exports do: then none of them counts.
+        An export begins after the time of its state. Without this rule, a year of hourly exports would cost some ten
+        thousand requests a night. The newest of these exports is read to verify the rule, because names may be of
+        another clock, as in simulated exports. If it does not hold, no folder is skipped.
         """
         begun = sorted((began, folder) for folder in folders if (began := _began(folder)) and began <= since)
         for _, folder in reversed(begun):
@@ -257,10 +253,10 @@ class FinishedExports:
     def newest_full(self, incremental: bool) -> Summary:
         """The newest full export.
 
-        An older broken export must not stop the good ones for ever, nor one that does not show its age.
+        A broken export that is older, or of unknown age, must not stop all later runs.
 
         Raises:
-            ExportError: There is none, or a broken one (of any kind, if incremental ones are wanted) may be newer.
+            ExportError: There is none, or a broken one may be newer (also an incremental one, if those are read).
         """
         full = [summary for summary in self.sound if summary.is_full]
         if not full:
@@ -277,7 +273,7 @@ class FinishedExports:
         return newest
 
     def chain(self, full: Summary, *, incremental: bool, allow_filtered: bool) -> ExportChain:
-        """A full export and, if wanted, the incremental ones after it, verified. Raises ExportError."""
+        """Verifies a full export and, if `incremental`, those after it. Raises ExportError."""
         windows, early = self.windows_after(full.end, "the full export") if incremental else ([], [])
         for window in windows:
             check_window(window, full.table_id, f"the newest full export {full.folder}")
@@ -286,7 +282,7 @@ class FinishedExports:
         return ExportChain(whole, tuple(increments), (*self.left_out(), *early))
 
     def left_out(self) -> list[LeftOut]:
-        """The broken exports, and those that are not looked at, as such that are not read."""
+        """The exports that are not read because they are broken or skipped."""
         broken = [LeftOut(export.uri, f"broken: {export.message}") for export in self.broken]
         if self._since is None or not self.skipped:
             return broken
@@ -300,14 +296,14 @@ class FinishedExports:
                 raise ExportError(f"{export.message}; it may be newer than {name}")
 
     def verified(self, summaries: Iterable[Summary], *, allow_filtered: bool) -> list[Export]:
-        """Exports with their data files. Raises ExportError when one is filtered, incomplete or damaged."""
+        """Exports with their data files. Raises ExportError if one is filtered, incomplete or damaged."""
         return [
             verified_export(self._files, self.uri, summary, self.listed, allow_filtered=allow_filtered)
             for summary in summaries
         ]
 
     def windows_after(self, state: datetime, name: str) -> tuple[list[Summary], list[LeftOut]]:
-        """The incremental exports that continue a state, in order, and those that do not end after it."""
+        """The incremental exports that continue a state, in order, and those that end before it."""
         windows, early = [], []
         for summary in self.sound:
             if summary.is_full:
@@ -319,7 +315,7 @@ class FinishedExports:
         return sorted(windows, key=lambda window: (window.start, window.end, window.folder)), early
 
     def check_no_gap(self, covered: datetime, name: str, windows: Iterable[Summary]) -> None:
-        """Raises ExportError for a time between a state and the last window that no window covers."""
+        """Raises ExportError if no window covers some time between a state and the last window."""
         for window in windows:
             if window.start > covered:
                 unfinished = self._unfinished()
@@ -332,7 +328,7 @@ class FinishedExports:
             covered = max(covered, window.end)
 
     def _refuse_several_tables(self) -> None:
-        # By ARN. A table that was deleted and made again has the same one, and another id: see `check_window`.
+        # By ARN; `check_window` compares the ids.
         folders = {summary.table_arn: summary.folder for summary in self.sound}
         if len(folders) > 1:
             tables = "; ".join(f"{arn} in {folder}" for arn, folder in sorted(folders.items()))
@@ -357,7 +353,7 @@ class FinishedExports:
 
 
 def _began(folder: str) -> datetime | None:
-    """When an export began, if its folder has the name that DynamoDB gave it."""
+    """The time at which an export began, if its folder has the name that DynamoDB gave it."""
     name = folder.rpartition("/")[2]
     if not EXPORT_ID.fullmatch(name):
         return None
@@ -365,9 +361,9 @@ def _began(folder: str) -> datetime | None:
 
 
 def check_window(window: Summary, table_id: str | None, base: str) -> None:
-    """Raises ExportError for a window that cannot continue a state, here named `base`, of a table with an id."""
+    """Raises ExportError for a window that cannot continue the state that `base` names, of the table `table_id`."""
     # A table that was deleted and made again has the same ARN and another id. The windows of the old table end before
-    # the new table's full export, so a later window is of a table that no full export here holds.
+    # the new table's full export, so a later window is of a table without a full export here.
     if window.table_id and table_id and window.table_id != table_id:
         raise ExportError(
             f"{window.folder}: belongs to the table {window.table_arn} with the id {window.table_id}, but {base} to "

@@ -1,12 +1,12 @@
-"""Which exports a table that is kept up takes next: those after its position (docs/spec.md 5.1).
+"""Selects the exports that a table that is kept up takes next: those after its position (docs/spec.md 5.1).
 
 A table's rows are the state of the DynamoDB table at the position's time. Windows without a gap continue it, as they
-continue a full export (`catlake.dynamodb.export_selection`). But its rows show when they were written, and those of a
-full export do not. That decides about a window that begins before the position:
+continue a full export (`catlake.dynamodb.export_selection`). Unlike the rows of a full export, those of the table show
+when they were written. This matters for a window that begins before the position:
 
-* What it repeats has the same versions as the table's rows, and so changes nothing a second time.
-* A row of the table that was written in the window, and that the window does not list, is gone: the item was created
-  and deleted within it (`ExportUpdate.retract_from`).
+* Items that it repeats have the same versions as the table's rows, and so change nothing.
+* A row of the table that was written in the window, and that the window does not list, is deleted: the item was created
+  and deleted within the window (`ExportUpdate.retract_from`).
 """
 
 import secrets
@@ -31,7 +31,7 @@ from catlake.runtime.files import Files, files_for, normalized
 from catlake.runtime.run import Run
 
 REBUILD = Argument("rebuild", flag, False)
-"""Whether the table is made anew from the exports that are there, whatever it has."""
+"""Whether the table is made anew from the present exports, whatever it has."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class ExportPosition:
     """How far a table that is kept up has come.
 
     Attributes:
-        table_id: Its id; None where the exports do not show it.
+        table_arn: The ARN of the DynamoDB table.
+        table_id: The id of the DynamoDB table; None if the exports do not show it.
         full_time: The time of the full export that the table was made from (UTC).
-        state_time: The time of the state that the table has (UTC): it holds all writes before.
+        state_time: The time of the table's state (UTC): it has all earlier writes.
     """
 
     table_arn: str
@@ -51,12 +52,12 @@ class ExportPosition:
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "ExportPosition":
-        """The position that `as_dict` has written."""
+        """The position from a dict of `as_dict`."""
         times = {name: datetime.fromisoformat(value[name]) for name in ("full_time", "state_time")}
         return cls(value["table_arn"], value["table_id"], **times)
 
     def as_dict(self) -> dict[str, str | None]:
-        """The position as JSON can hold it."""
+        """The position as a dict for JSON."""
         return {
             "table_arn": self.table_arn,
             "table_id": self.table_id,
@@ -65,21 +66,21 @@ class ExportPosition:
         }
 
     def of_new_content(self) -> dict[str, str | None]:
-        """As `as_dict`, with a name for the content that a table gets at it, which no other content has."""
+        """`as_dict` with a new, unique name for the content of the table at this position."""
         return {**self.as_dict(), "commit": secrets.token_hex(8)}
 
 
 @dataclass(frozen=True)
 class ExportUpdate:
-    """What a table takes: a chain, from which it is made anew; or windows, which are merged; or nothing.
+    """The exports that a table takes: a chain that replaces it, windows that are merged, or none.
 
     Attributes:
-        since: The table's position; None where the table is made anew.
-        chain: What the table is made anew from; None where windows are merged.
-        increments: The windows, of the chain or to be merged, in their order.
-        position: Where the table is afterwards.
-        left_out: The exports that are there and are not read.
-        has_state: Whether an export is there that reaches the state of the table before.
+        since: The table's position; None if the table is made anew.
+        chain: The exports that replace the table; None if windows are merged.
+        increments: The windows in their order, of the chain or to be merged.
+        position: The table's position afterwards.
+        left_out: The exports that are not read.
+        has_state: Whether an export reaches the state that the table has now.
     """
 
     since: ExportPosition | None
@@ -101,9 +102,9 @@ class ExportUpdate:
 
     @property
     def retract_from(self) -> int | None:
-        """From which version on rows of the table are gone when no window lists them; None where no window overlaps.
+        """The version from which rows that no window lists are deleted; None if no window overlaps the position.
 
-        A row of the full export has the version of the export, not of its write: nothing shows that it is gone.
+        Rows of the full export have the version of the export, not of their write, so nothing shows their deletion.
         """
         if self.since is None:
             return None
@@ -113,17 +114,17 @@ class ExportUpdate:
 
 
 def select_update(run: Run, position: Mapping[str, Any] | None) -> tuple[Files, ExportUpdate]:
-    """The exports at a job's `--export_uri` that a table takes next, reported as the run's inputs.
+    """Selects the exports at a job's `--export_uri` that a table takes next, and reports them as inputs.
 
     Args:
-        run: Its arguments `export_uri`, `allow_filtered_export`, `max_export_age_hours` and `rebuild` decide.
-        position: The table's; None for a table that was never filled. With `--rebuild true` it does not count.
+        run: A run with the arguments of `export_selection` and REBUILD.
+        position: The table's position; None for a table that was never filled. Ignored with `--rebuild true`.
 
     Returns:
-        Where the exports lie, and which they are.
+        The file system of the exports, and the exports.
 
     Raises:
-        ExportError: As `find_update`; or the newest state is older than `--max_export_age_hours`.
+        ExportError: See `find_update`; or the newest state is older than `--max_export_age_hours`.
     """
     uri = normalized(run.arguments["export_uri"])
     files = files_for(run.spark, uri)
@@ -135,12 +136,12 @@ def select_update(run: Run, position: Mapping[str, Any] | None) -> tuple[Files, 
 
 
 def older_chain(run: Run, files: Files, update: ExportUpdate) -> ExportChain | None:
-    """The exports at `--export_uri`, if all of them are older than the table's state; `update` has taken none.
+    """The exports at `--export_uri` if all of them are older than the table's state, else None.
 
-    They are reported as the run's inputs: a result of a day that is past is made of them, and the table stays.
+    They are reported as inputs: the result of an earlier day is made from them, and the table stays as it is.
 
     Raises:
-        ExportError: They are of another table, or no sound full one is among them; or as `refuse_late`.
+        ExportError: They are of another table, or have no sound full one; or see `refuse_late`.
     """
     position = update.since
     if position is None or update.exports or update.has_state:
@@ -149,7 +150,7 @@ def older_chain(run: Run, files: Files, update: ExportUpdate) -> ExportChain | N
     if _has_state(finished, position):
         return None
     _refuse_other_table(finished, position)
-    # A day that is past is asked for: what cannot give it must not give today's items in its name.
+    # An earlier day is asked for. If these exports cannot give it, today's items must not take its place.
     full = finished.newest_full(incremental=True)
     chain = finished.chain(full, incremental=True, allow_filtered=run.arguments["allow_filtered_export"])
     report_exports(run, chain.exports, ())
@@ -158,19 +159,19 @@ def older_chain(run: Run, files: Files, update: ExportUpdate) -> ExportChain | N
 
 
 def find_update(files: Files, uri: str, since: ExportPosition | None, *, allow_filtered: bool = False) -> ExportUpdate:
-    """The exports at or below a URI that a table at a position takes next.
+    """Finds the exports at or below a URI that a table at a position takes next.
 
-    A full export that is newer than the position replaces the whole table, and incremental ones after it continue it.
+    A full export that is newer than the position replaces the whole table, and later incremental exports continue it.
     Without one, the windows that end after the position are merged. Exports that the table has already are left out.
 
     Args:
         uri: An export's own folder, or any folder above exports of one table, such as the one above `yyyy/mm/dd/HH/`.
-        since: The table's position; None for a table that was never filled, and for one that is made anew.
+        since: The table's position; None for a table that was never filled, or is made anew.
         allow_filtered: Whether exports that hold only a part of their table are accepted.
 
     Raises:
-        ExportError: As `find_exports`; a time between the position and the last window that no window covers; exports
-            of another table than that of the position.
+        ExportError: See `find_exports`; no window covers some time between the position and the last window; the
+            exports are of another table than the position.
     """
     finished = FinishedExports(files, normalized(uri), since=since.state_time if since else None)
     if since is None:

@@ -1,7 +1,7 @@
-"""Parses lines of Ion exports to what the lines of JSON exports hold, so that one reader reads both.
+"""Parses lines of Ion exports into the form of JSON exports, so that one reader reads both.
 
 Format: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html (docs/spec.md 1.1).
-Amazon publishes the parser, `amazon.ion`. Glue lacks it, and only Ion exports need it.
+The parser is Amazon's own `amazon.ion`. Glue does not have it, and only Ion exports need it.
 """
 
 import base64
@@ -13,13 +13,13 @@ from typing import Any
 from catlake.runtime.errors import ExportError
 
 _SETS = {"$dynamodb_SS": "SS", "$dynamodb_NS": "NS", "$dynamodb_BS": "BS"}
-# DynamoDB's own numbers have up to 126 digits. An exponent from elsewhere must not become a million zeros.
+# DynamoDB's numbers have up to 126 digits. A foreign exponent must not become a million zeros.
 _MOST_DIGITS = 400
 _LEAST_BUFFER = 4096
 
 _LONG_NUMBER = rb"[0-9][0-9A-Za-z_.]{%d}" % _MOST_DIGITS
 _PERHAPS_LONG_NUMBER = re.compile(_LONG_NUMBER)
-# What is no number though it may hold digits: texts, quoted symbols, comments, words; blobs and clobs in {{ }}.
+# Digits in these are no numbers: texts, quoted symbols, comments, words; blobs and clobs in {{ }}.
 _TEXTS = rb"""\"(?:[^"\\]++|\\.)*+"|'''(?:[^'\\]++|\\.|'(?!''))*+'''"""
 _TOKEN = re.compile(
     rb"%b|\{\{(?:%b|[^}\"'])*+\}\}|'(?:[^'\\]++|\\.)*+'|//[^\n]*+|/\*.*?\*/|[A-Za-z_$][0-9A-Za-z_$]*+|(?P<long>%b)"
@@ -29,7 +29,7 @@ _TOKEN = re.compile(
 
 
 def require(uri: str) -> None:
-    """Raises ExportError, naming the export and the remedy, when `amazon.ion` is not installed."""
+    """Raises ExportError if `amazon.ion` is not installed."""
     try:
         installed = find_spec("amazon.ion") is not None
     except ModuleNotFoundError:  # not even `amazon`
@@ -42,13 +42,13 @@ def require(uri: str) -> None:
 
 
 def parse(line: bytes) -> Any:
-    """A line of an Ion export, full or incremental, as the line of the JSON export of the same item.
+    """Parses a line of a full or incremental Ion export into what the JSON export of the same item holds.
 
-    Every attribute becomes an attribute value. What DynamoDB never writes (a float, a timestamp, a symbol) becomes a
-    value of an unknown type, which is a mismatch where it is read.
+    Every attribute becomes an attribute value. A value that DynamoDB never writes (a float, a timestamp, a symbol) gets
+    an unknown type, and so is a mismatch where it is read.
 
     Raises:
-        ValueError: The line is not one Ion value; with the reason.
+        ValueError: The line is not one Ion value.
     """
     value = _loads(line)
     if not isinstance(value, dict):
@@ -63,7 +63,7 @@ def parse(line: bytes) -> Any:
 
 def attribute_value(value: Any) -> dict[str, Any]:
     """The attribute value (`{"S": …}`) of a parsed Ion value, without loss."""
-    # Exact types first: a value with an annotation, and one that is not plain Ion, has a type of its own.
+    # By exact type: a value with an annotation, or not of plain Ion, has a type of its own.
     kind = type(value)
     if kind is str:
         return {"S": value}
@@ -93,7 +93,7 @@ def _list_or_set(value: list[Any]) -> dict[str, Any]:
 
 
 def _element(value: Any, tag: str) -> Any:
-    """The body of a set's element. One of another type stays whole, and the check of the set refuses it."""
+    """The body of a set's element. An element of another type stays whole, and the check of the set refuses it."""
     element = attribute_value(value)
     return element.get(tag, element)
 
@@ -109,12 +109,12 @@ def _loads(line: bytes) -> Any:
     from amazon.ion.exceptions import IonException
     from amazon.ion.simpleion import IonPyValueModel, loads
 
-    # The parser's time grows with the square of a number's digits: a hundred thousand take it 10 s.
+    # The parser's time grows with the square of the number of digits: 100,000 digits take 10 s.
     if _PERHAPS_LONG_NUMBER.search(line) and any(token["long"] for token in _TOKEN.finditer(line)):
         raise ValueError(f"a number of more than {_MOST_DIGITS} digits, and DynamoDB's have 38")
     bare = IonPyValueModel.MAY_BE_BARE | IonPyValueModel.STRUCT_AS_STD_DICT
     try:
-        # By itself the C extension allows texts of some 50 KB. No text is longer than its line.
+        # The C extension's own limit is some 50 KB a text. No text is longer than its line.
         return loads(line, value_model=bare, text_buffer_size_limit=max(len(line), _LEAST_BUFFER))
     except IonException as error:
         raise ValueError(str(error).strip()) from None

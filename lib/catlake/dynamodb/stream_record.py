@@ -1,8 +1,7 @@
 """Parses records of DynamoDB's change streams: DynamoDB Streams itself, and Kinesis Data Streams for DynamoDB.
 
-Both bring the same JSON with two differences (docs/spec.md 1.5). Records of Kinesis have no `SequenceNumber`. Their
-time is in the unit that `ApproximateCreationDateTimePrecision` names, by default milliseconds; DynamoDB Streams counts
-seconds.
+Their JSON differs in two points (docs/spec.md 1.5). Records of Kinesis have no `SequenceNumber`. Their time is in the
+unit of `ApproximateCreationDateTimePrecision`, by default milliseconds; that of DynamoDB Streams is in seconds.
 """
 
 import re
@@ -18,14 +17,14 @@ INSERT, MODIFY, REMOVE = "INSERT", "MODIFY", "REMOVE"
 EVENT_NAMES = (INSERT, MODIFY, REMOVE)
 
 _UNITS = {"SECOND": 10**6, "MILLISECOND": 10**3, "MICROSECOND": 1}
-"""Microseconds in a unit of time."""
+"""Microseconds by unit of time."""
 
 _ISO_8601 = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
-"""How AWS's own libraries write a time that they parsed."""
+"""A time as AWS's own libraries write it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME = Decimal(253402300800) * 10**6
-"""The first microsecond of the year 10000, which no datetime holds."""
+"""The first microsecond of the year 10000, which is too late for a datetime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ class StreamRecord:
 
     Attributes:
         event_name: INSERT, MODIFY or REMOVE.
-        event_source: Who sent it; None where the record does not say.
-        aws_region: The region; None where the record does not say.
-        created: When the item was changed (UTC), as exactly as the record says.
+        event_source: The sender; None if the record does not name it.
+        aws_region: The region; None if the record does not name it.
+        created: The time of the change (UTC), with all digits of the record.
         sequence_number: The record's place in its stream; None for Kinesis.
         image: The item after the change; for a REMOVE, before it.
     """
@@ -51,10 +50,10 @@ class StreamRecord:
 
 
 def parse_record(text: bytes) -> StreamRecord:
-    """The stream record of a JSON text.
+    """Parses the JSON text of a stream record.
 
     Raises:
-        Mismatch: It is not one; with the reason.
+        Mismatch: The text is no stream record.
     """
     try:
         record = json_text.parse(text)
@@ -94,14 +93,14 @@ def _image(change: dict[str, Any], key: str) -> dict[str, AttributeValue]:
 
 
 def _unit(record: dict[str, Any], change: dict[str, Any]) -> str:
-    """The unit of a record's time: the one that it names, or else that of its form."""
+    """The unit of a record's time: the one that it names, otherwise the usual one of its form."""
     unit = _text(change, "ApproximateCreationDateTimePrecision")
     if unit in _UNITS:
         return unit
     if unit is not None:
         raise Mismatch(f"ApproximateCreationDateTimePrecision {unit!r} is none of {', '.join(_UNITS)}")
     by_kinesis = record.get("recordFormat") is not None or record.get("tableName") is not None
-    # Kinesis named no unit until 2024; in some regions it still does not.
+    # Kinesis named no unit until 2024, and in some regions it still names none.
     return "MILLISECOND" if by_kinesis and change.get("SequenceNumber") is None else "SECOND"
 
 
@@ -112,7 +111,7 @@ def _created(change: dict[str, Any], unit: str) -> datetime:
     if isinstance(time, str) and _ISO_8601.fullmatch(text := time.strip().upper()):
         return _from_iso_8601(text)
     try:
-        # From its text: the float's own digits, not those of its binary fraction.
+        # From its text, which has the digits of the record; the binary fraction has others.
         microseconds = Decimal(str(time)) * _UNITS[unit]
         within = 0 <= microseconds < _END_OF_TIME
     except DecimalException:  # no number, NaN, or an exponent beyond all bounds
@@ -123,7 +122,7 @@ def _created(change: dict[str, Any], unit: str) -> datetime:
 
 
 def _from_iso_8601(text: str) -> datetime:
-    """A time; without an offset it is UTC."""
+    """Parses a time; without an offset it is UTC."""
     try:
         time = datetime.fromisoformat(text)
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

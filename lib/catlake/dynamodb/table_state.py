@@ -1,11 +1,7 @@
-"""A table's state from a full export and the incremental ones after it: every line, and whether it is current.
-
-And what a table that is kept up takes from the exports after its position.
-"""
+"""Reads all lines of a chain of exports, or of the exports for a kept-up table, with the outcome of each line."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -32,7 +28,7 @@ from catlake.runtime.files import Files
 from catlake.runtime.small_data import SMALL_COUNT, gathered
 
 OUTCOME = "_outcome"
-"""The column of what became of a row: one of the outcomes of `newest_version`."""
+"""The column of the outcome of a row: one of those of `newest_version`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,27 +43,27 @@ def read_state(
     each_batch: EachBatch | None = None,
     output: T.StructType | None = None,
 ) -> DataFrame:
-    """All lines of a chain of exports, and which of them are the table's state at its end.
+    """Reads all lines of a chain of exports, and shows which of them are the table's state at its end.
 
     Args:
-        chain: What `find_exports` returned.
-        schema: See `read_items`; it is used for all exports.
+        chain: The result of `find_exports`.
+        schema: See `read_items`; it applies to all exports.
         key: The table's key attributes.
-        each_batch: See `read_items`. It runs in the task that reads, before versions are compared: what it returns is
-            shuffled by key. For a deletion it gets the key attributes and nothing else.
+        each_batch: See `read_items`. It runs in the reading task, before versions are compared; its result is shuffled
+            by key. A deletion has only the key attributes.
         output: See `read_items`.
 
     Returns:
-        The columns of `read_items` and two more. `_version` is when the row was written, in microseconds since 1970;
-        rows of the full export have the microsecond before its time. `_outcome` is `current` (a full export taken at
-        the end would hold the row), `superseded`, `deleted`, `too_early` (written before the full export) or
-        `rejected`; their counts add up to the lines read. `_rejected` is set only where `_outcome` is `rejected`: a
-        broken version that a later one replaced is superseded like any other.
+        The columns of `read_items` and two more. `_version` is the time of the write in microseconds since 1970; rows
+        of the full export have the microsecond before its time. `_outcome` is `current` (a full export taken at the end
+        would hold the row), `superseded`, `deleted`, `too_early` (written before the full export) or `rejected`; their
+        counts add up to the lines read. `_rejected` is set only if `_outcome` is `rejected`: a broken version that a
+        later one replaced is superseded like any other.
 
         Without incremental exports nothing is shuffled, and `key` is not used.
 
     Raises (when the DataFrame is used):
-        ExportError: As `read_items`.
+        ExportError: See `read_items`.
     """
     exported = micros(chain.full.export_time)
     if not chain.increments:
@@ -92,27 +88,26 @@ def read_update(
     each_batch: EachBatch | None = None,
     output: T.StructType | None = None,
 ) -> DataFrame:
-    """All lines of the exports that a kept-up table takes, and which of them it takes: those of `changes`.
+    """Reads all lines of the exports that a kept-up table takes; `changes` selects the rows for the table.
 
     Args:
-        update: What `find_update` returned; the others are those of `read_state`.
+        update: The result of `find_update`; see `read_state` for the others.
 
     Returns:
-        As `read_state`. For windows that are merged, `current` and `deleted` are the newest statement of the windows
-        about an item; the table may have a newer one, or the same.
+        The columns of `read_state`. For windows that are merged, `current` and `deleted` are the newest lines of the
+        windows about an item; the table may have a newer version, or the same.
     """
-    options: dict[str, Any] = {"key": key, "each_batch": each_batch, "output": output}
     if update.chain:
-        return read_state(spark, files, update.chain, schema, **options)
+        return read_state(spark, files, update.chain, schema, key=key, each_batch=each_batch, output=output)
     lines = _change_lines(update.increments, micros(update.position.full_time), tuple(key))
     return _newest(read_files(spark, files, lines, schema, each_batch, output, VERSION_COLUMNS), lines)
 
 
 def changes(rows: DataFrame) -> DataFrame:
-    """Of what `read_update` returns, the rows that a kept-up table takes, with `_gone`: whether a row is deleted.
+    """Selects the rows of `read_update` that a kept-up table takes, and adds `_gone`: whether the row is deleted.
 
-    A line that was rejected is among them, because it replaces the older version of its item. One whose key could not
-    be read belongs to no item, and its key columns are null: it is the caller's to put aside.
+    Rejected lines are among them, because they replace older versions of their items. A line without a readable key
+    belongs to no item; its key columns are null, and the caller must handle it.
     """
     taken = F.col(OUTCOME).isin(CURRENT, DELETED, REJECTED_OUTCOME)
     return rows.where(taken).withColumn(GONE, F.col(OUTCOME) == DELETED)
@@ -121,7 +116,7 @@ def changes(rows: DataFrame) -> DataFrame:
 def _change_lines(
     increments: Sequence[Export], exported: int, key: tuple[str, ...]
 ) -> list[tuple[DataFile, LineParser]]:
-    """The data files of windows, each with the parser of its lines; `exported` is the full export's time."""
+    """The data files of windows, each with its parser; `exported` is the time of the full export."""
     lines: list[tuple[DataFile, LineParser]] = []
     spans = [Span(micros(export.from_time or _EPOCH), micros(export.export_time)) for export in increments]
     for export, span in zip(increments, spans, strict=True):
@@ -131,7 +126,7 @@ def _change_lines(
 
 
 def _newest(versions: DataFrame, lines: Sequence[tuple[DataFile, LineParser]]) -> DataFrame:
-    """All versions that are read from some files, with what becomes of each."""
+    """All versions of items from some files, with their outcomes."""
     is_small = sum(file.item_count for file, _ in lines) <= SMALL_COUNT
     return (
         gathered(versions, is_small)

@@ -67,7 +67,7 @@ class Conflicts:
                 break
             # Another stream took the name away from it, and counts it.
             self._files.delete(mark)
-        lost = Counter({content: count for content, count in contents.items() if content != winner})
+        lost = Counter({content: number for content, number in contents.items() if content != winner})
         if taken is not None and is_own:
             lost[taken] += agreed.get(key_of(taken), 0)
         recorded = sum(self._record(path, content) for content in sorted(lost))

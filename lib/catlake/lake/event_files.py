@@ -103,11 +103,11 @@ class EventCounts:
         """The folders below the root that hold these files."""
         return {path.rpartition("/")[0] for path in self.paths}
 
-    def reject(self, reason: str, count: int = 1) -> None:
+    def reject(self, reason: str, number: int = 1) -> None:
         """Counts records that are in quarantine."""
-        self.quarantined += count
+        self.quarantined += number
         # Reasons quote the events: there may be as many as those.
-        self.reasons[reason if reason in self.reasons or len(self.reasons) < MOST_REASONS else OTHER_REASONS] += count
+        self.reasons[reason if reason in self.reasons or len(self.reasons) < MOST_REASONS else OTHER_REASONS] += number
 
     def settle(self, settled: Settled, displaced: int) -> None:
         """Counts what became of conflicts, and the contents of earlier batches that lost their names."""
@@ -121,8 +121,8 @@ class EventCounts:
         for name in (*_COUNTS, "repeated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.paths |= other.paths
-        for reason, count in other.reasons.items():
-            self.reject(reason, count)
+        for reason, number in other.reasons.items():
+            self.reject(reason, number)
 
 
 def write_events(

@@ -239,7 +239,7 @@ def _renewed_object(files: Files, uri: str, content: Content, waiting: Waiting, 
 def _taken(files: Files, uri: str, content: Content, waiting: Waiting, patience: float) -> Content:
     """Waits until the lease is free, or its holder counts as dead, and takes it; returns what is in it then."""
     deadline = time.monotonic() + patience
-    seen, seen_since, is_told = b"", 0.0, False
+    seen, seen_since, is_reported = b"", 0.0, False
     while True:
         try:
             text = files.read(uri)
@@ -254,9 +254,9 @@ def _taken(files: Files, uri: str, content: Content, waiting: Waiting, patience:
             if files.swap(uri, text, mine.as_bytes()):
                 return mine
             continue
-        if not is_told:
+        if not is_reported:
             waiting(before.holder)
-            is_told = True
+            is_reported = True
         if time.monotonic() > deadline:
             raise _busy(uri, before.holder, patience)
         time.sleep(LOOKS_AFTER)

@@ -46,7 +46,9 @@ class Outcomes:
     def filtered(self) -> dict[str, int]:
         """Records left out, by rule, in the order of their names."""
         return {
-            rule: count for rule, count in sorted(self.counts.items()) if count and rule not in (self.kept, QUARANTINED)
+            rule: number
+            for rule, number in sorted(self.counts.items())
+            if number and rule not in (self.kept, QUARANTINED)
         }
 
     @property

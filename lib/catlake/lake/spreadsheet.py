@@ -87,7 +87,7 @@ class _Sheets:
     def __init__(self, part: Path, book: zipfile.ZipFile, names: Sequence[str], numbers: Sequence[str]) -> None:
         self.cut = 0
         self._part, self._book, self._names, self._numbers = part, book, names, numbers
-        self._count = 0
+        self._sheet = 0
         self._begin()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -103,7 +103,7 @@ class _Sheets:
     def finish(self) -> None:
         """Writes the last sheet, and what a book has besides."""
         self._end()
-        sheets = range(1, self._count + 1)
+        sheets = range(1, self._sheet + 1)
         listed = "".join(f'<sheet name="{number}" sheetId="{number}" r:id="rId{number}"/>' for number in sheets)
         related = "".join(_related(number, "worksheet", f"worksheets/sheet{number}.xml") for number in sheets)
         typed = "".join(_typed(f"worksheets/sheet{number}", "worksheet") for number in sheets)
@@ -122,7 +122,7 @@ class _Sheets:
             self._add(name)
 
     def _begin(self) -> None:
-        self._count += 1
+        self._sheet += 1
         self._rows = 0
         self._file: BinaryIO = self._part.open("wb")
         self._file.write(f'{_XML}<worksheet xmlns="{_MAIN}"><sheetData>'.encode())
@@ -131,7 +131,7 @@ class _Sheets:
     def _end(self) -> None:
         self._file.write(b"</sheetData></worksheet>")
         self._file.close()
-        self._add(f"xl/worksheets/sheet{self._count}.xml")
+        self._add(f"xl/worksheets/sheet{self._sheet}.xml")
 
     def _add(self, name: str) -> None:
         self._part.chmod(0o644)

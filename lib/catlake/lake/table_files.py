@@ -23,14 +23,14 @@ Rows = Callable[[int], Iterator[pa.RecordBatch]]
 
 
 def write_table_files(
-    spark: SparkSession, rows: Rows, count: int, files: Files, folder: str, schema: pa.Schema
+    spark: SparkSession, rows: Rows, number_of_files: int, files: Files, folder: str, schema: pa.Schema
 ) -> list[str]:
     """Writes files, each in a task of its own; returns their URIs.
 
     Args:
         spark: The session.
         rows: Makes the rows of a file.
-        count: How many files there are.
+        number_of_files: How many files to write.
         files: Where they go.
         folder: Their folder.
         schema: Their columns.
@@ -50,5 +50,5 @@ def write_table_files(
                 files.upload(path, uri)
                 yield pa.RecordBatch.from_pydict({"uri": [uri]})
 
-    numbers = spark.range(0, count, 1, numPartitions=max(count, 1))
+    numbers = spark.range(0, number_of_files, 1, numPartitions=max(number_of_files, 1))
     return [row["uri"] for row in numbers.mapInArrow(write, "uri string").collect()]

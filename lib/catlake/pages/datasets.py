@@ -47,7 +47,7 @@ class Origin:
         return int((self.run.get("balance") or {}).get("quarantined") or 0)
 
 
-def of_different_runs(origins: Sequence[Origin]) -> list[Origin]:
+def one_per_run(origins: Sequence[Origin]) -> list[Origin]:
     """One origin of each run: what a run left out counts once, however many datasets it made."""
     return list({(origin.run.get("job"), origin.run.get("run")): origin for origin in origins}.values())
 

@@ -23,7 +23,7 @@ from babel import Locale
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from catlake.pages.datasets import Origin, of_different_runs
+from catlake.pages.datasets import Origin, one_per_run
 from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts, exact_sum
 from catlake.runtime.errors import ArgumentError
 from catlake.text import display
@@ -202,8 +202,8 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
         "places": page.money_places,
         "figures": figures,
         "exported": max((str(read["exported"]) for origin in origins for read in origin.exports), default=None),
-        "filtered": sum(sum(origin.filtered.values()) for origin in of_different_runs(origins)),
-        "quarantined": sum(origin.quarantined for origin in of_different_runs(origins)),
+        "filtered": sum(sum(origin.filtered.values()) for origin in one_per_run(origins)),
+        "quarantined": sum(origin.quarantined for origin in one_per_run(origins)),
     }
 
 
@@ -305,10 +305,10 @@ def _periods(page: Page, read_by: Reader) -> list[dict[str, str]]:
         return [whole]
     last = date.fromisoformat(days[-1])
     periods = [whole]
-    for count in RECENT_DAYS:
-        first = (last - timedelta(days=count - 1)).isoformat()
-        label = read_by.text("period.recent", days=count)
-        periods.append({"key": f"last{count}", "label": label, "first": first, "last": days[-1]})
+    for number in RECENT_DAYS:
+        first = (last - timedelta(days=number - 1)).isoformat()
+        label = read_by.text("period.recent", days=number)
+        periods.append({"key": f"last{number}", "label": label, "first": first, "last": days[-1]})
     for month in sorted({day[:7] for day in days}, reverse=True):
         label = display.month(f"{month}-01", read_by.locale)
         periods.append({"key": month, "label": label, "first": f"{month}-01", "last": f"{month}-31"})

@@ -61,7 +61,7 @@ class Person:
         if text is None:
             return False
         try:
-            values = list(_of_persons(parse(text), False))
+            values = list(_person_ids(parse(text), False))
         except (ValueError, RecursionError):
             return self.is_named_in(text)
         return not {self.id, f"{KEY_PREFIX}{self.id}"}.isdisjoint(values) if values else self.is_named_in(text)
@@ -95,15 +95,15 @@ def person(text: str) -> Person:
     return Person(text)
 
 
-def _of_persons(value: Any, is_of_person: bool) -> Iterator[str]:
+def _person_ids(value: Any, is_of_person: bool) -> Iterator[str]:
     """The values below keys that identify persons."""
     match value:
         case dict():
             for name, member in value.items():
-                yield from _of_persons(member, is_of_person or _folded(name) in _keys())
+                yield from _person_ids(member, is_of_person or _folded(name) in _keys())
         case list():
             for member in value:
-                yield from _of_persons(member, is_of_person)
+                yield from _person_ids(member, is_of_person)
         case str() | int() if is_of_person:
             yield str(value)
 

@@ -37,9 +37,9 @@ def total(numbers: Iterable[Decimal]) -> Decimal:
     return reduce(EXACT.add, numbers, Decimal(0))
 
 
-def average(amount: Decimal, count: int) -> Decimal:
+def average(amount: Decimal, parts: int) -> Decimal:
     """An amount divided, rounded once to the cent: a tie cannot hide behind a thousand digits."""
-    return cents(_ROUNDING.divide(amount, Decimal(count)))
+    return cents(_ROUNDING.divide(amount, Decimal(parts)))
 
 
 def misfit_quantity(quantity: Decimal) -> str | None:

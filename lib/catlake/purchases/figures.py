@@ -101,13 +101,13 @@ def best_of(products: DataFrame) -> list[Row]:
     return products.orderBy(*best_first).limit(TOP).collect()
 
 
-def best_sellers(best: Sequence[Row], count: int) -> dict[str, Any]:
-    """The part of the report about `best_of`, and how many more there are: of `count` rows of the dataset."""
+def best_sellers(best: Sequence[Row], rows: int) -> dict[str, Any]:
+    """The part of the report about `best_of`, and how many more there are: of `rows` in the dataset."""
     return {
         "products": [
             {"rank": rank, **row.asDict(), "quantity": plain(row["quantity"])} for rank, row in enumerate(best, 1)
         ],
-        "more": count - len(best),
+        "more": rows - len(best),
     }
 
 

@@ -21,7 +21,7 @@ def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = N
     days = most_important(daily.withColumnRenamed("tenant_id", "shop"), {"shop": MOST_SHOPS}, F.sum("revenue"))
     sold = by_day(days)
     shops = {str(row[1]) for row in sold.rows}
-    facts = {"daily": sold, "products": of_named_shops(best_sellers(products), shops)}
+    facts = {"daily": sold, "products": with_named_shops(best_sellers(products), shops)}
     several = len(shops) > 1
     sections = [section for section in SECTIONS if several or section.by != ("shop",)]
     rows = int(facts["daily"].total("rows") or 0)
@@ -49,7 +49,7 @@ def by_day(days: DataFrame) -> Facts:
     return collected(rows, ("day", "shop"), (*measures, "rows"))
 
 
-def of_named_shops(products: Facts, named: Container[str]) -> Facts:
+def with_named_shops(products: Facts, named: Container[str]) -> Facts:
     """Products with OTHERS in the place of a shop that has no name among the days, where its sales would be zero."""
     place = products.dimensions.index("shop")
     rows = [row if row[place] in named else (*row[:place], OTHERS, *row[place + 1 :]) for row in products.rows]

@@ -30,7 +30,7 @@ REJECTED = "rejected"
 
 GROUP, HASH = "group", "hash"
 """Columns of an entry: what comes together in one task; the hash of the path, of new documents only."""
-OF_ROWS = ("state", "others", "documents")
+ROW_COLUMNS = ("state", "others", "documents")
 """Columns that only entries of the table's rows have."""
 NEW, LATEST_IS_NEW, SUPERSEDED_NEW = "_new", "_latest_is_new", "_superseded_new"
 """What a row accounts for: its new documents, whether the latest is one of them, and how many of them are not."""
@@ -127,17 +127,17 @@ def latest(documents: Sequence[Entry]) -> Entry:
     replaces is not current any more (docs/spec.md 4.2).
     """
     moment = max(document.processed_at or 0 for document in documents)
-    of_moment = [document for document in documents if document.processed_at == moment]
-    if len(of_moment) == 1:
-        return of_moment[0]
-    are_numbered = all(document.sequence is not None for document in of_moment)
+    simultaneous = [document for document in documents if document.processed_at == moment]
+    if len(simultaneous) == 1:
+        return simultaneous[0]
+    are_numbered = all(document.sequence is not None for document in simultaneous)
 
     def order(document: Entry) -> tuple[int, str, str, str]:
         number = int(document.sequence or 0) if are_numbered else 0
         # Insert, modify, remove: in the order of a purchase's life, and of the alphabet.
         return number, document.event_name or "", document.path.rpartition("/")[2], document.path
 
-    return max(of_moment, key=order)
+    return max(simultaneous, key=order)
 
 
 def undecided(group: Sequence[Entry]) -> list[str]:
@@ -209,7 +209,7 @@ def entry_columns() -> T.StructType:
         if column.name != "file":
             struct.add(column.name, column.dataType)
     struct.add(HASH, "long")
-    for name in OF_ROWS:
+    for name in ROW_COLUMNS:
         struct.add(name, contract(TABLE).struct[name].dataType)
     return struct
 

@@ -21,9 +21,9 @@ from catlake.purchases.purchase_rows import (
     HASH,
     LATEST_IS_NEW,
     NEW,
-    OF_ROWS,
     REJECTED,
     REMOVED,
+    ROW_COLUMNS,
     SUPERSEDED_NEW,
     TABLE,
     TOO_LARGE,
@@ -63,7 +63,7 @@ def changes_of(new: DataFrame, touched: DataFrame | None, read_paths: ReadPaths,
     """
     entries = new.withColumn(HASH, F.xxhash64("path"))
     if touched is None:
-        columns = {name: F.lit(None).cast(contract(TABLE).struct[name].dataType) for name in OF_ROWS}
+        columns = {name: F.lit(None).cast(contract(TABLE).struct[name].dataType) for name in ROW_COLUMNS}
         entries = entries.withColumns(columns)
     else:
         entries = entries.unionByName(touched.drop(VERSION), allowMissingColumns=True)
@@ -85,7 +85,7 @@ def new_outcomes(changes: DataFrame) -> tuple[int, Outcomes]:
         QUARANTINED: F.count_if(is_latest & state.isin(TOO_LARGE, REJECTED)),
     }
     (row,) = changes.agg(F.sum(NEW), *counts.values()).collect()
-    total, *others = (count or 0 for count in row)
+    total, *others = (number or 0 for number in row)
     return total, Outcomes(dict(zip(counts, others, strict=True)), kept=CURRENT)
 
 

@@ -41,7 +41,7 @@ class Balance:
         return asdict(self)
 
     def __str__(self) -> str:
-        written = " + ".join(f"{count} written to {name}" for name, count in self.written.items()) or "0 written"
-        filtered = "".join(f" + {count} filtered ({rule})" for rule, count in sorted(self.filtered.items()))
+        written = " + ".join(f"{number} written to {name}" for name, number in self.written.items()) or "0 written"
+        filtered = "".join(f" + {number} filtered ({rule})" for rule, number in sorted(self.filtered.items()))
         sign = "≠" if self.difference else "="
         return f"{self.read} read {sign} {written}{filtered} + {self.quarantined} quarantined"

@@ -62,7 +62,7 @@ def embedded(environment: str, time: datetime, values: Mapping[str, int | float 
     }
 
 
-def of_balance(balance: Balance) -> dict[str, int]:
+def balance_metrics(balance: Balance) -> dict[str, int]:
     """The metrics of a balance."""
     return {
         ROWS_READ: balance.read,

@@ -12,7 +12,7 @@ from typing import Any
 
 from catlake.runtime.balance import Balance
 from catlake.runtime.errors import QuarantineLimitError
-from catlake.runtime.metrics import RUN_FAILED, RUN_SECONDS, RUN_SUCCEEDED, embedded, of_balance
+from catlake.runtime.metrics import RUN_FAILED, RUN_SECONDS, RUN_SUCCEEDED, balance_metrics, embedded
 from catlake.runtime.redaction import all_redacted
 
 
@@ -83,7 +83,7 @@ class Report:
     def batch_written(self, balance: Balance, **fields: Any) -> None:
         """Reports a batch of a stream. Its rows become metrics now, because a stream may never end."""
         self.batches += 1
-        rows = embedded(self.environment, datetime.now(UTC), of_balance(balance))
+        rows = embedded(self.environment, datetime.now(UTC), balance_metrics(balance))
         self.log("batch_written", **fields, text=str(balance), **balance.as_dict(), **rows)
 
     def enforce_quarantine_limit(self, limit: int) -> None:
@@ -96,7 +96,7 @@ class Report:
 
     def run_metrics(self, failed: bool) -> dict[str, Any]:
         """The metrics of the whole run, for the last line of its log."""
-        rows = of_balance(self.balance) if self.balance and not self.batches else {}
+        rows = balance_metrics(self.balance) if self.balance and not self.batches else {}
         ended = {RUN_SUCCEEDED: int(not failed), RUN_FAILED: int(failed), RUN_SECONDS: self._seconds()}
         return embedded(self.environment, datetime.now(UTC), {**rows, **self.metrics, **ended})
 
