@@ -306,6 +306,13 @@ def test_a_circle_of_parents_ends() -> None:
     assert (found.calls, found.output) == (1, ANSWER)
 
 
+@pytest.mark.parametrize("first", ["a", "q"])
+def test_in_a_circle_of_parents_no_call_reads_more_from_the_cache_than_it_sends(first: str) -> None:
+    nodes = {"a": answer("q", text(ANSWER), TOOL_RESULT, model=CACHING), "q": question("a") | {"content": []}}
+    for call in replay({key: nodes[key] for key in (first, *nodes)}, BEGAN, None).calls:
+        assert min(call.input, call.cache_read, call.cache_write) >= 0
+
+
 def test_ten_thousand_turns_are_walked_once() -> None:
     nodes = {str(key): (answer if key % 2 else question)(str(key - 1)) for key in range(20_000)}
     began = time.perf_counter()

@@ -179,6 +179,8 @@ def test_the_create_time_is_in_milliseconds_and_a_fraction_of_one_is_cut(text: s
         ("2025-01-01", "attribute CreateTime: '2025-01-01' is no number"),
         ("true", "attribute CreateTime: 'true' is no number"),
         ("NaN", "attribute CreateTime: 'NaN' is no number"),
+        ("1_763_614_800_000", "attribute CreateTime: '1_763_614_800_000' is no number"),
+        ("١٧٦٣٦١٤٨٠٠٠٠٠", "attribute CreateTime: '١٧٦٣٦١٤٨٠٠٠٠٠' is no number"),
         ("-Infinity", "attribute CreateTime: '-Infinity' is no number"),
         ("1E+999999", "attribute CreateTime: '1E+999999' is no number"),
         ("253402300800000", "attribute CreateTime: 253402300800000 is no time in epoch milliseconds"),

@@ -3,10 +3,12 @@
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
+from catlake.bedrock import historical_file
 from catlake.bedrock.historical_file import DATASET, read_historical
 from catlake.contracts.contract import contract
 from catlake.lake import Lake
@@ -71,6 +73,24 @@ def test_optional_does_not_leave_out_a_file_that_is_there(spark: SparkSession, t
     ]
     assert (found.read, found.quarantined, found.rejected) == (1, 0, None)
     assert [source["kind"] for source in run.report.inputs] == ["historical_csv"]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_stops_the_run(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_historical(tmp_path, GOOD)
+    read = historical_file.read_csv
+
+    def replaced(*arguments: Any) -> Any:
+        file = read(*arguments)
+        later = path.with_suffix(".later")
+        later.write_bytes(path.read_bytes())
+        later.replace(path)
+        return file
+
+    monkeypatch.setattr(historical_file, "read_csv", replaced)
+    with pytest.raises(StoreError, match="it was replaced or removed while it was read; run the job again"):
+        read_historical(*a_run(spark, tmp_path, "optional"))
 
 
 def test_each_broken_row_of_the_historical_file_is_rejected_with_its_reason_and_its_text(

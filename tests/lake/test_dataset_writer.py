@@ -144,6 +144,8 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
         (tmp_path / "other.csv").write_bytes(other)
         with pytest.raises(OldFileError, match="changed after it was published"):
             update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(str(tmp_path / "other.csv")))
+    with pytest.raises(OldFileError, match="changed after it was published"):
+        update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(str(tmp_path / "gone.csv")))
 
 
 def test_rows_that_are_not_in_their_order_break_the_contract(spark: SparkSession, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Records of published files: a whole file is known, half of one is refused, one without a record is told apart."""
 
+import hashlib
 import json
 import os
 import time
@@ -118,12 +119,22 @@ def test_a_record_with_more_or_fewer_fields_is_read(tmp_path: Path) -> None:
     assert verified(tmp_path) == record
 
 
-def test_a_record_of_an_older_release_which_has_the_md5_of_a_file_is_none(tmp_path: Path) -> None:
-    record = published(tmp_path, b"a\n1\n")
-    place = tmp_path / f"_checksums/d/data.csv/{record.name}"
-    older = {"rows": 1, "bytes": 4, "md5": "8dd9fa632ca161d0ecc1c2b1ed1a5c60", "job": "normalize", "run": "run-1"}
-    place.write_text(json.dumps(older))
-    assert verified(tmp_path) is None
+def test_a_file_that_an_older_release_published_is_known_by_its_md5(tmp_path: Path) -> None:
+    content = b"a\n1\n"
+    md5 = hashlib.md5(content).hexdigest()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/data.csv").write_bytes(content)
+    place = tmp_path / f"_checksums/d/data.csv/{md5}.run-1.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps({"rows": 1, "bytes": 4, "md5": md5, "job": "normalize", "run": "run-1"}))
+    assert (record := verified(tmp_path)) and (record.rows, record.name) == (1, place.name)
+    # A run of this release has recorded its file, and was killed before it published it.
+    new = Record(2, 6, 7, "normalize", "run-2")
+    records_of(tmp_path).write(str(tmp_path / "d/data.csv"), new)
+    assert verified(tmp_path) == record
+    (tmp_path / "d/data.csv").write_bytes(b"a\n")
+    with pytest.raises(StoreError, match="cut off or changed"):
+        verified(tmp_path)
 
 
 def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:

@@ -273,8 +273,10 @@ class _Replay:
                 points.append(CachePoint("tools", tool_tokens))
             if system > tool_tokens:
                 points.append(CachePoint("system", system))
-        received = itertools.islice(self._received(self._parents[key]), 2)
-        points += [CachePoint(name, system + _tokens(sent, traits)) for name, sent in reversed(list(received))]
+        received = reversed(list(itertools.islice(self._received(self._parents[key]), 2)))
+        # Where parents form a cycle, an older message may have a longer history than the call.
+        most = _tokens(self._histories.get(self._parents[key], _NOTHING), traits)
+        points += [CachePoint(name, system + min(_tokens(sent, traits), most)) for name, sent in received]
         return points
 
     def _received(self, key: str | None) -> Iterator[tuple[str, _Sent]]:

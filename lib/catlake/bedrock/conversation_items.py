@@ -271,7 +271,8 @@ def _number(name: str, text: str | None) -> Decimal | None:
     if text is None:
         return None
     try:
-        number = Decimal(text.strip())
+        # Python also takes 1_000, and digits of other scripts.
+        number = Decimal(text.strip() if text.isascii() and "_" not in text else "NaN")
     except InvalidOperation:
         number = Decimal("NaN")
     # DynamoDB has no longer numbers, and int() of 1E+999999 would not end.

@@ -53,24 +53,28 @@ def read_historical(run: Run, lake: Lake) -> HistoricalFile:
         run.log("historical_missing", uri=uri)
         return HistoricalFile(run.spark.createDataFrame([], contract("tokens_table_consolidated").struct))
     run.report.read_from("historical_csv", uri)
+    version = _version(lake, uri)
     file = read_csv(run, lake, uri, dataset, REMEDY)
     # On disk, so that the memory of a run does not grow with its input.
     rows = file.rows.transform(_checked).persist(StorageLevel.DISK_ONLY)
     read, rejected = rows.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]
     file.refuse_other_rows(read)
+    # Its name says what the datasets are made from.
+    if _version(lake, uri) != version:
+        raise StoreError(f"{uri}: it was replaced or removed while it was read; run the job again")
     return HistoricalFile(
         typed_rows(rows, dataset).withColumn("create_date", _create_date()),
         read,
         rejected,
         rejected_rows(rows, dataset) if rejected else None,
         file.is_small,
-        _version(lake, uri),
+        version or "",
     )
 
 
-def _version(lake: Lake, uri: str) -> str:
-    (info,) = (info for info in lake.files.list(uri.rpartition("/")[0]) if info.uri == uri)
-    return f"{info.version} {info.size}"
+def _version(lake: Lake, uri: str) -> str | None:
+    versions = (f"{info.version} {info.size}" for info in lake.files.list(uri.rpartition("/")[0]) if info.uri == uri)
+    return next(versions, None)
 
 
 def _checked(rows: DataFrame) -> DataFrame:

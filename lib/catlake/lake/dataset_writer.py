@@ -262,7 +262,7 @@ class _UpdateTask:
         update = CsvUpdate(self.old.uri, leave_out)
         with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
             path = Path(temporary, "file")
-            with path.open("wb") as target, closing(self.files.open(self.old.uri)) as source:
+            with path.open("wb") as target, closing(self._old_file()) as source:
                 stream, blocks = ChecksumStream(target), CheckedBlocks(source)
                 try:
                     for piece in update.merged(blocks, self._changes(batches, check)):
@@ -277,6 +277,12 @@ class _UpdateTask:
         written = {"uri": uri, "rows": update.rows, "old_crc32": old_crc32} | stream.written
         written |= {"totals": list(totals.items()), "violations": list(check.violations().items())}
         yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
+
+    def _old_file(self) -> BinaryIO:
+        try:
+            return self.files.open(self.old.uri)
+        except FileNotFoundError:
+            return io.BytesIO()  # which is not what was published either
 
     def _changes(self, batches: Iterable[pa.RecordBatch], check: "RowCheck") -> Iterator[RowChange]:
         key = self.contract.struct.names[0]

@@ -8,6 +8,7 @@ CRC-32, because it takes a fifth of the time of MD5: it is there against acciden
 change its record too.
 """
 
+import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -40,17 +41,18 @@ class Record:
     `rows` are those of the whole dataset, `bytes` and `crc32` those of its first file, `others` the CRC-32 of the
     further files in their order. Where a later run may make its own file from this one by what has changed, `made_from`
     names all that decides its bytes, and `totals` are the sums of its columns of integers and what else the job has
-    counted.
+    counted. An earlier catlake recorded MD5s: its records have `md5`, also MD5s as `others`, and perhaps no `crc32`.
     """
 
     rows: int
     bytes: int
-    crc32: int
+    crc32: int | None
     job: str
     run: str
-    others: tuple[int, ...] = ()
+    others: tuple[int | str, ...] = ()
     totals: Mapping[str, int] = field(default_factory=dict)
     made_from: str = ""
+    md5: str = ""
 
     @property
     def text(self) -> str:
@@ -61,7 +63,12 @@ class Record:
     @property
     def name(self) -> str:
         """The name of the record's file. No other run writes it, so that an old record stays old."""
-        return f"{self.crc32:08x}.{self.run}.json"
+        return f"{self.md5 or format(self.crc32 or 0, '08x')}.{self.run}.json"
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of its first file, in words."""
+        return f"MD5 {self.md5}" if self.crc32 is None else f"CRC-32 {self.crc32:08x}"
 
     def refuse_other_rows(self, uri: str, rows: int, remedy: str) -> None:
         """Raises StoreError when a reader counts another number of rows in the file."""
@@ -81,15 +88,34 @@ def origin_text(**values: Any) -> str:
     return program and json.dumps({**values, "program": program}, sort_keys=True, default=str)
 
 
-def crc32_of(files: Files, uri: str, each_block: EachBlock | None = None) -> int:
-    """The CRC-32 of a file; `each_block` gets its bytes on the way."""
-    crc32 = 0
+@dataclass(frozen=True)
+class Checksums:
+    """The CRC-32 of a file and, where it is needed for a record of an earlier catlake, its MD5 (hex)."""
+
+    crc32: int
+    md5: str | None = None
+
+    def fit(self, record: Record) -> bool:
+        """Whether they are those of the file that a record is of."""
+        return record.crc32 == self.crc32 if record.crc32 is not None else record.md5 == self.md5
+
+
+def checksums_of(files: Files, uri: str, each_block: EachBlock | None = None, *, with_md5: bool = False) -> Checksums:
+    """The checksums of a file; `each_block` gets its bytes on the way."""
+    crc32, md5 = 0, hashlib.md5(usedforsecurity=False) if with_md5 else None
     with closing(files.open(uri)) as stream:
         while block := stream.read(8 << 20):
             crc32 = zlib.crc32(block, crc32)
+            if md5:
+                md5.update(block)
             if each_block:
                 each_block(uri, block)
-    return crc32
+    return Checksums(crc32, md5.hexdigest() if md5 else None)
+
+
+def crc32_of(files: Files, uri: str) -> int:
+    """The CRC-32 of a file."""
+    return checksums_of(files, uri).crc32
 
 
 class Records:
@@ -106,7 +132,7 @@ class Records:
     def records_for(self, uri: str) -> list[Record]:
         """The records of a file, the newest last."""
         listed = sorted(self._listed(uri), key=lambda info: info.modified)
-        return [record for info in listed if (record := self._read(info.uri))]
+        return [self._read(info.uri) for info in listed]
 
     def place(self, uri: str, record: Record) -> str:
         """The URI of a record of a file."""
@@ -146,28 +172,27 @@ class Records:
             StoreError: The file has records, and none of them fits.
         """
         before = self.records_for(uri)
-        crc32 = crc32_of(self._files, uri, each_block)
+        checksums = checksums_of(self._files, uri, each_block, with_md5=any(record.md5 for record in before))
         # Once more, for what was published meanwhile.
         records = before + self.records_for(uri)
-        fitting = [record for record in reversed(records) if record.crc32 == crc32]
+        fitting = [record for record in reversed(records) if checksums.fit(record)]
         if fitting or not records:
             return fitting
         last = records[-1]
         raise StoreError(
-            f"{uri}: it was cut off or changed after it was published (CRC-32 {crc32:08x}; published were {last.rows} "
-            f"rows, {last.bytes} bytes, CRC-32 {last.crc32:08x}, by {last.job}); {remedy}, or remove "
+            f"{uri}: it was cut off or changed after it was published (CRC-32 {checksums.crc32:08x}; published were "
+            f"{last.rows} rows, {last.bytes} bytes, {last.checksum}, by {last.job}); {remedy}, or remove "
             f"{self.folder(uri)} to accept it as it is"
         )
 
     def _listed(self, uri: str) -> list[FileInfo]:
         return [info for info in self._files.list(self.folder(uri)) if info.uri.endswith(".json")]
 
-    def _read(self, uri: str) -> Record | None:
-        """A record; None for one of an older catlake, which knew files by their MD5."""
+    def _read(self, uri: str) -> Record:
         try:
             values = json.loads(self._files.read(uri, MOST_RECORD_BYTES))
             if "md5" in values:
-                return None
+                values = {"crc32": None, **values}
             # A newer catlake may have written more.
             record = Record(**{name: value for name, value in values.items() if name in _FIELDS})
             return replace(record, others=tuple(record.others))

@@ -24,7 +24,7 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, update_csv, write_dataset
-from catlake.lake.file_records import EachBlock, Record, Records, crc32_of
+from catlake.lake.file_records import EachBlock, Record, Records, checksums_of, crc32_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.moves import Moves
 from catlake.lake.revised_dataset import RowKeys, revise_dataset
@@ -212,7 +212,8 @@ class Lake:
         if newest is None or self._file_bytes is not None or not made_from:
             return None
         for record in self._records.records_for(newest.uri):
-            if record.made_from == made_from and record.bytes == newest.size and not record.others:
+            is_same = record.made_from == made_from and record.bytes == newest.size and not record.others
+            if is_same and record.crc32 is not None:
                 return OldFile(newest.uri, record.crc32, record.totals)
         return None
 
@@ -419,11 +420,14 @@ class Lake:
         # Two runs may have written the same first file, and others after it.
         most = max((len(record.others) for record in fitting), default=None)
         further = [info.uri for number, info in self._further_files(uri).items() if most is None or number < most + 2]
-        checksums = tuple(crc32_of(self.files, file, each_block) for file in further)
+        with_md5 = any(record.md5 for record in fitting)
+        checksums = [checksums_of(self.files, file, each_block, with_md5=with_md5) for file in further]
         if not fitting:
             return None
         for record in fitting:
-            if record.others == checksums[: len(record.others)]:
+            if len(record.others) <= len(checksums) and all(
+                other in (found.crc32, found.md5) for other, found in zip(record.others, checksums, strict=False)
+            ):
                 return record
         raise StoreError(f"{uri}: its further files are not those that were published with it; {remedy}")
 

@@ -70,7 +70,7 @@ def verify(run: Run, lake: Lake, uri: str, remedy: str, each_block: EachBlock | 
     """Compares a file that another job published with its record, and logs the answer; see `Records.verified`."""
     record = lake.verified(uri, remedy, each_block)
     if record:
-        run.log("input_verified", uri=uri, rows=record.rows, crc32=f"{record.crc32:08x}", published_by=record.run)
+        run.log("input_verified", uri=uri, rows=record.rows, checksum=record.checksum, published_by=record.run)
     else:
         run.log("input_unverified", uri=uri, reason="it has no record: an older version or a person wrote it")
     return record
