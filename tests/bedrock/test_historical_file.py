@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from catlake.bedrock import historical_file
 from catlake.bedrock.historical_file import DATASET, read_historical
 from catlake.contracts.contract import contract
-from catlake.lake import Lake
+from catlake.lake import Lake, csv_rows
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import ContractError, StoreError
 from catlake.runtime.run import Run
@@ -79,7 +79,7 @@ def test_a_file_that_is_replaced_while_it_is_read_stops_the_run(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put_historical(tmp_path, GOOD)
-    read = historical_file.read_csv
+    read = csv_rows.read_csv
 
     def replaced(*arguments: Any) -> Any:
         file = read(*arguments)
