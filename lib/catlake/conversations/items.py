@@ -8,7 +8,7 @@ the rows, because they depend on the item alone: arguments are applied when the 
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
@@ -92,9 +92,11 @@ _ISO_8601 = re.compile(
     r"(?:[T ](\d\d)(:)?(\d\d)(?:(?(8):?)(\d\d)(?:[.,](\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
-# Matches most texts in half the time of _ISO_8601.
-_USUAL_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\dZ?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1)
+# Python's own parser reads these in the same way, in a fifth of the time of _ISO_8601.
+_USUAL_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{3}(?:\d{3})?)?(Z|[+-](?:0\d|1[0-7]):[0-5]\d)?", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # The bounds of the calendar, in UTC.
 _FIRST_SECOND = (1 - _EPOCH_DAY) * 86_400
@@ -252,12 +254,12 @@ def moment(text: str | None) -> int | None:
     Without an offset it is UTC, a date alone is its midnight; the basic form (`20250804T103000Z`) is accepted too. All
     other texts, and dates that do not exist, are None.
     """
-    if text is not None and _USUAL_MOMENT.fullmatch(text):
+    if text is not None and (usual := _USUAL_MOMENT.fullmatch(text)):
         try:
-            since_1970 = datetime.fromisoformat(text[:19]) - _EPOCH
-            return (since_1970.days * 86_400 + since_1970.seconds) * 1_000_000
+            since_1970 = datetime.fromisoformat(text) - _EPOCH[usual[1] is not None]
         except ValueError:
             return None
+        return _microseconds(since_1970.days * 86_400 + since_1970.seconds, since_1970.microseconds)
     match = _ISO_8601.fullmatch((trimmed(text) or "").upper())
     if match is None:
         return None
@@ -273,9 +275,12 @@ def moment(text: str | None) -> int | None:
         return None
     minutes = clock[0] * 60 + clock[1] - (offset[0] * 60 + offset[1]) * (-1 if sign == "-" else 1)
     seconds = days_since_1970 * 86_400 + minutes * 60 + clock[2]
-    if not _FIRST_SECOND <= seconds < _END_SECOND:
-        return None
-    return seconds * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
+    return _microseconds(seconds, int((fraction or "0")[:6].ljust(6, "0")))
+
+
+def _microseconds(seconds: int, fraction: int) -> int | None:
+    """A moment of the calendar, in UTC; None for any other."""
+    return seconds * 1_000_000 + fraction if _FIRST_SECOND <= seconds < _END_SECOND else None
 
 
 def json_elements(values: Sequence[Mapping[str, str | None]]) -> bytes:

@@ -223,6 +223,25 @@ class _DigestStream(io.RawIOBase):
         return self._md5.hexdigest()
 
 
+def _rejected(uri: str, numbered: Sequence[tuple[int, bytes]], reasons: Sequence[str | None]) -> pa.Array:
+    """The column REJECTED of some lines."""
+    arrow_type = to_arrow_type(REJECTED_TYPE)
+    if not any(reasons):
+        return pa.nulls(len(reasons), arrow_type)
+    rejected = [
+        None
+        if reason is None
+        else {
+            "file": uri,
+            "line": number,
+            "reason": shortened(reason),
+            "raw": line.decode("utf-8", "backslashreplace"),
+        }
+        for reason, (number, line) in zip(reasons, numbered, strict=True)
+    ]
+    return pa.array(rejected, arrow_type)
+
+
 @dataclass(frozen=True)
 class _Column:
     """A column of the declared schema, with the conversion of its values."""
@@ -288,18 +307,7 @@ class Decoder:
             batch = pa.RecordBatch.from_arrays(arrays, names=list(values))
         for row in parsed.deleted:
             reasons[row] = None
-        rejected = [
-            None
-            if reason is None
-            else {
-                "file": uri,
-                "line": number,
-                "reason": shortened(reason),
-                "raw": line.decode("utf-8", "backslashreplace"),
-            }
-            for reason, (number, line) in zip(reasons, numbered, strict=True)
-        ]
-        batch = batch.append_column(REJECTED, pa.array(rejected, to_arrow_type(REJECTED_TYPE)))
+        batch = batch.append_column(REJECTED, _rejected(uri, numbered, reasons))
         for name, column in parsed.versions.items():
             batch = batch.append_column(name, column)
         return batch
