@@ -40,6 +40,7 @@ def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else
     kinds = (".py", ".json", ".jinja", ".css", ".js", ".toml")
     files = (path for path in (ROOT / "lib").rglob("*") if path.suffix in kinds)
     modules = {path.relative_to(ROOT / "lib").as_posix() for path in files}
+    modules |= {f"{name}c" for name in modules if name.endswith(".py")}
     names = {path.name.removesuffix(".odcs.yaml") for path in (ROOT / "schemas").glob("*.odcs.yaml")}
     contracts = {f"catlake/_contracts/{name}.json" for name in names}
     views = {f"catlake/_sql/{path.name}" for path in (ROOT / "deploy/sql").glob("*.view.sql")}
@@ -48,7 +49,7 @@ def test_the_zip_holds_every_module_data_file_contract_and_view_and_nothing_else
 
 
 def test_the_fingerprint_changes_with_a_file_of_any_kind_in_the_zip(library: Path, tmp_path: Path) -> None:
-    kinds = {Path(name).suffix for name in zipfile.ZipFile(library).namelist()} - {".sql", ".sha256"}
+    kinds = {Path(name).suffix for name in zipfile.ZipFile(library).namelist()} - {".pyc", ".sql", ".sha256"}
     (tmp_path / "lib/catlake/pages").mkdir(parents=True)
     seen = {fingerprint(tmp_path)}
     for kind in kinds:
@@ -88,6 +89,22 @@ def test_the_job_finds_its_statement_in_the_zip(library: Path) -> None:
     module, statement = done.stdout.split("\n", 1)
     assert module.startswith(str(library))
     assert statement.startswith("CREATE OR REPLACE VIEW cat_prod_token_usage_analysis AS")
+
+
+def test_the_modules_of_the_zip_come_compiled_and_another_python_takes_their_sources(
+    library: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "catlake.zip"
+    with zipfile.ZipFile(library) as archive, zipfile.ZipFile(other, "w") as copy:
+        for name in archive.namelist():
+            content = archive.read(name)
+            # The first bytes name the Python that compiled it.
+            copy.writestr(name, bytes(4) + content[4:] if name.endswith(".pyc") else content)
+    loaded = "import sys; sys.path.insert(0, sys.argv[1]); from catlake.bedrock import view; print(view.__file__)"
+    assert [
+        subprocess.run([sys.executable, "-c", loaded, zip], check=True, capture_output=True, text=True, cwd="/").stdout
+        for zip in (library, other)
+    ] == [f"{library}/catlake/bedrock/view.pyc\n", f"{other}/catlake/bedrock/view.py\n"]
 
 
 def declared(checkout: Path, folder: Path) -> set[str]:
