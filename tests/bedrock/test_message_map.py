@@ -12,6 +12,7 @@ from catlake.bedrock.calls import replay
 from catlake.bedrock.length4_tokens import count_v1, count_v2
 from catlake.bedrock.message_map import as_list, holds_messages, parse_nodes, role_of
 from tests.bedrock.genuine import conversations
+from tests.texts import any_text
 
 USER = {"role": "user", "content": [{"content_type": "text", "body": "¿Qué hora es?"}], "parent": "system"}
 SYSTEM = {"role": "system", "content": [{"content_type": "text", "body": ""}], "parent": None}
@@ -166,7 +167,7 @@ def test_no_nodes_crash_a_count_or_make_it_negative(written: Any) -> None:
     assert all(type(number) is int and number >= 0 for number in numbers)
 
 
-@given(st.text() | st.binary() | VALUES.map(json.dumps))
+@given(any_text() | st.binary() | VALUES.map(json.dumps))
 def test_any_text_is_a_map_or_a_value_error(text: str | bytes) -> None:
     try:
         nodes = parse_nodes(text)

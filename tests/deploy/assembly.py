@@ -3,6 +3,7 @@
 `python -m tests.deploy.assembly <folder>` synthesizes all environments in one process: starting the CDK takes longest.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -68,6 +69,20 @@ def synthesize(options: Mapping[str, str], folder: Path, checkout: Path = ROOT) 
     """Runs the app of a checkout as the CDK's command line does: context and folder are environment variables."""
     variables = {"CDK_CONTEXT_JSON": json.dumps({**cdk_context(), **options}), "CDK_OUTDIR": str(folder)}
     return _run("deploy.app", checkout=checkout, **variables)
+
+
+INPUTS = ("deploy", "dist", "jobs", "lib/catlake", "schemas", "tools", "cdk.json", "*.txt", "tests/deploy/assembly.py")
+"""The files and folders that templates are made of; `*.txt` pins the CDK's version."""
+
+
+def digest_of_inputs() -> str:
+    """A digest of all files of INPUTS, by their names and contents."""
+    digest = hashlib.sha256()
+    found = (path for pattern in INPUTS for top in ROOT.glob(pattern) for path in (top, *top.rglob("*")))
+    for path in sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def synthesize_all(folder: Path) -> subprocess.CompletedProcess[str]:

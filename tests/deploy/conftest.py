@@ -1,27 +1,31 @@
 """The templates of all environments, synthesized once for all processes that run tests."""
 
 import fcntl
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.assembly import OPTIONS, Assembly, synthesize_all
+from tests.deploy.assembly import OPTIONS, ROOT, Assembly, digest_of_inputs, synthesize_all
 
 
 @pytest.fixture(scope="session")
-def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all assemblies."""
-    base = tmp_path_factory.getbasetemp()
-    # Under pytest-xdist each process has its own folder within a common one.
-    common = base.parent if base.name.startswith("popen-") else base
-    folder, done = common / "cdk", common / "cdk.done"
-    with (common / "cdk.lock").open("w") as lock:
+def synthesized() -> Path:
+    """The folder of all assemblies; the next run of tests takes it too, unless what they are made of has changed."""
+    made = ROOT / "build" / "assemblies"
+    folder = made / digest_of_inputs()
+    made.mkdir(parents=True, exist_ok=True)
+    with (made / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            synthesis = synthesize_all(folder)
+        if not folder.exists():
+            for old in made.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            draft = made / ".draft"
+            synthesis = synthesize_all(draft)
             if synthesis.returncode:
                 pytest.fail(f"the templates cannot be synthesized:\n{synthesis.stdout}{synthesis.stderr}")
-            done.touch()
+            draft.rename(folder)
     return folder
 
 

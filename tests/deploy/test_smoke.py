@@ -2,22 +2,20 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from pyspark.sql import SparkSession
 
 from deploy import smoke
 from deploy.model import Job
-from local.job_processes import spark_submit
-from tests.deploy.account import Deployed, account_server, connect_tables, session
+from tests.deploy.account import KEYS, Deployed, account_server, connect_tables, session
 from tests.deploy.assembly import Assembly
 from tests.deploy.glue_here import GlueHere
-from tests.jobs.running import ROOT, SAMPLE, environment, packaged
+from tests.jobs.running import SAMPLE, RunScript
+from tests.s3 import S3Server
 
 BEDROCK = ("-c", "bedrock_table=Chat-Conversations")
 IN_ORDER = [
@@ -190,9 +188,11 @@ def test_what_does_not_end_in_time_is_a_problem(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, smoke_test: Smoke, server: str) -> None:
-    """From an export of the chatbot's table to verified results; by spark-submit, with the deployed arguments."""
-    packaged()
+def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(
+    deployed: Deployed, smoke_test: Smoke, server: str, spark: SparkSession, run: RunScript
+) -> None:
+    """From an export of the chatbot's table to verified results, with the deployed arguments."""
+    S3Server(server, deployed.s3, KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"]).configure(spark)
 
     def export(asked: Mapping[str, Any]) -> bool:
         files = [path for path in SAMPLE.rglob("*") if path.is_file() and path.name != "README.md"]
@@ -202,10 +202,9 @@ def test_the_smoke_test_runs_the_real_jobs_on_a_real_export(deployed: Deployed, 
         return True
 
     def run_job(job: Job) -> str | None:
-        arguments = {name: value.replace("s3://", "s3a://") for name, value in job.arguments.items()}
-        command = spark_submit(ROOT, Path(sys.executable), job, arguments)
-        done = subprocess.run(command, env=environment(), cwd="/", capture_output=True, text=True, timeout=200)
-        return None if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:]
+        arguments = {name.removeprefix("--"): text.replace("s3://", "s3a://") for name, text in job.arguments.items()}
+        done = run(job.module, arguments.pop("lake_uri"), **{**arguments, "JOB_NAME": job.name, "run_date": None})
+        return done.stderr if done.code else None
 
     glue = GlueHere(deployed.deployment, run_job, export)
     code, lines = smoke_test(glue, "--workflow", "conversations", "--no-queries", *BEDROCK)

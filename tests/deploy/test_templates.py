@@ -8,8 +8,6 @@ import botocore.session
 import pytest
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
 
 from deploy.exports import definition
 from tests.deploy.assembly import Assembly
@@ -36,6 +34,17 @@ def requests(assembly: Assembly) -> list[ServiceRequest]:
         if not resource.type.startswith(("Custom::", "AWS::Lambda::", "AWS::CDK::"))
         for request in requests_of(resource)
     ]
+
+
+def linted(template: object) -> list[Any]:
+    """What cfn-lint finds in a template."""
+    # All processes that run tests import this file, and few of them need what takes more than a second to import.
+    from cfnlint.api import lint
+    from cfnlint.config import ManualArgs
+
+    text = template if isinstance(template, str) else json.dumps(template)
+    found: list[Any] = lint(text, config=ManualArgs(regions=["us-east-1"]))
+    return found
 
 
 def test_the_services_take_the_requests_of_every_resource(assembly):
@@ -71,8 +80,7 @@ def test_cfn_lint_finds_nothing(assembly, on_next_glue):
     prefix = f"catlake-{assembly.environment}"
     again = [(name, on_next_glue.templates[f"{prefix}-{name}-stack"]) for name in ("conversations", "pipeline")]
     for stack, template in (*assembly.templates.items(), *again):
-        found = lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"]))
-        assert [f"{stack} {match.rule.id} {match.message}" for match in found] == []
+        assert [f"{stack} {match.rule.id} {match.message}" for match in linted(template)] == []
 
 
 def test_the_state_machine_has_the_form_of_the_states_language() -> None:
@@ -81,8 +89,7 @@ def test_the_state_machine_has_the_form_of_the_states_language() -> None:
     def found(states: Any) -> list[str]:
         machine = {"Type": "AWS::StepFunctions::StateMachine"}
         machine["Properties"] = {"Definition": states, "RoleArn": "arn:aws:iam::123456789012:role/exports"}
-        template = json.dumps({"Resources": {"Machine": machine}})
-        return [match.message for match in lint(template, config=ManualArgs(regions=["us-east-1"]))]
+        return [match.message for match in linted({"Resources": {"Machine": machine}})]
 
     assert found(definition()) == []
     wrong = definition()
@@ -94,7 +101,7 @@ def test_cfn_lint_sees_what_it_is_asked_for(assemblies):
     text = json.dumps(assemblies["test"].templates["catlake-test-storage-stack"])
     wrong = text.replace('{"Status": "Enabled"}', '{"Status": "On"}')
     assert wrong != text
-    assert {match.rule.id for match in lint(wrong, config=ManualArgs(regions=["us-east-1"]))} == {"E3030"}
+    assert {match.rule.id for match in linted(wrong)} == {"E3030"}
 
 
 def test_cdk_nag_finds_nothing_that_is_not_explained(assembly, on_next_glue):

@@ -14,6 +14,7 @@ from pyspark.sql import types as T
 from catlake.dynamodb import attribute
 from catlake.dynamodb.attribute_values import Mismatch, converter, plain_json, typed
 from catlake.text.json_text import parse_exact
+from tests.texts import any_text
 
 STRING = T.StringType()
 LONG = T.LongType()
@@ -271,7 +272,7 @@ def fixed_decimals(data_type: T.DecimalType) -> st.SearchStrategy[Decimal]:
     return st.integers(-limit, limit).map(lambda unscaled: Decimal(f"{unscaled}E-{data_type.scale}"))
 
 
-TEXT = st.text(max_size=20)
+TEXT = any_text(max_size=20)
 LEAVES = st.one_of(
     st.sampled_from([STRING, LONG, T.IntegerType(), T.ShortType(), T.BooleanType(), T.BinaryType()]),
     st.integers(1, 38).flatmap(lambda p: st.integers(0, p).map(lambda s: T.DecimalType(p, s))),

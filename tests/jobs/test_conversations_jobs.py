@@ -12,6 +12,8 @@ from pyspark.sql import SparkSession
 
 from catlake.conversations.curate import curate
 from catlake.conversations.normalize import normalize
+from catlake.dynamodb import table_state
+from catlake.runtime import small_data
 from tests.bedrock.genuine import BEDROCK
 from tests.jobs.running import (
     CSV,
@@ -19,7 +21,6 @@ from tests.jobs.running import (
     NORMALIZE,
     PARQUET,
     ROOT,
-    SAMPLE,
     SMALL,
     SPREADSHEET,
     RunScript,
@@ -124,15 +125,17 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
     export: Path,
     run: RunScript,
     expected: tuple[bytes, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    packaged()
     s3.configure(spark)
     source, lake = Bucket(s3), Bucket(s3)
     copy(export, source)
     # On Glue s3:// is the everyday scheme.
     everyday = lake.root.replace("s3a:", "s3:")
     given = {"environment": "prod", "export_uri": source.root.replace("s3a:", "s3:")}
-    first = spark_submit(NORMALIZE, *arguments_of(NORMALIZE, everyday, **given), **lake.environment)
+    for name, value in lake.environment.items():
+        monkeypatch.setenv(name, value)
+    first = run(NORMALIZE, everyday, **given)
     assert first.code == 0, first.stderr
     second = run(CURATE, f"{lake.root}/", environment="prod")
     assert second.code == 0, second.stderr
@@ -147,17 +150,24 @@ def test_on_s3_both_jobs_give_the_same_bytes_as_on_a_folder(
 
 
 @pytest.mark.slow
-def test_a_rerun_gives_the_same_bytes_however_spark_divides_the_work(
-    spark: SparkSession, run: RunScript, tmp_path: Path
+def test_the_bytes_are_the_same_however_spark_divides_the_work(
+    spark: SparkSession,
+    run: RunScript,
+    tmp_path: Path,
+    export: Path,
+    expected: tuple[bytes, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    contents = []
-    for partitions in ("1", "5"):
-        spark.conf.set("spark.sql.shuffle.partitions", partitions)
-        assert run(NORMALIZE, tmp_path, environment="prod", export_uri=SAMPLE).code == 0
+    # Few rows would stay in one partition.
+    monkeypatch.setattr(small_data, "SMALL_BYTES", 0)
+    monkeypatch.setattr(table_state, "SMALL_COUNT", 0)
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        assert run(NORMALIZE, tmp_path, environment="prod", export_uri=export).code == 0
         assert run(CURATE, tmp_path).code == 0
-        contents.append(((tmp_path / CSV).read_bytes(), (tmp_path / PARQUET).read_bytes()))
-    spark.conf.set("spark.sql.shuffle.partitions", "1")
-    assert contents[0] == contents[1]
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", "1")
+    assert ((tmp_path / CSV).read_bytes(), (tmp_path / PARQUET).read_bytes()) == expected
 
 
 def test_a_stale_export_fails_the_run_with_its_age(run: RunScript, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.running import RunScript, arguments_of, files_below, packaged, spark_submit
+from tests.jobs.running import RunScript, files_below
 from tests.purchases.shops import GOLDEN, tree
 from tests.purchases.tree import event, write
 
@@ -15,11 +15,9 @@ REPORT = "reports/compras/tenants/t1"
 
 
 @pytest.mark.slow
-def test_the_script_reports_one_shop(tmp_path: Path) -> None:
-    packaged()
+def test_the_script_reports_one_shop(run: RunScript, tmp_path: Path) -> None:
     lake = tree(tmp_path)
-    given = {"environment": "local", "tenant_id": "t1"}
-    done = spark_submit(SCRIPT, *arguments_of(SCRIPT, lake, **given))
+    done = run(SCRIPT, lake, environment="local", tenant_id="t1")
     assert done.code == 0, done.stderr
     assert (lake / REPORT / "report.json").read_bytes() == (GOLDEN / "report_t1.json").read_bytes()
     names = [name for name in files_below(lake) if name.startswith("reports/")]

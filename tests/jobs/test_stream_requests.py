@@ -2,30 +2,23 @@
 
 import re
 from collections import Counter
-from dataclasses import replace
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from catlake.purchases import kinesis
 from tests.deploy.s3_recorder import recorded
-from tests.jobs.running import ROOT, packaged, spark_submit
+from tests.jobs.running import RunScript
 from tests.s3 import S3Server
 from tools.costs_page import GETS_A_FILE, PUTS_A_FILE
 
-STREAM = f"""
-from runpy import run_path
-from pyspark.sql import functions as F
-from catlake.purchases import kinesis
 
-def records(spark, arn, reading):
+def no_events(spark: SparkSession, *_: object) -> DataFrame:
+    """A stream of Spark's own in place of Kinesis: all its records go to quarantine, where too many end the job."""
     rows = spark.readStream.format("rate").option("rowsPerSecond", 5).load()
     return rows.select(F.lit("no event").cast("binary").alias("data"))
-
-kinesis.kinesis_records = records
-run_path({str(ROOT / "jobs/purchases_ingest.py")!r}, run_name="__main__")
-"""
-"""The job on a stream of Spark's own, whose records all go to quarantine: too many of them end it."""
 
 
 def price_class(method: str, target: str) -> str:
@@ -36,24 +29,22 @@ def price_class(method: str, target: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_batch_asks_for_as_much_as_the_costs_say(s3: S3Server, tmp_path: Path) -> None:
-    packaged()
-    script, lake = tmp_path / "stream.py", f"s3://{s3.bucket()}"
-    script.write_text(STREAM, encoding="utf-8")
-    pairs = {
-        "JOB_NAME": "ingest",
-        "lake_uri": lake,
+def test_a_batch_asks_for_as_much_as_the_costs_say(
+    spark: SparkSession, s3: S3Server, run: RunScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinesis, "kinesis_records", no_events)
+    lake = f"s3://{s3.bucket()}"
+    given = {
         "source_uri": "arn:aws:kinesis:us-east-1:123456789012:stream/x",
         "checkpoint_uri": f"{lake}/checkpoints",
         "trigger": "continuous",
-        "batch_seconds": "1",
-        "max_quarantined": "60",
+        "batch_seconds": 1,
+        "max_quarantined": 60,
     }
-    with recorded(s3.endpoint) as recorder:
-        variables = replace(s3, endpoint=recorder.endpoint).environment()
-        arguments = [text for name, value in pairs.items() for text in (f"--{name}", value)]
-        done = spark_submit(script, *arguments, **variables)
+    with recorded(s3.endpoint) as recorder, s3.reached_through(recorder.endpoint, spark) as through:
+        for name, value in through.environment().items():
+            monkeypatch.setenv(name, value)
+        done = run("purchases_ingest", lake, **given)
     batches = [event["batch"] for event in done.events if event["event"] == "batch_written"]
     assert len(batches) >= 6, done.stderr[-2000:]
     # One in the middle: the first ones also make folders.
@@ -62,5 +53,5 @@ def test_a_batch_asks_for_as_much_as_the_costs_say(s3: S3Server, tmp_path: Path)
         requests = [request for request in recorder.requests if file.search(unquote(request[1]))]
         counts = Counter(price_class(*request) for request in requests)
         assert (counts["PUT"], counts["GET"]) == (PUTS_A_FILE, GETS_A_FILE), requests
-    summaries = [request for request in recorder.requests if "/runs/ingest/streams/" in request[1]]
+    summaries = [request for request in recorder.requests if "/runs/purchases_ingest/streams/" in request[1]]
     assert sum(method == "PUT" for method, _ in summaries) == len(batches)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from catlake.dynamodb.attribute_values import AttributeValue, Mismatch
 from catlake.purchases.event_document import Document, document
 from tests.purchases.records import TEST, image, line, product
+from tests.texts import any_text
 
 SEED = """{"compra_id":"c-1","user_id":"u-1","tenant_id":"empresa","fecha":"2025-07-13 10:30:00",\
 "productos":[{"codigo":"PROD001","nombre":"Producto Test","precio_unitario":99.99,"cantidad":2}],\
@@ -208,7 +209,7 @@ def test_what_is_no_safe_name_chooses_no_path(where: str, name: str) -> None:
     assert refused(text).startswith(f"{where} {name!r:.100}"[:60])
 
 
-@given(st.text(max_size=150), st.text(max_size=150), st.text(max_size=40))
+@given(any_text(max_size=150), any_text(max_size=150), any_text(max_size=40))
 def test_no_text_at_all_leaves_its_place(tenant: str, purchase: str, fecha: str) -> None:
     text = line(image(tenant_id={"S": tenant}, compra_id={"S": purchase}, fecha={"S": f"2025-07-13{fecha}"}))
     try:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catlake.text.json_text import Number, parse, parse_exact
+from tests.texts import any_text
 
 
 @pytest.mark.parametrize("read", [parse, parse_exact])
@@ -77,10 +78,10 @@ def test_what_is_no_json_is_refused_in_one_line(read, text: bytes, reason: str) 
 TEXTS_AND_MORE = st.recursive(
     st.none()
     | st.booleans()
-    | st.text()
+    | any_text()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text(), inner, max_size=4),
     max_leaves=10,
 )
 
