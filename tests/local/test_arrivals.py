@@ -51,7 +51,7 @@ def test_without_an_arrival_nothing_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cli, "_check_built", lambda workflow: None)
-    monkeypatch.setattr(cli, "_here", lambda uri, lake: str(tmp_path))
+    monkeypatch.setattr(cli, "_local_place", lambda uri, lake: str(tmp_path))
     put(tmp_path, "AWSDynamoDB/01763787600000-a/_started")
     assert cli.main(["run", "conversations", "--lake", str(tmp_path / "lake")]) == cli.USAGE
     error = capsys.readouterr().err
