@@ -148,7 +148,7 @@ WORDS = st.sampled_from(
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
-    max_leaves=25,
+    max_leaves=12,
 )
 NODES = st.dictionaries(KEYS, VALUES, max_size=8)
 IDS = st.sampled_from(["system", "instruction", "m1", "m2", "m3", "user"])

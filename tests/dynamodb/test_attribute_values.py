@@ -384,7 +384,7 @@ def assert_round_trip(case: tuple[T.DataType, Any]) -> None:
 CASES = TYPES.flatmap(lambda data_type: st.tuples(st.just(data_type), values_of(data_type)))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(CASES)
 def test_what_boto3_writes_is_what_boto3_would_read(case: tuple[T.DataType, Any]) -> None:
     assert_round_trip(case)

@@ -84,7 +84,7 @@ REBORN = History(
 """The same of an item that the full export holds: only the earlier window shows that this row is old."""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 @example(OVERLAP)
 @example(replace(OVERLAP, spans=OVERLAP.spans[::-1]))
