@@ -25,6 +25,7 @@ from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
 from local.arrivals import arrivals
 from local.duckdb_catalog import CATALOG, placed, quoted, tables
+from local.forked_jobs import JobForks
 from local.job_processes import GRACE, LIBRARY, ProcessRunner, script, spark_environment
 from local.leftovers import leftovers
 from local.shared_java import JavaPool, SharedJava
@@ -127,7 +128,14 @@ def _run_all(lanes: Sequence[Sequence[tuple[str, argparse.Namespace]]]) -> int:
     """Run lanes of workflows; all their jobs share some Javas."""
     planned = [[_planned(name, options) for name, options in lane] for lane in lanes]
     variables = spark_environment(PYTHON)
-    javas = JavaPool([SharedJava(PYTHON, ROOT / LIBRARY, variables, GRACE) for _ in range(min(len(lanes), JAVAS))])
+    jobs = [job for lane in planned for run in lane for job in run.workflow.jobs]
+    scripts = sorted({ROOT / job.script for job in jobs})
+
+    def java() -> SharedJava:
+        forks = JobForks(PYTHON, ROOT / LIBRARY, scripts, variables)
+        return SharedJava(PYTHON, ROOT / LIBRARY, variables, GRACE, forks=forks)
+
+    javas = JavaPool([java() for _ in range(min(len(lanes), JAVAS))])
     try:
         return run_lanes(planned, ProcessRunner(variables, javas=javas))
     finally:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.model import Job
+from local.forked_jobs import ForkedJob
 from local.shared_java import JavaError, JavaPool, SharedJava
 from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnEvent
 
@@ -47,6 +48,9 @@ def spark_environment(python: Path) -> dict[str, str]:
     return {**kept, "PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
 
 
+Process = subprocess.Popen[bytes] | ForkedJob
+
+
 class ProcessRunner:
     """Runs jobs as processes, each with its output in `<logs>/<job>.log`.
 
@@ -63,7 +67,7 @@ class ProcessRunner:
         """
         self._grace, self._javas = grace, javas
         self._environment = os.environ if environment is None else environment
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[Process] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -96,18 +100,14 @@ class ProcessRunner:
         output: _Output,
         java: SharedJava | None = None,
     ) -> Ending:
-        with self._lock, output.log.open("ab") as log:
+        with self._lock:
             if self._stopping:
                 return Ending(STOPPED, "stopped before it started")
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                # A group of its own: Ctrl-C reaches us alone; a stop reaches the JVM and its workers too.
-                start_new_session=True,
-            )
+            try:
+                process = _started(command, environment, output.log, java)
+            except OSError as error:
+                output.read_on()
+                return Ending(FAILED, "\n".join([str(error), *output.last_lines]))
             self._running.add(process)
         deadline = time.monotonic() + job.timeout * 60 if job.timeout else float("inf")
         while process.poll() is None and time.monotonic() < deadline:
@@ -119,11 +119,11 @@ class ProcessRunner:
         self._running.discard(process)
         # What a job leaves behind ends with it.
         _signal([process], signal.SIGKILL)
-        if process.returncode and java:
+        if (code := process.wait()) and java:
             # Nobody knows in what state the job has left it.
             java.end()
         output.read_on()
-        return self._ending(job, process.returncode, output, timed_out)
+        return self._ending(job, code, output, timed_out)
 
     def stop(self) -> None:
         """Ask all running jobs to end, kill those that do not within the grace; start no more."""
@@ -138,7 +138,7 @@ class ProcessRunner:
             # Last: jobs need them to end by themselves.
             self._javas.stop()
 
-    def _end(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    def _end(self, processes: Sequence[Process]) -> None:
         _signal(processes, signal.SIGTERM)
         deadline = time.monotonic() + self._grace
         for process in processes:
@@ -191,6 +191,21 @@ class _Output:
         self._report(event)
 
 
+def _started(command: Sequence[str], environment: Mapping[str, str], log: Path, java: SharedJava | None) -> Process:
+    """The process of a job, in a group of its own: Ctrl-C reaches us alone; a stop reaches the JVM and workers too."""
+    if java and java.forks:
+        return java.forks.start(command[1:], log, environment)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+
 def _parse(line: str) -> Event | None:
     """The event on a line, or None: libraries print there too."""
     try:
@@ -200,7 +215,7 @@ def _parse(line: str) -> Event | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def _signal(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+def _signal(processes: Sequence[Process], number: signal.Signals) -> None:
     for process in processes:
         with suppress(ProcessLookupError):  # the whole group has ended
             os.killpg(process.pid, number)

@@ -19,6 +19,8 @@ from pathlib import Path
 from queue import LifoQueue
 from typing import IO
 
+from local.forked_jobs import JobForks
+
 SERVER = Path(__file__).with_name("java_server.py")
 
 
@@ -52,6 +54,8 @@ class JavaPool:
         """Kill all Javas, and let none start again."""
         for java in self._javas:
             java.stop()
+            if java.forks:
+                java.forks.stop()
 
     def end(self) -> None:
         """End all Javas, and wait until they have ended."""
@@ -59,6 +63,9 @@ class JavaPool:
         with ThreadPoolExecutor(len(self._javas)) as pool:
             for _ in pool.map(SharedJava.end, self._javas):
                 pass
+        for java in self._javas:
+            if java.forks:
+                java.forks.end()
 
 
 class SharedJava:
@@ -71,8 +78,13 @@ class SharedJava:
         environment: Mapping[str, str],
         grace: float,
         patience: float = PATIENCE,
+        forks: JobForks | None = None,
     ) -> None:
-        """Takes the zip that jobs import, and the seconds in which Java may end by itself, and must answer."""
+        """Takes the zip that jobs import, and the seconds in which Java may end by itself, and must answer.
+
+        From `forks` the jobs that use it are forked; without them each job is a Python that starts anew.
+        """
+        self.forks = forks
         self._python, self._library, self._environment = python, library, environment
         self._grace, self._patience = grace, patience
         self._is_stopped = False
@@ -92,6 +104,9 @@ class SharedJava:
         if self._process and self._settings != settings:
             self.end()
         self._log = log
+        if self.forks:
+            # It imports while Java starts.
+            self.forks.begin(log)
         variables = self._ask() if self._process else None
         if variables is None:
             self.end()
@@ -102,6 +117,11 @@ class SharedJava:
         if variables is None:
             self.end()
             raise JavaError("Java does not start")
+        if self.forks:
+            try:
+                self.forks.wait()
+            except OSError as error:
+                raise JavaError(str(error)) from error
         return {**variables, "PYTHONPATH": str(self._library), "PYTHONUNBUFFERED": "1"}
 
     def stop(self) -> None:

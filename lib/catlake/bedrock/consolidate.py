@@ -80,7 +80,9 @@ def consolidate(run: Run, lake: Lake) -> None:
     # Every item, historical row and bot is in one of these datasets, or filtered.
     written = {name: drafts[name].rows for name in (CONSOLIDATED_CSV, BOTS) if name in drafts}
     export_outcomes = Counter(kept.export_outcomes or {})
-    duplicates = repeated(_new(inputs, items), historical.rows) if historical.read else 0
+    duplicates = 0
+    if historical.read:
+        duplicates = repeated(_new(inputs, items), historical.rows, are_small=inputs.are_small)
     filtered = Counter(outcomes.filtered) + export_outcomes + Counter(duplicate=duplicates)
     if bots:
         filtered += Counter(bots.outcomes.filtered)
@@ -111,6 +113,11 @@ class _Inputs:
     items: DataFrame
     historical: HistoricalFile
     rates: Rates
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the rows of both tables are few; see `small_data`."""
+        return self.kept.is_small and self.historical.is_small
 
 
 def _made_anew(inputs: _Inputs) -> dict[str, Draft]:
@@ -161,9 +168,8 @@ def _datasets(inputs: _Inputs, items: DataFrame, historical: DataFrame) -> dict[
     new = _new(inputs, items)
     both = new
     if inputs.historical.read:
-        are_small = inputs.kept.is_small and inputs.historical.is_small
         # Two datasets are made from them.
-        both = gathered(with_historical(new, historical), are_small).persist(StorageLevel.MEMORY_AND_DISK)
+        both = gathered(with_historical(new, historical), inputs.are_small).persist(StorageLevel.MEMORY_AND_DISK)
     daily = by_conversation(new, run.environment)
     datasets = {
         CONSOLIDATED_CSV: both.withColumn("create_date", as_text("create_date")),

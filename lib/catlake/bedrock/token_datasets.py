@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from catlake.runtime.environment import Environment
+from catlake.runtime.small_data import gathered
 
 
 def at_flat_price(conversations: DataFrame, environment: Environment, source: str) -> DataFrame:
@@ -44,11 +45,14 @@ def with_historical(new: DataFrame, historical: DataFrame) -> DataFrame:
     return placed.where("place = 1").drop("place")
 
 
-def repeated(new: DataFrame, historical: DataFrame) -> int:
-    """The number of rows that `with_historical` leaves out."""
-    keys = historical.groupBy("pk", "sk").count()
-    ((within,),) = keys.agg(F.coalesce(F.sum(F.col("count") - 1), F.lit(0))).collect()
-    return int(within) + new.join(keys, ["pk", "sk"], "left_semi").count()
+def repeated(new: DataFrame, historical: DataFrame, *, are_small: bool = False) -> int:
+    """The number of rows of both tables that `with_historical` leaves out; `are_small`: see `small_data`."""
+    is_historical = historical.select("pk", "sk", F.lit(True).alias("is_historical"))
+    keys = gathered(is_historical.unionByName(new.select("pk", "sk", F.lit(False).alias("is_historical"))), are_small)
+    by_key = keys.groupBy("pk", "sk").agg((F.count(F.lit(1)) - 1).alias("others"), F.max("is_historical").alias("has"))
+    # Of a conversation that the old table has, one row stays.
+    ((others,),) = by_key.where("has").agg(F.coalesce(F.sum("others"), F.lit(0))).collect()
+    return int(others)
 
 
 def by_conversation(new: DataFrame, environment: Environment) -> DataFrame:

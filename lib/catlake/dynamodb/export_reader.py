@@ -124,11 +124,16 @@ def read_files(
                 for number in batch.column(0).to_pylist():
                     file, parser = largest_first[number]
                     for rows in read_data_file(files, file, parser, decoder):
-                        columns = [rows.column(field.name).cast(field.type) for field in arrow_schema]
+                        columns = [_typed(rows.column(field.name), field.type) for field in arrow_schema]
                         yield pa.RecordBatch.from_arrays(columns, schema=arrow_schema)
 
     numbers = spark.range(0, len(largest_first), 1, numPartitions=max(len(largest_first), 1))
     return numbers.mapInArrow(read, result)
+
+
+def _typed(column: pa.Array, arrow_type: pa.DataType) -> pa.Array:
+    # A cast refuses a null that stands for a struct whose fields are never null, also to the same type.
+    return column if column.type == arrow_type else column.cast(arrow_type)
 
 
 def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "Decoder") -> Iterator[pa.RecordBatch]:
