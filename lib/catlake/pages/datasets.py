@@ -85,8 +85,7 @@ class Datasets:
                 self.origins.append(self._origin(contract(source), read["uri"], read.get("bytes")))
         self.origins.append(own)
         uris = self._lake.files_of(file.uri, None)
-        # With a schema, because Spark takes a job to find it in the files.
-        rows = self._spark.read.schema(dataset.struct).parquet(*map(literal, uris))
+        rows = self._spark.read.parquet(*map(literal, uris))
         # Of several files each is large.
         self._is_divided |= len(uris) > 1
         return gathered(rows, len(uris) == 1 and fits_one_task(file.size))
