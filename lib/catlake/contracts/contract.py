@@ -7,6 +7,7 @@ read, so that an older package never hides an edit.
 
 import functools
 import json
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -207,8 +208,12 @@ class Contract:
         The rules of a column are `required`, `type`, `allowed`, `minimum` and `pattern`. Works on typed
         columns and on text.
         """
-        broken = [F.when(condition, F.lit(rule)) for rule, condition in self._broken().items()]
-        return F.array_compact(F.array(*broken))
+        broken = self._broken()
+        is_broken = functools.reduce(operator.or_, broken.values(), F.lit(False))
+        # Most rows break no rule. Not array_compact: it keeps Spark from compiling the whole query.
+        names = F.array(*(F.when(condition, F.lit(rule)) for rule, condition in broken.items()))
+        nothing = F.array().cast("array<string>")
+        return F.when(is_broken, F.array_except(names, F.array(F.lit(None).cast("string")))).otherwise(nothing)
 
     @property
     def unique_columns(self) -> list[tuple[str, ...]]:

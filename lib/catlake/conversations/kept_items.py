@@ -14,6 +14,8 @@ from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.conversations import items
 from catlake.conversations.item_files import write_item_files
 from catlake.dynamodb import Export, read_items
+from catlake.dynamodb.export_lines import ItemLines, format_of
+from catlake.dynamodb.export_reader import REJECTED, Decoder, read_data_file
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
 from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME
@@ -152,9 +154,22 @@ def _stored(lines: DataFrame) -> DataFrame:
 
 def _refuse_foreign(run: Run, files: Files, export: Export) -> None:
     """Refuses an export without any item of this table, before it replaces what is kept; see `refuse_foreign`."""
+    # Read here: a query of Spark takes seconds, and nearly always the first lines decide.
+    if _begins_with_own_item(files, export):
+        return
     read = read_items(run.spark, files, export, items.ITEM, each_batch=items.flat_items, output=items.FLAT)
-    classified = read.transform(flattened).transform(items.classified, None)
-    # The first such item ends the reading.
-    if not classified.where(~F.col(OUTCOME).isin(OTHER, QUARANTINED)).take(1):
-        outcomes = Outcomes.of(classified)
-        refuse_foreign(export, outcomes.known(), outcomes.unknown)
+    outcomes = Outcomes.of(read.transform(flattened).transform(items.classified, None))
+    refuse_foreign(export, outcomes.known(), outcomes.unknown)
+
+
+def _begins_with_own_item(files: Files, export: Export) -> bool:
+    """Whether one of the first lines of the largest data file is an item of this table that can be read."""
+    decoder, parser = Decoder(items.ITEM, items.flat_items), ItemLines(format_of(export))
+    for file in export.largest_first[:1]:
+        for lines in read_data_file(files, file, parser, decoder):
+            columns = (lines.column(name).to_pylist() for name in (OUTCOME, REJECTED))
+            return any(
+                outcome not in (OTHER, QUARANTINED) and rejected is None
+                for outcome, rejected in zip(*columns, strict=True)
+            )
+    return False
