@@ -9,8 +9,7 @@ from catlake.bedrock.conversation_items import ITEM, ConversationCounter
 from catlake.bedrock.item_history import States
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.dynamodb import Export, rejected_columns
-from catlake.dynamodb.export_lines import ItemLines, format_of
-from catlake.dynamodb.export_reader import Decoder, read_data_file
+from catlake.dynamodb.export_reader import Decoder, read_file_of_export
 from catlake.dynamodb.newest_version import just_before, micros
 from catlake.lake.table_files import write_table_files
 from catlake.runtime.files import Files
@@ -44,15 +43,13 @@ def write_item_files(
     Raises:
         ExportError: See `read_items`.
     """
-    data_files = export.largest_first
-    decoder = Decoder(ITEM, counter)
-    parser, version = ItemLines(format_of(export)), just_before(micros(export.export_time))
+    decoder, version = Decoder(ITEM, counter), just_before(micros(export.export_time))
 
     def rows(number: int) -> Iterator[pa.RecordBatch]:
-        for lines in read_data_file(source, data_files[number], parser, decoder):
+        for lines in read_file_of_export(source, export, number, decoder):
             yield _table_rows(lines, states, version, schema)
 
-    return write_table_files(spark, rows, len(data_files), target, folder, schema)
+    return write_table_files(spark, rows, len(export.largest_first), target, folder, schema)
 
 
 def _table_rows(lines: pa.RecordBatch, states: States, version: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -8,8 +8,7 @@ from pyspark.sql import SparkSession
 from catlake.contracts.kept_rows import VERSION
 from catlake.conversations import items
 from catlake.dynamodb import Export, rejected_columns
-from catlake.dynamodb.export_lines import ItemLines, format_of
-from catlake.dynamodb.export_reader import Decoder, read_data_file
+from catlake.dynamodb.export_reader import Decoder, read_file_of_export
 from catlake.dynamodb.newest_version import just_before, micros
 from catlake.lake.table_files import write_table_files
 from catlake.runtime.files import Files
@@ -31,15 +30,13 @@ def write_item_files(
     Raises:
         ExportError: See `read_items`.
     """
-    data_files = export.largest_first
-    decoder = Decoder(items.ITEM, items.flat_items)
-    parser, version = ItemLines(format_of(export)), just_before(micros(export.export_time))
+    decoder, version = Decoder(items.ITEM, items.flat_items), just_before(micros(export.export_time))
 
     def rows(number: int) -> Iterator[pa.RecordBatch]:
-        for lines in read_data_file(source, data_files[number], parser, decoder):
+        for lines in read_file_of_export(source, export, number, decoder):
             yield table_rows(lines, version, schema)
 
-    return write_table_files(spark, rows, len(data_files), target, folder, schema)
+    return write_table_files(spark, rows, len(export.largest_first), target, folder, schema)
 
 
 def table_rows(lines: pa.RecordBatch, version: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -14,8 +14,7 @@ from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.conversations import items
 from catlake.conversations.item_files import write_item_files
 from catlake.dynamodb import Export, read_items
-from catlake.dynamodb.export_lines import ItemLines, format_of
-from catlake.dynamodb.export_reader import REJECTED, Decoder, read_data_file
+from catlake.dynamodb.export_reader import REJECTED, Decoder, read_file_of_export
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
 from catlake.dynamodb.export_update import ExportPosition, ExportUpdate, older_chain, select_update
 from catlake.dynamodb.newest_version import CURRENT, REJECTED_OUTCOME
@@ -164,12 +163,10 @@ def _refuse_foreign(run: Run, files: Files, export: Export) -> None:
 
 def _begins_with_own_item(files: Files, export: Export) -> bool:
     """Whether one of the first lines of the largest data file is an item of this table that can be read."""
-    decoder, parser = Decoder(items.ITEM, items.flat_items), ItemLines(format_of(export))
-    for file in export.largest_first[:1]:
-        for lines in read_data_file(files, file, parser, decoder):
-            columns = (lines.column(name).to_pylist() for name in (OUTCOME, REJECTED))
-            return any(
-                outcome not in (OTHER, QUARANTINED) and rejected is None
-                for outcome, rejected in zip(*columns, strict=True)
-            )
-    return False
+    if not export.largest_first:
+        return False
+    lines = next(read_file_of_export(files, export, 0, Decoder(items.ITEM, items.flat_items)))
+    columns = (lines.column(name).to_pylist() for name in (OUTCOME, REJECTED))
+    return any(
+        outcome not in (OTHER, QUARANTINED) and rejected is None for outcome, rejected in zip(*columns, strict=True)
+    )

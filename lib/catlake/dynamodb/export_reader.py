@@ -167,6 +167,11 @@ def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "D
         raise ExportError(f"{file.uri}: {read} lines read but the manifest counts {file.item_count} items; {AGAIN}")
 
 
+def read_file_of_export(files: Files, export: Export, place: int, decoder: "Decoder") -> Iterator[pa.RecordBatch]:
+    """The rows of the data file that has this place in `Export.largest_first`; see `read_data_file`."""
+    return read_data_file(files, export.largest_first[place], ItemLines(format_of(export)), decoder)
+
+
 def _check_digest(file: DataFile, digest: "_DigestStream") -> None:
     actual = digest.finish()
     if actual != file.md5:
