@@ -180,7 +180,7 @@ test: setup wheels ## all tests but the slow ones, the fast first (7 minutes on 
 # kept tables and streams.
 CORE = tests/conversations/test_golden.py tests/bedrock/test_golden.py tests/purchases/test_report_golden.py \
        $(addprefix tests/purchases/test_,ingest.py kinesis.py) $(addprefix tests/dynamodb/test_,export_reader.py ion.py) \
-       $(addprefix tests/lake/test_,tables.py dataset_writer.py csv_round_trip.py) tests/contracts \
+       $(addprefix tests/lake/test_,tables.py dataset_writer.py made_csv.py csv_round_trip.py) tests/contracts \
        $(addprefix tests/runtime/test_,warm_up.py jvm_names.py)
 
 .PHONY: test-core

@@ -7,10 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema, to_arrow_type
+from pyspark.sql.pandas.types import to_arrow_type
 
-from catlake.contracts.contract import contract
 from catlake.conversations import items
 from catlake.conversations.item_files import table_rows
 from catlake.conversations.items import json_elements, moment, place
@@ -306,12 +304,11 @@ def test_numbers_in_a_json_text_keep_their_digits_too() -> None:
 
 
 def test_a_line_of_an_export_is_a_row_of_the_table_also_without_a_key() -> None:
-    schema = to_arrow_schema(T.StructType([*contract("catia_items").struct, T.StructField("_version", T.LongType())]))
     flat = items.flat_items({name: [None, None] for name in items.ITEM.names} | {"pk": ["USER#a", None]})
     assert flat.column("item_key").null_count == 2
     broken = [{"file": "data.gz", "line": line, "reason": "not JSON", "raw": "{"} for line in (3, 4)]
     lines = flat.append_column("_rejected", pa.array(broken, to_arrow_type(REJECTED_TYPE)))
-    found = table_rows(lines, 7, schema).to_pylist()
+    found = table_rows(lines, 7).to_pylist()
     assert [row["item_key"] for row in found] == ["data.gz#3", "data.gz#4"]
     assert [row["usuario_id"] for row in found] == ["a", None]
     assert {(row["_version"], row["rejected_reason"], row["outcome"]) for row in found} == {

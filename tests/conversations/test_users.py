@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import contract
 from catlake.contracts.kept_rows import GONE
@@ -24,13 +26,11 @@ LABELS = replace(environment("test"), unnamed_user="Nadie", unknown_place="Sin l
 
 def described(*given: Item) -> dict[str, dict[str, Any]]:
     """The rows of users by id; their items come in the order of `given` where the dates do not differ."""
-    kept = [row for row in flat_rows(*given) if row["outcome"] == "kept"]
+    kept = [{**row, users.WAS: False} for row in flat_rows(*given) if row["outcome"] == "kept"]
     kept.sort(key=lambda row: (row["usuario_id"], row["created"] is None, row["created"], row["sk"]))
-    rows = (
-        users.user_row(user, [tuple(row.get(name) for name in users.ITEM) for row in of_user], LABELS)
-        for user, of_user in groupby(kept, lambda row: row["usuario_id"])
-    )
-    return {row[0]: dict(zip(users.USER.names, row, strict=False)) for row in rows}
+    schema = to_arrow_schema(T.StructType([*items.FLAT, T.StructField(users.WAS, T.BooleanType())]))
+    ordered = pa.RecordBatch.from_pylist(kept, schema).select(users.ITEM)
+    return {row["usuario_id"]: row for batch in users.UserRows(LABELS, None)([ordered]) for row in batch.to_pylist()}
 
 
 def values(column: str, *given: Item) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
     kept = (
         rows.repartition(3).transform(users.all_items).transform(users.in_order, is_kept=True).where("outcome = 'kept'")
     )
-    found = kept.transform(users.by_user, LABELS, None).collect()
+    found = kept.select(*users.ITEM).mapInArrow(users.UserRows(LABELS, None), users.USER).collect()
     assert [(row["usuario_id"], row["conversation_items"], row["feedback_items"]) for row in found] == [
         ("USER#", 1, 0),
         ("ana", 2, 1),
@@ -100,7 +100,8 @@ def test_kept_items_are_grouped_by_user_in_order_of_the_ids(spark: SparkSession,
         "conversation_items",
         "feedback_items",
         "was",
-        users.IS_EXCLUDED,
+        "user_outcome",
+        GONE,
     ]
     talk = json.loads(found[3]["conversacion_completa"])
     assert "".join(dict.fromkeys(message["conversacion"][-1] for message in talk)) == "fegcdBa"
@@ -112,14 +113,15 @@ def test_of_changed_users_all_items_are_there_as_they_are_and_without_texts_as_t
     new = from_items(spark, feedback("ana"), conversation("zoe")).withColumn(GONE, F.lit(False))
     gone = from_items(spark, conversation("sol"), conversation("nobody")).withColumn(GONE, F.lit(True))
     given = users.of_changed_users(old, new.unionByName(gone)).transform(users.in_order)
-    found = given.transform(users.by_user, LABELS, None).select(
-        "usuario_id", "was", "conversacion_completa", "numero_feedback"
-    )
-    assert [(user, was, len(talk) > 2, count) for user, was, talk, count in found.collect()] == [
-        ("ana", True, False, 0),
-        ("ana", False, True, 1),
-        ("sol", True, False, 0),
-        ("zoe", False, True, 0),
+    found = given.select(*users.ITEM).mapInArrow(users.UserRows(LABELS, None), users.USER)
+    names = ("usuario_id", "was", GONE, "conversacion_completa", "numero_feedback")
+    assert [
+        (user, was, gone, len(talk) > 2, count) for user, was, gone, talk, count in found.select(*names).collect()
+    ] == [
+        ("ana", True, True, False, 0),
+        ("ana", False, False, True, 1),
+        ("sol", True, True, False, 0),
+        ("zoe", False, False, True, 0),
     ]
 
 
@@ -311,22 +313,20 @@ def test_feedback_is_joined_to_its_own_user_only() -> None:
 
 def test_a_user_whose_texts_no_row_can_hold_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     given = [conversation("ana", f"CONVERSATION#{number}", Conversation=said("x" * 100)) for number in range(3)]
-    monkeypatch.setattr(users, "MOST_CHARACTERS", 2_000)
+    monkeypatch.setattr(users, "MOST_BYTES", 2_000)
     assert only("numero_conversaciones", *given) == 3
-    monkeypatch.setattr(users, "MOST_CHARACTERS", 200)
-    with pytest.raises(StoreError, match=r"^the user 'ana' has conversations of more than 200 characters"):
+    monkeypatch.setattr(users, "MOST_BYTES", 200)
+    with pytest.raises(StoreError, match=r"^the user 'ana' has conversations of more than 200 bytes"):
         described(*given)
 
 
 # user_outcome
 
 
-def test_a_user_without_conversation_is_left_out_before_any_city_is_asked(spark: SparkSession) -> None:
-    rows = spark.createDataFrame(
-        [(1, False), (1, True), (0, True)], f"conversation_items int, {users.IS_EXCLUDED} boolean"
-    )
-    found = [outcome for (outcome,) in rows.select(users.user_outcome()).collect()]
-    assert found == ["kept", "excluded_city", "feedback_without_conversation"]
+def test_a_user_without_conversation_is_left_out_before_any_city_is_asked() -> None:
+    rows = pa.RecordBatch.from_pydict({"conversation_items": [1, 1, 0], "ciudad": ["Bogotá", "CALI", "Cali"]})
+    assert users.user_outcome(rows, "cali").to_pylist() == ["kept", "excluded_city", "feedback_without_conversation"]
+    assert users.user_outcome(rows, None).to_pylist() == ["kept", "kept", "feedback_without_conversation"]
 
 
 def test_the_city_that_counts_is_the_users_final_one() -> None:

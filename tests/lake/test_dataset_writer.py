@@ -11,20 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from catlake.contracts.contract import Contract
-from catlake.contracts.kept_rows import GONE
 from catlake.lake.dataset_writer import (
     AscendingRows,
     ChecksumStream,
-    OldFile,
-    OldFileError,
     ParquetFile,
     UniqueValues,
     WrittenDataset,
-    update_csv,
     write_dataset,
 )
 from catlake.runtime.errors import ContractError
@@ -102,50 +97,6 @@ def test_a_large_dataset_is_several_files_where_files_have_a_largest_size(
         assert {lines[0] for lines in texts} == {",".join(contract.struct.names)}
         read = [[line.partition(",")[0] for line in lines[1:]] for lines in texts]
     assert [song_id for part in read for song_id in part] == ids
-
-
-def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession, tmp_path: Path) -> None:
-    def song(name: str, plays: int, **more: Any) -> dict[str, Any]:
-        return {"song_id": name, "plays": plays, **more}
-
-    def old(name: str) -> OldFile:
-        (file,) = before.files
-        return OldFile(name, file.crc32, {**before.totals, "counted by the job": 7})
-
-    songs = [song("a", 1), song("b", 2, title='say "hi",\nall'), song("d", 4), song("e", 5)]
-    before = written(spark, song_rows(spark, SONGS_CSV, *songs), SONGS_CSV, tmp_path / "before")
-    # "a" goes, "c" is new, "d" was and is, and nobody has heard of "x".
-    gone = [("a", True), ("c", False), ("d", True), ("d", False), ("x", True)]
-    rows = song_rows(spark, SONGS_CSV, song("a", 0), song("c", 30), song("d", 0), song("d", 40), song("x", 0))
-    flags = spark.createDataFrame(gone, f"song_id string, {GONE} boolean")
-    pairs = rows.join(flags, "song_id").where(F.col(GONE) == (F.col("plays") == 0))
-    changes = pairs.repartition(1).sortWithinPartitions("song_id", F.desc(GONE))
-
-    new = update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(before.files[0].uri))
-    expected = written(
-        spark,
-        song_rows(spark, SONGS_CSV, songs[1], song("c", 30), song("d", 40), songs[3]),
-        SONGS_CSV,
-        tmp_path / "all",
-    )
-    assert Path(new.files[0].uri).read_bytes() == Path(expected.files[0].uri).read_bytes()
-    assert [(file.rows, file.size, file.crc32) for file in new.files] == [
-        (file.rows, file.size, file.crc32) for file in expected.files
-    ]
-    assert new.totals == {**expected.totals, "counted by the job": 7}
-
-    # The rules of the contract hold for what is new, and for nothing that is gone.
-    broken = changes.withColumn("genre", F.lit("polka"))
-    with pytest.raises(ContractError, match=r"\(genre.allowed: 2 rows\)"):
-        update_csv(spark, broken, SONGS_CSV, LocalFiles(), str(tmp_path / "broken"), old(before.files[0].uri))
-    content = Path(before.files[0].uri).read_bytes()
-    no_key = content.replace(b"\nd,", b"\nd;")
-    for other in (content.replace(b"hi", b"ho"), content[:-5], content.replace(b"\nd,", b"\n1,"), no_key):
-        (tmp_path / "other.csv").write_bytes(other)
-        with pytest.raises(OldFileError, match="changed after it was published"):
-            update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(str(tmp_path / "other.csv")))
-    with pytest.raises(OldFileError, match="changed after it was published"):
-        update_csv(spark, changes, SONGS_CSV, LocalFiles(), str(tmp_path / "new"), old(str(tmp_path / "gone.csv")))
 
 
 def test_rows_that_are_not_in_their_order_break_the_contract(spark: SparkSession, tmp_path: Path) -> None:

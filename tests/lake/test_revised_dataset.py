@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
-from catlake.lake.dataset_writer import DatasetFile, OldFile, OldFileError, write_dataset
+from catlake.lake.dataset_writer import DatasetFile, write_dataset
+from catlake.lake.file_records import OldFile, OldFileError
 from catlake.lake.revised_dataset import Revision, RowKeys, revise_dataset
 from catlake.runtime.errors import ContractError
 from catlake.runtime.files import LocalFiles

@@ -3,9 +3,9 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,9 +13,11 @@ from pyspark.sql import functions as F
 from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.lake import Lake
+from catlake.lake.table_files import Rows
 from catlake.lake.tables import KeptTable, MergeCounts
 from catlake.runtime import small_data
 from catlake.runtime.errors import CatalogError, ContractError
+from catlake.runtime.files import LocalFiles
 from tests.contracts.songs import SONGS_TABLE
 from tests.lake.song_tables import content, rows, table_at
 
@@ -213,18 +215,18 @@ def test_other_columns_make_the_table_anew_and_its_rows_can_be_read_until_it_is(
     assert newer.merge(newer.rows().withColumn(GONE, F.lit(True)), position={"at": 3}).gone == 3
 
 
-def test_files_in_the_tables_folder_become_its_content(spark: SparkSession, tmp_path: Path) -> None:
+def test_rows_that_tasks_write_file_by_file_become_its_content(spark: SparkSession, tmp_path: Path) -> None:
+    def made(songs: list[list[dict[str, Any]]]) -> Rows:
+        # The last column is none of the table's.
+        return lambda number: iter([pa.RecordBatch.from_pylist([song | {"n": 1}]) for song in songs[number]])
+
     table = table_at(spark, tmp_path / "lake")
     for day, names in ((1, "ab"), (2, "cde")):
         songs = rows(spark, *({"id": name, "version": day} for name in names)).drop(GONE)
-        # Of two files, one is in the table.
         found = [row.asDict() for row in songs.select(*SONGS_TABLE.struct.names, "_version").collect()]
-        uris = [f"{table.location}/data/{day}-{number}.parquet" for number in range(2)]
-        schema = table.file_schema()
-        Path(uris[0]).parent.mkdir(exist_ok=True)
-        for uri in uris:
-            pq.write_table(pa.Table.from_pylist(found, schema), uri)
-        assert table.replace_by_files(uris[:1], position={"day": day}) == len(names)
+        assert table.replace_by_files(made([found[:1], found[1:]]), 2, LocalFiles(), position={"day": day}) == len(
+            names
+        )
         assert content(table) == dict.fromkeys(names, ("t", day))
         assert content(table_at(spark, tmp_path / "lake")) == content(table)
         assert table.position == {"day": day}
@@ -233,9 +235,9 @@ def test_files_in_the_tables_folder_become_its_content(spark: SparkSession, tmp_
     assert table.merge(rows(spark, *changes), position={"day": 3}) == MergeCounts(merged=1, older=0, gone=1)
     assert content(table) == {"d": ("new", 3), "e": ("t", 2)}
 
-    pq.write_table(pa.Table.from_pylist([{**found[0], "title": ""}], schema), uris[0])
+    broken = made([[found[0], {**found[0], "title": ""}]])
     with pytest.raises(
         ContractError, match=r"songs would break its contract \(1 rows; one of them breaks title.required"
     ):
-        table.replace_by_files(uris[:1], position={"day": 4})
+        table.replace_by_files(broken, 1, LocalFiles(), position={"day": 4})
     assert table.position == {"day": 3}

@@ -29,9 +29,12 @@ def test_the_values_of_a_column_are_those_of_python() -> None:
         pa.array(["Ñandú 🎺", None, ""], pa.string()),
         pa.array([None, None, None], pa.large_string()),
         pa.array([2**60 + 1, None, 0], pa.int64()),
+        pa.array([2**60 + 1, -1, 0], pa.int64()),
         pa.array([True, None, False], pa.bool_()),
+        pa.array([True, False, True]),
+        pa.array([b"\xff", None, b""]),
     ]
     sliced = [column.slice(1) for column in columns]
     for column in (*columns, *sliced):
         assert list(python_values(column)) == column.to_pylist()
-        assert all(type(value) in (str, int, bool, type(None)) for value in python_values(column))
+        assert all(type(value) in (str, bytes, int, bool, type(None)) for value in python_values(column))

@@ -33,8 +33,7 @@ from catlake.bedrock.usage_highlights import agreement, compared, usage_highligh
 from catlake.contracts.contract import contract
 from catlake.dynamodb import rejected_columns
 from catlake.lake import Draft, Lake, Outcomes
-from catlake.lake.dataset_writer import OldFileError
-from catlake.lake.file_records import origin_text
+from catlake.lake.file_records import OldFileError, origin_text
 from catlake.lake.outcomes import KEPT, OUTCOME, QUARANTINED
 from catlake.lake.publish import quarantine
 from catlake.runtime.balance import Balance

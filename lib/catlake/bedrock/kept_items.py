@@ -18,7 +18,7 @@ from catlake.bedrock.conversation_items import (
     ITEM,
     ConversationCounter,
 )
-from catlake.bedrock.item_files import write_item_files
+from catlake.bedrock.item_files import ItemRows
 from catlake.bedrock.item_history import CHANGE, CHANGES, KEPT_DELETED, MARKED, MERGED, OLDER, REMOVED, States
 from catlake.bedrock.priced_usage import Rates
 from catlake.contracts.contract import contract
@@ -166,14 +166,16 @@ def _fill(
     if not lines.where(is_known).take(1):
         _refuse_foreign(chain, _counted(lines))
     states = _states(update, None, rates)
-    schema = table.file_schema()
-    uris = write_item_files(run.spark, files, full, counter, states, lake.files, f"{table.location}/data", schema)
 
     def balance(rows: int) -> Balance:
         return Balance(full.item_count, {DATASET: rows})
 
     written = table.replace_by_files(
-        uris, position=update.position.of_new_content(), check=lambda rows: balance(rows).enforce()
+        ItemRows(files, full, counter, states),
+        len(full.largest_first),
+        lake.files,
+        position=update.position.of_new_content(),
+        check=lambda rows: balance(rows).enforce(),
     )
     report_update(run, DATASET, balance(written))
 

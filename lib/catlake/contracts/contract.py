@@ -70,6 +70,17 @@ class Column:
     tags: tuple[str, ...] = ()
 
     @property
+    def has_rule(self) -> bool:
+        """Whether there are values that break a rule of the column."""
+        return bool(
+            self.catalog_type != "string"
+            or self.required
+            or self.allowed_values
+            or self.minimum is not None
+            or self.pattern is not None
+        )
+
+    @property
     def spark_type(self) -> T.DataType:
         """The column's type in Spark. Raises ContractError for a type that catlake cannot write."""
         if self.fields:
@@ -214,6 +225,20 @@ class Contract:
         names = F.array(*(F.when(condition, F.lit(rule)) for rule, condition in broken.items()))
         nothing = F.array().cast("array<string>")
         return F.when(is_broken, F.array_except(names, F.array(F.lit(None).cast("string")))).otherwise(nothing)
+
+    def broken_rows(self, is_row: SparkColumn) -> SparkColumn:
+        """How many of some rows break each rule, as a struct with a field a rule: an aggregate.
+
+        Args:
+            is_row: The rows that count.
+        """
+        return F.struct(*(F.count_if(is_row & broken).alias(rule) for rule, broken in self._broken().items()))
+
+    @property
+    def checked_columns(self) -> tuple[Column, ...]:
+        """The columns that `violations` and `broken_rows` look at."""
+        words = {word for rule in self.row_rules for word in re.findall(r"\w+", rule.expression)}
+        return tuple(column for column in self.columns if column.has_rule or column.name in words)
 
     @property
     def unique_columns(self) -> list[tuple[str, ...]]:

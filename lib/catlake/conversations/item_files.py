@@ -1,46 +1,38 @@
-"""Writes the items of a full export as files of the table `catia_items`, in the tasks that read the export."""
+"""Makes the rows of the table `catia_items` from a full export, in the tasks that read it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
 from catlake.contracts.kept_rows import VERSION
 from catlake.conversations import items
 from catlake.dynamodb import Export, rejected_columns
 from catlake.dynamodb.export_reader import Decoder, read_file_of_export
 from catlake.dynamodb.newest_version import just_before, micros
-from catlake.lake.table_files import write_table_files
 from catlake.runtime.files import Files
 
 
-def write_item_files(
-    spark: SparkSession, source: Files, export: Export, target: Files, folder: str, schema: pa.Schema
-) -> list[str]:
-    """Writes a file of the table for each data file of an export; returns their URIs.
+@dataclass(frozen=True)
+class ItemRows:
+    """Makes the rows of the table from a data file of a full export, by its number; see `KeptTable.replace_by_files`.
 
-    Args:
-        spark: The session.
+    Attributes:
         source: The file system of the export.
-        export: A full export.
-        target: The file system of the lake.
-        folder: The folder of the new files.
-        schema: The columns of the new files.
-
-    Raises:
-        ExportError: See `read_items`.
+        export: The export.
     """
-    decoder, version = Decoder(items.ITEM, items.flat_items), just_before(micros(export.export_time))
 
-    def rows(number: int) -> Iterator[pa.RecordBatch]:
-        for lines in read_file_of_export(source, export, number, decoder):
-            yield table_rows(lines, version, schema)
+    source: Files
+    export: Export
 
-    return write_table_files(spark, rows, len(export.largest_first), target, folder, schema)
+    def __call__(self, number: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a file. Raises ExportError: see `read_items`."""
+        decoder, version = Decoder(items.ITEM, items.flat_items), just_before(micros(self.export.export_time))
+        for lines in read_file_of_export(self.source, self.export, number, decoder):
+            yield table_rows(lines, version)
 
 
-def table_rows(lines: pa.RecordBatch, version: int, schema: pa.Schema) -> pa.RecordBatch:
+def table_rows(lines: pa.RecordBatch, version: int) -> pa.RecordBatch:
     """Lines of the reader as rows of the table."""
     columns = {name: lines.column(name) for name in items.FLAT.names} | rejected_columns.flattened_batch(lines)
-    columns[VERSION] = pa.repeat(version, lines.num_rows)
-    return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in schema], schema=schema)
+    return pa.RecordBatch.from_pydict({**columns, VERSION: pa.repeat(version, lines.num_rows)})

@@ -12,7 +12,7 @@ from pyspark.storagelevel import StorageLevel
 from catlake.contracts.contract import contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.conversations import items
-from catlake.conversations.item_files import write_item_files
+from catlake.conversations.item_files import ItemRows
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_reader import REJECTED, Decoder, read_file_of_export
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
@@ -97,15 +97,17 @@ def items_now(run: Run, lake: Lake) -> ItemState:
 def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export) -> int:
     """Gives the table the items of a full export; returns their number."""
     _refuse_foreign(run, files, full)
-    schema = table.file_schema()
-    uris = write_item_files(run.spark, files, full, lake.files, f"{table.location}/data", schema)
     position = ExportPosition(full.table_arn, full.table_id, full.export_time, full.export_time)
 
     def balance(count: int) -> Balance:
         return Balance(full.item_count, {DATASET: count})
 
     count = table.replace_by_files(
-        uris, position=position.of_new_content(), check=lambda count: balance(count).enforce()
+        ItemRows(files, full),
+        len(full.largest_first),
+        lake.files,
+        position=position.of_new_content(),
+        check=lambda count: balance(count).enforce(),
     )
     report_update(run, DATASET, balance(count))
     return count

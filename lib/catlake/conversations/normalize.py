@@ -8,13 +8,11 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from catlake.contracts.contract import contract
-from catlake.contracts.kept_rows import GONE
 from catlake.conversations import items, users
 from catlake.conversations.excluded_cities import checked_pattern
 from catlake.conversations.kept_items import ItemState, items_now
 from catlake.lake import Draft, Lake, Outcomes
-from catlake.lake.dataset_writer import OldFileError
-from catlake.lake.file_records import origin_text
+from catlake.lake.file_records import OldFile, OldFileError, origin_text
 from catlake.lake.outcomes import KEPT, OUTCOME
 from catlake.lake.publish import publish, quarantine
 from catlake.runtime.balance import Balance
@@ -85,54 +83,51 @@ def normalize(run: Run, lake: Lake) -> None:
 
 def _made_anew(run: Run, lake: Lake, state: ItemState, classified: DataFrame) -> _Result:
     """All rows from all items, in one pass: what is counted on the way comes from observations."""
-    by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
+    by_outcome = Observation("items by outcome")
     # One task sorts all items: each is counted once, even if Spark repeats a read.
     ordered = (
         classified.transform(users.all_items)
         .transform(users.in_order, is_kept=state.position is not None)
         .observe(by_outcome, *Outcomes.counted(items.OUTCOMES))
     )
-    by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
-    dataset = contract(DATASET)
-    draft = lake.draft(by_user.where(_is_kept()).select(*dataset.struct.names), dataset, run.run_date, in_order=True)
+    draft, by_user = _draft(run, lake, ordered)
     read = state.rows.count() if state.count is None else state.count
-    counts = by_user_outcome.get
-    return _Result(draft, read, Outcomes(by_outcome.get), counts, counts["users"])
+    return _Result(draft, read, Outcomes(by_outcome.get), by_user, by_user["users"])
 
 
 def _updated(run: Run, lake: Lake, state: ItemState) -> _Result | None:
     """The last CSV with the rows of the changed users made anew; None where it does not show the items before."""
-    since, dataset = state.since, contract(DATASET)
-    old = lake.made_from(_made_from(run, since.position), dataset, run.run_date) if since else None
+    since = state.since
+    old = lake.made_from(_made_from(run, since.position), contract(DATASET), run.run_date) if since else None
     if since is None or old is None:
         return None
-    by_outcome, by_user_outcome = Observation("items by outcome"), Observation("items by user outcome")
+    by_outcome = Observation("items by outcome")
     then, taken = (rows.transform(items.classified, run.arguments["first_date"]) for rows in (since.rows, since.taken))
     ordered = (
         users.of_changed_users(then, taken)
         .transform(users.in_order)
         .observe(by_outcome, *(_less_what_was(F.col(OUTCOME) == name).alias(name) for name in items.OUTCOMES))
     )
-    by_user = _by_user(run, ordered).observe(by_user_outcome, *_counts_by_user_outcome())
-    changes = by_user.select(*dataset.struct.names, (F.col(users.WAS) | ~_is_kept()).alias(GONE))
     try:
-        draft = lake.updated_draft(old, changes, dataset, run.run_date)
+        draft, by_user = _draft(run, lake, ordered, old)
     except OldFileError as error:
         run.log("old_csv_not_used", reason=str(error))
         return None
-    changed = by_user_outcome.get
-    made_anew = changed.pop("made_anew")
+    made_anew = by_user.pop("made_anew")
     outcomes, counts = (
-        {name: old.totals[name] + change for name, change in changes.items()} for changes in (by_outcome.get, changed)
+        {name: old.totals[name] + change for name, change in changes.items()} for changes in (by_outcome.get, by_user)
     )
     return _Result(draft, state.rows.count(), Outcomes(outcomes), counts, made_anew)
 
 
-def _by_user(run: Run, ordered: DataFrame) -> DataFrame:
-    """The rows of users, with `user_outcome`."""
-    kept = ordered.where(F.col(OUTCOME) == KEPT)
-    rows = kept.transform(users.by_user, run.environment, run.arguments["excluded_cities"])
-    return rows.withColumn("user_outcome", users.user_outcome())
+def _draft(run: Run, lake: Lake, ordered: DataFrame, old: OldFile | None = None) -> tuple[Draft, dict[str, int]]:
+    """The CSV of items in their order, or the old one with the rows of their users; and `_counts_by_user_outcome`."""
+    kept = ordered.where(F.col(OUTCOME) == KEPT).select(*users.ITEM)
+    maker = users.UserRows(run.environment, run.arguments["excluded_cities"])
+    draft, counts = lake.made_draft(
+        kept, maker, contract(DATASET), run.run_date, counts=_counts_by_user_outcome(), old=old
+    )
+    return draft, dict(counts)
 
 
 def _made_from(run: Run, position: Mapping[str, Any] | None) -> str:
@@ -150,7 +145,7 @@ def _counts_by_user_outcome() -> list[Column]:
         _less_what_was(_is_kept()).alias("users"),
         F.count_if(_is_kept() & ~F.col(users.WAS)).alias("made_anew"),
         _less_what_was(_is_kept(), F.col("feedback_items")).alias("kept_feedback"),
-        *(_less_what_was(F.col("user_outcome") == rule, both).alias(rule) for rule in users.FILTERS),
+        *(_less_what_was(F.col(users.USER_OUTCOME) == rule, both).alias(rule) for rule in users.FILTERS),
     ]
 
 
@@ -161,4 +156,4 @@ def _less_what_was(condition: Column, count: Column | None = None) -> Column:
 
 
 def _is_kept() -> Column:
-    return F.col("user_outcome") == KEPT
+    return F.col(users.USER_OUTCOME) == KEPT

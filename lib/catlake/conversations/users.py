@@ -1,6 +1,7 @@
 """Kept items → one row a user, the twelve columns of docs/spec.md 2.1."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -8,7 +9,8 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -22,7 +24,7 @@ from catlake.dynamodb.rejected_columns import ITEM_KEY
 from catlake.lake.outcomes import KEPT
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import StoreError
-from catlake.runtime.python_workers import lean_worker, python_values
+from catlake.runtime.python_workers import python_values
 
 SEPARATOR = " | "
 
@@ -32,23 +34,28 @@ BATCH_BYTES = 8 << 20
 WAS = "was"
 """The column that is true for items, and rows of users, as they were before the last changes."""
 
+USER_OUTCOME = "user_outcome"
+"""The column that shows what becomes of a user's items: KEPT, or the rule of FILTERS that leaves them all out."""
+
+FILTERS = ("feedback_without_conversation", "excluded_city")
+"""The rules that leave out all items of a user."""
+
 USER = T.StructType(
     [
         *contract("normalized_conversations").struct.fields,
         T.StructField("conversation_items", T.IntegerType()),
         T.StructField("feedback_items", T.IntegerType()),
         T.StructField(WAS, T.BooleanType()),
+        T.StructField(USER_OUTCOME, T.StringType()),
+        T.StructField(GONE, T.BooleanType()),
     ]
 )
-"""The columns of the dataset, how many items a user has of each kind, and WAS."""
+"""The columns of the dataset; how many items a user has of each kind; WAS; what becomes of the items; and GONE."""
 
 ITEM = ("usuario_id", WAS, "created", "kind", *FLAT.names[FLAT.names.index("nombre") :])
 
-MOST_CHARACTERS = 400_000_000
-"""Of a user's texts. Arrow and the JVM hold texts of 2 GB at most, and a character has up to four bytes."""
-
-IS_EXCLUDED = "city_is_excluded"
-"""The column besides: whether the user's city is one that is left out."""
+MOST_BYTES = 1_000_000_000
+"""Of a user's texts in UTF-8. A row may hold each of them twice, and a row of Spark has 2 GB at most."""
 
 _LARGE_TEXTS = [USER.names.index(name) for name in ("conversacion_completa", "feedback_total", "pregunta_conversacion")]
 _DAY_MICROSECONDS = 86_400_000_000
@@ -92,45 +99,63 @@ def of_changed_users(old_items: DataFrame, taken: DataFrame) -> DataFrame:
     return all_items(stays.unionByName(new)).unionByName(then.withColumn(WAS, F.lit(True)))
 
 
-def by_user(kept: DataFrame, environment: Environment, excluded_cities: str | None) -> DataFrame:
-    """One row of USER and IS_EXCLUDED for each user, in the order of the ids.
+@dataclass(frozen=True)
+class UserRows:
+    """Makes one row of USER for each user, in the order of the ids; see `RowMaker`.
 
-    Items belong together by the id that the dataset shows, so that it never shows one twice.
+    It gets the columns ITEM of kept items, from `in_order`. What was and what is gives two rows; of a user that was, or
+    is left out, the row is gone. Items belong together by the id that the dataset shows, so that it never shows one
+    twice.
 
-    Args:
-        kept: The kept items, from `in_order`. What was and what is gives two rows.
+    Attributes:
         environment: Its labels stand where a name or a place is unknown.
         excluded_cities: See `excluded_cities.are_excluded`.
     """
 
-    def describe_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with lean_worker():
-            items = (row for batch in batches for row in zip(*map(python_values, batch.columns), strict=True))
-            rows = ((*user_row(user, rows, environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1)))
-            for batch in _user_batches(rows):
-                yield batch.append_column(IS_EXCLUDED, are_excluded(batch.column("ciudad"), excluded_cities))
+    environment: Environment
+    excluded_cities: str | None
 
-    columns = T.StructType([*USER, T.StructField(IS_EXCLUDED, T.BooleanType())])
-    return kept.select(*ITEM).mapInArrow(describe_users, columns)
+    @property
+    def struct(self) -> T.StructType:
+        """USER."""
+        return USER
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of users."""
+        items = (row for batch in batches for row in zip(*map(_values, ITEM, batch.columns), strict=True))
+        rows = (
+            (*user_row(user, rows, self.environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1))
+        )
+        for batch in _user_batches(rows):
+            outcome = user_outcome(batch, self.excluded_cities)
+            is_gone = pc.or_(batch.column(WAS), pc.not_equal(outcome, KEPT))
+            yield batch.append_column(USER_OUTCOME, outcome).append_column(GONE, is_gone)
+
+
+def _values(name: str, column: pa.Array) -> Iterable[Any]:
+    return python_values(column.cast(pa.binary()) if name in TEXTS else column)
 
 
 def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environment) -> tuple[Any, ...]:
-    """The USER row of a user's items, which come in their order, with the columns of `ITEM`; without WAS."""
+    """The USER row of a user's items, which come in their order, with the columns of `ITEM`; without WAS.
+
+    The texts of TEXTS are bytes in UTF-8, which need not be decoded: they are the largest part.
+    """
     name: str | None = None
     department: str | None = None
     city: str | None = None
     first: int | None = None
-    messages: list[str] = []
-    feedback: list[str] = []
+    messages: list[bytes] = []
+    feedback: list[bytes] = []
     questions: dict[str, None] = {}
     comments: dict[str, None] = {}
     options: dict[str, None] = {}
-    likes = dislikes = conversation_items = feedback_items = characters = 0
+    likes = dislikes = conversation_items = feedback_items = size = 0
     for _, _, created, kind, *person, said, asked, raw_feedback, liked, disliked, commented, chosen in items:
-        characters += len(said or "") + len(raw_feedback or "")
-        if characters > MOST_CHARACTERS:
+        size += len(said or b"") + len(raw_feedback or b"")
+        if size > MOST_BYTES:
             raise StoreError(
-                f"the user {user!r:.140} has conversations of more than {MOST_CHARACTERS:,} characters, which no row "
+                f"the user {user!r:.140} has conversations of more than {MOST_BYTES:,} bytes, which no row "
                 "of the dataset can hold; look who writes under this id, and remove it from the source"
             )
         if kind == CONVERSATION:
@@ -156,8 +181,8 @@ def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environme
         city or department or environment.unknown_place,
         None if first is None else _day(first),
         conversation_items,
-        f"[{','.join(messages)}]",
-        f"[{','.join(feedback)}]",
+        b"[%b]" % b",".join(messages),
+        b"[%b]" % b",".join(feedback),
         likes + dislikes,
         SEPARATOR.join(questions),
         _opinion(likes, dislikes),
@@ -167,17 +192,11 @@ def user_row(user: str, items: Iterable[tuple[Any, ...]], environment: Environme
     )
 
 
-FILTERS = ("feedback_without_conversation", "excluded_city")
-"""The rules that leave out all items of a user."""
-
-
-def user_outcome() -> Column:
-    """What becomes of a user's items: `kept`, or the rule that filters them all."""
-    return (
-        F.when(F.col("conversation_items") == 0, "feedback_without_conversation")
-        .when(F.col(IS_EXCLUDED), "excluded_city")
-        .otherwise(KEPT)
-    )
+def user_outcome(users: pa.RecordBatch, excluded_cities: str | None) -> pa.Array:
+    """What becomes of the items of each user."""
+    no_conversation, excluded_city = FILTERS
+    outcome = pc.if_else(are_excluded(users.column("ciudad"), excluded_cities), excluded_city, KEPT)
+    return pc.if_else(pc.equal(users.column("conversation_items"), 0), no_conversation, outcome)
 
 
 def _opinion(likes: int, dislikes: int) -> str | None:
@@ -193,7 +212,7 @@ def _day(moment: int) -> str:
 
 
 def _user_batches(users: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-    schema = to_arrow_schema(USER)
+    schema = to_arrow_schema(T.StructType(USER.fields[: USER.names.index(USER_OUTCOME)]))
     rows: list[tuple[Any, ...]] = []
     held = 0
     for row in users:

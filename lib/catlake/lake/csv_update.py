@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from catlake.runtime.errors import StoreError
+from catlake.lake.file_records import OldFileError
 
 BLOCK_BYTES = 8 << 20
 
@@ -51,7 +51,7 @@ class CsvUpdate:
             changes: What changes, in the order of the keys, each once.
 
         Raises:
-            StoreError: The keys of the old file are not in their order, or it ends within a row.
+            OldFileError: The keys of the old file are not in their order, or it ends within a row.
         """
         remaining = iter(changes)
         change = next(remaining, None)
@@ -65,7 +65,7 @@ class CsvUpdate:
                 if last is None:
                     last = b""  # the header
                 elif key <= last:
-                    raise StoreError(f"{self.uri}: its rows are not in the order of their key")
+                    raise OldFileError(f"{self.uri}: its rows are not in the order of their key")
                 else:
                     last = key
                     while change is not None and change.key <= key:
@@ -103,7 +103,7 @@ def whole_rows(blocks: Iterable[bytes], uri: str) -> Iterator[tuple[bytes, list[
     """Blocks of whole rows of the file `uri`, and where each of their rows ends.
 
     Raises:
-        StoreError: The file ends within a row.
+        OldFileError: The file ends within a row.
     """
     rest = b""
     for given in blocks:
@@ -114,7 +114,7 @@ def whole_rows(blocks: Iterable[bytes], uri: str) -> Iterator[tuple[bytes, list[
         else:
             rest = block
     if rest:
-        raise StoreError(f"{uri}: it ends within a row")
+        raise OldFileError(f"{uri}: it ends within a row")
 
 
 def row_ends(block: bytes) -> list[int]:
@@ -130,8 +130,8 @@ def row_ends(block: bytes) -> list[int]:
 
 
 def first_field(block: bytes, start: int) -> bytes:
-    """The value of the first field of a row."""
+    """The value of the first field of a row; of a line without a comma, which no dataset has, a part of it."""
     if block[start] == _QUOTE:
         quoted = _QUOTED.match(block, start)
         return quoted[1].replace(b'""', b'"') if quoted else b""
-    return block[start : block.index(b",", start)]
+    return block[start : block.find(b",", start)]

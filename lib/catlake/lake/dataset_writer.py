@@ -15,7 +15,6 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -31,10 +30,8 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catlake.contracts.contract import Contract
-from catlake.contracts.kept_rows import GONE
-from catlake.lake.csv_parts import parse_rows
-from catlake.lake.csv_update import BLOCK_BYTES, CsvUpdate, RowChange
-from catlake.runtime.errors import ContractError, StoreError
+from catlake.lake.csv_update import BLOCK_BYTES
+from catlake.runtime.errors import ContractError
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import batches_of, lean_worker
 
@@ -55,8 +52,6 @@ _WRITTEN = T.StructType(
         T.StructField("crc32", T.LongType()),
         T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
-        # Of the file that is updated, as it was read; null without one.
-        T.StructField("old_crc32", T.LongType()),
     ]
 )
 
@@ -69,6 +64,11 @@ class DatasetFile:
     rows: int
     size: int
     crc32: int
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> "DatasetFile":
+        """The file that a task wrote."""
+        return cls(**{field.name: written[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -121,16 +121,9 @@ def write_dataset(
     with batches_of(spark):
         found = [row.asDict() for row in checked.mapInArrow(task, _WRITTEN).collect()]
     # Where Spark knows that there are no rows, it runs no task.
-    return _written(found or [row for batch in task(()) for row in batch.to_pylist()], contract)
-
-
-def _written(found: Sequence[Mapping[str, Any]], contract: Contract) -> WrittenDataset:
-    """The dataset whose files a task wrote. Raises ContractError when a row breaks a rule."""
+    found = found or [row for batch in task(()) for row in batch.to_pylist()]
     refuse_broken(contract, dict(found[-1]["violations"]))
-    names = [field.name for field in fields(DatasetFile)]
-    return WrittenDataset(
-        tuple(DatasetFile(**{name: row[name] for name in names}) for row in found), dict(found[-1]["totals"])
-    )
+    return WrittenDataset(tuple(map(DatasetFile.of, found)), dict(found[-1]["totals"]))
 
 
 def refuse_broken(contract: Contract, violations: Mapping[str, int]) -> None:
@@ -143,60 +136,69 @@ def refuse_broken(contract: Contract, violations: Mapping[str, int]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class OldFile:
-    """A published file that the next one is made from: where it is, and what its record says of it."""
-
-    uri: str
-    crc32: int
-    totals: Mapping[str, int]
-
-
-class OldFileError(StoreError):
-    """A published file that the next one shall be made from is not what was published."""
-
-
-def update_csv(
-    spark: SparkSession, changes: DataFrame, contract: Contract, files: Files, folder: str, old: OldFile
-) -> WrittenDataset:
-    """Writes a CSV that differs from a published one in some rows; see `csv_update`.
-
-    Args:
-        spark: The session.
-        changes: The rows that are new, in one partition, in the order of the contract, whose key is the first column;
-            and the column GONE, which is true for keys without a row. Of several for a key, the last one counts.
-        contract: See `write_dataset`, also for the others. The old file satisfies it.
-        files: See there.
-        folder: See there.
-        old: The old file.
-
-    Returns:
-        The new file, as `write_dataset` would write it from all rows.
-
-    Raises:
-        ContractError: A row breaks a rule of the contract.
-        OldFileError: The old file is not what was published.
-    """
-    gone = F.col(GONE)
-    texts = {name: F.col(name).cast("string") for name in contract.struct.names}
-    checked = changes.select(*(F.col(name) for name in (*contract.struct.names, GONE))).withColumn(
-        VIOLATIONS, F.when(gone, F.array().cast("array<string>")).otherwise(contract.violations())
-    )
-    task = _UpdateTask(contract, files, folder, old)
-    with batches_of(spark):
-        found = [row.asDict() for row in checked.withColumns(texts).mapInArrow(task, _WRITTEN).collect()]
-    found = found or [row for batch in task(()) for row in batch.to_pylist()]
-    if found[0]["old_crc32"] != old.crc32:
-        raise OldFileError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
-    return _written(found, contract)
-
-
 class _Format(Protocol):
     """A file format: rows go in, bytes come out to a stream."""
 
     def write(self, batch: pa.RecordBatch) -> None: ...
 
     def close(self) -> None: ...
+
+
+class RowWriter:
+    """Writes rows as one file, or as several where a file has a largest size, and uploads each when it is whole."""
+
+    def __init__(self, contract: Contract, files: Files, folder: str, file_bytes: int | None) -> None:
+        """See `write_dataset`."""
+        self._contract, self._files, self._folder, self._file_bytes = contract, files, folder, file_bytes
+        self._temporary = tempfile.TemporaryDirectory(prefix="catlake-")
+        self._path = Path(self._temporary.name, "file")
+        self._stream: ChecksumStream | None = None
+        self._rows = 0
+        self._written: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._temporary.cleanup()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Takes rows with the columns of the contract."""
+        if self._stream and self._file_bytes is not None and self._stream.size >= self._file_bytes:
+            self._end_file()
+        if self._stream is None:
+            self._begin_file()
+        self._format.write(batch)
+        self._rows += batch.num_rows
+
+    def close(self) -> list[dict[str, Any]]:
+        """Ends the last file; returns the files, by the names of `DatasetFile`. Without rows there is one file too."""
+        if self._stream is None:
+            self._begin_file()
+        self._end_file()
+        return self._written
+
+    def _begin_file(self) -> None:
+        struct = self._contract.struct
+        self._target = self._path.open("wb")
+        self._stream = ChecksumStream(self._target)
+        self._format: _Format
+        if self._contract.format == "csv":
+            self._format = _CsvFile(self._stream, struct.names)
+        else:
+            # A row group reaches the file as a whole.
+            group_bytes = min(GROUP_BYTES, self._file_bytes or GROUP_BYTES)
+            self._format = ParquetFile(self._stream, to_arrow_schema(struct), group_bytes)
+
+    def _end_file(self) -> None:
+        if self._stream is None:
+            return
+        self._format.close()
+        self._target.close()
+        uri = f"{self._folder}/part-{attempt_number()}-{len(self._written) + 1}.{self._contract.format}"
+        self._files.upload(self._path, uri)
+        self._written.append({"uri": uri, "rows": self._rows, **self._stream.written})
+        self._stream, self._rows = None, 0
 
 
 @dataclass(frozen=True)
@@ -211,123 +213,45 @@ class _WriteTask:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         check = RowCheck(self.contract, self.in_order)
-        written: list[dict[str, Any]] = []
-        remaining = iter(batches)
-        batch = next(remaining, None)
-        with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
-            path = Path(temporary, "file")
-            while batch is not None or not written:
-                rows = check.rows
-                with path.open("wb") as target:
-                    stream = ChecksumStream(target)
-                    file = self._opened(stream)
-                    while batch is not None and (self.file_bytes is None or stream.size < self.file_bytes):
-                        # A file that breaks its contract is never published: the rest of the rows is only checked.
-                        if check.keeps_contract(batch):
-                            file.write(batch.select(self.contract.struct.names))
-                        batch = next(remaining, None)
-                    file.close()
-                uri = f"{self.folder}/part-{attempt_number()}-{len(written) + 1}.{self.contract.format}"
-                self.files.upload(path, uri)
-                written.append({"uri": uri, "rows": check.rows - rows} | stream.written)
+        names = self.contract.struct.names
+        with lean_worker(), RowWriter(self.contract, self.files, self.folder, self.file_bytes) as target:
+            for batch in batches:
+                # A file that breaks its contract is never published: the rest of the rows is only checked.
+                if check.keeps_contract(batch):
+                    target.write(batch.select(names))
+            written = target.close()
         written[-1] |= {"totals": list(check.totals.items()), "violations": list(check.violations().items())}
         yield pa.RecordBatch.from_pylist(written, to_arrow_schema(_WRITTEN))
-
-    def _opened(self, stream: "ChecksumStream") -> "_Format":
-        struct = self.contract.struct
-        if self.contract.format == "csv":
-            return _CsvFile(stream, struct.names)
-        # A row group reaches the file as a whole.
-        return ParquetFile(stream, to_arrow_schema(struct), min(GROUP_BYTES, self.file_bytes or GROUP_BYTES))
-
-
-@dataclass(frozen=True)
-class _UpdateTask:
-    """What the worker does with the rows that update a file. Travels to the task."""
-
-    contract: Contract
-    files: Files
-    folder: str
-    old: OldFile
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        check = RowCheck(self.contract, in_order=True)
-        totals = Counter(self.old.totals)
-        names = self.contract.struct.names
-
-        def leave_out(rows: bytes) -> None:
-            old_rows, _ = parse_rows(rows, names)
-            totals.subtract({name: _total(old_rows, name) for name in check.totals})
-
-        update = CsvUpdate(self.old.uri, leave_out)
-        with lean_worker(), tempfile.TemporaryDirectory(prefix="catlake-") as temporary:
-            path = Path(temporary, "file")
-            with path.open("wb") as target, closing(self._old_file()) as source:
-                stream, blocks = ChecksumStream(target), CheckedBlocks(source)
-                try:
-                    for piece in update.merged(blocks, self._changes(batches, check)):
-                        stream.write(piece)
-                    old_crc32 = blocks.crc32
-                except (StoreError, ValueError):
-                    # It is not what was published, perhaps no CSV at all.
-                    old_crc32 = -1
-            uri = f"{self.folder}/part-{attempt_number()}-1.csv"
-            self.files.upload(path, uri)
-        totals.update(check.totals)
-        written = {"uri": uri, "rows": update.rows, "old_crc32": old_crc32} | stream.written
-        written |= {"totals": list(totals.items()), "violations": list(check.violations().items())}
-        yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_WRITTEN))
-
-    def _old_file(self) -> BinaryIO:
-        try:
-            return self.files.open(self.old.uri)
-        except FileNotFoundError:
-            return io.BytesIO()  # which is not what was published either
-
-    def _changes(self, batches: Iterable[pa.RecordBatch], check: "RowCheck") -> Iterator[RowChange]:
-        key = self.contract.struct.names[0]
-        last: RowChange | None = None
-        for batch in batches:
-            there = pc.invert(batch.column(GONE))
-            check.keeps_contract(batch.filter(there))
-            lines = csv_lines(batch.select(self.contract.struct.names))
-            rows = (row for array in lines for row in array.cast(pa.large_binary()).to_pylist())
-            for text, row, is_there in zip(batch.column(key).to_pylist(), rows, there.to_pylist(), strict=True):
-                change = RowChange(text.encode(), row if is_there else None)
-                if last and last.key != change.key:
-                    yield last
-                last = change
-        if last:
-            yield last
 
 
 class RowCheck:
     """Checks the rows of a dataset as they pass, and counts them.
 
     Attributes:
-        rows: The rows so far.
         totals: The sums of the columns of integers so far.
     """
 
     def __init__(self, contract: Contract, in_order: bool) -> None:
         integers = [field.name for field in contract.struct if isinstance(field.dataType, T.IntegralType)]
-        self.rows = 0
         self.totals = Counter(dict.fromkeys(integers, 0))
         self._violations = Counter[str]()
         self._unique = [UniqueValues(names) for names in contract.unique_columns]
         self._order = AscendingRows(contract.key) if in_order else None
 
     def keeps_contract(self, batch: pa.RecordBatch) -> bool:
-        """Takes a batch; whether no row so far breaks a rule that a row alone can break."""
-        self.rows += batch.num_rows
+        """Takes a batch with VIOLATIONS; whether no row so far breaks a rule that a row alone can break."""
         self._violations.update(rule for rules in batch.column(VIOLATIONS).to_pylist() for rule in rules)
+        self.add(batch)
+        return not self._violations
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Takes a batch whose rows are checked elsewhere, one by one."""
         for values in self._unique:
             values.add(batch)
         if self._order and (misplaced := self._order.misplaced(batch)):
             self._violations["order"] += misplaced
         for name in self.totals:
-            self.totals[name] += _total(batch, name)
-        return not self._violations
+            self.totals[name] += total(batch, name)
 
     def violations(self) -> Counter[str]:
         """The rules that rows break, and how many rows."""
@@ -336,7 +260,8 @@ class RowCheck:
         )
 
 
-def _total(rows: pa.RecordBatch, name: str) -> int:
+def total(rows: pa.RecordBatch, name: str) -> int:
+    """The sum of a column of integers, which may be texts."""
     return pc.sum(rows.column(name).cast(pa.int64(), safe=True)).as_py() or 0
 
 

@@ -79,6 +79,19 @@ class Record:
 _FIELDS = {field.name for field in fields(Record)}
 
 
+@dataclass(frozen=True)
+class OldFile:
+    """A published file that the next one is made from: where it is, and what its record says of it."""
+
+    uri: str
+    crc32: int
+    totals: Mapping[str, int]
+
+
+class OldFileError(StoreError):
+    """A published file that the next one shall be made from is not what was published."""
+
+
 def origin_text(**values: Any) -> str:
     """What a `Record.made_from` says: all values that decide a file's bytes, and the program.
 

@@ -18,14 +18,15 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
 from catlake.contracts.contract import Contract
 from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
-from catlake.lake.dataset_writer import DatasetFile, OldFile, WrittenDataset, update_csv, write_dataset
-from catlake.lake.file_records import EachBlock, Record, Records, checksums_of, crc32_of
+from catlake.lake.dataset_writer import DatasetFile, WrittenDataset, write_dataset
+from catlake.lake.file_records import EachBlock, OldFile, Record, Records, checksums_of, crc32_of
 from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
+from catlake.lake.made_csv import RowMaker, write_made_csv
 from catlake.lake.moves import Moves
 from catlake.lake.revised_dataset import RowKeys, revise_dataset
 from catlake.lake.staging import MOVES, Staging
@@ -217,12 +218,26 @@ class Lake:
                 return OldFile(newest.uri, record.crc32, record.totals)
         return None
 
-    def updated_draft(self, old: OldFile, changes: DataFrame, contract: Contract, run_date: date) -> Draft:
-        """Writes a CSV that differs from an old one in some rows beside the live files; see `update_csv`."""
+    def made_draft(
+        self,
+        source: DataFrame,
+        maker: RowMaker,
+        contract: Contract,
+        run_date: date,
+        *,
+        counts: Sequence[Column],
+        old: OldFile | None = None,
+    ) -> tuple[Draft, Mapping[str, int]]:
+        """Writes a CSV whose rows are made in the task that writes it beside the live files; also what was counted.
+
+        See `write_made_csv`.
+        """
         self._staging.claim()
         folder = joined(self._staging.folder, contract.name)
-        written = update_csv(self._spark, changes, contract, self.files, folder, old)
-        return self._drafted(written, contract, run_date)
+        written, counted = write_made_csv(
+            source, maker, contract, self.files, folder, counts=counts, old=old, file_bytes=self._file_bytes
+        )
+        return self._drafted(written, contract, run_date), counted
 
     def draft_of_files(self, contract: Contract, target: str, copies: Sequence[tuple[Path, int]]) -> Draft:
         """Takes files of this machine as the draft of a dataset whose live files they replace.

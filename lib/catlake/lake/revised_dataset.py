@@ -29,8 +29,6 @@ from catlake.lake.dataset_writer import (
     CheckedBlocks,
     ChecksumStream,
     DatasetFile,
-    OldFile,
-    OldFileError,
     ParquetFile,
     RowCheck,
     WrittenDataset,
@@ -38,6 +36,7 @@ from catlake.lake.dataset_writer import (
     csv_lines,
     refuse_broken,
 )
+from catlake.lake.file_records import OldFile, OldFileError
 from catlake.runtime.files import Files
 from catlake.runtime.python_workers import BATCH_ROWS, batches_of, lean_worker
 
@@ -94,7 +93,7 @@ def revise_dataset(
     refuse_broken(contract, dict(revised["violations"]))
     if revised["uri"] is None:
         raise OldFileError(f"{old.uri}: it was cut off or changed after it was published; run the job again")
-    return WrittenDataset((DatasetFile(**{name: revised[name] for name in ("uri", "rows", "size", "crc32")}),), {})
+    return WrittenDataset((DatasetFile.of(revised),), {})
 
 
 class Piece(NamedTuple):

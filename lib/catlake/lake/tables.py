@@ -7,7 +7,7 @@ So a killed run leaves the old table with the old position, and of two runs at o
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,8 +25,9 @@ from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
+from catlake.lake.table_files import FILE, Rows, write_table_files
 from catlake.runtime.errors import CatalogError, ContractError
-from catlake.runtime.files import joined, literal
+from catlake.runtime.files import Files, joined
 from catlake.runtime.small_data import fits_one_task, gathered
 
 CATALOG = "lake"
@@ -200,42 +201,41 @@ class KeptTable:
 
         return self._commit(write, position, _added, check)
 
-    def file_schema(self) -> pa.Schema:
-        """The columns of the files that `replace_by_files` takes; the table is made when it is not there."""
-        self._make_fit()
-        columns = self._load().schema()
-        return pa.schema(
-            [
-                field.with_metadata({"PARQUET:field_id": str(columns.findField(field.name).fieldId())})
-                for field in to_arrow_schema(self._schema)
-            ]
-        )
-
     def replace_by_files(
-        self, uris: Sequence[str], *, position: Mapping[str, Any], check: Callable[[int], None] = _accept
+        self,
+        rows: Rows,
+        number_of_files: int,
+        files: Files,
+        *,
+        position: Mapping[str, Any],
+        check: Callable[[int], None] = _accept,
     ) -> int:
-        """As `replace`, with Parquet files that are in the table's folder, and from now on are the table's.
+        """As `replace`, with rows that are made file by file in Python.
 
-        For large exports: tasks that read them write such files as they parse, which takes a third of the time that
-        Spark takes to get the rows and to write them.
+        For large exports: tasks that read them write the table's files as they parse, which takes a third of the time
+        that Spark takes to get the rows and to write them.
 
         Args:
-            uris: The files, each with the columns of `file_schema`.
+            rows: Makes the rows of a file: the contract's columns and `_version`.
+            number_of_files: How many files there are.
+            files: The file system of the lake.
             position: See `replace`.
             check: See `replace`.
         """
-        if uris:
-            rows = self._spark.read.schema(self._schema).parquet(*map(literal, uris))
-            # Reads the columns that have rules.
-            (counts,) = rows.agg(*self._counts(F.lit(False))).collect()
-            self._refuse_broken(counts.asDict())
+        self._make_fit()
+        checked = [T.StructField(column.name, column.spark_type) for column in self.contract.checked_columns]
+        folder = f"{self.location}/data"
+        made = write_table_files(self._spark, rows, number_of_files, files, folder, self._file_schema(), checked)
+        is_file = F.col(FILE).isNotNull()
+        (counts,) = made.agg(*self._counts(is_file), F.collect_list(FILE).alias("files")).collect()
+        self._refuse_broken(counts.asDict())
 
         def write(branch: str) -> None:
             table, iceberg = self._load(), self._jvm.org.apache.iceberg
             metrics = iceberg.MetricsConfig.forTable(table)
             overwrite = table.newOverwrite().toBranch(branch)
             overwrite.overwriteByRowFilter(iceberg.expressions.Expressions.alwaysTrue())
-            for uri in uris:
+            for uri in sorted(counts["files"]):
                 file = table.io().newInputFile(uri)
                 overwrite.addFile(
                     iceberg.DataFiles.builder(table.spec())
@@ -247,6 +247,16 @@ class KeptTable:
             overwrite.commit()
 
         return self._commit(write, position, _added, check)
+
+    def _file_schema(self) -> pa.Schema:
+        """The columns of the table's files, with Iceberg's ids."""
+        columns = self._load().schema()
+        return pa.schema(
+            [
+                field.with_metadata({"PARQUET:field_id": str(columns.findField(field.name).fieldId())})
+                for field in to_arrow_schema(self._schema)
+            ]
+        )
 
     def merge(
         self,
