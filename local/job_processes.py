@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.model import Job
 from local.forked_jobs import ForkedJob
 from local.shared_java import JavaError, JavaPool, SharedJava
-from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnEvent
+from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnBegin, OnEvent
 
 GRACE = 10.0
 """Seconds that a job has to end by itself before it is killed."""
@@ -76,13 +76,15 @@ class ProcessRunner:
         """Whether it was stopped, and starts no more jobs."""
         return self._stopping
 
-    def run(self, job: Job, command: Sequence[str], logs: Path, report: OnEvent) -> Ending:
+    def run(self, job: Job, command: Sequence[str], logs: Path, begin: OnBegin, report: OnEvent) -> Ending:
         """Run a job to its end, its timeout or `stop`; hand each event to `report` as it comes."""
         logs.mkdir(parents=True, exist_ok=True)
         output = _Output(logs / f"{job.name}.log", report)
         if self._javas is None:
+            begin()
             return self._run(job, command, self._environment, output)
         with self._javas.taken() as java:
+            begin()
             try:
                 variables = java.serve(job.spark_settings, output.log) if not self._stopping else {}
             except JavaError as error:

@@ -14,7 +14,7 @@ from deploy.model import Crawler, Job, Workflow
 from local.display import Display, display, summary
 from local.job_processes import ProcessRunner
 from local.registration import Registration
-from local.workflow_run import TICK, Ending, OnEvent, WorkflowRun
+from local.workflow_run import TICK, Ending, OnBegin, OnEvent, WorkflowRun
 
 DONE, SOMETHING_FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
@@ -120,10 +120,11 @@ def _run(planned: PlannedRun, runner: ProcessRunner, shown: Display) -> bool:
     """Runs a workflow and shows its summary; whether all went well."""
     registration = Registration(planned.lake, planned.environment)
 
-    def start(member: Job | Crawler, report: OnEvent) -> Ending:
+    def start(member: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
         if isinstance(member, Crawler):
+            begin()
             return registration.crawl(member)
-        return runner.run(member, planned.commands[member.name], planned.logs, report)
+        return runner.run(member, planned.commands[member.name], planned.logs, begin, report)
 
     run = WorkflowRun(planned.workflow, start, runner.stop)
     with shown.progress(run.members.values(), planned.title) as run.listener:
