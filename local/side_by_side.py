@@ -109,8 +109,10 @@ def _run_lane(lane: Lane, runner: ProcessRunner, shown: Display, progress: _Prog
         progress.begun.append(planned)
         try:
             has_succeeded = _run(planned, runner, shown)
-        except BaseException:
+        except BaseException as error:
             progress.failed.append(planned)
+            # The error itself ends the program, but only when the other lanes have ended.
+            shown.print(f"{planned.workflow.name}: FAILED: {type(error).__name__}: {error}")
             raise
         if not has_succeeded:
             progress.failed.append(planned)
