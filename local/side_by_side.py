@@ -47,7 +47,7 @@ class PlannedRun:
 
 
 Lane = Sequence[PlannedRun]
-"""Runs of which each needs what those before it have made."""
+"""Runs that go one after the other: each needs the results of those before it."""
 
 
 class _Progress:
@@ -90,7 +90,7 @@ def run_lanes(lanes: Sequence[Lane], runner: ProcessRunner) -> int:
                 cause = "terminated" if is_terminated else "interrupted"
                 shown.print(f"{cause}: the running jobs were stopped; nothing half done was published")
                 code = TERMINATED if is_terminated else INTERRUPTED
-            # The last summary may be that of a run that went well.
+            # Printed last, because the last summary may be that of a run that went well.
             if sum(map(len, lanes)) > 1 and (remaining := progress.remaining(lanes)):
                 shown.print(remaining)
         if not code:

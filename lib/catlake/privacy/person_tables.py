@@ -23,7 +23,7 @@ from catlake.runtime.files import FileInfo, literal
 from catlake.runtime.run import Run
 
 COMMIT = "commit"
-"""Of a position, a name for the table's content there: a CSV that was made from another content is not updated."""
+"""In a position, the id of the table's content: it changes with an erasure, so that no older CSV is updated."""
 
 _FILE = "_file_of_row"
 _END = b"PAR1"

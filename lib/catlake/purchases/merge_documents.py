@@ -46,8 +46,8 @@ def merge_new(run: Run, lake: Lake) -> KeptTable:
         CatalogError: Another run changes the table at the same time.
     """
     new = NewDocuments(lake)
-    # Before the table is looked at and the documents are listed: those of later lists come with the next merge, and
-    # those of lists that are gone are in the table.
+    # The lists are read before the table and the documents are: a list that comes later is left for the next merge,
+    # and the documents of a list that is removed meanwhile are in the table.
     lists = new.lists()
     table = table_of_purchases(run, lake)
     if not _is_usable(run, table):

@@ -20,7 +20,7 @@ REQUIRED = object()
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 
 MOST_URI_BYTES, MOST_NAME_BYTES = 800, 255
-"""A file system allows such names; a key of S3 has at most 1,024 bytes, and ours go below the URI."""
+"""File systems allow names of 255 bytes. A key of S3 has at most 1,024 bytes, with the paths below the URI."""
 
 NONE = "none"
 """Given for an optional argument, it removes the limit that the environment sets."""
@@ -221,9 +221,9 @@ def _refuse_undecoded(argv: Sequence[str]) -> None:
 
 
 def is_refused(name: str, known: Collection[str]) -> bool:
-    """Whether an argument is not Glue's own, by its form: a job refuses such a one that it does not know.
+    """Whether a job refuses an argument that it does not know: one that has the form of ours and is not one of Glue's.
 
-    Most of Glue's have a hyphen or a capital letter, and ours have none. One of ours in another spelling is no Glue's.
+    Most of Glue's have a hyphen or a capital letter; ours have neither. Other spellings of ours are refused too.
 
     Args:
         name: The argument, without the dashes.

@@ -226,7 +226,7 @@ class LocalFiles(Files):
     def open(self, uri: str, start: int = 0) -> BinaryIO:
         with disk_errors(uri):
             try:
-                # Without waiting: to open a pipe would last until somebody writes into it.
+                # O_NONBLOCK, because opening a pipe would wait until somebody writes into it.
                 handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError as error:
                 if error.errno in _NO_FILE:
@@ -256,7 +256,7 @@ class LocalFiles(Files):
             with disk_errors(uri), open(uri, "r+b") as stream:
                 if not locked(stream, SWAP_SECONDS):
                     raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
-                # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
+                # A swap puts another file in the place of this one: the lock must be on the file that has the name now.
                 if not os.path.samestat(os.fstat(stream.fileno()), os.stat(uri)) or stream.read() != old:
                     return False
                 self.write(uri, new)
@@ -268,7 +268,7 @@ class LocalFiles(Files):
         with disk_errors(target):
             folder, name = os.path.split(target)
             os.makedirs(folder, exist_ok=True)
-            # From another disk it is copied.
+            # Moved under a hidden name first: a file from another disk is copied, and would be seen in part.
             whole = os.path.join(folder, f".{name}.tmp")
             try:
                 shutil.move(source, whole)
@@ -401,7 +401,7 @@ def _write_at_once(path: str, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         if not is_named:
-            # Only with a folder's handle Python asks the system to follow the link.
+            # Python follows the link only if it gets the handle of a folder.
             folder = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
                 os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=folder, follow_symlinks=True)
