@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Added:
-    """A table over JSON files: what it is, where they lie below the lake, what they hold, what is shown of that."""
+    """A table over JSON files: its description, its files below the lake, their fields, and the columns shown."""
 
     about: str
     files: str

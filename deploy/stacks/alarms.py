@@ -56,7 +56,7 @@ class Limit:
 def add_alarms(
     stack: Stack, deployment: Deployment, name: str, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue
 ) -> None:
-    """Adds the alarms of a workflow to its stack. `name` is its short name; `lost` takes what the topic does not."""
+    """Adds the alarms of a workflow to its stack. `name` is its short name; `lost` gets what the topic refuses."""
     _notify_of_failures(stack, workflow, topic, lost)
     for limit in _limits(stack, deployment, name, workflow):
         rises = limit.maximum is not None

@@ -32,7 +32,7 @@ _END = b"PAR1"
 class TableOfPersons:
     """A table that is kept up, with all its files: also those that only older commits use.
 
-    The files count, whether the catalog of the session has the table or not.
+    Its files are searched even if the catalog of the session does not have the table.
     """
 
     def __init__(self, run: Run, lake: Lake, person: Person, table: KeptTable) -> None:
@@ -47,7 +47,7 @@ class TableOfPersons:
         return [Trace(self._table.contract.name, sum(row["count"] for row in rows), len(rows))] if rows else []
 
     def erase(self, tally: Tally) -> None:
-        """Makes all rows but the person's the table, in one commit of the same position, and forgets older commits.
+        """Removes the rows of the person in one commit, which keeps the position, and removes all older commits.
 
         Raises:
             CatalogError: The catalog of the session has no such table; or it cannot be used (`KeptTable.position`), or

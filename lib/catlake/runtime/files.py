@@ -49,7 +49,7 @@ SWAP_SECONDS = 60.0
 """How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
 
 REMOVALS = 10
-"""How often a folder is removed into which another process writes at the same time."""
+"""How many times a folder is removed again while another process writes into it."""
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 """What the system reports of a path that is no file: there is nothing, or a folder, a socket, a link to itself."""
@@ -128,9 +128,9 @@ class Files(Protocol):
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
 
     def end_uploads(self, uri: str) -> None:
-        """Ends what others have begun to write at a URI: it can no more appear there.
+        """Ends the uploads to a URI that others have begun, so that their files cannot appear there later.
 
-        Where a file is written beside and renamed, there is nothing to end.
+        In a folder there is nothing to end: a file is written under another name and then renamed.
         """
         return
 
@@ -325,7 +325,7 @@ def locked(stream: IO[bytes], seconds: float) -> bool:
 
 
 def _paths_below(folder: str) -> Iterator[str]:
-    """What is below a folder and is no folder. Each folder comes once, so that a link to one above it leads nowhere."""
+    """The files below a folder. Each folder is searched once, so that a link to a folder above does no harm."""
     folders, links = [folder], list[str]()
     visited = set()
     while folders or links:
