@@ -11,7 +11,7 @@ from typing import Any
 
 from catlake.runtime.environment import AWS_REGION, Environment, environment
 from catlake.runtime.errors import ArgumentError, did_you_mean
-from catlake.runtime.files import is_safe_name
+from catlake.runtime.files import SAFE_NAME, is_safe_name
 from catlake.runtime.redaction import redacted
 
 REQUIRED = object()
@@ -92,7 +92,7 @@ def flag(text: str) -> bool:
 def name(text: str) -> str:
     """A text that may be one name in a path."""
     if not is_safe_name(text):
-        raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
+        raise ValueError(f"must be {SAFE_NAME}")
     return text
 
 

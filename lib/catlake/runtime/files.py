@@ -176,6 +176,10 @@ def normalized(uri: str) -> str:
     return uri.rstrip("/")
 
 
+SAFE_NAME = "1 to 128 letters, digits, '.', '_' or '-'"
+"""The rule of `is_safe_name` in messages."""
+
+
 def is_safe_name(text: str) -> bool:
     """Whether a text from outside, as a whole, may be one name in a path: `[A-Za-z0-9._-]{1,128}`, not `.` or `..`."""
     return re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text) is not None and text not in (".", "..")
