@@ -205,7 +205,7 @@ def job_catalog_grants(job: Job, deployed: Deployment) -> tuple[CatalogGrant, ..
         table = _catalog_table(name, deployed)
         if name in job.access.keeps:
             grants.append(CatalogGrant(table.database, None, ("CREATE_TABLE", "DESCRIBE")))
-        # By name one can grant only what is there; the table comes with its first run, perhaps that of another job.
+        # A grant by name needs a table that exists. The first run of a job makes it, perhaps of another job.
         changes = ("ALTER", "DROP", "INSERT") if name in job.access.keeps else ()
         grants.append(CatalogGrant(table.database, "*", tuple(sorted(("DESCRIBE", "SELECT", *changes)))))
     if job.access.athena:
@@ -226,7 +226,7 @@ def crawler_catalog_grants(crawler: Crawler) -> tuple[CatalogGrant, ...]:
 
 def dataset_keys(name: str) -> str:
     """The keys of a dataset below its bucket, with `*` for what a run or an event chooses."""
-    # A part of a dataset has a folder more than the whole.
+    # A part of a dataset has one folder more in its path.
     return re.sub(r"\{\w+\}", "*", contract(name).path_template.replace("{scope}/", "*"))
 
 
@@ -270,7 +270,7 @@ def _lake_grants(job: Job, deployed: Deployment) -> Iterator[Grant]:
     if datasets:
         why = "a lease is taken while the datasets are published; the first one names it"
         yield from _s3("Leases", bucket, WRITE, [f"{LEASES}/{datasets[0]}.json"], [f"{LEASES}/*"], why)
-    # Few, because a role's policy has a largest size.
+    # Few patterns, because the size of a role's policy is limited.
     if recorded := [f"{RECORDS}/{root}/*" for root in _outermost(contract(name).root for name in datasets)]:
         why = "the name of a record is the checksum of what the job publishes"
         yield Grant("Records", OWN, tuple(_object(bucket, key) for key in recorded), why)
@@ -444,10 +444,7 @@ def _widest(patterns: Iterable[str]) -> list[str]:
 
 
 def _listed_once(grants: Iterable[Grant]) -> Iterator[Grant]:
-    """The grants; of those that list below prefixes of the same bucket, one with all prefixes.
-
-    Because a role's policies have a largest size.
-    """
+    """The grants; those that list prefixes of the same bucket become one, because a role's policies must be short."""
     lists: dict[tuple[str, ...], list[Grant]] = {}
     for grant in grants:
         if grant.actions == LIST and "StringLikeIfExists" in (grant.conditions or {}):

@@ -11,8 +11,8 @@ FORMATS: Mapping[str, Mapping[str, str]] = {
         "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
         "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
     },
-    # Hive's own SerDe, not OpenX's: a string column has a number's own digits, and a line that is broken fails the
-    # query. AWS itself sends those to it whom OpenX's gives too few rows, too many, or nulls.
+    # Hive's own SerDe, not OpenX's: a number in a string column keeps its digits, and a broken line fails the query.
+    # AWS itself recommends it where OpenX's gives missing rows, extra rows or nulls.
     "json": {
         "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
         "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",

@@ -28,7 +28,7 @@ RECOVERED = timedelta(minutes=6)
 """Point-in-time recovery is five minutes behind."""
 
 SETTLED_LOOKS = 8
-"""A streaming job has to run for two minutes: what it lacks at its start shows by then."""
+"""A streaming job has to run for two minutes: by then, an error at its start has shown."""
 
 Answer = TypeVar("Answer")
 

@@ -7,7 +7,8 @@ from deploy.model import Arrival
 
 
 def arrivals(arrival: Arrival, folder: Path) -> list[str]:
-    """The keys of the exports whose arrival fires the trigger, the first one first; `folder` is the event's, here.
+    """The keys of the exports whose arrival fires the trigger, the oldest first; `folder` is the event's folder on this
+    machine.
 
     Exports that fire nothing on AWS are not among them: unfinished ones, and those in folders below.
     """

@@ -50,7 +50,7 @@ SAMPLES: Sequence[Sequence[tuple[str, Mapping[str, str]]]] = (
 """The workflows of `make run` with their options: lanes that need nothing of each other, the longest first."""
 
 JAVAS = 2
-"""As many as a laptop has cores. Workflows that run one after the other have one: it takes longer to start another."""
+"""The most Javas of a run. Workflows that run one after the other share one, because starting another takes longer."""
 
 USAGE = 2
 
@@ -143,7 +143,7 @@ def _run_all(lanes: Sequence[Sequence[tuple[str, argparse.Namespace]]]) -> int:
 
 
 def _planned(name: str, options: argparse.Namespace) -> PlannedRun:
-    """A run of a workflow, for which all is there."""
+    """A run of a workflow, after a check that all that it needs is there."""
     env, lake = environment(options.environment), _lake(options.lake)
     workflow = WORKFLOWS[name](env)
     _check_built(workflow)
@@ -162,10 +162,10 @@ def _planned(name: str, options: argparse.Namespace) -> PlannedRun:
 
 
 def _event(workflow: Workflow, arguments: Mapping[str, Mapping[str, str]], options: argparse.Namespace) -> str:
-    """What fires the start trigger, as the end of a line; nothing where the person who runs it does.
+    """The export that starts the workflow, as the end of a line; empty if the person who runs it starts it.
 
     Raises:
-        UsageError: An export's arrival would, and none has arrived.
+        UsageError: It starts when an export arrives, and none has arrived.
     """
     event = workflow.start.event
     if event is None or options.export:
@@ -190,11 +190,11 @@ def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, s
     given = {name: _local_place(value, lake) if name.endswith("_uri") else value for name, value in given.items()}
     asked = {"--export_uri": options.export, "--source_uri": options.source}
     given |= {name: _absolute(uri, Path.cwd()) for name, uri in asked.items() if uri and name in given}
-    # A sample, or an export that a person chooses, is not tonight's.
+    # Samples, and exports that a person chooses, may be old.
     given.pop("--max_export_age_hours", None)
     if options.run_date:
         given["--run_date"] = options.run_date
-    # The tables are registered here, after the jobs, whatever the environment.
+    # In every environment, the tables are registered on this machine after the jobs.
     return {**given, "--catalog": "none"}
 
 
@@ -284,6 +284,6 @@ def _sql(options: argparse.Namespace) -> int:
                 for name, reason in catalog.unreadable.items():
                     print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
         process = subprocess.Popen([str(duckdb), "-readonly", "-cmd", ";\n".join(begin), str(catalog.file), *question])
-        # Ctrl-C is for the prompt alone, which started with the usual handler.
+        # Ignored only after the prompt has started, so that Ctrl-C reaches the prompt alone.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return process.wait()

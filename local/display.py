@@ -101,7 +101,7 @@ class Display:
     def print(self, text: str) -> None:
         """Prints lines, which stay together."""
         if self._live:
-            # As they are, also where they are longer than the terminal is wide.
+            # Without line breaks of its own where a line is wider than the terminal.
             self._live.console.print(Text(text), soft_wrap=True)
             return
         with self._lock:

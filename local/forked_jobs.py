@@ -1,4 +1,4 @@
-"""Jobs that are forked from a Python that has imported what they need, which each would else do for a second."""
+"""Jobs that are forked from a Python that has imported what they need: that saves each job a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ForkedJob:
     """The process of a job, with those parts of `subprocess.Popen` that its runner uses."""
 
     def __init__(self, server: subprocess.Popen[bytes]) -> None:
-        """Takes the server when it has got the command. Raises OSError: it has ended."""
+        """Takes the server after it was sent the command. Raises OSError: the server has ended."""
         assert server.stdout
         self._answers = server.stdout
         self.pid = int(_answer(self._answers))
@@ -44,7 +44,7 @@ class ForkedJob:
 
     def _await(self) -> None:
         line = self._answers.readline()
-        # Without its server nobody knows how it ended.
+        # The server has ended, and only it knows how the job ended.
         self.returncode = int(line) if line else -signal.SIGKILL
         self._has_ended.set()
 
@@ -66,7 +66,7 @@ class JobForks:
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, log: Path) -> None:
-        """Start to import, unless that is done, beside what the caller does; errors go to the log."""
+        """Start the imports, unless they are done, and return at once; errors go to the log."""
         if self._process and self._process.poll() is None:
             return
         self._is_ready = False

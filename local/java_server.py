@@ -27,7 +27,7 @@ def main() -> None:
     }
     for number, _ in enumerate(sys.stdin):
         if number:
-            # The one that is there.
+            # Creates none: it is the one that the last job has left.
             gateway.jvm.org.apache.spark.SparkContext.getOrCreate().stop()
         print(json.dumps(variables), flush=True)
     gateway.proc.stdin.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.model import Job
 from local.forked_jobs import ForkedJob
 from local.shared_java import JavaError, JavaPool, SharedJava
-from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnEvent
+from local.workflow_run import FAILED, STOPPED, SUCCEEDED, TIMEOUT, Ending, Event, OnBegin, OnEvent
 
 GRACE = 10.0
 """Seconds that a job has to end by itself before it is killed."""
@@ -37,7 +37,7 @@ def spark_submit(root: Path, python: Path, job: Job, arguments: Mapping[str, str
 
 
 def script(root: Path, job: Job, arguments: Mapping[str, str]) -> list[str]:
-    """The end of that command, which Python runs where a Java is there: the script and its arguments."""
+    """The script and its arguments: the end of that command, or all of it where a job uses a Java that runs already."""
     options = [text for option in arguments.items() for text in option]
     return [str(root / job.script), "--JOB_NAME", job.name, *options]
 
@@ -76,13 +76,15 @@ class ProcessRunner:
         """Whether it was stopped, and starts no more jobs."""
         return self._stopping
 
-    def run(self, job: Job, command: Sequence[str], logs: Path, report: OnEvent) -> Ending:
+    def run(self, job: Job, command: Sequence[str], logs: Path, begin: OnBegin, report: OnEvent) -> Ending:
         """Run a job to its end, its timeout or `stop`; hand each event to `report` as it comes."""
         logs.mkdir(parents=True, exist_ok=True)
         output = _Output(logs / f"{job.name}.log", report)
         if self._javas is None:
+            begin()
             return self._run(job, command, self._environment, output)
         with self._javas.taken() as java:
+            begin()
             try:
                 variables = java.serve(job.spark_settings, output.log) if not self._stopping else {}
             except JavaError as error:
@@ -117,10 +119,10 @@ class ProcessRunner:
         if timed_out:
             self._end([process])
         self._running.discard(process)
-        # What a job leaves behind ends with it.
+        # Processes that the job has started end with it.
         _signal([process], signal.SIGKILL)
         if (code := process.wait()) and java:
-            # Nobody knows in what state the job has left it.
+            # A failed job may have left it in any state.
             java.end()
         output.read_on()
         return self._ending(job, code, output, timed_out)
@@ -135,7 +137,7 @@ class ProcessRunner:
         except KeyboardInterrupt:  # a second Ctrl-C: no more patience
             _signal(processes, signal.SIGKILL)
         if self._javas:
-            # Last: jobs need them to end by themselves.
+            # Last, because a job needs its Java until it has ended.
             self._javas.stop()
 
     def _end(self, processes: Sequence[Process]) -> None:
@@ -207,7 +209,7 @@ def _started(command: Sequence[str], environment: Mapping[str, str], log: Path, 
 
 
 def _parse(line: str) -> Event | None:
-    """The event on a line, or None: libraries print there too."""
+    """The event on a line; None for other lines, which libraries print."""
     try:
         event = json.loads(line)
     except ValueError:

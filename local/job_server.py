@@ -15,7 +15,7 @@ import tempfile
 from typing import Any
 
 LIBRARIES = ("pandas", "pyarrow.compute", "pyarrow.parquet", "pyspark.sql")
-"""What jobs import later than their script does."""
+"""Modules that jobs import while they run, not at the start of their script."""
 
 
 def main(scripts: list[str]) -> None:
@@ -23,18 +23,18 @@ def main(scripts: list[str]) -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     for script in scripts:
-        # Its imports and its arguments; a job begins under the name of a main program alone.
+        # This runs its imports only: a script starts its job if `__name__` is "__main__".
         runpy.run_path(script)
-    # The collector of a job would else write to the pages of memory that it shares with this process.
+    # Without this the garbage collector of a job writes to the memory that it shares with this process, and copies it.
     gc.freeze()
     _answer(0)
-    # Not by `sys.stdin`, which a job gets with what is read ahead.
+    # Not by `sys.stdin`: it reads ahead, and a forked job would inherit what was read.
     while line := _line():
         command = json.loads(line)
         if not (job := os.fork()):
             _become(command)
             return
-        # A group of its own, before anybody sends it a signal.
+        # The group is made here too, so that it is there before anybody signals it.
         os.setpgid(job, job)
         _answer(job)
         _, status = os.waitpid(job, 0)

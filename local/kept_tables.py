@@ -49,7 +49,7 @@ def _rows(columns: Sequence[str], tasks: Sequence[FileScanTask], files: _MovedFi
     deletions = sorted({file.file_path for task in tasks for file in task.delete_files})
     if not deletions:
         return query
-    # Names below the table's folder: it may have been moved since.
+    # Names relative to the table's folder, which may have been moved since.
     deleted = (
         f"SELECT substr(regexp_replace(file_path, '^file:/*', '/'), {len(files.made) + 1}) AS file, pos "
         f"FROM {_parquet(deletions, files)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -53,9 +55,24 @@ def leftovers(lake: Path, temporary: Path | None = None) -> Iterator[Leftover]:
                 for folder in sorted(place.glob(f"{QUARANTINE}/*/{run.name}/")):
                     yield Leftover.of(folder, WITH_NEXT_RUN.format(job=run.parent.name))
     private = (temporary or Path(tempfile.gettempdir())) / f"catlake-{os.getuid()}"
-    for folder in sorted(private.glob(f"{os.uname().nodename}-*-*/")):
-        if not Path("/proc", folder.name.split("-")[-2]).exists():
+    # Another machine may share the disk.
+    name = re.compile(rf"{re.escape(os.uname().nodename)}-([^-]+)-([^-]+)")
+    for folder in sorted(private.glob("*/")):
+        if (parts := name.fullmatch(folder.name)) and _began(parts[1]) != parts[2]:
             yield Leftover.of(folder, TEMPORARY)
+
+
+def _began(process: str) -> str | None:
+    """When a process began, as local/spark/temporary-folder.sh writes it; None if there is no such process.
+
+    The id alone may belong to another process by now.
+    """
+    if not Path("/proc/self").exists():
+        shown = subprocess.run(["ps", "-o", "lstart=", "-p", process], capture_output=True, encoding="utf-8")
+        return re.sub("[^0-9A-Za-z]", "", shown.stdout) or None
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path("/proc", process, "stat").read_text(errors="replace").rpartition(") ")[2].split()[19]
+    return None
 
 
 def _is_going_on(run: Path) -> bool:

@@ -43,7 +43,7 @@ class JavaPool:
 
     @contextmanager
     def taken(self) -> Iterator[SharedJava]:
-        """A Java that nobody else uses meanwhile, once there is one; rather one that is warm than another."""
+        """Waits for a free Java, and keeps it for the caller; of several, the one that was used last."""
         java = self._free.get()
         try:
             yield java
@@ -59,7 +59,7 @@ class JavaPool:
 
     def end(self) -> None:
         """End all Javas, and wait until they have ended."""
-        # At once: each takes a second.
+        # All at once, because each takes a second.
         with ThreadPoolExecutor(len(self._javas)) as pool:
             for _ in pool.map(SharedJava.end, self._javas):
                 pass
@@ -80,9 +80,9 @@ class SharedJava:
         patience: float = PATIENCE,
         forks: JobForks | None = None,
     ) -> None:
-        """Takes the zip that jobs import, and the seconds in which Java may end by itself, and must answer.
+        """`library` is the zip that jobs import. Java has `grace` seconds to end, and `patience` seconds to answer.
 
-        From `forks` the jobs that use it are forked; without them each job is a Python that starts anew.
+        Jobs are forked from `forks`; without it each job starts a Python of its own.
         """
         self.forks = forks
         self._python, self._library, self._environment = python, library, environment
@@ -105,7 +105,7 @@ class SharedJava:
             self.end()
         self._log = log
         if self.forks:
-            # It imports while Java starts.
+            # Python imports while Java starts.
             self.forks.begin(log)
         variables = self._ask() if self._process else None
         if variables is None:
@@ -143,7 +143,7 @@ class SharedJava:
         _kill(process)
         process.wait()
         if self._reader:
-            # A worker that does not end may keep its output open.
+            # A limit, because a Python worker that does not end keeps the output open.
             self._reader.join(self._grace)
 
     def _start(self, settings: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from deploy.model import Crawler, Job, Workflow
 from local.display import Display, display, summary
 from local.job_processes import ProcessRunner
 from local.registration import Registration
-from local.workflow_run import TICK, Ending, OnEvent, WorkflowRun
+from local.workflow_run import TICK, Ending, OnBegin, OnEvent, WorkflowRun
 
 DONE, SOMETHING_FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
@@ -47,7 +47,7 @@ class PlannedRun:
 
 
 Lane = Sequence[PlannedRun]
-"""Runs of which each needs what those before it have made."""
+"""Runs that go one after the other: each needs the results of those before it."""
 
 
 class _Progress:
@@ -90,7 +90,7 @@ def run_lanes(lanes: Sequence[Lane], runner: ProcessRunner) -> int:
                 cause = "terminated" if is_terminated else "interrupted"
                 shown.print(f"{cause}: the running jobs were stopped; nothing half done was published")
                 code = TERMINATED if is_terminated else INTERRUPTED
-            # The last summary may be that of a run that went well.
+            # Printed last, because the last summary may be that of a run that went well.
             if sum(map(len, lanes)) > 1 and (remaining := progress.remaining(lanes)):
                 shown.print(remaining)
         if not code:
@@ -109,8 +109,10 @@ def _run_lane(lane: Lane, runner: ProcessRunner, shown: Display, progress: _Prog
         progress.begun.append(planned)
         try:
             has_succeeded = _run(planned, runner, shown)
-        except BaseException:
+        except BaseException as error:
             progress.failed.append(planned)
+            # The error itself ends the program, but only when the other lanes have ended.
+            shown.print(f"{planned.workflow.name}: FAILED: {type(error).__name__}: {error}")
             raise
         if not has_succeeded:
             progress.failed.append(planned)
@@ -120,10 +122,11 @@ def _run(planned: PlannedRun, runner: ProcessRunner, shown: Display) -> bool:
     """Runs a workflow and shows its summary; whether all went well."""
     registration = Registration(planned.lake, planned.environment)
 
-    def start(member: Job | Crawler, report: OnEvent) -> Ending:
+    def start(member: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
         if isinstance(member, Crawler):
+            begin()
             return registration.crawl(member)
-        return runner.run(member, planned.commands[member.name], planned.logs, report)
+        return runner.run(member, planned.commands[member.name], planned.logs, begin, report)
 
     run = WorkflowRun(planned.workflow, start, runner.stop)
     with shown.progress(run.members.values(), planned.title) as run.listener:

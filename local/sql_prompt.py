@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Added:
-    """A table over JSON files: what it is, where they lie below the lake, what they hold, what is shown of that."""
+    """A table over JSON files: its description, its files below the lake, their fields, and the columns shown."""
 
     about: str
     files: str
@@ -134,7 +134,7 @@ def answer(db: duckdb.DuckDBPyConnection, query: str, unreadable: Mapping[str, s
 
 
 def _rows(lake: Path, table: Added) -> str:
-    # The lake holds buckets, or is one.
+    # The lake holds buckets, or is itself a bucket.
     patterns = [pattern for pattern in (table.files, table.files.removeprefix("*/")) if next(lake.glob(pattern), None)]
     if patterns:
         files = ", ".join(text_literal(f"{escape(str(lake))}/{pattern}") for pattern in patterns)

@@ -24,6 +24,9 @@ TICK = 0.2
 Event = Mapping[str, Any]
 """One JSON line that a job printed."""
 
+OnBegin = Callable[[], None]
+"""Is called when a job begins: it may have to wait for what another job uses."""
+
 OnEvent = Callable[[Event], None]
 """Takes each event of a job as it comes."""
 
@@ -56,7 +59,7 @@ class Member:
 
 
 class Listener:
-    """Is informed of a run; this one ignores it. `reported` is called from the jobs' own threads."""
+    """Is informed of a run; this one ignores it. It is called from the jobs' own threads too."""
 
     def changed(self, member: Member) -> None:
         """A member has a new state."""
@@ -70,7 +73,7 @@ class WorkflowRun:
     """One run of a workflow."""
 
     workflow: Workflow
-    start: Callable[[Job | Crawler, OnEvent], Ending]
+    start: Callable[[Job | Crawler, OnBegin, OnEvent], Ending]
     stop: Callable[[], None] = lambda: None
     listener: Listener = field(default_factory=Listener)
     members: dict[str, Member] = field(init=False)
@@ -96,9 +99,8 @@ class WorkflowRun:
                 while True:
                     for name in graph.get_ready():
                         member = self.members[name]
-                        member.started = time.monotonic()
-                        self._change(member, RUNNING)
-                        running[pool.submit(self.start, items[name], partial(self._report, member))] = member
+                        callbacks = partial(self._begin, member), partial(self._report, member)
+                        running[pool.submit(self.start, items[name], *callbacks)] = member
                     if not running:
                         break
                     for future in wait(running, timeout=TICK, return_when=FIRST_COMPLETED).done:
@@ -117,6 +119,10 @@ class WorkflowRun:
                     if member.state == WAITING:
                         member.error = f"needs {' and '.join(before[member.name])}"
                         self._change(member, NOT_STARTED)
+
+    def _begin(self, member: Member) -> None:
+        member.started = time.monotonic()
+        self._change(member, RUNNING)
 
     def _report(self, member: Member, event: Event) -> None:
         member.event = event

@@ -152,5 +152,5 @@ def _table_and_stream(wanted: Event) -> dict[str, str]:
 
 
 def _is_existing(wanted: Event) -> bool:
-    # CloudFormation makes texts of all values.
+    # CloudFormation passes all values as texts.
     return str(wanted["ExistingStream"]).lower() == "true"

@@ -25,13 +25,13 @@ from deploy.stacks.resources import arn
 
 GLUE_EVENTS, JOB_ENDED = "aws.glue", "Glue Job State Change"
 LATE_AFTER_HOURS = 26
-"""A nightly run succeeds again within a day, give or take its length."""
+"""A nightly run succeeds again within a day, plus the difference between the lengths of two runs."""
 
 BEHIND_MINUTES = 10
 """How late the purchases may be, over the time between two runs. A weekly restart takes minutes."""
 
 READINGS_MISSED = 3
-"""A reader of a stream that has missed so many periods in a row is taken for dead."""
+"""After so many periods in a row without a read, the reader of a stream counts as dead."""
 
 REPLICATION_PERIOD = Duration.minutes(5)
 """DynamoDB gives its metrics of a stream every five minutes."""
@@ -56,7 +56,7 @@ class Limit:
 def add_alarms(
     stack: Stack, deployment: Deployment, name: str, workflow: Workflow, topic: sns.ITopic, lost: sqs.IQueue
 ) -> None:
-    """Adds the alarms of a workflow to its stack. `name` is its short name; `lost` takes what the topic does not."""
+    """Adds the alarms of a workflow to its stack. `name` is its short name; `lost` gets what the topic refuses."""
     _notify_of_failures(stack, workflow, topic, lost)
     for limit in _limits(stack, deployment, name, workflow):
         rises = limit.maximum is not None
@@ -90,7 +90,7 @@ def _limits(stack: Stack, deployment: Deployment, name: str, workflow: Workflow)
         )
         if job.streaming:
             yield from _stream_limits(env, job)
-        # CloudWatch does not look back as far as from one maintenance to the next; a failure rings in any case.
+        # CloudWatch cannot look back from one maintenance to the next; a failed run gives an alarm in any case.
         if deployment.clock(workflow) not in (None, env.maintenance_schedule):
             yield _late(stack, deployment, job)
         if job.name in exporting:
@@ -172,7 +172,7 @@ def _stream_limits(env: Environment, job: Job) -> Iterator[Limit]:
         name=f"{job.name}-behind",
         description=f"{job.name} has not read its stream for {missed} minutes, or reads it over {behind} minutes late: "
         "look whether it runs, and how long its batches take",
-        # A reader asks also while nothing comes. Nobody asks: as if the oldest record that there is were unread.
+        # A reader asks even if nothing comes. A period without a request counts as if the oldest record were unread.
         metric=cloudwatch.MathExpression(
             expression=f"FILL(age, {env.stream_hours * 3_600_000})",
             using_metrics={

@@ -103,7 +103,7 @@ class TableStream(Construct):
         """The functions and the state machine with which the CDK calls the handlers."""
         for made in self.node.find_all():
             if isinstance(made, CfnFunction | CfnStateMachine):
-                # The CDK names their roles twice, which does no harm.
+                # The CDK names their roles twice; that does no harm.
                 made.add_metadata("cfn-lint", {"config": {"ignore_checks": ["W3005"]}})
         stack = Stack.of(self)
         called = [self.node.find_child(name) for name in ("OnEvent", "IsComplete")]

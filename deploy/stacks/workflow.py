@@ -194,7 +194,7 @@ class WorkflowStack(Stack):
                 )
             ],
         )
-        # An event that comes before its trigger is there would be lost.
+        # After the trigger: an event that comes before it exists would be lost.
         for trigger in triggers:
             created.add_resource_dependency(trigger)
 
@@ -203,7 +203,7 @@ class WorkflowStack(Stack):
         deployment = self._deployment
         group = scheduler.CfnScheduleGroup(self, "Exports", name=deployment.export_group(export.workflow))
         caller = role(self, f"Role-{export.prefix}", "scheduler", schedule_grants(deployment))
-        # The same for every retry of one night.
+        # The scheduled time: it is the same in each retry of a night.
         given = execution_input(deployment, export, arn(table_arn(export.table)), "<aws.scheduler.scheduled-time>")
         created = scheduler.CfnSchedule(
             self,

@@ -214,6 +214,28 @@ def test_a_night_makes_only_the_rows_of_changed_conversations_anew_with_the_byte
     assert by_sk[key_of(archived)[1]]["source"] == "old_table"
 
 
+@pytest.mark.slow
+def test_a_night_does_not_use_a_file_that_was_changed_after_it_was_published(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grown, quiet = [item for item in items() if "MessageMap" in item][:2]
+    table_arn = "arn:aws:dynamodb:us-east-1:123456789012:table/chat"
+    write_export(tmp_path / "full", [grown, quiet], export_time=FULL, table_arn=table_arn)
+    keys = {name: grown[name] for name in ("PK", "SK")}
+    line = change(keys, FULL + timedelta(minutes=5), old=grown, new=grown | {"TotalPrice": {"N": "123.5"}})
+    write_incremental_export(tmp_path / "window", [line], ExportSettings(WINDOW_END, table_arn, from_time=FULL))
+    lake, given = tmp_path / "lake", {"bots_export_uri": None}
+    first = Night.of(spark, lake, export_uri=str(tmp_path / "full"), **given)
+    assert first.left[DAILY].count(b"\n") == 3
+    (lake / DAILY).write_bytes(first.left[DAILY][:-2] + b"#\n")
+    capsys.readouterr()
+    night = Night.of(spark, lake, export_uri=str(tmp_path / "window"), **given)
+    assert "old_files_not_used" in capsys.readouterr().out
+    # The new price changes costs, and not what the files for people have.
+    assert night.left[DAILY] == first.left[DAILY]
+    assert night.left[RECONCILIATION] != first.left[RECONCILIATION]
+
+
 def test_an_export_that_is_older_than_the_table_gives_the_rows_of_its_day_and_changes_no_table(
     spark: SparkSession, window: Night
 ) -> None:

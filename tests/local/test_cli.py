@@ -176,6 +176,31 @@ def test_after_a_failure_in_one_lane_no_lane_begins_another_workflow(lake):
     assert re.fullmatch(r"failed: \S+; not begun: .+", out.splitlines()[-1])
 
 
+def test_an_error_in_one_lane_is_reported_while_another_lane_runs(lake):
+    # The first lane cannot read the summary of its job; the second lane goes on until that was reported.
+    source = """
+        import json, pathlib, sys, time
+        job, runs = sys.argv[1], pathlib.Path(sys.argv[2]) / "runs" / sys.argv[1]
+        if job == "local-compras-backfill":
+            runs.mkdir(parents=True)
+            (runs / "r1.json").write_text("{")
+            print(json.dumps({"event": "run_finished", "job": job, "run": "r1"}))
+        else:
+            end = time.monotonic() + 20
+            while not pathlib.Path("reported").exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            sys.exit(not pathlib.Path("reported").exists())
+        """
+    process = start(lake, source, "purchases-backfill/tokens-archival", cwd=lake)
+    for line in process.stdout:
+        if "JSONDecodeError" in line:
+            break
+    (lake / "reported").touch()
+    code, out = finish(process)
+    assert code == 1
+    assert "cat-local-tokens-archival: SUCCEEDED" in out
+
+
 def test_a_crawler_registers_its_table_and_fails_where_that_was_not_published(lake):
     code, out = finish(start(lake, SUMMARY, crawler=True))
     assert code == 0, out

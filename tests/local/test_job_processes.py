@@ -27,7 +27,8 @@ class ScriptRunner:
         self.processes = ProcessRunner(**options)
 
     def run(self, job, report):
-        return self.processes.run(job, [sys.executable, "-u", str(self.script), job.name], self.logs, report)
+        command = [sys.executable, "-u", str(self.script), job.name]
+        return self.processes.run(job, command, self.logs, lambda: None, report)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from catlake.lake import staging as stagings
 from local.cli import main
 from local.leftovers import leftovers
 from tests.jobs.running import files_below
+from tests.local.test_temporary_folder import start
 
 JOB = "cat-local-etl1-normalize"
 
@@ -34,14 +35,24 @@ def test_drafts_quarantine_and_temporary_files_of_killed_runs_are_listed(tmp_pat
     published = put(bucket / "_staging" / JOB / "published", "_alive", b"")
     put(bucket, "quarantine/songs/published/part-0.json")
     put(bucket, "_checksums/songs/songs.csv/0123.published.json")
-    put(temporary, f"catlake-{os.getuid()}/{host}-{os.getpid()}-88/blockmgr/shuffle")
-
     page = put(bucket / "reports/pages/_staging/pages/killed", "beside/costs.html")
 
     found = list(leftovers(lake, temporary))
     assert [left.folder for left in found] == [draft, rejected, published, page, blocks]
     assert [left.size for left in found] == [5, 5, 0, 5, 5]
     assert JOB in str(found[0]) and "5 bytes" in str(found[0])
+
+
+def test_temporary_files_are_those_of_the_process_that_had_the_id_when_they_were_made(tmp_path: Path) -> None:
+    all_of_user = tmp_path / f"catlake-{os.getuid()}"
+    with start(tmp_path, 'touch "$TMPDIR/text"; echo; exec sleep 60') as living:
+        assert living.stdout
+        living.stdout.readline()
+        earlier = put(all_of_user / f"{os.uname().nodename}-{living.pid}-1", "blockmgr/shuffle")
+        put(all_of_user / f"elsewhere-{living.pid}-1", "blockmgr/shuffle")
+        assert len(list(all_of_user.iterdir())) == 3
+        assert [left.folder for left in leftovers(tmp_path / "lake", tmp_path)] == [earlier]
+        living.kill()
 
 
 def test_a_run_that_goes_on_has_left_nothing(

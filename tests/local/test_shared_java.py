@@ -37,6 +37,7 @@ class Jobs:
 
     def __init__(self, folder: Path, python: Path, environment: dict[str, str]) -> None:
         self.folder = folder
+        self.begun: list[str] = []
         self.java = SharedJava(python, ROOT / LIBRARY, environment, grace=20)
         self.runner = ProcessRunner(environment, javas=JavaPool([self.java]))
 
@@ -45,7 +46,8 @@ class Jobs:
         (self.folder / "job.py").write_text(textwrap.dedent(source), encoding="utf-8")
         events: list[Any] = [{}]
         command = [sys.executable, str(self.folder / "job.py")]
-        return self.runner.run(job, command, self.folder / "logs", events.append), events[-1]
+        ending = self.runner.run(job, command, self.folder / "logs", lambda: self.begun.append(job.name), events.append)
+        return ending, events[-1]
 
     def log(self, name: str) -> str:
         return (self.folder / "logs" / f"{name}.log").read_text(encoding="utf-8")
@@ -102,6 +104,17 @@ def test_of_two_javas_each_has_one_job_and_a_warm_one_is_taken_first() -> None:
         with pool.taken() as warm:
             pass
         assert take() is warm
+
+
+def test_a_job_that_waits_for_a_java_has_not_begun(jobs: Jobs) -> None:
+    assert jobs.runner._javas
+    with ThreadPoolExecutor(1) as threads, jobs.runner._javas.taken():
+        waiting = threads.submit(jobs.run, TELLS)
+        time.sleep(0.2)
+        assert jobs.begun == []
+    assert waiting.result(10)[0].state == "SUCCEEDED"
+    assert jobs.begun == [JOB.name]
+    jobs.java.end()
 
 
 def test_a_java_that_does_not_start_fails_the_job_with_the_reason(jobs: Jobs) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from deploy.model import Access, Crawler, Job, Trigger, Workflow
-from local.workflow_run import Ending, Event, Listener, Member, OnEvent, WorkflowRun
+from local.workflow_run import Ending, Event, Listener, Member, OnBegin, OnEvent, WorkflowRun
 
 CRAWLER = Crawler(name="crawler", database="db", contract="curated_conversations")
 
@@ -25,10 +25,11 @@ def workflow(*triggers: Trigger) -> Workflow:
     return Workflow(name="w", triggers=triggers, jobs=jobs, crawlers=(CRAWLER,) if CRAWLER.name in names else ())
 
 
-def scripted(started: list[str], **states: str) -> Callable[[Job | Crawler, OnEvent], Ending]:
+def scripted(started: list[str], **states: str) -> Callable[[Job | Crawler, OnBegin, OnEvent], Ending]:
     """Ends each job in the state given for it (default: SUCCEEDED)."""
 
-    def start(item: Job | Crawler, report: OnEvent) -> Ending:
+    def start(item: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
+        begin()
         started.append(item.name)
         report({"event": "run_started"})
         state = states.get(item.name, "SUCCEEDED")
@@ -74,7 +75,7 @@ def test_a_job_that_waits_for_two_needs_both() -> None:
 def test_independent_jobs_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=5)
 
-    def start(item: Job | Crawler, report: OnEvent) -> Ending:
+    def start(item: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
         meeting.wait()  # neither passes alone
         return Ending("SUCCEEDED")
 
@@ -84,12 +85,26 @@ def test_independent_jobs_run_at_once() -> None:
 
 
 def test_a_job_that_cannot_be_started_has_failed_with_the_reason() -> None:
-    def start(item: Job | Crawler, report: OnEvent) -> Ending:
+    def start(item: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
         raise OSError("disk full")
 
     run = WorkflowRun(workflow(begin("a")), start)
     run.run()
     assert (states(run)["a"], run.members["a"].error) == ("FAILED", "OSError: disk full")
+
+
+def test_a_job_waits_until_it_says_that_it_begins() -> None:
+    def start(item: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
+        (member,) = run.members.values()
+        seen.append((member.state, member.seconds))
+        begin()
+        seen.append((member.state, member.started is not None))
+        return Ending("SUCCEEDED")
+
+    seen: list[tuple[str, object]] = []
+    run = WorkflowRun(workflow(begin("a")), start)
+    run.run()
+    assert seen == [("WAITING", None), ("RUNNING", True)]
 
 
 def test_a_listener_hears_every_state_and_event_in_order() -> None:
@@ -109,17 +124,19 @@ def test_a_listener_hears_every_state_and_event_in_order() -> None:
 def test_an_interrupt_stops_the_jobs_and_settles_every_state() -> None:
     stopped = threading.Event()
 
-    def start(item: Job | Crawler, report: OnEvent) -> Ending:
+    def start(item: Job | Crawler, begin: OnBegin, report: OnEvent) -> Ending:
+        if item.name == "b":
+            return Ending("SUCCEEDED")
         stopped.wait(10)
         return Ending("STOPPED", "stopped")
 
     class CtrlC(Listener):
         def changed(self, member: Member) -> None:
-            if member.name == "b" and member.state == "RUNNING":
+            if member.name == "b" and member.state == "SUCCEEDED":
                 raise KeyboardInterrupt
 
     run = WorkflowRun(workflow(begin("a", "b"), after("a", then="c")), start, stopped.set, CtrlC())
     with pytest.raises(KeyboardInterrupt):
         run.run()
     assert stopped.is_set()
-    assert states(run) == {"a": "STOPPED", "b": "RUNNING", "c": "NOT STARTED"}
+    assert states(run) == {"a": "STOPPED", "b": "SUCCEEDED", "c": "NOT STARTED"}

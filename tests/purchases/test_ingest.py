@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from catlake.purchases.landing_checkpoint import PlannedBatch
 from catlake.purchases.landing_folder import LandingFolder
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import CatalogError, CatlakeError, StoreError, explain
+from catlake.runtime.report import Report
 from catlake.runtime.run import Run
 from tests.places import Bucket, Folder
 from tests.purchases.records import TEST, image, line, purchase
@@ -305,6 +307,24 @@ def stream(run: Ingest, spark: SparkSession, tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(kinesis, "kinesis_records", lambda *_: spark.readStream.text(str(tmp_path / "in")))
     return lambda **more: run(source_uri=arn, **more)
+
+
+def test_too_much_in_quarantine_stops_a_kinesis_stream_when_its_batch_is_in_the_checkpoint(
+    stream: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported = Report.batch_written
+
+    def slowly_reported(*arguments: Any, **more: Any) -> None:
+        reported(*arguments, **more)
+        sleep(0.5)
+
+    land(tmp_path / "in", "a.jsonl", purchase(1), b"garbage")
+    with monkeypatch.context() as patched:
+        patched.setattr(Report, "batch_written", slowly_reported)
+        patched.setattr(kinesis, "CHECK_SECONDS", 0.05)
+        done = stream(trigger="continuous", max_quarantined=0)
+    assert str(done.report.balance) == "2 read = 1 written to compras_json + 1 quarantined"
+    assert str(stream().report.balance) == "0 read = 0 written to compras_json + 0 quarantined"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
 """Pages that answer at one look: HTML files that hold their own figures, filters and charts."""
 
 FOLDER = "reports/pages"
-"""Of the pages, below the lake that has them."""
+"""The folder of the pages, below their lake."""

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 ALL = "all"
-"""The period that has everything, also what has no day."""
+"""The period with all rows, also those without a day."""
 
 WHOLE = "\0whole"
 """The value of a cube's dimension in the rows that count over all its values."""
@@ -21,7 +21,7 @@ OTHERS = "\0others"
 """Takes the place of all values of a dimension but the most important ones."""
 
 RECENT_DAYS = (7, 30)
-"""Periods that end with the last day of a dataset, beside its months."""
+"""Periods that end with the last day of a dataset; the other periods are its months."""
 
 Value = str | int | Decimal | None
 
@@ -69,7 +69,7 @@ class Facts:
         return replace(self, rows=sorted(rows, key=partial(_order, size=len(self.dimensions))))
 
     def _is_whole(self, row: tuple[Value, ...]) -> bool:
-        """Whether a row is part of the sum over everything: of several that repeat each other, one."""
+        """Whether a row counts in the sum over everything: not the rows that repeat a part of it, such as a month."""
         values = dict(zip(self.dimensions, row, strict=False))
         is_whole_period = values.pop("period", ALL) == ALL
         return is_whole_period and (not self.is_cube or all(value == WHOLE for value in values.values()))

@@ -32,12 +32,12 @@ MOST_PLACES = 18
 """Decimals of a number on a page."""
 
 MOST_COLUMNS = 7
-"""Of a table that takes half of a wide page: a column of names is as wide as two of figures."""
+"""The most columns of a table that takes half of a wide page; a column of names counts as two of figures."""
 
 _DIGEST_KEYS = {"page", "run_date", "days", "places", "figures", "exported", "filtered", "quarantined"}
 
 LARGEST_NUMBER = 2**53 - 1
-"""That a browser reads exactly; a larger one is a text."""
+"""The largest whole number that a browser reads exactly; a larger one is written as a text."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Page:
     """A page.
 
     Attributes:
-        name: `conversations`, `costs` or `purchases`; its file is called so.
+        name: `conversations`, `costs` or `purchases`; also the name of its file.
         rows: How many rows of its main dataset it adds up.
         facts: By name.
         cards: Figures on top, each with the facts that it adds up.
@@ -152,7 +152,7 @@ def render(
     Args:
         origins: Where its figures come from.
         folder: Where the page will be; datasets on the same file system become links.
-        has_index: Whether an index is beside it. Only that knows which other pages there are.
+        has_index: Whether an index is beside it. Only the index knows which other pages there are.
     """
     has_figures = any(facts.rows for facts in page.facts.values())
     scripts = [_file("chartist.js"), _file("page.js")] if has_figures else []
@@ -162,7 +162,7 @@ def render(
         .render(
             page=page,
             has_figures=has_figures,
-            # `<` ends no element within a JSON text that has none.
+            # A text with `</script>` would end the element.
             data=Markup(
                 json.dumps(_data(page, read_by), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
             )

@@ -11,7 +11,7 @@ KEY = "CUSTOMER_PSEUDONYM_KEY"
 """The environment variable that has the key. Glue hands on only names that begin so (`--customer-driver-env-vars`)."""
 
 LEAST_CHARACTERS = 16
-"""Of the key: a shorter one can be guessed, and with it, whose pseudonym is whose."""
+"""The shortest key. A shorter one can be guessed, and then shows whose pseudonym is whose."""
 
 Pseudonym = Callable[[str], str]
 

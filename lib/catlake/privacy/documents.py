@@ -55,7 +55,7 @@ class Documents:
         return sorted(row["uri"] for row in names.repartition(tasks).mapInArrow(search, _URIS).collect())
 
     def _folders(self) -> list[str]:
-        """The folders of all partitions but the innermost: tasks list what is below them."""
+        """The folders of the partitions, down to the last level but one: tasks list what is below them."""
         folders = [self._root]
         for _ in self._dataset.partitions[1:]:
             folders = [joined(folder, name) for folder in folders for name in self._lake.files.folders(folder)]

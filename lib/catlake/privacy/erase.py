@@ -49,7 +49,7 @@ def erase(run: Run, lake: Lake) -> None:
     places = places_of(run, lake, person, domains)
     with run.step("look"):
         traces = _look(places)
-        # A page shows names, not ids: it counts where its datasets have the person.
+        # A page shows names, not ids: it is removed if its datasets have the person.
         folder = pages_folder(run, lake.path(PAGES))
         pages = _pages(folder, domains) if traces else []
     traces += [Trace("pages", len(pages), len(pages))] if pages else []
@@ -57,15 +57,15 @@ def erase(run: Run, lake: Lake) -> None:
     tally = Tally(run)
     if is_dry or not traces:
         return
-    # Before anything goes: a run that fails on the way has a record too.
+    # Written before anything is erased: a run that fails has a record too.
     _record(run, lake, traces, left=None)
     with run.step("erase"):
-        # First: after a kill, what still has the person brings the next run here again.
+        # Removed first: after a kill, the datasets still have the person, and the next run comes here again.
         _remove_pages(run, folder, domains)
         for place in places:
             place.erase(tally)
-        # Again: another run may have made them meanwhile, of what was there before. From now on, none publishes such a
-        # page: its datasets have been replaced.
+        # Removed again: another run may have made pages of the old datasets meanwhile. From now on no run can publish
+        # such a page, because its datasets have been replaced.
         _remove_pages(run, folder, domains)
     with run.step("look again"):
         left = _look(places)

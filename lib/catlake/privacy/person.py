@@ -16,12 +16,12 @@ from catlake.runtime.redaction import HIDDEN
 from catlake.text.json_text import parse
 
 MOST_CHARACTERS = 1024
-"""Of an id; a key of DynamoDB has no more."""
+"""The longest id: a key of DynamoDB has no more characters."""
 
 KEY_PREFIX = "USER#"
-"""What the keys of the chatbot's table have before the id."""
+"""The prefix before the id in the keys of the chatbot's table."""
 
-# What an id may have before or behind it in a text, and be another id.
+# A character that is part of an id: with one before or behind it, a text has another id.
 _WITHIN = r"[\w@.+-]"
 
 
@@ -48,15 +48,15 @@ class Person:
         return pc.fill_null(pc.equal(values.cast(pa.large_string()), pa.scalar(self.id, pa.large_string())), False)
 
     def may_be_in(self, content: bytes) -> bool:
-        """Whether a JSON text can have the id: quick, and never wrong where the answer is no."""
+        """Whether a JSON text may have the id: a quick test, whose no is certain."""
         is_plain = self.id.isprintable() and not set(self.id) & set('"\\/')
         return not is_plain or self.id.encode() in content or b"\\u" in content
 
     def is_in_record(self, text: str | None) -> bool:
         """Whether a record is of the person, as it was read: a line of an export, an event, a document, a row.
 
-        What counts are the values of the keys that identify persons. Of a text that is no JSON object, or has none of
-        these keys, all of it counts.
+        Only the values of keys that identify persons count. Where a text is no JSON object, or has none of these keys,
+        the whole text counts.
         """
         if text is None:
             return False

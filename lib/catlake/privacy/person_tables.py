@@ -23,7 +23,7 @@ from catlake.runtime.files import FileInfo, literal
 from catlake.runtime.run import Run
 
 COMMIT = "commit"
-"""Of a position, a name for the table's content there: a CSV that was made from another content is not updated."""
+"""In a position, the id of the table's content: it changes with an erasure, so that no older CSV is updated."""
 
 _FILE = "_file_of_row"
 _END = b"PAR1"
@@ -32,7 +32,7 @@ _END = b"PAR1"
 class TableOfPersons:
     """A table that is kept up, with all its files: also those that only older commits use.
 
-    The files count, whether the catalog of the session has the table or not.
+    Its files are searched even if the catalog of the session does not have the table.
     """
 
     def __init__(self, run: Run, lake: Lake, person: Person, table: KeptTable) -> None:
@@ -47,7 +47,7 @@ class TableOfPersons:
         return [Trace(self._table.contract.name, sum(row["count"] for row in rows), len(rows))] if rows else []
 
     def erase(self, tally: Tally) -> None:
-        """Makes all rows but the person's the table, in one commit of the same position, and forgets older commits.
+        """Removes the rows of the person in one commit, which keeps the position, and removes all older commits.
 
         Raises:
             CatalogError: The catalog of the session has no such table; or it cannot be used (`KeptTable.position`), or

@@ -16,7 +16,7 @@ ERASURES = "_erased"
 
 
 READERS = 16
-"""Files that are read at once where only a little is read: an object store answers slowly, but many requests."""
+"""Files that are read at once where little is read of each: an object store answers slowly, but many at once."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Tally:
 
     @staticmethod
     def check(read: int, kept: int, erased: int) -> None:
-        """Raises BalanceError where a record is lost; the three are counted each on its own."""
+        """Raises BalanceError if a record was lost; the caller counts each of the three on its own."""
         Balance(read, {"kept": kept}, {"erased": erased}).enforce()
 
     def add(self, place: str, kept: int, erased: int) -> None:
@@ -62,10 +62,10 @@ class Place(Protocol):
     """A part of a lake that is rewritten at once: datasets that are published together, a table, the quarantine."""
 
     def look(self) -> list[Trace]:
-        """What is there of the person; nothing where there is nothing."""
+        """What the place has of the person; empty if it has nothing."""
 
     def erase(self, tally: Tally) -> None:
-        """Rewrites the place without the person. What is done stays done after a kill, and is not done again."""
+        """Rewrites the place without the person. After a kill, the next run goes on with what is not done."""
 
 
 def domain_names() -> tuple[str, ...]:

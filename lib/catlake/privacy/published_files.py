@@ -28,7 +28,7 @@ from catlake.runtime.files import FileInfo, Files
 from catlake.runtime.run import Run
 
 ATTEMPTS = 3
-"""How often a set is made anew because another run has published it meanwhile."""
+"""How many times a set is rewritten where other runs publish it meanwhile."""
 
 BLOCK_BYTES = 8 << 20
 
@@ -67,7 +67,7 @@ class PublishedSet:
         return [trace for dataset in self._datasets if (trace := self._trace(dataset)).rows]
 
     def erase(self, tally: Tally) -> None:
-        """Publishes in one step, without the person, what has the person.
+        """Publishes the datasets that have the person without the person, in one step.
 
         Raises:
             ChangedError: Other runs publish the same datasets again and again.
@@ -137,7 +137,7 @@ class PublishedSet:
         with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
             targets = [Path(folder, f"{number}.{dataset.format}") for number in range(len(uris))]
             rows = [self._copy(dataset, uri, target) for uri, target in zip(uris, targets, strict=True)]
-            # What was cut off must not get a new record, as if it was whole.
+            # A file that was cut off must not get a new record, as if it were whole.
             if record := verify(self._run, self._lake, info.uri, REMEDY):
                 record.refuse_other_rows(info.uri, before.rows, REMEDY)
             beside = list(self._spreadsheet_beside(dataset, info, targets))

@@ -28,13 +28,13 @@ class Rejects:
         return [Trace(QUARANTINE, sum(erased), sum(rows > 0 for rows in erased))] if any(erased) else []
 
     def erase(self, tally: Tally) -> None:
-        """Rewrites each file that has the person; one of which nothing stays is removed."""
+        """Rewrites each file that has the person, and removes it if no record is left."""
         for uri in self._files():
             looked = self._look_at(uri)
             if not looked.erased:
                 continue
-            # Hadoop's checksum of the old file, on a disk: Spark would refuse the new one. First, because after a kill
-            # nothing would bring the next run here again.
+            # In a folder, Hadoop's checksum of the old file makes Spark refuse the new one. It goes first: after a kill
+            # that follows the rewriting, no run looks at this file again.
             name = uri.rpartition("/")[2]
             self._lake.files.delete(f"{uri.removesuffix(name)}.{name}.crc")
             with tempfile.TemporaryDirectory(prefix="catlake-") as folder:
@@ -52,7 +52,7 @@ class Rejects:
         root = self._lake.path(QUARANTINE)
         pipelines = [name for name in self._lake.files.folders(root) if name.partition("-")[0] in self._domains]
         files = (info.uri for name in pipelines for info in self._lake.files.list(f"{root}/{name}"))
-        # A mark has no ending.
+        # The name of a mark has no ending.
         return [uri for uri in files if uri.endswith(".json") or f"/{MARKS}/" in uri]
 
     def _look_at(self, uri: str) -> Erasure:
@@ -64,7 +64,7 @@ class Rejects:
 
 
 class RunSummaries:
-    """The summaries of runs, whose lines for people name the dearest users and conversations."""
+    """The summaries of runs: their highlights name the most expensive users and conversations."""
 
     def __init__(self, lake: Lake, person: Person) -> None:
         self._lake, self._person = lake, person

@@ -23,7 +23,7 @@ PIPELINE = "purchases-backfill"
 def backfill(run: Run, lake: Lake) -> None:
     """The whole job: registers the partitions of all documents, and makes the table anew from them."""
     new = NewDocuments(lake)
-    # Before the documents are listed: those of later lists come with the next merge.
+    # Read before the documents are listed: a list that comes later is left for the next merge.
     lists = new.lists()
     table, tree = table_of_purchases(run, lake), documents_of(run, lake)
     run.report.read_from("purchase_documents", tree.root)

@@ -10,7 +10,7 @@ PURCHASE = ("tenant_id", "compra_id")
 
 def current_purchases(table: DataFrame) -> DataFrame:
     """The rows of `purchases_current`, with the `lines` of each, from the table of purchases."""
-    # What the decimals cannot hold is not current.
+    # The casts lose nothing: a purchase whose numbers do not fit is not in the state CURRENT.
     lines = F.transform(
         "productos",
         lambda product: F.struct(

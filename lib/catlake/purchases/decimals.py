@@ -9,7 +9,7 @@ CENT = Decimal("0.01")
 MOST_DIGITS, LARGEST_EXPONENT, SMALLEST_EXPONENT = 38, 125, -130
 """DynamoDB's own limits of a number."""
 
-# Room for every digit between the largest and the smallest number of DynamoDB; what would need more raises.
+# A thousand digits hold the sum of any numbers of DynamoDB. A result that needs more raises an error.
 EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
 _ROUNDING = Context(prec=1000, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
 
@@ -28,7 +28,7 @@ def is_dynamodb_number(number: Decimal) -> bool:
     """Whether DynamoDB can hold a number; zeros at its end do not count as digits."""
     if number and not SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT:
         return False
-    # Rounding to a thousand digits makes none fit.
+    # Rounded to a thousand digits, a longer number still has more than MOST_DIGITS.
     return len(number.normalize(_ROUNDING).as_tuple().digits) <= MOST_DIGITS
 
 
@@ -38,7 +38,7 @@ def total(numbers: Iterable[Decimal]) -> Decimal:
 
 
 def average(amount: Decimal, parts: int) -> Decimal:
-    """An amount divided, rounded once to the cent: a tie cannot hide behind a thousand digits."""
+    """An amount divided by a number of parts, rounded half-up to the cent."""
     return cents(_ROUNDING.divide(amount, Decimal(parts)))
 
 
@@ -60,5 +60,5 @@ def misfit_money(amount: Decimal) -> str | None:
 def plain(number: Decimal) -> Decimal:
     """The same number without zeros behind its last decimal, and without an exponent."""
     whole = number == number.to_integral_value()
-    # A sum of nothing may come as -0.
+    # A zero may be -0.
     return EXACT.plus(number.quantize(Decimal(1), context=EXACT) if whole else number.normalize(EXACT))

@@ -38,7 +38,7 @@ _Name = tuple[str, int]
 _Step = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 TASKS_PER_CORE = 2
-"""More would spread slow files better, but to start a task takes as long as to read dozens."""
+"""More would spread slow files better, but starting a task takes as long as reading dozens."""
 
 
 class DocumentTree:

@@ -23,7 +23,7 @@ from catlake.lake.event_files import EVENT_FILES, BatchFunction
 from catlake.purchases.decimals import EXACT, MOST_DIGITS, cents, is_dynamodb_number
 from catlake.runtime.environment import Environment
 from catlake.runtime.errors import shortened
-from catlake.runtime.files import is_safe_name
+from catlake.runtime.files import SAFE_NAME, is_safe_name
 
 DATASET = "compras_json"
 
@@ -172,7 +172,7 @@ def _path(record: StreamRecord, template: str, tenant: str, purchase: str, day: 
 
 def _refuse_unsafe(text: str, name: str) -> None:
     if not is_safe_name(text):
-        raise Mismatch(f"{name} {text!r:.140} is no safe name: 1 to 128 letters, digits, '.', '_' or '-'")
+        raise Mismatch(f"{name} {text!r:.140} is no safe name: {SAFE_NAME}")
 
 
 def _timestamp(created: datetime) -> str:

@@ -13,7 +13,7 @@ from catlake.runtime.balance import Balance
 from catlake.runtime.errors import StoreError
 
 TOP = 20
-"""How many products the report names; the dataset has them all."""
+"""How many products the report names; the dataset has all of them."""
 
 Figures = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ def sums_of(daily: DataFrame) -> list[Row]:
     Raises:
         StoreError: A sum has more digits than its column holds.
     """
-    # A sum that overflowed is null, and so must be what it goes into: to Spark a null is nothing to add.
+    # A sum that overflowed is null. Spark skips nulls when it adds up, so a total with such a row is made null here.
     rows = daily.sparkSession.sql(
         """
         SELECT tenant_id, day, sum(purchases) AS purchases,

@@ -14,6 +14,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
 
 from catlake.purchases.document_writer import CONTINUOUS, DocumentWriter
 from catlake.purchases.landing_checkpoint import NEW_CHECKPOINT
@@ -28,8 +29,8 @@ TRIGGERS = ("available_now", CONTINUOUS)
 """The values of `--trigger`."""
 
 FETCH_ALL_SECONDS = 60
-"""How long a run that ends may fetch: it has one batch. A shard gives 2 MB a second, and fetching ends when it has no
-more."""
+"""How long a run with an end may fetch, all in one batch. A shard gives 2 MB a second; fetching ends earlier where no
+more is there."""
 
 CHECK_SECONDS = 1
 """The time between two checks whether the query must be stopped."""
@@ -37,10 +38,10 @@ CHECK_SECONDS = 1
 READING = {
     # The oldest record that the stream still has; after the first start, the checkpoint decides.
     "startingPosition": "earliest",
-    # Fail if records expired before they were read: the connector would go on in silence.
+    # Fail if records expired before they were read: by default the connector goes on and reports nothing.
     "failOnDataLoss": "true",
     "avoidEmptyBatches": "true",
-    # Kinesis answers each shard five times a second, to all its readers together.
+    # Kinesis allows five reads of a shard a second, by all its readers together.
     "addIdleTimeBetweenReads": "true",
     "idleTimeBetweenReadsInMs": "250",
 }
@@ -70,18 +71,22 @@ def read_kinesis(run: Run, documents: DocumentWriter) -> None:
     source = run.arguments["source_uri"]
     options = reading_options(run.arguments)
     events = records_as_events(kinesis_records(run.spark, source, options), source)
+    last: int | None = None  # the batch after which the query must be stopped
 
     def write(batch: DataFrame, number: int) -> None:
+        nonlocal last
         stream = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
         assert stream  # Spark sets it in every batch
         documents.write(batch, lambda batches: batches, stream, number)
+        if last is None and documents.must_stop:
+            last = number
 
     checkpoint = normalized(run.arguments["checkpoint_uri"])
     query = events.writeStream.foreachBatch(write).queryName(run.job).option("checkpointLocation", checkpoint)
     with _explained_checkpoint(checkpoint):
         started = query.trigger(**_trigger(run.arguments)).start()
         try:
-            while not started.awaitTermination(CHECK_SECONDS) and not documents.must_stop:
+            while not started.awaitTermination(CHECK_SECONDS) and not _is_committed(started, last):
                 pass
         except Exception:
             # That error is the one to show. After Ctrl-C the JVM is gone too; waiting for it would print another.
@@ -89,6 +94,12 @@ def read_kinesis(run: Run, documents: DocumentWriter) -> None:
                 started.stop()
             raise
         started.stop()
+
+
+def _is_committed(query: StreamingQuery, batch: int | None) -> bool:
+    """Whether a batch is in the checkpoint: Spark reports its progress after that."""
+    progress = None if batch is None else query.lastProgress
+    return progress is not None and progress["batchId"] >= batch
 
 
 def seconds(text: str) -> Decimal:
@@ -100,7 +111,7 @@ def seconds(text: str) -> Decimal:
 
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, str]:
     """How a stream is read with these arguments of the job, by Glue's names of the options."""
-    # A shard gives twice what it takes: after half the time between two batches, the stream is not behind.
+    # A shard can be read twice as fast as it is written, so half of the time between two batches is enough.
     fetching = arguments["batch_seconds"] / 2 if arguments["trigger"] == CONTINUOUS else FETCH_ALL_SECONDS
     return {**READING, "maxFetchTimeInMs": str(int(fetching * 1000))}
 

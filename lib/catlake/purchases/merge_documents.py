@@ -39,15 +39,15 @@ def documents_of(run: Run, lake: Lake) -> DocumentTree:
 
 
 def merge_new(run: Run, lake: Lake) -> KeptTable:
-    """Merges new documents into the table. One that was never filled, or cannot be used here, is made of all documents.
+    """Merges new documents into the table. A table that was never filled, or cannot be used, is made of all documents.
 
     Raises:
         StoreError: There are no documents.
         CatalogError: Another run changes the table at the same time.
     """
     new = NewDocuments(lake)
-    # Before the table is looked at and the documents are listed: those of later lists come with the next merge, and
-    # those of lists that are gone are in the table.
+    # The lists are read before the table and the documents are: a list that comes later is left for the next merge,
+    # and the documents of a list that is removed meanwhile are in the table.
     lists = new.lists()
     table = table_of_purchases(run, lake)
     if not _is_usable(run, table):
@@ -60,7 +60,7 @@ def merge_new(run: Run, lake: Lake) -> KeptTable:
 
 
 def _is_usable(run: Run, table: KeptTable) -> bool:
-    """Whether the table has a content that can be changed: not if it was copied, or the contract has other columns."""
+    """Whether new documents can be merged: not into a table that was copied, or has other columns than the contract."""
     try:
         return table.position is not None
     except CatalogError as error:
@@ -69,7 +69,7 @@ def _is_usable(run: Run, table: KeptTable) -> bool:
 
 
 def fill(run: Run, table: KeptTable, tree: DocumentTree, months: list[str]) -> Balance:
-    """Makes the table anew from all documents, those below the folders of some months; returns what became of them.
+    """Makes the table anew from all documents, given the folders of their months; returns what became of them.
 
     Raises:
         CatalogError: Another run has changed the table meanwhile.

@@ -10,10 +10,10 @@ from catlake.pages.facts import OTHERS, Facts, collected, most_important
 from catlake.pages.page import Figure, Page, Section
 
 MOST_SHOPS, MOST_PRODUCTS_OF_A_SHOP, MOST_PRODUCTS = 100, 20, 1000
-"""What a page names; the datasets have all."""
+"""How many shops and products a page names; the datasets have all of them."""
 
 LONGEST_NAME = 240
-"""Characters of a product's name."""
+"""How many characters of a product's name a page shows."""
 
 
 def purchases_page(daily: DataFrame, products: DataFrame, tenant: str | None = None) -> Page:
@@ -50,14 +50,14 @@ def by_day(days: DataFrame) -> Facts:
 
 
 def with_named_shops(products: Facts, named: Container[str]) -> Facts:
-    """Products with OTHERS in the place of a shop that has no name among the days, where its sales would be zero."""
+    """Products, with OTHERS for each shop that the facts by day do not name: a filter by it would show no sales."""
     place = products.dimensions.index("shop")
     rows = [row if row[place] in named else (*row[:place], OTHERS, *row[place + 1 :]) for row in products.rows]
     return replace(products, rows=rows)
 
 
 def best_sellers(products: DataFrame) -> Facts:
-    """What sold most in each shop; the dataset has no days of it."""
+    """The products that sold most in each shop, over all days: the dataset has no sales by product and day."""
     in_shop = Window.partitionBy("tenant_id").orderBy(F.desc("quantity"), F.desc("revenue"), "codigo", "nombre")
     best = products.withColumn("rank", F.row_number().over(in_shop)).where(F.col("rank") <= MOST_PRODUCTS_OF_A_SHOP)
     best = best.orderBy(F.desc("quantity"), F.desc("revenue"), "codigo", "tenant_id", "nombre").limit(MOST_PRODUCTS)

@@ -29,11 +29,12 @@ REJECTED = "rejected"
 """The state of the row of a document that cannot be read."""
 
 GROUP, HASH = "group", "hash"
-"""Columns of an entry: what comes together in one task; the hash of the path, of new documents only."""
+"""Columns of an entry: its group (one task gets a whole group), and the hash of its path (new documents only)."""
 ROW_COLUMNS = ("state", "others", "documents")
 """Columns that only entries of the table's rows have."""
 NEW, LATEST_IS_NEW, SUPERSEDED_NEW = "_new", "_latest_is_new", "_superseded_new"
-"""What a row accounts for: its new documents, whether the latest is one of them, and how many of them are not."""
+"""Columns for the balance: how many new documents a row has, whether its latest document is one of them, and how many
+of them are not the latest."""
 
 ACCOUNT = (NEW, SUPERSEDED_NEW, LATEST_IS_NEW)
 
@@ -49,7 +50,7 @@ _KEPT = (
     "revenue",
     "currency",
 )
-"""Of a purchase's latest document, the columns that the table has as they are, besides its path."""
+"""The columns that a row takes unchanged from its purchase's latest document, besides the path."""
 
 ReadPaths = Callable[[Sequence[str]], list[dict[str, Any]]]
 """Reads documents by their paths, within a task: rows of STORED."""
@@ -122,9 +123,9 @@ class Change:
 def latest(documents: Sequence[Entry]) -> Entry:
     """The latest of a purchase's documents: the greatest (processed_at, sequence, kind of event, file name).
 
-    The sequence counts only where all events of that moment have one: to compare some of them by number and others by
-    kind would go round in circles. A broken file still takes the place of its event, where that is known: what it
-    replaces is not current any more (docs/spec.md 4.2).
+    The sequence counts only where all events of that moment have one: comparing some of them by number and others by
+    kind could give no order at all. A broken file still counts as its event, where that is known: the document before
+    it is not current any more (docs/spec.md 4.2).
     """
     moment = max(document.processed_at or 0 for document in documents)
     simultaneous = [document for document in documents if document.processed_at == moment]
@@ -134,7 +135,7 @@ def latest(documents: Sequence[Entry]) -> Entry:
 
     def order(document: Entry) -> tuple[int, str, str, str]:
         number = int(document.sequence or 0) if are_numbered else 0
-        # Insert, modify, remove: in the order of a purchase's life, and of the alphabet.
+        # The alphabet has the order of a purchase's life: insert, modify, remove.
         return number, document.event_name or "", document.path.rpartition("/")[2], document.path
 
     return max(simultaneous, key=order)

@@ -34,7 +34,7 @@ DAILY = "purchases_daily"
 def report(run: Run, lake: Lake) -> None:
     """Makes the report of one tenant, or of all: three datasets, report.json and report.html."""
     tenant: str | None = run.arguments["tenant_id"]
-    # In a folder of their own the tenants' reports collide with nothing, whatever a tenant is called.
+    # In a folder of its own a tenant's report collides with no other file, whatever the tenant's name is.
     scope = "" if tenant is None else f"tenants/{tenant}"
     root = lake.path(contract(DATASET).root)
     with run.step("merge"):
@@ -50,7 +50,7 @@ def report(run: Run, lake: Lake) -> None:
         purchases = known.transform(current_purchases)
         by_day = purchases.transform(daily).persist()
         by_product = purchases.transform(products, table.is_small).persist()
-        # These make both, by as many tasks as there are.
+        # These two queries compute and persist both, in several tasks; a dataset is then written by one task.
         sums, best = sums_of(by_day), best_of(by_product)
         datasets = {PURCHASES: purchases.drop("lines"), PRODUCTS: by_product, DAILY: by_day}
         drafts = lake.drafts(datasets, run.run_date, scope)

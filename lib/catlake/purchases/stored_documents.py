@@ -23,7 +23,7 @@ from catlake.purchases.decimals import (
     total,
 )
 from catlake.runtime.errors import shortened
-from catlake.runtime.files import is_safe_name
+from catlake.runtime.files import SAFE_NAME, is_safe_name
 from catlake.text.json_text import Number, parse_exact
 
 PRODUCT = (
@@ -117,7 +117,7 @@ def _event(document: Mapping[str, Any], path: str) -> dict[str, Any]:
         raise _NoDocument(f"metadata.event_name is {event!r:.40}, not one of {', '.join(EVENT_NAMES)}")
     for name, value in (("tenant_id", tenant), ("compra_id", purchase)):
         if not is_safe_name(value):
-            raise _NoDocument(f"{name} {value!r:.140} is no safe name: 1 to 128 letters, digits, '.', '_' or '-'")
+            raise _NoDocument(f"{name} {value!r:.140} is no safe name: {SAFE_NAME}")
     folder, _, file = path.rpartition("/")
     tenant_folder, _, day_folder = folder.partition("/")
     if tenant_folder != tenant:

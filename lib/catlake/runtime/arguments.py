@@ -11,7 +11,7 @@ from typing import Any
 
 from catlake.runtime.environment import AWS_REGION, Environment, environment
 from catlake.runtime.errors import ArgumentError, did_you_mean
-from catlake.runtime.files import is_safe_name
+from catlake.runtime.files import SAFE_NAME, is_safe_name
 from catlake.runtime.redaction import redacted
 
 REQUIRED = object()
@@ -20,7 +20,7 @@ REQUIRED = object()
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 
 MOST_URI_BYTES, MOST_NAME_BYTES = 800, 255
-"""A file system allows such names; a key of S3 has at most 1,024 bytes, and ours go below the URI."""
+"""File systems allow names of 255 bytes. A key of S3 has at most 1,024 bytes, with the paths below the URI."""
 
 NONE = "none"
 """Given for an optional argument, it removes the limit that the environment sets."""
@@ -92,7 +92,7 @@ def flag(text: str) -> bool:
 def name(text: str) -> str:
     """A text that may be one name in a path."""
     if not is_safe_name(text):
-        raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
+        raise ValueError(f"must be {SAFE_NAME}")
     return text
 
 
@@ -221,9 +221,9 @@ def _refuse_undecoded(argv: Sequence[str]) -> None:
 
 
 def is_refused(name: str, known: Collection[str]) -> bool:
-    """Whether an argument is not Glue's own, by its form: a job refuses such a one that it does not know.
+    """Whether a job refuses an argument that it does not know: one that has the form of ours and is not one of Glue's.
 
-    Most of Glue's have a hyphen or a capital letter, and ours have none. One of ours in another spelling is no Glue's.
+    Most of Glue's have a hyphen or a capital letter; ours have neither. Other spellings of ours are refused too.
 
     Args:
         name: The argument, without the dashes.

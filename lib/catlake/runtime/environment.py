@@ -51,12 +51,12 @@ def _number(most: str, text: str) -> Rule:
 
 
 def _is_pattern(value: Any) -> bool:
-    # Imported here: few values need it, and it takes a while.
+    # Imported here: it takes a while, and few values need it.
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
-        # What searches with it is RE2, as in `conversations.excluded_cities`.
+        # Arrow's RE2, which `conversations.excluded_cities` searches with.
         return bool(value) and pc.match_substring_regex(pa.array([""]), value) is not None
     except (pa.ArrowInvalid, TypeError):
         return False

@@ -27,7 +27,7 @@ _REMEDIES: Mapping[int, str] = {
 }
 _REMEDIES_BY_TEXT = {os.strerror(number): remedy for number, remedy in _REMEDIES.items()}
 
-# A path ends before what Java and Python write after it; of a copy, the second path is the one that fails.
+# A path ends where the text of Java or Python goes on. In an error of a copy (`a -> b`), the second path has failed.
 _PATH = r"(?:/[^\n]* -> )?(?:file:)?(?P<path>/[^\n]*?)"
 _PROBLEM = rf"(?P<problem>{'|'.join(map(re.escape, _REMEDIES_BY_TEXT))})"
 _DISK = (
@@ -61,12 +61,12 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
             f"Spark: its Java has ended, killed or out of memory; nothing more is published; give it more, and {AGAIN}"
         )
     if isinstance(error, OSError):
-        if isinstance(error, FileNotFoundError):  # of S3, the text is the object
+        if isinstance(error, FileNotFoundError):  # an error of S3 has no filename: its text is the URI
             return _gone(str(error.filename or error))
         return disk_fault_at(str(error.filename or temporary_folder()), error)
     text = str(error)
-    # Where the system names no file, it is one of Spark's: rows that it shuffles, sorts or keeps. Only what it was
-    # asked to write goes through Hadoop's file systems.
+    # Where the error names no file, it is a temporary file of Spark (rows that it shuffles, sorts or keeps), unless
+    # Hadoop's classes are in its text: Spark uses them only for the results that it writes.
     unnamed = writing if writing and _BY_HADOOP.search(text) else temporary_folder()
     for pattern in _DISK:
         if match := pattern.search(text):
@@ -81,7 +81,7 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
 
 
 def disk_fault_at(place: str, error: OSError) -> str | None:
-    """The line for an error of a disk that has a place; None for errors of another kind, such as a missing file."""
+    """The line for an error of the disk at a place; None for errors of another kind, such as a missing file."""
     return _message(place, os.strerror(error.errno)) if error.errno is not None and error.errno in _REMEDIES else None
 
 

@@ -49,7 +49,7 @@ SWAP_SECONDS = 60.0
 """How long a swap on a folder waits for another one of the same file, which takes milliseconds."""
 
 REMOVALS = 10
-"""How often a folder is removed into which another process writes at the same time."""
+"""How many times a folder is removed again while another process writes into it."""
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 """What the system reports of a path that is no file: there is nothing, or a folder, a socket, a link to itself."""
@@ -128,9 +128,9 @@ class Files(Protocol):
         """Moves a file over another in one step: readers see the old one or the new one, whole."""
 
     def end_uploads(self, uri: str) -> None:
-        """Ends what others have begun to write at a URI: it can no more appear there.
+        """Ends the uploads to a URI that others have begun, so that their files cannot appear there later.
 
-        Where a file is written beside and renamed, there is nothing to end.
+        In a folder there is nothing to end: a file is written under another name and then renamed.
         """
         return
 
@@ -174,6 +174,10 @@ def normalized(uri: str) -> str:
     if parts.scheme == "":
         return os.path.abspath(uri)
     return uri.rstrip("/")
+
+
+SAFE_NAME = "1 to 128 letters, digits, '.', '_' or '-'"
+"""The rule of `is_safe_name` in messages."""
 
 
 def is_safe_name(text: str) -> bool:
@@ -226,7 +230,7 @@ class LocalFiles(Files):
     def open(self, uri: str, start: int = 0) -> BinaryIO:
         with disk_errors(uri):
             try:
-                # Without waiting: to open a pipe would last until somebody writes into it.
+                # O_NONBLOCK, because opening a pipe would wait until somebody writes into it.
                 handle = os.open(uri.replace("\0", "\ufffd"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError as error:
                 if error.errno in _NO_FILE:
@@ -256,7 +260,7 @@ class LocalFiles(Files):
             with disk_errors(uri), open(uri, "r+b") as stream:
                 if not locked(stream, SWAP_SECONDS):
                     raise StoreError(f"{uri}: another process keeps it locked; let it go on or end it, then run again")
-                # Who swaps a file gives its name to another one: the lock must be on that which has the name now.
+                # A swap puts another file in the place of this one: the lock must be on the file that has the name now.
                 if not os.path.samestat(os.fstat(stream.fileno()), os.stat(uri)) or stream.read() != old:
                     return False
                 self.write(uri, new)
@@ -268,7 +272,7 @@ class LocalFiles(Files):
         with disk_errors(target):
             folder, name = os.path.split(target)
             os.makedirs(folder, exist_ok=True)
-            # From another disk it is copied.
+            # Moved under a hidden name first: a file from another disk is copied, and would be seen in part.
             whole = os.path.join(folder, f".{name}.tmp")
             try:
                 shutil.move(source, whole)
@@ -325,7 +329,7 @@ def locked(stream: IO[bytes], seconds: float) -> bool:
 
 
 def _paths_below(folder: str) -> Iterator[str]:
-    """What is below a folder and is no folder. Each folder comes once, so that a link to one above it leads nowhere."""
+    """The files below a folder. Each folder is searched once, so that a link to a folder above does no harm."""
     folders, links = [folder], list[str]()
     visited = set()
     while folders or links:
@@ -401,7 +405,7 @@ def _write_at_once(path: str, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         if not is_named:
-            # Only with a folder's handle Python asks the system to follow the link.
+            # Python follows the link only if it gets the handle of a folder.
             folder = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
                 os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=folder, follow_symlinks=True)

@@ -22,7 +22,7 @@ SOURCES = (
 
 
 def data_folder(in_checkout: str, in_package: str) -> Traversable:
-    """A folder of the checkout; without one, what the package has of it, so that an older package hides no edit."""
+    """A folder with data: that of the checkout, where edits count at once; without a checkout, that of the package."""
     sources = Path(__file__).parents[3] / in_checkout
     return sources if sources.is_dir() else resources.files("catlake") / in_package
 

@@ -21,9 +21,9 @@ BATCH_ROWS = 256
 def lean_worker() -> Iterator[None]:
     """Spares a worker of Spark what takes a quarter of its time (measured with a sampling profiler).
 
-    Parsed JSON has no cycles, yet Python's collector walks all of it, again and again, and all modules after each
-    task. And before each task Spark makes Python read the directories of all archives on its path anew, a jar of
-    thousands of entries among them; of those that it has forgotten, it reads none.
+    Parsed JSON has no cycles, yet Python's garbage collector walks all of it again and again, and all modules after
+    each task. And before each task Spark lets Python read the directories of all archives in its cache anew, among
+    them a jar of thousands of entries. So the collector is off, and the cache of archives is emptied.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -40,7 +40,7 @@ def lean_worker() -> Iterator[None]:
 
 @contextmanager
 def batches_of(spark: SparkSession, rows: int = BATCH_ROWS) -> Iterator[None]:
-    """Gives workers at most so many rows at once, in the actions within: large rows would else fill their memory."""
+    """Gives workers at most so many rows at once, in the actions within; otherwise large rows fill their memory."""
     name = "spark.sql.execution.arrow.maxRecordsPerBatch"
     usual = spark.conf.get(name)
     spark.conf.set(name, str(rows))

@@ -12,7 +12,7 @@ from typing import Any
 HIDDEN = "***"
 
 SHORTEST = 6
-"""Characters of a value that is hidden wherever it is: shorter ones are parts of other words."""
+"""The fewest characters of a value that is hidden wherever it is: a shorter one may be a part of other words."""
 
 # Not "token" and "key" alone: conversations have tokens, and tables have keys.
 _NAME = (
@@ -22,7 +22,7 @@ _NAME = (
 _TELLING = re.compile(_NAME, re.IGNORECASE)
 # PWD and OLDPWD are a shell's working folders.
 _VARIABLE = re.compile(rf"{_NAME}|token|(?!^(?:OLD)?PWD$)(?<!^OLD)pwd", re.IGNORECASE)
-# What names a place where a secret is, and is none.
+# The name of a setting that holds the place of a secret, not a secret.
 _PLACE = re.compile(r"(?:_file|_path|_dir|_home|_sock|_uri|_url|_provider|\.provider|\.path)$", re.IGNORECASE)
 
 _FORMS = (
@@ -30,7 +30,7 @@ _FORMS = (
     (re.compile(r"(?<=://)[^/\s?#]*@"), f"{HIDDEN}@"),
     # A setting, an argument or a part of a query with a telling name.
     (
-        # With bounds, so that its time grows with the text alone.
+        # With bounds, so that its time grows no faster than the text.
         re.compile(
             rf"""((?:{_NAME})[\w.-]{{0,40}}(?:\s{{0,9}}=\s{{0,9}}["']?|["']\s{{0,9}}:\s{{0,9}}["']))[^\s&"',;]+""",
             re.IGNORECASE,

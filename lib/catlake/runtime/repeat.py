@@ -15,12 +15,12 @@ T = TypeVar("T")
 def pauses() -> Iterator[float]:
     """The seconds to wait before each further attempt; each about twice the last, in part by chance."""
     for number in range(PAUSES):
-        # By chance, so that those who failed together do not come back together.
+        # By chance, so that callers that failed together do not try again together.
         yield random.uniform(0.5, 1) * min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)
 
 
 def repeated(action: Callable[[], T], passes: Callable[[Exception], bool]) -> T:
-    """Calls a function until it does not fail, or fails in a way that does not pass, or for the last time."""
+    """Calls a function again while it fails with an error that `passes`; raises any other error, and the last one."""
     for pause in pauses():
         try:
             return action()

@@ -6,10 +6,10 @@ A shuffle takes a stage, a Spark job and compiled code of its own, which for few
 from pyspark.sql import DataFrame
 
 SMALL_BYTES = 8 << 20
-"""What one task reads and adds up sooner than several would with a shuffle."""
+"""So few bytes are read and added up faster by one task than by several with a shuffle."""
 
 SMALL_COUNT = 1000
-"""As many items of an export, whose bytes nobody knows before."""
+"""The same as a number of items of an export, whose size in bytes is not known before it is read."""
 
 
 def fits_one_task(size: int) -> bool:

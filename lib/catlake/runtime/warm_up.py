@@ -1,4 +1,4 @@
-"""Does beside a run's first steps what its first query would wait for.
+"""Prepares a session for its first query while the run takes its first steps.
 
 The first query of a session takes seconds, however small it is: the JVM loads some thousands of classes, Python workers
 start and import their libraries, all one after the other. Meanwhile the driver's other cores do nothing.
@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 
 def import_pandas() -> None:
-    """Imports pandas beside what the caller does: `mapInArrow` needs it, and it takes half a second."""
+    """Starts to import pandas, and returns at once: `mapInArrow` needs it, and it takes half a second."""
     threading.Thread(target=_pandas, daemon=True).start()
 
 
@@ -36,11 +36,11 @@ def _pandas() -> None:
 def _query(spark: SparkSession) -> None:
     with suppress(Exception):  # the run's own queries report what is wrong
         rows = spark.range(0, 1, 1, numPartitions=1).mapInArrow(_copied, "id bigint")
-        # Else Spark sees that one partition needs no shuffle.
+        # With `repartition`, because Spark uses no shuffle for one partition.
         rows.repartition("id").groupBy("id").count().collect()
 
 
 def _copied(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches as they come, made anew: to make an array, pyarrow imports pandas."""
+    """Copies of the batches, because pyarrow imports pandas when it makes an array."""
     for batch in batches:
         yield pa.RecordBatch.from_arrays([pa.array(batch.column(0).to_pylist())], schema=batch.schema)
