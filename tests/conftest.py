@@ -51,8 +51,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.shuffle.partitions", "1")
         .config("spark.default.parallelism", "2")
         .config("spark.ui.enabled", "false")
-        # Each plan is described for the page that is not there.
-        .config("spark.sql.ui.explainMode", "simple")
         .config("spark.driver.memory", "1g")
         # Nothing is left in the checkout.
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
