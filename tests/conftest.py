@@ -1,5 +1,6 @@
 """What all tests share: a Spark session, an S3 server, Trino, a browser, each started by the first test that asks."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from catlake.job import SESSION_SETTINGS
 from catlake.runtime.jvm_names import keep_names
 from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
+from tests.interpreted import INTERPRETED
 from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
 from tools.node import find_browser
@@ -36,7 +38,11 @@ def _recursion_limit() -> None:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The session of all tests, built to answer small questions quickly."""
+    """The session of all tests, built to answer small questions quickly.
+
+    It interprets its queries. Golden files, and jobs that tests start by spark-submit, are made by the code that Spark
+    generates, as on Glue.
+    """
     session = (
         SparkSession.builder.appName("catlake-tests")
         # Two threads, so that what depends on the order of partitions can be seen to.
@@ -50,7 +56,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         .getOrCreate()
     )
-    for name, value in SESSION_SETTINGS.items():
+    for name, value in {**SESSION_SETTINGS, **INTERPRETED}.items():
         session.conf.set(name, value)
     keep_names(session)
     yield session
@@ -94,6 +100,12 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+def pytest_collection_finish() -> None:
+    """Keep what all imported modules and collected tests hold out of each later look for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 COSTS = ("s3", "browser", "spark")

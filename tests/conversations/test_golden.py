@@ -16,6 +16,7 @@ from catlake.conversations.normalize import normalize
 from catlake.runtime.run import Run
 from tests.conversations.test_cl100k_tokens import independent_count
 from tests.golden import assert_golden
+from tests.interpreted import generated_code
 from tests.jobs.running import CSV, PARQUET, SAMPLE, SMALL, run_of, small_export
 
 
@@ -35,8 +36,9 @@ def small(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tupl
     """The lake after both jobs over the small export, and their runs."""
     folder = tmp_path_factory.mktemp("small")
     export = small_export(folder / "export")
-    normalized = run_of(spark, folder / "lake", normalize, export_uri=str(export))
-    return folder / "lake", normalized, run_of(spark, folder / "lake", curate)
+    with generated_code(spark):
+        normalized = run_of(spark, folder / "lake", normalize, export_uri=str(export))
+        return folder / "lake", normalized, run_of(spark, folder / "lake", curate)
 
 
 def test_the_small_export_gives_the_csv_that_was_written_by_hand(small: tuple[Path, Run, Run]) -> None:

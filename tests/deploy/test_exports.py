@@ -58,7 +58,7 @@ class Machine:
         deadline = time.monotonic() + 30
         while (ended := self._client.describe_execution(executionArn=execution))["status"] == "RUNNING":
             assert time.monotonic() < deadline, "the execution does not end"
-            time.sleep(0.01)
+            time.sleep(0.1)  # each look takes the machine's time
         if ended["status"] != "SUCCEEDED":
             return f"{ended['status']}: {ended.get('error')}: {ended.get('cause')}"
         return json.loads(ended["output"])

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from deploy.glue_arguments import TABLE_SETTINGS
 from tests.engines.trino import ENGINES, one_fetches
+from tests.interpreted import INTERPRETED
 from tests.s3 import REGION, S3Server
 from tools import toolchain
 from tools.toolchain import Artifact
@@ -39,7 +40,7 @@ def run_on_glue(program: Path, glue: str, s3: S3Server, *arguments: str) -> Any:
 def session(settings: str) -> SparkSession:
     """The session of such a program; `settings` is the variable CATLAKE_GLUE of its environment."""
     builder = SparkSession.builder.master("local[2]").config("spark.sql.shuffle.partitions", "2")
-    for name, value in json.loads(settings).items():
+    for name, value in {**INTERPRETED, **json.loads(settings)}.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 

@@ -137,12 +137,11 @@ def drafts(place: Place, script: str) -> set[str]:
     [
         ("folder", NORMALIZE, "step_started", "write"),
         ("s3", NORMALIZE, "step_started", "write"),
-        ("folder", NORMALIZE, "balance", None),
         ("folder", CURATE, "balance", None),
+        # On S3, tests/lake/test_lease.py kills between the results.
         ("folder", CONSOLIDATE, "published", None),
-        ("s3", CONSOLIDATE, "published", None),
     ],
-    ids=["writing", "writing-s3", "before publishing", "curate", "between its results", "between its results-s3"],
+    ids=["writing", "writing-s3", "before publishing", "between its results"],
     indirect=["place"],
 )
 def test_a_killed_run_leaves_whole_results_and_the_next_gives_the_right_ones(

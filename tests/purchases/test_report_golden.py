@@ -22,6 +22,7 @@ from catlake.runtime.errors import StoreError
 from catlake.runtime.run import Run
 from tests.bedrock.lakes import parquet_text
 from tests.golden import assert_golden
+from tests.interpreted import generated_code
 from tests.jobs.running import files_below
 from tests.purchases.shops import BROKEN, DATASETS, GOLDEN, reported, tree
 from tests.purchases.tree import event, write
@@ -36,7 +37,8 @@ Lake = tuple[Path, Run, Run]
 def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The shops' lake after a report of all and one of t1, and their runs."""
     bucket = tree(tmp_path_factory.mktemp("lake"))
-    return bucket, reported(spark, bucket), reported(spark, bucket, "t1")
+    with generated_code(spark):
+        return bucket, reported(spark, bucket), reported(spark, bucket, "t1")
 
 
 def published(bucket: Path) -> dict[str, str]:
