@@ -88,8 +88,6 @@ def test_jobs_are_killed_anywhere_and_the_next_run_gives_what_an_undisturbed_one
 
 
 def test_publishing_is_killed_before_and_after_each_move(figures: Figures, seconds: Seconds, tmp_path: Path) -> None:
-    if not seconds(1):
-        pytest.skip("tests/lake/test_lease.py does that")
     for number in rounds(seconds(0.05), 1):
         move, after = number % len(TARGETS), bool(number // len(TARGETS) % 2)
         place = Published(str(tmp_path / str(number)))
@@ -126,8 +124,6 @@ def _events(generator: random.Random) -> list[tuple[str, bytes]]:
 
 
 def test_runs_publish_at_once(figures: Figures, seconds: Seconds, tmp_path: Path) -> None:
-    if not seconds(1):
-        pytest.skip("tests/lake/test_lease.py does that")
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         for number in rounds(seconds(0.05), 1):
             place = Published(str(tmp_path / "lake"))
