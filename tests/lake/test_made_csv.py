@@ -61,15 +61,18 @@ def contents(written: WrittenDataset) -> list[tuple[bytes, int, int, int]]:
     return [(Path(file.uri).read_bytes(), file.rows, file.size, file.crc32) for file in written.files]
 
 
-@pytest.mark.parametrize("file_bytes", [None, 1, 200])
-def test_made_rows_give_the_files_that_spark_gives(spark: SparkSession, tmp_path: Path, file_bytes: int | None) -> None:
-    rows = in_order(song_rows(spark, SONGS_CSV, *SONGS))
+@pytest.mark.parametrize(("file_bytes", "files"), [(None, 1), (1, 3)])
+def test_made_rows_give_the_files_that_spark_gives(
+    spark: SparkSession, tmp_path: Path, file_bytes: int | None, files: int
+) -> None:
+    # More than two batches.
+    songs = [{"song_id": f"{number:03}", "plays": number + 1} for number in range(600)]
+    rows = in_order(song_rows(spark, SONGS_CSV, *songs))
     written, counts = made(rows, tmp_path / "made", file_bytes=file_bytes)
-    expected = all_rows(spark, tmp_path / "all", *SONGS)
-    if file_bytes is None:
-        assert contents(written) == contents(expected)
-    assert written.totals == expected.totals
-    assert counts == {"gone": 0, "plays": 12}
+    expected = all_rows(spark, tmp_path / "all", *songs, file_bytes=file_bytes)
+    assert contents(written) == contents(expected)
+    assert (len(written.files), written.totals) == (files, expected.totals)
+    assert counts == {"gone": 0, "plays": 300 * 601}
 
 
 def test_a_row_that_is_gone_is_counted_and_not_written(spark: SparkSession, tmp_path: Path) -> None:
@@ -116,8 +119,10 @@ def test_an_updated_csv_is_the_file_that_all_rows_would_give(spark: SparkSession
     with pytest.raises(ContractError, match=r"\(genre.allowed: 2 rows\)"):
         made(broken, tmp_path / "broken", old=old(before.files[0].uri))
     content = Path(before.files[0].uri).read_bytes()
-    # The last one's first row is left out, and no text.
-    for other in (content.replace(b"hi", b"ho"), content[:-5], content.replace(b"\na,", b"\na,\xff")):
+    # The first row is left out: it is no text, or has no number.
+    no_text, no_number = content.replace(b"\na,", b"\na,\xff"), content.replace(b",1,", b",one,", 1)
+    assert no_number != content
+    for other in (content.replace(b"hi", b"ho"), content[:-5], no_text, no_number):
         (tmp_path / "other.csv").write_bytes(other)
         with pytest.raises(OldFileError, match="changed after it was published"):
             made(changes, tmp_path / "new", old=old(str(tmp_path / "other.csv")))

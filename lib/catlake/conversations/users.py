@@ -123,9 +123,8 @@ class UserRows:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows of users."""
         items = (row for batch in batches for row in zip(*map(_values, ITEM, batch.columns), strict=True))
-        rows = (
-            (*user_row(user, rows, self.environment), was) for (user, was), rows in groupby(items, itemgetter(0, 1))
-        )
+        users = groupby(items, itemgetter(0, 1))
+        rows = ((*user_row(user, of_user, self.environment), was) for (user, was), of_user in users)
         for batch in _user_batches(rows):
             outcome = user_outcome(batch, self.excluded_cities)
             is_gone = pc.or_(batch.column(WAS), pc.not_equal(outcome, KEPT))

@@ -160,6 +160,8 @@ class RowWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._stream:
+            self._target.close()
         self._temporary.cleanup()
 
     def write(self, batch: pa.RecordBatch) -> None:

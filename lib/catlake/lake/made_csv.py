@@ -188,9 +188,9 @@ class _Task:
         def leave_out(rows: bytes) -> None:
             try:
                 old_rows, _ = parse_rows(rows, names)
+                totals.subtract({name: total(old_rows, name) for name in check.totals})
             except pa.ArrowInvalid as error:
-                raise OldFileError(f"{old.uri}: it is not readable as CSV ({error})") from None
-            totals.subtract({name: total(old_rows, name) for name in check.totals})
+                raise OldFileError(f"{old.uri}: its rows are not readable ({error})") from None
 
         update = CsvUpdate(old.uri, leave_out)
         used: deque[pa.RecordBatch] = deque()
