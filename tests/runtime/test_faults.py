@@ -1,6 +1,7 @@
 """Faults of disks, of S3 and of Java: one line from the texts that Python, Java, Hadoop and Spark have for them."""
 
 import errno
+import sys
 import tempfile
 from pathlib import Path
 
@@ -73,6 +74,20 @@ def test_what_a_disk_or_s3_did_is_one_line(text: str, line: str) -> None:
     assert explained is not None
     assert explained.startswith(line)
     assert "run the job again" in explained and "\n" not in explained and "credentials" not in explained
+
+
+def test_a_library_that_workers_lack_is_a_fault_of_the_disk_where_its_zip_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = of_spark("PythonException: ModuleNotFoundError: No module named 'catlake.runtime.files'")
+    library = tmp_path / "userFiles-1" / "catlake.zip"
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(library), *sys.path])
+    assert str(fault(error)).startswith(f"{library}: it is not there (any more)")
+    assert fault(of_spark("PythonException: ModuleNotFoundError: No module named 'catlakes'")) is None
+    library.parent.mkdir()
+    library.touch()
+    assert fault(error) is None
 
 
 def test_only_a_refusal_of_s3_is_about_rights() -> None:

@@ -7,6 +7,7 @@ and S3 report is the same for all of them.
 import errno
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 
@@ -43,6 +44,8 @@ _GONE = (
     re.compile(rf"Failed to create local dir in {_PATH}\.?$", re.MULTILINE),
     re.compile(rf"Mkdirs failed to create {_PATH}(?: \(|$)", re.MULTILINE),
 )
+# The library's zip, which Spark keeps among its temporary files, is gone before a Python worker has read it.
+_NO_LIBRARY = re.compile(r"ModuleNotFoundError: No module named 'catlake\b")
 _S3 = re.compile(
     r"(?:org\.apache\.hadoop\.fs\.s3a\.\w+|(?:com\.amazonaws|software\.amazon\.awssdk)\.[\w.]+Exception): (?P<fault>.+)"
 )
@@ -74,6 +77,8 @@ def fault(error: BaseException, writing: str | None = None) -> str | None:
     for pattern in _GONE:
         if match := pattern.search(text):
             return _gone(match["path"])
+    if _NO_LIBRARY.search(text) and (missing := _missing_library()):
+        return _gone(missing)
     if match := _S3.search(text):
         refused = _REFUSED.search(match["fault"])
         return f"S3: {match['fault']}; {'check the credentials and their rights' if refused else AGAIN_LATER}"
@@ -88,6 +93,12 @@ def disk_fault_at(place: str, error: OSError) -> str | None:
 def temporary_folder() -> str:
     """The folder in which Spark and its Python workers keep what they need for a while."""
     return (os.environ.get("SPARK_LOCAL_DIRS") or "").partition(",")[0] or tempfile.gettempdir()
+
+
+def _missing_library() -> str | None:
+    """Where Spark has put the library's zip for its workers, if it is not there any more."""
+    temporary = (path for path in sys.path if path.startswith(f"{temporary_folder()}/"))
+    return next((path for path in temporary if not os.path.exists(path)), None)
 
 
 def _message(place: str, problem: str) -> str:
