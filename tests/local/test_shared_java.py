@@ -82,9 +82,12 @@ def test_jobs_share_a_java_until_one_fails(jobs: Jobs) -> None:
 def test_a_job_with_settings_of_its_own_has_a_java_of_its_own(jobs: Jobs) -> None:
     _, first = jobs.run(TELLS)
     _, second = jobs.run(TELLS, replace(JOB, name="second", spark_settings={"spark.task.maxFailures": "1"}))
+    _, third = jobs.run(TELLS, replace(JOB, name="third", spark_settings={"spark.sql.codegen.wholeStage": "true"}))
     jobs.java.end()
     assert "spark.task.maxFailures" not in first["SETTINGS"]
     assert "--conf spark.task.maxFailures=1" in second["SETTINGS"]
+    for told, interpreted in ((first, "false"), (second, "false"), (third, "true")):
+        assert f"--conf spark.sql.codegen.wholeStage={interpreted}" in told["SETTINGS"]
 
 
 def test_of_two_javas_each_has_one_job_and_a_warm_one_is_taken_first() -> None:

@@ -67,6 +67,11 @@ def of_spark(text: str) -> RuntimeError:
             "We failed (Service: Amazon S3; Status Code: 500; Error Code: InternalError)",
             "S3: PUT 0-byte object  on q/_temporary/0: ",
         ),
+        (
+            "org.apache.http.ConnectionClosedException: Premature end of Content-Length delimited message body "
+            "(expected: 27,910; received: 13,955)",
+            "S3: Premature end of Content-Length delimited message body (expected: 27,910; received: 13,955); run the ",
+        ),
     ],
 )
 def test_what_a_disk_or_s3_did_is_one_line(text: str, line: str) -> None:

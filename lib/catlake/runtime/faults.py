@@ -47,7 +47,9 @@ _GONE = (
 # The library's zip, which Spark keeps among its temporary files, is gone before a Python worker has read it.
 _NO_LIBRARY = re.compile(r"ModuleNotFoundError: No module named 'catlake\b")
 _S3 = re.compile(
-    r"(?:org\.apache\.hadoop\.fs\.s3a\.\w+|(?:com\.amazonaws|software\.amazon\.awssdk)\.[\w.]+Exception): (?P<fault>.+)"
+    r"(?:org\.apache\.hadoop\.fs\.s3a\.\w+|(?:com\.amazonaws|software\.amazon\.awssdk)\.[\w.]+Exception"
+    # A body that breaks off while Hadoop's client skips a part of it, which the client does not repeat.
+    r"|org\.apache\.http\.ConnectionClosedException): (?P<fault>.+)"
 )
 _BY_HADOOP = re.compile(r"org\.apache\.hadoop\.fs\.(?:FSError|RawLocalFileSystem)")
 _REFUSED = re.compile(r"Status Code: 4(?!09|29)\d\d")
