@@ -14,9 +14,9 @@ from xdist.scheduler import LoadFileScheduling
 
 from catlake.job import SESSION_SETTINGS
 from catlake.runtime.jvm_names import keep_names
+from local.shared_java import INTERPRETED
 from tests.aws import moto_server
 from tests.engines.trino import Trino, trino_server
-from tests.interpreted import INTERPRETED
 from tests.jobs.running import RunScript, script_runner
 from tests.s3 import S3Server, s3_server
 from tools.node import find_browser

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""For a few rows, to compile code takes longer than to do without it: a third of the tests' CPU time."""
+from local.shared_java import INTERPRETED
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import pyspark
 from pyspark.sql import SparkSession
 
 from deploy.glue_arguments import TABLE_SETTINGS
+from local.shared_java import INTERPRETED
 from tests.engines.trino import ENGINES, one_fetches
-from tests.interpreted import INTERPRETED
 from tests.s3 import REGION, S3Server
 from tools import toolchain
 from tools.toolchain import Artifact

@@ -18,7 +18,7 @@ _COSTING = ("kind", "created", "total_price", "usage", "rejected_file")
 
 
 @dataclass(frozen=True)
-class ItemRows:
+class BedrockItemRows:
     """Makes the rows of the table from a data file of a full export, by its number; see `KeptTable.replace_by_files`.
 
     Attributes:

@@ -18,7 +18,7 @@ from catlake.bedrock.conversation_items import (
     ITEM,
     ConversationCounter,
 )
-from catlake.bedrock.item_files import ItemRows
+from catlake.bedrock.item_files import BedrockItemRows
 from catlake.bedrock.item_history import CHANGE, CHANGES, KEPT_DELETED, MARKED, MERGED, OLDER, REMOVED, States
 from catlake.bedrock.priced_usage import Rates
 from catlake.contracts.contract import contract
@@ -171,7 +171,7 @@ def _fill(
         return Balance(full.item_count, {DATASET: rows})
 
     written = table.replace_by_files(
-        ItemRows(files, full, counter, states),
+        BedrockItemRows(files, full, counter, states),
         len(full.largest_first),
         lake.files,
         position=update.position.of_new_content(),

@@ -14,7 +14,7 @@ from catlake.runtime.files import Files
 
 
 @dataclass(frozen=True)
-class ItemRows:
+class CatiaItemRows:
     """Makes the rows of the table from a data file of a full export, by its number; see `KeptTable.replace_by_files`.
 
     Attributes:

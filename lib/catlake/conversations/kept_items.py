@@ -12,7 +12,7 @@ from pyspark.storagelevel import StorageLevel
 from catlake.contracts.contract import contract
 from catlake.contracts.kept_rows import GONE, VERSION
 from catlake.conversations import items
-from catlake.conversations.item_files import ItemRows
+from catlake.conversations.item_files import CatiaItemRows
 from catlake.dynamodb import Export, read_items
 from catlake.dynamodb.export_reader import REJECTED, Decoder, read_file_of_export
 from catlake.dynamodb.export_selection import ExportChain, refuse_foreign
@@ -103,7 +103,7 @@ def _replace(run: Run, lake: Lake, table: KeptTable, files: Files, full: Export)
         return Balance(full.item_count, {DATASET: count})
 
     count = table.replace_by_files(
-        ItemRows(files, full),
+        CatiaItemRows(files, full),
         len(full.largest_first),
         lake.files,
         position=position.of_new_content(),

@@ -44,12 +44,18 @@ GROUP_BYTES = 64 << 20
 GROUP_ROWS = 1 << 20
 
 VIOLATIONS = "_violations"
+
+FILE_FIELDS = (
+    T.StructField("uri", T.StringType()),
+    T.StructField("rows", T.LongType()),
+    T.StructField("size", T.LongType()),
+    T.StructField("crc32", T.LongType()),
+)
+"""How a task gives a `DatasetFile` to Spark."""
+
 _WRITTEN = T.StructType(
     [
-        T.StructField("uri", T.StringType()),
-        T.StructField("rows", T.LongType()),
-        T.StructField("size", T.LongType()),
-        T.StructField("crc32", T.LongType()),
+        *FILE_FIELDS,
         T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
     ]
@@ -144,6 +150,16 @@ class _Format(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass
+class _OpenFile:
+    """A file that is being written, and its rows so far."""
+
+    target: BinaryIO
+    stream: "ChecksumStream"
+    format: _Format
+    rows: int = 0
+
+
 class RowWriter:
     """Writes rows as one file, or as several where a file has a largest size, and uploads each when it is whole."""
 
@@ -152,55 +168,50 @@ class RowWriter:
         self._contract, self._files, self._folder, self._file_bytes = contract, files, folder, file_bytes
         self._temporary = tempfile.TemporaryDirectory(prefix="catlake-")
         self._path = Path(self._temporary.name, "file")
-        self._stream: ChecksumStream | None = None
-        self._rows = 0
+        self._open: _OpenFile | None = None
         self._written: list[dict[str, Any]] = []
 
     def __enter__(self) -> "RowWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stream:
-            self._target.close()
+        if self._open:
+            self._open.target.close()
         self._temporary.cleanup()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Takes rows with the columns of the contract."""
-        if self._stream and self._file_bytes is not None and self._stream.size >= self._file_bytes:
-            self._end_file()
-        if self._stream is None:
-            self._begin_file()
-        self._format.write(batch)
-        self._rows += batch.num_rows
+        if self._open and self._file_bytes is not None and self._open.stream.size >= self._file_bytes:
+            self._end(self._open)
+        file = self._open or self._begin()
+        file.format.write(batch)
+        file.rows += batch.num_rows
 
     def close(self) -> list[dict[str, Any]]:
         """Ends the last file; returns the files, by the names of `DatasetFile`. Without rows there is one file too."""
-        if self._stream is None:
-            self._begin_file()
-        self._end_file()
+        self._end(self._open or self._begin())
         return self._written
 
-    def _begin_file(self) -> None:
+    def _begin(self) -> _OpenFile:
         struct = self._contract.struct
-        self._target = self._path.open("wb")
-        self._stream = ChecksumStream(self._target)
-        self._format: _Format
+        target = self._path.open("wb")
+        stream = ChecksumStream(target)
+        format: _Format
         if self._contract.format == "csv":
-            self._format = _CsvFile(self._stream, struct.names)
+            format = _CsvFile(stream, struct.names)
         else:
             # A row group reaches the file as a whole.
-            group_bytes = min(GROUP_BYTES, self._file_bytes or GROUP_BYTES)
-            self._format = ParquetFile(self._stream, to_arrow_schema(struct), group_bytes)
+            format = ParquetFile(stream, to_arrow_schema(struct), min(GROUP_BYTES, self._file_bytes or GROUP_BYTES))
+        self._open = _OpenFile(target, stream, format)
+        return self._open
 
-    def _end_file(self) -> None:
-        if self._stream is None:
-            return
-        self._format.close()
-        self._target.close()
-        uri = f"{self._folder}/part-{attempt_number()}-{len(self._written) + 1}.{self._contract.format}"
+    def _end(self, file: _OpenFile) -> None:
+        file.format.close()
+        file.target.close()
+        self._open = None
+        uri = part_uri(self._folder, self._contract, len(self._written) + 1)
         self._files.upload(self._path, uri)
-        self._written.append({"uri": uri, "rows": self._rows, **self._stream.written})
-        self._stream, self._rows = None, 0
+        self._written.append({"uri": uri, "rows": file.rows, **file.stream.written})
 
 
 @dataclass(frozen=True)
@@ -267,10 +278,10 @@ def total(rows: pa.RecordBatch, name: str) -> int:
     return pc.sum(rows.column(name).cast(pa.int64(), safe=True)).as_py() or 0
 
 
-def attempt_number() -> int:
-    """The number of the task's attempt, which no other has."""
+def part_uri(folder: str, contract: Contract, number: int = 1) -> str:
+    """Where a task writes a file of a dataset: a name that no other attempt has."""
     context = TaskContext.get()
-    return context.taskAttemptId() if context else 0
+    return f"{folder}/part-{context.taskAttemptId() if context else 0}-{number}.{contract.format}"
 
 
 class UniqueValues:

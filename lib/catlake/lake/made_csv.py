@@ -6,7 +6,7 @@ rows, to check the rules of the contract and to count.
 
 import io
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +25,15 @@ from catlake.contracts.kept_rows import GONE
 from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import CsvUpdate, RowChange
 from catlake.lake.dataset_writer import (
+    FILE_FIELDS,
     CheckedBlocks,
     ChecksumStream,
     DatasetFile,
     RowCheck,
     RowWriter,
     WrittenDataset,
-    attempt_number,
     csv_lines,
+    part_uri,
     refuse_broken,
     total,
 )
@@ -43,17 +44,9 @@ from catlake.runtime.python_workers import batches_of, lean_worker
 _END = "_end"
 """The column of the last row that a task gives to Spark: what it has written. Null in all others."""
 
-_FILE = T.StructType(
-    [
-        T.StructField("uri", T.StringType()),
-        T.StructField("rows", T.LongType()),
-        T.StructField("size", T.LongType()),
-        T.StructField("crc32", T.LongType()),
-    ]
-)
 _END_TYPE = T.StructType(
     [
-        T.StructField("files", T.ArrayType(_FILE)),
+        T.StructField("files", T.ArrayType(T.StructType([*FILE_FIELDS]))),
         T.StructField("totals", T.MapType(T.StringType(), T.LongType())),
         # The rules that rows break together.
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
@@ -112,13 +105,23 @@ def write_made_csv(
     with batches_of(source.sparkSession):
         made = source.mapInArrow(task, task.output)
         (row,) = made.agg(F.first(_END, ignorenulls=True).alias(_END), *counted).collect()
-    end, broken, number_of = (row[name] and row[name].asDict() for name in (_END, "broken", "counts"))
+    end, broken, numbers = (row[name] and row[name].asDict() for name in (_END, "broken", "counts"))
     # Where Spark knows that there are no rows, it runs no task.
     end = end or list(task(()))[-1].column(_END)[0].as_py()
     if old and end["old_crc32"] != old.crc32:
         raise OldFileError(f"{old.uri}: it was cut off or changed after it was published; normalize again")
     refuse_broken(contract, Counter(broken) + Counter(dict(end["violations"])))
-    return WrittenDataset(tuple(map(DatasetFile.of, end["files"])), dict(end["totals"])), number_of
+    return WrittenDataset(tuple(map(DatasetFile.of, end["files"])), dict(end["totals"])), numbers
+
+
+_Passing = Generator[pa.RecordBatch, None, dict[str, Any]]
+"""Hands rows on to Spark; returns _END without its violations."""
+
+
+def _for_spark(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Rows with the columns that Spark gets."""
+    columns = [batch.column(name) for name in schema.names[:-1]]
+    return pa.RecordBatch.from_arrays([*columns, pa.nulls(batch.num_rows, schema.types[-1])], schema=schema)
 
 
 @dataclass(frozen=True)
@@ -149,26 +152,24 @@ class _Task:
         schema = to_arrow_schema(self.output)
         check = RowCheck(self.contract, in_order=True)
         with lean_worker():
-            end: dict[str, Any] = {}
             made = self.maker(batches)
-            for batch in self._updated(self.old, made, check, end) if self.old else self._written(made, check, end):
-                columns = [batch.column(name) for name in schema.names[:-1]]
-                columns.append(pa.nulls(batch.num_rows, schema.types[-1]))
-                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            end = (
+                yield from self._updated(self.old, made, check, schema)
+                if self.old
+                else self._written(made, check, schema)
+            )
             end["violations"] = list(check.violations().items())
             yield pa.RecordBatch.from_pylist([{_END: end}], schema)
 
-    def _written(
-        self, made: Iterable[pa.RecordBatch], check: RowCheck, end: dict[str, Any]
-    ) -> Iterator[pa.RecordBatch]:
-        """Writes the rows that are made, hands them on, and puts what is written into `end`."""
+    def _written(self, made: Iterable[pa.RecordBatch], check: RowCheck, schema: pa.Schema) -> _Passing:
+        """Writes the rows that are made, and hands them on."""
         with RowWriter(self.contract, self.files, self.folder, self.file_bytes) as target:
             for batch in made:
                 rows = self._checked(batch, check)
                 if rows.num_rows:
                     target.write(rows)
-                yield batch
-            end |= {"files": target.close(), "totals": list(check.totals.items())}
+                yield _for_spark(batch, schema)
+            return {"files": target.close(), "totals": list(check.totals.items())}
 
     def _checked(self, batch: pa.RecordBatch, check: RowCheck) -> pa.RecordBatch:
         """The rows that the dataset shall have, which are counted."""
@@ -178,9 +179,7 @@ class _Task:
         check.add(rows)
         return rows
 
-    def _updated(
-        self, old: OldFile, made: Iterable[pa.RecordBatch], check: RowCheck, end: dict[str, Any]
-    ) -> Iterator[pa.RecordBatch]:
+    def _updated(self, old: OldFile, made: Iterable[pa.RecordBatch], check: RowCheck, schema: pa.Schema) -> _Passing:
         """As `_written`; all other rows are copied from the old file."""
         totals = Counter(old.totals)
         names = self.contract.struct.names
@@ -202,17 +201,18 @@ class _Task:
                     for piece in update.merged(blocks, self._changes(made, check, used)):
                         stream.write(piece)
                         while used:
-                            yield used.popleft()
-                    end["old_crc32"] = blocks.crc32
+                            yield _for_spark(used.popleft(), schema)
+                    old_crc32 = blocks.crc32
                 except OldFileError:
                     # It is not what was published, perhaps no CSV at all.
-                    end["old_crc32"] = -1
-            yield from used
-            uri = f"{self.folder}/part-{attempt_number()}-1.csv"
+                    old_crc32 = -1
+            for batch in used:
+                yield _for_spark(batch, schema)
+            uri = part_uri(self.folder, self.contract)
             self.files.upload(path, uri)
         totals.update(check.totals)
-        end["files"] = [{"uri": uri, "rows": update.rows, **stream.written}]
-        end["totals"] = list(totals.items())
+        file = {"uri": uri, "rows": update.rows, **stream.written}
+        return {"files": [file], "totals": list(totals.items()), "old_crc32": old_crc32}
 
     def _opened(self, old: OldFile) -> BinaryIO:
         try:

@@ -25,6 +25,7 @@ from catlake.contracts.contract import Contract
 from catlake.lake.csv_parts import parse_rows
 from catlake.lake.csv_update import BLOCK_BYTES, whole_rows
 from catlake.lake.dataset_writer import (
+    FILE_FIELDS,
     VIOLATIONS,
     CheckedBlocks,
     ChecksumStream,
@@ -32,8 +33,8 @@ from catlake.lake.dataset_writer import (
     ParquetFile,
     RowCheck,
     WrittenDataset,
-    attempt_number,
     csv_lines,
+    part_uri,
     refuse_broken,
 )
 from catlake.lake.file_records import OldFile, OldFileError
@@ -42,11 +43,8 @@ from catlake.runtime.python_workers import BATCH_ROWS, batches_of, lean_worker
 
 _REVISED = T.StructType(
     [
-        # Null, as the three below, where the old file is not what was published.
-        T.StructField("uri", T.StringType()),
-        T.StructField("rows", T.LongType()),
-        T.StructField("size", T.LongType()),
-        T.StructField("crc32", T.LongType()),
+        # Null where the old file is not what was published.
+        *FILE_FIELDS,
         T.StructField("violations", T.MapType(T.StringType(), T.LongType())),
     ]
 )
@@ -194,7 +192,7 @@ class _ReviseTask:
             old, path = Path(temporary, "old"), Path(temporary, "file")
             if not written["violations"] and self._fetched(old) == self.old.crc32:
                 written |= self._revised(old, path, kept)
-                written["uri"] = f"{self.folder}/part-{attempt_number()}-1.{self.contract.format}"
+                written["uri"] = part_uri(self.folder, self.contract)
                 self.files.upload(path, written["uri"])
         yield pa.RecordBatch.from_pylist([written], to_arrow_schema(_REVISED))
 

@@ -24,7 +24,7 @@ GROUP_BYTES = 32 << 20
 Rows = Callable[[int], Iterator[pa.RecordBatch]]
 """Makes the rows of a file, by its number; they may have further columns. Travels to the executors."""
 
-FILE = "_file"
+WRITTEN_FILE = "_written_file"
 """The column with the URI of a file, after its rows; null for rows."""
 
 
@@ -37,7 +37,7 @@ def write_table_files(
     schema: pa.Schema,
     checked: Sequence[T.StructField],
 ) -> DataFrame:
-    """Writes files, each in a task of its own, as the result is read: some columns of all rows, and FILE.
+    """Writes files, each in a task of its own, as the result is read: some columns of all rows, and WRITTEN_FILE.
 
     Args:
         spark: The session.
@@ -51,7 +51,7 @@ def write_table_files(
     names = [field.name for field in checked]
     # Nothing is required: else Spark would take rules for kept before it has looked.
     output = T.StructType(
-        [*(T.StructField(field.name, field.dataType) for field in checked), T.StructField(FILE, T.StringType())]
+        [*(T.StructField(field.name, field.dataType) for field in checked), T.StructField(WRITTEN_FILE, T.StringType())]
     )
 
     def write(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -71,6 +71,6 @@ def write_table_files(
                 # A name that no other attempt has: of a killed one, maintenance removes the file.
                 uri = f"{folder}/{secrets.token_hex(16)}.parquet"
                 files.upload(path, uri)
-                yield pa.RecordBatch.from_pylist([{FILE: uri}], result)
+                yield pa.RecordBatch.from_pylist([{WRITTEN_FILE: uri}], result)
 
     return spark.range(0, number_of_files, 1, numPartitions=max(number_of_files, 1)).mapInArrow(write, output)

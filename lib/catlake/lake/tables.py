@@ -25,7 +25,7 @@ from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import Contract
 from catlake.contracts.kept_rows import GONE, VERSION
-from catlake.lake.table_files import FILE, Rows, write_table_files
+from catlake.lake.table_files import WRITTEN_FILE, Rows, write_table_files
 from catlake.runtime.errors import CatalogError, ContractError
 from catlake.runtime.files import Files, joined
 from catlake.runtime.small_data import fits_one_task, gathered
@@ -226,8 +226,8 @@ class KeptTable:
         checked = [T.StructField(column.name, column.spark_type) for column in self.contract.checked_columns]
         folder = f"{self.location}/data"
         made = write_table_files(self._spark, rows, number_of_files, files, folder, self._file_schema(), checked)
-        is_file = F.col(FILE).isNotNull()
-        (counts,) = made.agg(*self._counts(is_file), F.collect_list(FILE).alias("files")).collect()
+        is_file = F.col(WRITTEN_FILE).isNotNull()
+        (counts,) = made.agg(*self._counts(is_file), F.collect_list(WRITTEN_FILE).alias("files")).collect()
         self._refuse_broken(counts.asDict())
 
         def write(branch: str) -> None:
