@@ -17,7 +17,7 @@ from catlake.bedrock.message_map import Node
 from tests.bedrock.genuine import calls, conversations
 
 # It has no cache, and the texts here are short of one.
-MODEL = "claude-v3.5-sonnet"
+MODEL = "claude-v3.7-sonnet"
 BEGAN = datetime(2025, 12, 1, tzinfo=UTC)
 
 
@@ -445,6 +445,24 @@ def test_an_answer_that_is_longer_than_a_call_may_write_was_continued() -> None:
     assert len(replay(nodes, BEGAN).calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "bot", "outputs"),
+    [
+        # The limit is not above the budget, so that the application sends the budget and 1,024 tokens more.
+        ("claude-v4.5-sonnet", Bot(max_tokens=1_000), [1_400]),
+        ("claude-v4.5-sonnet", Bot(max_tokens=1_000, thinking_budget=1_000), [1_400]),
+        ("claude-v4.5-sonnet", Bot(max_tokens=1_000, thinking_budget=999), [1_000, 400]),
+        # A model that decides itself how much it thinks has no budget.
+        ("claude-v4.6-opus", Bot(max_tokens=1_000), [1_000, 400]),
+    ],
+)
+def test_a_call_that_thinks_has_room_beside_its_budget(model: str, bot: Bot, outputs: list[int]) -> None:
+    nodes = SYSTEM | {"q": question(), "a": answer("q", reasoning(800), text(600), model=model)}
+    assert [call.output for call in replay(nodes, BEGAN, bot).calls] == outputs
+    without = SYSTEM | {"q": question(), "a": answer("q", text(1_400), model=model)}
+    assert [call.output for call in replay(without, BEGAN, bot).calls] == [1_000, 400]
+
+
 def test_a_call_is_of_the_day_of_its_question_and_an_answer_made_anew_of_its_own() -> None:
     day = 24 * 60 * MINUTE
     start = BEGAN.timestamp() * 1000
@@ -472,6 +490,12 @@ def test_a_node_without_a_readable_time_has_the_conversations(time: Any) -> None
 )
 def test_what_cannot_be_known_has_a_word(model: str, reasons: list[str]) -> None:
     assert replay(SYSTEM | {"q": question(), "a": answer("q", model=model)}, BEGAN).reasons == reasons
+
+
+def test_the_application_keeps_a_price_that_changed() -> None:
+    nodes = SYSTEM | {"q": question(), "a": answer("q", model="claude-v3.5-sonnet")}
+    before = datetime(2025, 11, 30, 23, 59, tzinfo=UTC)
+    assert [replay(nodes, began).reasons for began in (before, BEGAN)] == [[], ["application_price_differs"]]
 
 
 def test_thinking_of_claude_4_is_a_summary_of_what_was_billed() -> None:

@@ -1,6 +1,8 @@
 """The text of documents, and documents made to do harm: they cost an estimate and nothing else."""
 
 import io
+import os
+import resource
 import time
 import zipfile
 import zlib
@@ -125,6 +127,18 @@ ENTITIES = "<!DOCTYPE a [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&
 def test_a_document_that_is_broken_or_breaks_a_limit_is_unreadable(name: str, content: bytes) -> None:
     with pytest.raises(Unreadable):
         text_length(name, content)
+
+
+def test_a_document_is_read_by_a_worker_with_many_open_files() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, limits[1]), limits[1]))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        assert text_length("a.pdf", pdf(b"BT (four) Tj ET")) > 0
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.slow

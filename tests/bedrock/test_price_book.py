@@ -108,7 +108,10 @@ def test_every_model_of_the_application_is_priced_by_name_id_and_profile(name: s
 
 
 # Where the application's own prices differ from the book's: these are the doubtful ones.
-DOUBTFUL = {"claude-v3.5-haiku", "gpt-oss-120b", "gpt-oss-20b", "mistral-large-2"}
+DOUBTFUL = {
+    *("claude-v3.5-haiku", "claude-v3.5-sonnet", "claude-v3.5-sonnet-v2"),
+    *("gpt-oss-120b", "gpt-oss-20b", "mistral-large-2"),
+}
 
 
 @pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model["application_prices"]])
@@ -191,6 +194,25 @@ def test_a_model_whose_price_was_lowered_has_both_prices() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("model", "region", "input", "cache_read"),
+    [
+        ("claude-v3.5-sonnet", "us-west-2", "0.006", None),
+        ("eu.anthropic.claude-3-5-sonnet-20240620-v1:0", "eu-central-1", "0.006", None),
+        ("claude-v3.5-sonnet", "ap-northeast-1", "0.003", Decimal("0.0003")),
+        ("claude-v3.5-sonnet-v2", "us-east-2", "0.006", Decimal("0.0006")),
+        ("us.anthropic.claude-3-5-sonnet-20241022-v2:0", "us-east-1", "0.006", Decimal("0.0006")),
+        ("eu.anthropic.claude-3-5-sonnet-20241022-v2:0", "eu-west-1", "0.003", Decimal("0.0003")),
+    ],
+)
+def test_extended_access_costs_twice_as_much_where_it_is_sold(
+    model: str, region: str, input: str, cache_read: Decimal | None
+) -> None:
+    before, since = (BOOK.price(model, region, date(*day)) for day in ((2025, 11, 30), (2025, 12, 1)))
+    assert (before.input, before.output) == (Decimal("0.003"), Decimal("0.015"))
+    assert (since.input, since.output, since.cache_read) == (Decimal(input), Decimal(input) * 5, cache_read)
+
+
 SIX_REGIONS = ("us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-northeast-1", "sa-east-1")
 THIRTY_MODELS = sorted(set(BOOK.names) - {"claude-instant-v1", "claude-v2", "claude-v3-sonnet"})
 
@@ -246,6 +268,7 @@ def test_every_price_names_its_source() -> None:
         "litellm 1.60.0 price table",
         "litellm 1.53.1 price table",
         "application bedrock-chat prices",
+        "AWS's page of prices: public extended access from 1 December 2025",
     }
 
 

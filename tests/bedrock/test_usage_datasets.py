@@ -25,7 +25,7 @@ Row = dict[str, Any]
 # --- the rules
 
 RATES = Rates("us-east-1", "global")
-PLAIN = Used(date(2025, 12, 1), "claude-v3.5-sonnet", 2, (1_000, 0, 0, 1_000, 0, 0, 0, 0))
+PLAIN = Used(date(2025, 12, 1), "claude-v3.7-sonnet", 2, (1_000, 0, 0, 1_000, 0, 0, 0, 0))
 """Usage that costs 0.018 USD."""
 UNKNOWN = PLAIN._replace(model="model-x")
 
@@ -100,6 +100,21 @@ def test_an_estimate_agrees_with_the_applications_price_within_five_percent(spar
         "silent": "differs",
     }
     assert (str(found["near"]["ratio"]), str(found["near"]["difference"])) == ("0.952381", "-0.000900000000")
+
+
+@pytest.mark.parametrize("is_ansi", ["true", "false"])
+def test_a_price_of_any_size_is_compared(spark: SparkSession, is_ansi: str) -> None:
+    prices = {"least": "1e-13", "great": "1e8"}
+    talks = (conversation(name, PLAIN, total_price=Decimal(price)) for name, price in prices.items())
+    usual = spark.conf.get("spark.sql.ansi.enabled")
+    compared = reconciliation(costs(spark, *talks))
+    # With it, which is how Spark 4 begins, Spark refuses what does not fit.
+    spark.conf.set("spark.sql.ansi.enabled", is_ansi)
+    try:
+        found = {row["conversation_id"]: (row["state"], row["ratio"]) for row in compared.collect()}
+    finally:
+        spark.conf.set("spark.sql.ansi.enabled", str(usual))
+    assert found == dict.fromkeys(prices, ("differs", None))
 
 
 def test_a_conversations_estimate_is_all_of_its_usage_or_unknown() -> None:

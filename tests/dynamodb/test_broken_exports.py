@@ -5,12 +5,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from catlake.dynamodb import find_export, read_items
 from catlake.dynamodb.export_lines import JSON, ItemLines
-from catlake.dynamodb.export_reader import Decoder, read_data_file
+from catlake.dynamodb.export_reader import Decoder, read_data_file, read_file_of_export
 from catlake.runtime.errors import ExportError, explain
 from catlake.runtime.files import LocalFiles
 from tests.dynamodb.albums import (
@@ -200,6 +201,16 @@ CUTS: dict[str, Callable[[bytes], bytes]] = {
 def test_a_truncated_gzip_names_the_file(cut: str, export: Path) -> None:
     replace_data(export, CUTS[cut](data_file(export).read_bytes()), 3)
     assert_all_in(error_of(export), data_file(export).name, "not readable after", "lines (", COPY)
+
+
+def test_what_fails_beside_the_file_is_not_its_fault(export: Path) -> None:
+    def fails(_: object) -> pa.RecordBatch:
+        raise OSError("no process can be started")
+
+    files = LocalFiles()
+    found = find_export(files, str(export))
+    with pytest.raises(OSError, match="no process can be started"):
+        list(read_file_of_export(files, found, 0, Decoder(TITLES, fails)))
 
 
 def test_a_file_that_is_no_gzip_names_the_file(export: Path) -> None:

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
-from catlake.bedrock.calls import Bot
+from catlake.bedrock.calls import DEFAULT_BUDGET, Bot
 from catlake.dynamodb import OUTCOME as STATE
 from catlake.dynamodb import REJECTED, attribute, find_exports, read_state
 from catlake.dynamodb.export_selection import refuse_foreign
@@ -26,11 +26,14 @@ OUTCOMES = (KEPT, QUARANTINED, SUPERSEDED, DELETED, TOO_EARLY, ALIAS, OTHER)
 _TEXT = T.StringType()
 
 
-def _struct(name: str, data_type: T.DataType) -> T.StructType:
-    return T.StructType([T.StructField(name, data_type)])
+def _struct(**fields: T.DataType) -> T.StructType:
+    return T.StructType([T.StructField(name, data_type) for name, data_type in fields.items()])
 
 
-_TOOLS = T.ArrayType(_struct("name", _TEXT))
+_TEXTS = T.ArrayType(_TEXT)
+_SOURCES = ("source_urls", "sitemap_urls", "filenames", "s3_urls")
+_KNOWLEDGE_BASES = ("knowledge_base_id", "exist_knowledge_base_id")
+_GENERATION = _struct(max_tokens=T.LongType(), reasoning_params=_struct(budget_tokens=T.LongType()))
 
 ITEM = T.StructType(
     [
@@ -39,10 +42,12 @@ ITEM = T.StructType(
         attribute("bot_id", _TEXT, source="BotId"),
         attribute("title", _TEXT, source="Title"),
         attribute("caching", T.BooleanType(), source="PromptCachingEnabled"),
-        attribute("generation", _struct("max_tokens", T.LongType()), source="GenerationParams"),
-        attribute("agent", _struct("tools", _TOOLS), source="AgentData"),
-        # Only whether there is a knowledge base counts.
-        attribute("knowledge_base", _TEXT, source="BedrockKnowledgeBase"),
+        attribute("generation", _GENERATION, source="GenerationParams"),
+        attribute("agent", _struct(tools=T.ArrayType(_struct(name=_TEXT))), source="AgentData"),
+        attribute("knowledge", _struct(**dict.fromkeys(_SOURCES, _TEXTS)), source="Knowledge"),
+        attribute(
+            "knowledge_base", _struct(**dict.fromkeys(_KNOWLEDGE_BASES, _TEXT)), source="BedrockKnowledgeBase"
+        ),
         attribute("shows_sources", T.BooleanType(), source="DisplayRetrievedChunks"),
     ]
 )
@@ -81,7 +86,7 @@ def read_bots(run: Run) -> Bots | None:
     for export in chain.exports:
         run.report.read_from("dynamodb_export", export.uri, exported=export.export_time, table=export.table_arn)
     items = read_state(run.spark, files, chain, ITEM).withColumn(OUTCOME, _outcome()).persist(StorageLevel.DISK_ONLY)
-    columns = ("bot_id", "caching", "generation", "agent", "knowledge_base", "shows_sources")
+    columns = ("bot_id", "caching", "generation", "agent", "knowledge", "knowledge_base", "shows_sources")
     counts = Observation("bots by outcome")
     is_kept = F.col(OUTCOME) == KEPT
     # One query for the counts and the settings.
@@ -112,12 +117,16 @@ def _outcome() -> Column:
 
 
 def _settings(row: dict[str, Any]) -> Bot:
+    """The bot's settings as the application reads them from its item."""
     tools = {tool["name"] for tool in (row["agent"] or {}).get("tools") or [] if tool and tool["name"]}
-    if row["knowledge_base"] is not None:
+    # An item has both maps also without any knowledge: their lists are empty, their ids null.
+    if any((row["knowledge"] or {}).values()) or any((row["knowledge_base"] or {}).values()):
         tools.add(KNOWLEDGE_TOOL)
+    generation = row["generation"] or {}
     return Bot(
         row["caching"] is not False,
-        (row["generation"] or {}).get("max_tokens"),
+        generation.get("max_tokens"),
         frozenset(tools),
-        row["shows_sources"] is not False,
+        row["shows_sources"] is True,
+        (generation.get("reasoning_params") or {}).get("budget_tokens") or DEFAULT_BUDGET,
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from catlake.bedrock.application_models import PRICED_WRONG, Traits, model_traits
+from catlake.bedrock.application_models import PRICED_OTHERWISE, Traits, model_traits
 from catlake.bedrock.length4_tokens import OUTPUT_ROLES, chunk_texts, tokens
 from catlake.bedrock.message_map import Node, role_of
 from catlake.bedrock.message_parts import MessageParts, Part, log_parts
@@ -40,13 +40,21 @@ _CACHING_SINCE_MS = CACHING_SINCE.timestamp() * 1000
 _LAST_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000
 
 
+DEFAULT_BUDGET = 1_024
+"""Tokens of thinking that the application allows a call, unless the bot sets another limit."""
+
+TOKENS_BESIDE_BUDGET = 1_024
+"""What the application adds to the budget for a call whose limit would leave no room beside it."""
+
+
 class Bot(NamedTuple):
-    """The settings of a bot that change its calls; the defaults are the application's."""
+    """The settings of a bot that change its calls; the defaults are assumed of a bot that is not known."""
 
     caches_prompts: bool = True
     max_tokens: int | None = None
     tools: frozenset[str] = frozenset()
     shows_sources: bool = True
+    thinking_budget: int = DEFAULT_BUDGET
 
 
 class Call(NamedTuple):
@@ -175,7 +183,7 @@ class _Replay:
         calls = [call for time, end, key in sorted(self._answers()) for call in self._calls(time, end, key)]
         models = {call.model: model_traits(call.model) for call in calls}
         unknown = {
-            "application_price_differs": not PRICED_WRONG.isdisjoint(models),
+            "application_price_differs": any(map(_is_priced_otherwise, calls)),
             "continued_answers": self._continued,
             "estimated_files": self._splitter.estimated > 0,
             "hidden_reasoning": any(traits.hides_reasoning for traits in models.values()),
@@ -233,8 +241,11 @@ class _Replay:
 
     def _rounds(self, node: Node, key: str, traits: Traits) -> Iterator[_Round]:
         """The answer's rounds; further calls continued a round that is longer than one call may write."""
+        rounds = _rounds(log_parts(node) + self._messages[key])
         longest = self._bot.max_tokens or traits.max_tokens
-        for round_ in _rounds(log_parts(node) + self._messages[key]):
+        if traits.has_budget and longest <= self._bot.thinking_budget and any(round_.reasoning for round_ in rounds):
+            longest = self._bot.thinking_budget + TOKENS_BESIDE_BUDGET
+        for round_ in rounds:
             calls = math.ceil(round_.output / longest)
             if not 1 < calls <= MOST_CONTINUED:
                 yield round_
@@ -296,6 +307,11 @@ class _Replay:
         time: Any = node.get("create_time")
         known = isinstance(time, int | float) and not isinstance(time, bool) and 0 < time < _LAST_TIME
         return float(time) if known else self._began
+
+
+def _is_priced_otherwise(call: Call) -> bool:
+    since = PRICED_OTHERWISE.get(call.model)
+    return since is not None and call.milliseconds >= since.timestamp() * 1000
 
 
 def _rounds(answer: list[Part]) -> list[_Round]:

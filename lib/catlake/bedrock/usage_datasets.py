@@ -141,18 +141,21 @@ def application_costs(costs: DataFrame) -> DataFrame:
 
 def reconciliation(costs: DataFrame) -> DataFrame:
     """The dataset `token_reconciliation`: each conversation's estimate beside the application's own total."""
+    # A price of the application may be of any size, and Spark 4 refuses what it cannot divide or does not fit.
+    exact = f"try_cast(total_price AS {COST})"
+    difference = F.expr(f"try_cast(estimated_cost - {exact} AS {COST})")
+    ratio = F.expr(f"try_cast(try_divide(estimated_cost, {exact}) AS decimal(18,6))")
     application, estimated = F.col("total_price"), F.col("estimated_cost")
-    difference = (estimated - application.cast(COST)).cast(COST)
     return costs.where(F.col("usage").isNotNull()).select(
         *_conversation(),
         "bot_id",
         "estimated_cost",
         application.alias("application_total_price"),
         difference.alias("difference"),
-        F.when(application != 0, estimated / application.cast(COST)).cast("decimal(18,6)").alias("ratio"),
+        ratio.alias("ratio"),
         F.when(F.coalesce(application, F.lit(0)) == 0, "no_application_price")
         .when(estimated.isNull(), "unpriced")
-        .when(F.abs(difference) <= application.cast(COST) * F.lit(AGREES_WITHIN).cast("decimal(3,2)"), "agrees")
+        .when(F.abs(difference) <= F.expr(exact) * F.lit(AGREES_WITHIN).cast("decimal(3,2)"), "agrees")
         .otherwise("differs")
         .alias("state"),
         "reasons",

@@ -149,17 +149,12 @@ def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "D
         raise ExportError(f"{file.uri}: the data file is missing; copy the whole export") from None
     with raw:
         digest = _DigestStream(raw)
-        try:
-            for first, lines in _chunks_of_lines(file.uri, digest):
-                numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
-                read, blank = read + len(numbered), blank + len(lines) - len(numbered)
-                if read > file.item_count or blank > MOST_BLANK_LINES:
-                    break  # without inflating the rest
-                yield decoder.batch(file.uri, numbered, parser)
-        except (EOFError, OSError, InflateError) as error:
-            # A wrong checksum is a better reason than "the stream ended early".
-            _check_digest(file, digest)
-            raise ExportError(f"{file.uri}: not readable after {read} lines ({error}); {AGAIN}") from None
+        for first, lines in _readable_lines(file, digest):
+            numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
+            read, blank = read + len(numbered), blank + len(lines) - len(numbered)
+            if read > file.item_count or blank > MOST_BLANK_LINES:
+                break  # without inflating the rest
+            yield decoder.batch(file.uri, numbered, parser)
         _check_digest(file, digest)
     if blank > MOST_BLANK_LINES:
         raise ExportError(f"{file.uri}: more than {MOST_BLANK_LINES:,} blank lines, and an export has none; {AGAIN}")
@@ -170,6 +165,19 @@ def read_data_file(files: Files, file: DataFile, parser: LineParser, decoder: "D
 def read_file_of_export(files: Files, export: Export, place: int, decoder: "Decoder") -> Iterator[pa.RecordBatch]:
     """The rows of the data file that has this place in `Export.largest_first`; see `read_data_file`."""
     return read_data_file(files, export.largest_first[place], ItemLines(format_of(export)), decoder)
+
+
+def _readable_lines(file: DataFile, digest: "_DigestStream") -> Iterator[tuple[int, list[bytes]]]:
+    """As `_chunks_of_lines`. Raises ExportError for a file that is broken; what fails in its user is not its fault."""
+    read = 0
+    try:
+        for first, lines in _chunks_of_lines(file.uri, digest):
+            read = first - 1 + len(lines)
+            yield first, lines
+    except (EOFError, OSError, InflateError) as error:
+        # A wrong checksum is a better reason than "the stream ended early".
+        _check_digest(file, digest)
+        raise ExportError(f"{file.uri}: not readable after {read} lines ({error}); {AGAIN}") from None
 
 
 def _check_digest(file: DataFile, digest: "_DigestStream") -> None:
