@@ -48,6 +48,8 @@ SESSION_SETTINGS = {
     "spark.sql.adaptive.optimizer.excludedRules": ("org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"),
     # To look for a compression of each persisted column takes longer than it saves; blocks on the disk are compressed.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # Days before 1582 in the calendar in which pyarrow writes them, which Spark would else refuse to guess.
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
 }
 """What every session of a job has."""
 
@@ -103,7 +105,7 @@ def run_job(
         if warming:
             # A query that is cut off would print after the message; one that waits for workers may never end.
             with suppress(KeyboardInterrupt):
-                warming.join(timeout=5)
+                warming.join(timeout=5 if has_failed else 60)
             # After success there is no message, and a later job may use the same JVM.
             if run and has_failed and warming.is_alive():
                 _silence_jvm(run.spark)

@@ -22,7 +22,8 @@ def item(name: str, **attributes: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def sources(**given: dict[str, Any]) -> dict[str, Any]:
     """The map of what a bot knows; its lists are empty."""
-    return {"M": dict.fromkeys(("source_urls", "sitemap_urls", "filenames", "s3_urls"), {"L": []}) | given}
+    empty: dict[str, Any] = {name: {"L": []} for name in ("source_urls", "sitemap_urls", "filenames", "s3_urls")}
+    return {"M": empty | given}
 
 
 def knowledge_base(**given: dict[str, Any]) -> dict[str, Any]:

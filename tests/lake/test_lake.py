@@ -373,3 +373,13 @@ def test_rows_of_parquet_are_counted_and_those_of_what_is_none_are_unknown(spark
     file.write_bytes(b"PAR1 cut off")
     found = lake.newest(SONGS, DAY)
     assert found is not None and lake.rows_of(found, SONGS) is None
+
+
+def test_a_place_with_nothing_but_summaries_is_no_lake(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    for name in ("runs/job", "_staging/job"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(StoreError, match="there is no lake here; correct --lake_uri"):
+        lake.refuse_empty()
+    (tmp_path / "quarantine").mkdir()
+    lake.refuse_empty()

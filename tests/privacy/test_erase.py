@@ -44,7 +44,9 @@ def page_files(folder: Path, *names: str) -> None:
     (folder / "index.html").write_text("conversations.html costs.html purchases.html")
 
 
-def erased(folder: Path, shelf: Shelf, **more: Any) -> Run:
+def erased(folder: Path, shelf: Shelf, is_lake: bool = True, **more: Any) -> Run:
+    if is_lake:
+        (folder / "shelf").mkdir(exist_ok=True)
     given = {"user_id": Person("ana"), "domains": ("conversations", "tokens"), "dry_run": False}
     run = Run(None, {**given, "run_date": date(2025, 11, 21), **more}, environment("local"), "erase", "run-1")  # type: ignore[arg-type]
     with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
@@ -75,6 +77,11 @@ def test_a_person_who_is_there_again_fails_the_run_and_what_was_done_is_written_
     erased(tmp_path, shelf)
     assert shelf.rows == 0
     assert record_of(tmp_path) == (shelf_of_person, [])
+
+
+def test_a_person_is_not_reported_gone_where_there_is_no_lake(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no lake here; correct --lake_uri"):
+        erased(tmp_path, Shelf(), is_lake=False)
 
 
 def test_a_run_that_fails_on_the_way_has_a_record_of_what_it_began(tmp_path: Path) -> None:

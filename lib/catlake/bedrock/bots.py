@@ -45,9 +45,7 @@ ITEM = T.StructType(
         attribute("generation", _GENERATION, source="GenerationParams"),
         attribute("agent", _struct(tools=T.ArrayType(_struct(name=_TEXT))), source="AgentData"),
         attribute("knowledge", _struct(**dict.fromkeys(_SOURCES, _TEXTS)), source="Knowledge"),
-        attribute(
-            "knowledge_base", _struct(**dict.fromkeys(_KNOWLEDGE_BASES, _TEXT)), source="BedrockKnowledgeBase"
-        ),
+        attribute("knowledge_base", _struct(**dict.fromkeys(_KNOWLEDGE_BASES, _TEXT)), source="BedrockKnowledgeBase"),
         attribute("shows_sources", T.BooleanType(), source="DisplayRetrievedChunks"),
     ]
 )

@@ -14,9 +14,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
 from typing import Any
 
+from catlake.lake.staging import ABANDONED_AFTER
 from catlake.runtime.errors import StoreError, TooLargeError
 from catlake.runtime.files import FileInfo, Files, joined
 from catlake.runtime.package import sources_fingerprint
@@ -30,8 +30,9 @@ EachBlock = Callable[[str, bytes], object]
 MOST_RECORD_BYTES = 16 << 20
 """A record has some 200 bytes, and 36 more for each further file of its dataset."""
 
-KEPT_FOR = timedelta(days=1)
-"""A younger record may be that of a file which a reader has just opened."""
+KEPT_FOR = 2 * ABANDONED_AFTER
+"""A younger record may be that of a file which a reader has just opened, or of a killed run that published: the run that
+finds it abandoned then knows that its quarantine stays."""
 
 
 @dataclass(frozen=True)

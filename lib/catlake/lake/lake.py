@@ -29,12 +29,15 @@ from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
 from catlake.lake.made_csv import RowMaker, write_made_csv
 from catlake.lake.moves import Moves
 from catlake.lake.revised_dataset import RowKeys, revise_dataset
-from catlake.lake.staging import MOVES, Staging
+from catlake.lake.staging import MOVES, STAGING, Staging
 from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
 from catlake.runtime.files import FileInfo, Files, LocalFiles, files_for, is_safe_name, joined, literal, normalized
 from catlake.runtime.python_workers import batches_of
+
+RUNS = "runs"
+"""The folder of the summaries of runs, below the lake."""
 
 DRAFTS_AT_ONCE = 2
 """As many as a laptop has cores; each sorts its rows in memory."""
@@ -109,6 +112,11 @@ class Lake:
     def path(self, relative: str) -> str:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
+
+    def refuse_empty(self) -> None:
+        """Raises StoreError where no job has made anything: the lake is elsewhere."""
+        if not set(self.files.folders(self.uri)) - {RUNS, STAGING}:
+            raise StoreError(f"{self.uri}: there is no lake here; correct --lake_uri")
 
     def table(self, contract: Contract, database: str) -> KeptTable:
         """The kept-up table of a contract, as it is now; `database` has it where the session's catalog is Glue's."""

@@ -69,6 +69,8 @@ def maintain_tables(run: Run, lake: Lake) -> None:
             files = f"{done.merged_files} files became {done.made_files}"
             removed = f"removed: {done.removed_files} of old commits, {done.removed_orphans} of killed runs"
             run.report.highlights.append(f"{dataset.name}: {files}; {removed}")
+    if not run.report.highlights:
+        run.report.highlights.append(f"{lake.uri}: there is no table that jobs keep up")
 
 
 def maintain(table: KeptTable, older_than: datetime) -> Maintained:

@@ -43,8 +43,9 @@ def erase(run: Run, lake: Lake) -> None:
     """The whole job: looks for a person in the lake, and without `--dry_run` erases the person.
 
     Raises:
-        StoreError: At the end the person is in the lake again, because another run wrote meanwhile.
+        StoreError: There is no lake; or at the end the person is in it again, because another run wrote meanwhile.
     """
+    lake.refuse_empty()
     person, domains, is_dry = (run.arguments[name] for name in ("user_id", "domains", "dry_run"))
     places = places_of(run, lake, person, domains)
     with run.step("look"):

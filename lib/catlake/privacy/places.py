@@ -8,12 +8,8 @@ from catlake.contracts.contract import PERSON_ID, Contract, contract, contract_n
 from catlake.runtime.balance import Balance
 from catlake.runtime.run import Run
 
-RUNS = "runs"
-"""The folder of the summaries of runs, below the lake."""
-
 ERASURES = "_erased"
 """The folder of the records of what was erased, below the lake."""
-
 
 READERS = 16
 """Files that are read at once where little is read of each: an object store answers slowly, but many at once."""

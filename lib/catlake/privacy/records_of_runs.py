@@ -8,10 +8,10 @@ from pathlib import Path
 
 from catlake.lake import Lake
 from catlake.lake.event_conflicts import MARKS
-from catlake.lake.lake import QUARANTINE, readable_json
+from catlake.lake.lake import QUARANTINE, RUNS, readable_json
 from catlake.privacy.erased_files import Erasure, kept_rejects
 from catlake.privacy.person import Person
-from catlake.privacy.places import READERS, RUNS, Tally, Trace
+from catlake.privacy.places import READERS, Tally, Trace
 from catlake.runtime.errors import StoreError
 from catlake.text.json_text import parse
 
