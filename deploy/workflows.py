@@ -10,11 +10,11 @@ from itertools import chain
 from catlake.bedrock.statistics import statistics_path
 from catlake.contracts.contract import contract
 from catlake.lake.file_records import RECORDS
-from catlake.lake.lake import QUARANTINE
+from catlake.lake.lake import QUARANTINE, RUNS
 from catlake.lake.lease import LEASES
 from catlake.lake.staging import STAGING
 from catlake.pages import FOLDER as PAGES_FOLDER
-from catlake.privacy.places import ERASURES, RUNS, datasets_of_persons
+from catlake.privacy.places import ERASURES, datasets_of_persons
 from catlake.purchases.new_documents import FOLDER as NEW_DOCUMENTS
 from catlake.runtime.environment import Environment
 from deploy.cron import every_minutes

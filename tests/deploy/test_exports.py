@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -248,3 +249,12 @@ def test_whatever_nights_fail_or_are_missed_windows_follow_each_other_without_ga
         assert begin == times[-1]
         times.append(end)
     assert datetime.fromtimestamp(times[-1], UTC) == NIGHT + 12 * DAY - timedelta(minutes=15)
+
+
+def test_the_input_that_a_person_writes_is_the_schedules_with_full() -> None:
+    page = (Path(__file__).parents[2] / "docs/exports.md").read_text(encoding="utf-8")
+    (written,) = (json.loads(block.partition("```")[0]) for block in page.split("```json")[1:])
+    of_test = Deployment(environment_with("test", {}))
+    table = f"arn:aws:dynamodb:<region>:<account>:table/{of_test.exports[0].table}"
+    given = execution_input(of_test, of_test.exports[0], table, written["scheduled_time"])
+    assert written == {**given, "full": True}

@@ -136,7 +136,7 @@ def test_nothing_is_changed_for_a_person_who_is_nowhere(tmp_path: Path) -> None:
     shelf.rows = 0
     run = erased(tmp_path, shelf)
     assert names(tmp_path / "reports/pages") == {"costs.html", "costs.json", "index.html"}
-    assert names(tmp_path) == {"reports"}
+    assert names(tmp_path) == {"reports", "shelf"}
     assert str(run.report.balance) == "0 read = 0 written + 0 quarantined"
 
 
