@@ -31,7 +31,7 @@ MOST_RECORD_BYTES = 16 << 20
 """A record has some 200 bytes, and 36 more for each further file of its dataset."""
 
 KEPT_FOR = 2 * ABANDONED_AFTER
-"""A younger record may be that of a file which a reader has just opened, or of a killed run that published: whoever finds
+"""A younger record may be that of a file which a reader has just opened, or of a killed run that published: who finds
 that run abandoned then knows that its quarantine stays."""
 
 
