@@ -114,6 +114,21 @@ def test_what_a_killed_run_had_begun_to_publish_goes_too(tmp_path: Path) -> None
     assert [file.name for file in folder.rglob("*") if file.is_file()] == []
 
 
+def test_what_a_killed_run_had_begun_to_publish_is_published_before_the_person_is_looked_for(tmp_path: Path) -> None:
+    with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
+        killed = Lake(None, str(tmp_path), "normalize", "killed")  # type: ignore[arg-type]
+    draft = killed.side_file("data/data.csv", b"ana")
+    with patch.object(Lake, "_carry_out", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        killed.publish(beside=[draft], name="data")
+    killed._staging._held.close()  # type: ignore[union-attr]
+    shelf = Shelf()
+    with patch.object(shelf, "look", lambda: [Trace("csv", 1, 1)] if (tmp_path / "data/data.csv").exists() else []):
+        erased(tmp_path, shelf, dry_run=True)
+        assert not (tmp_path / "data").exists()
+        with pytest.raises(StoreError, match="the person is still or again in csv"):
+            erased(tmp_path, shelf)
+
+
 def test_the_index_forgets_a_page_before_it_goes(tmp_path: Path) -> None:
     folder = tmp_path / "reports/pages"
     page_files(folder, "costs", "purchases")

@@ -25,7 +25,7 @@ from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, WrittenDataset, write_dataset
 from catlake.lake.file_records import EachBlock, OldFile, Record, Records, checksums_of, crc32_of
-from catlake.lake.lease import EXPIRES_AFTER, BusyError, Lease, holder_of, lease
+from catlake.lake.lease import EXPIRES_AFTER, LEASES, BusyError, Content, Lease, holder_of, lease
 from catlake.lake.made_csv import RowMaker, write_made_csv
 from catlake.lake.moves import Moves
 from catlake.lake.revised_dataset import RowKeys, revise_dataset
@@ -388,6 +388,25 @@ class Lake:
                 patience = 0.0 if isinstance(self.files, LocalFiles) else 2 * EXPIRES_AFTER
                 with lease(self.files, self.uri, name, holder_of(self._job, self._run_id), patience=patience) as held:
                     self._carry_out(held)
+
+    def finish_begun(self) -> None:
+        """Publishes the rest of what killed runs of any job had begun to publish.
+
+        Raises:
+            BusyError: A run goes on publishing.
+        """
+        leases = self.path(LEASES)
+        for info in list(self.files.list(leases)):
+            if self._has_moves_left(info.uri):
+                name = info.uri.removeprefix(f"{leases}/").removesuffix(".json")
+                with lease(self.files, self.uri, name, holder_of(self._job, self._run_id)) as held:
+                    self._carry_out(held)
+
+    def _has_moves_left(self, lease_uri: str) -> bool:
+        try:
+            return bool(Content.of(self.files.read(lease_uri)).moves)
+        except FileNotFoundError:
+            return False
 
     def _changed(self, listed: Sequence[FileInfo]) -> list[str]:
         """Which files are no more those that were listed; each of their folders is listed once."""

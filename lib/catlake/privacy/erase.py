@@ -48,6 +48,9 @@ def erase(run: Run, lake: Lake) -> None:
     lake.refuse_empty()
     person, domains, is_dry = (run.arguments[name] for name in ("user_id", "domains", "dry_run"))
     places = places_of(run, lake, person, domains)
+    if not is_dry:
+        # The next run would publish it after this one.
+        lake.finish_begun()
     with run.step("look"):
         traces = _look(places)
         # A page shows names, not ids: it is removed if its datasets have the person.
