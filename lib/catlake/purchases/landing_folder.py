@@ -85,7 +85,7 @@ class LandingFolder:
         """
         exists = os.path.isdir(uri) if isinstance(files, LocalFiles) else next(files.list(uri), None)
         if not exists:
-            raise StoreError(f"{uri}: no such folder; create it (in a bucket: land a file), or mend --source_uri")
+            raise StoreError(f"{uri}: no such folder; create it (in a bucket: land a file), or correct --source_uri")
         self._files, self._uri = files, uri
 
     def files(self) -> Iterator[FileInfo]:

@@ -91,7 +91,7 @@ class Report:
         if self.balance and self.balance.quarantined > limit:
             raise QuarantineLimitError(
                 f"{self.balance.quarantined} records are in quarantine, more than the limit of {limit}; look at "
-                f"{self.quarantine}, mend the source, or raise --max_quarantined"
+                f"{self.quarantine}, correct the source, or raise --max_quarantined"
             )
 
     def run_metrics(self, failed: bool) -> dict[str, Any]:
