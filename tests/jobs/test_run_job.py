@@ -203,7 +203,7 @@ def test_more_quarantined_than_the_limit_fails_the_run_after_writing(job: Runner
     assert (tmp_path / LIVE).exists()
     folder = tmp_path / "quarantine/tests" / failed.last["run"]
     assert failed.stderr.strip().startswith(
-        f"3 records are in quarantine, more than the limit of 2; look at {folder}, mend the source, or raise"
+        f"3 records are in quarantine, more than the limit of 2; look at {folder}, correct the source, or raise"
     )
     assert failed.event("quarantined")["reasons"] == {"b": 2, "a": 1}
     summary = summary_of(tmp_path)
