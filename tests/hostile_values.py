@@ -250,7 +250,9 @@ def _landed(content: bytes = b'{"a":1}\n', place: Callable[[Path], object] | Non
 
 
 def _stored(text: str) -> Callable[[Path], str]:
-    return lambda _: str(checked("f", "t/2025/01/01/x.json", text.encode(), "USD").get("reason") or "")
+    return lambda _: str(
+        checked("f", "t/2025/01/01/insert_x_20250101_000000_1.json", text.encode(), "USD").get("reason") or ""
+    )
 
 
 def _record(text: str) -> Callable[[Path], str]:
@@ -315,6 +317,10 @@ def _city(city: str, pattern: str) -> Callable[[Path], str]:
 
 
 NESTED = 100_000
+STORED_DOCUMENT = """{"tenant_id": "t", "compra_id": "x", "fecha": "2025-01-01", "productos": [],
+    "resumen": {"total_productos": 0, "total_cantidad": 0, "total_precio": %s, "moneda": "USD"},
+    "metadata": {"event_name": "INSERT", "processed_at": "2025-01-01T00:00:00Z"}}"""
+"""Without its total."""
 CITY = "a" * 61 + "c"
 
 VALUES: tuple[HostileValue, ...] = (
@@ -459,6 +465,18 @@ VALUES: tuple[HostileValue, ...] = (
         "an event's name of a million letters",
         "metadata.event_name",
         _stored(json.dumps({"tenant_id": "t", "compra_id": "c", "metadata": {"event_name": "x" * 1_000_000}})),
+    ),
+    HostileValue(
+        "a stored document",
+        "a total with an exponent of 19 digits",
+        "resumen.total_precio 1E9999999999999999999 has an exponent",
+        _stored(STORED_DOCUMENT % "1E9999999999999999999"),
+    ),
+    HostileValue(
+        "a stored document",
+        "a zero with an exponent of 19 digits",
+        "resumen.total_precio 0E-9999999999999999999 has an exponent",
+        _stored(STORED_DOCUMENT % "0E-9999999999999999999"),
     ),
     # Small files of catlake's own
     HostileValue("a record", "nested 100,000 times", "not the record of a published file", _record("[" * NESTED)),

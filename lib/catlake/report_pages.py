@@ -35,7 +35,8 @@ def costs(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:
     usage, reconciliation, bots, application = map(datasets.rows, names)
     if usage is None:
         return None
-    return costs_page(usage, reconciliation, bots, application, pseudonym, is_small=datasets.are_small)
+    small = datasets.are_small
+    return costs_page(usage, reconciliation, bots, application, datasets.run_date, pseudonym, is_small=small)
 
 
 def purchases(datasets: Datasets, pseudonym: Pseudonym | None) -> Page | None:

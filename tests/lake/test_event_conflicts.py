@@ -79,13 +79,18 @@ class Meeting(LocalFiles):
         return super().swap(uri, old, new)
 
 
-@pytest.mark.parametrize("contents", [(b"3", b"2", b"1"), (b"3", b"1", b"1")], ids=["different", "the same"])
+@pytest.mark.parametrize(
+    "contents",
+    [(b"3\n", b"2\n", b"1\n"), (b"3\n", b"1\n", b"1\n"), (b"", b"2\n", b"1\n"), (b"1", b"1\n", b"1\n")],
+    ids=["different", "the same", "one is empty", "one is cut off"],
+)
 def test_two_streams_that_settle_one_name_at_once_lose_nothing_and_count_what_is_stored(
     tmp_path: Path, contents: tuple[bytes, bytes, bytes]
 ) -> None:
+    winner = b"1\n"
     first, *others = contents
     with ThreadPoolExecutor(2) as pool:
-        for number in range(200):
+        for number in range(100):
             lake = Lake(LocalFiles(), str(tmp_path / str(number)))
             before = lake.write("s0", "batch-0", [("a.json", first)])
             barrier = threading.Barrier(2)
@@ -95,9 +100,9 @@ def test_two_streams_that_settle_one_name_at_once_lose_nothing_and_count_what_is
             ]
             done = counts(before, *(stream.result() for stream in streams))
             records = [record for stream in range(3) for record in lake.records(f"s{stream}")]
-            assert lake.documents() == [("a.json", min(contents))]
+            assert lake.documents() == [("a.json", winner)]
             # Each content that has lost is there, once.
-            assert sorted(content for _, content in records) == sorted(set(contents) - {min(contents)})
+            assert sorted(content for _, content in records) == sorted(set(contents) - {winner})
             # A second event of the content that wins is a replay.
             assert done == {"read": 3, "written": 3 - len(records), "repeated": 0, "quarantined": len(records)}
 
@@ -108,7 +113,7 @@ def test_streams_race_in_a_bucket_too(s3: S3Server) -> None:
     lake = Lake(S3Files(settings), f"s3://{s3.bucket()}")
     generator = random.Random(7)
     names = [f"{number}.json" for number in range(60)]
-    batches = [[(name, b"%d" % generator.randrange(100, 999)) for name in names] for _ in range(4)]
+    batches = [[(name, b"%d\n" % generator.randrange(100, 999)) for name in names] for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         done = counts(*pool.map(lambda stream: lake.write(f"s{stream}", "batch-0", batches[stream]), range(4)))
     expected = {name: [batch[number][1] for batch in batches] for number, name in enumerate(names)}
@@ -152,21 +157,21 @@ class KilledAt(LocalFiles):
 
 
 BATCHES: list[Batch] = [
-    [("a", b"5"), ("b", b"5"), ("c", b"1"), ("d", b"5"), ("d", b"5")],
+    [("a", b"5\n"), ("b", b"5\n"), ("c", b"1\n"), ("d", b"5\n"), ("d", b"5\n")],
     # Takes names away, loses, repeats what is there, takes one away from itself.
     [
-        ("a", b"3"),
-        ("a", b"4"),
-        ("b", b"6"),
-        ("b", b"6"),
-        ("c", b"1"),
-        ("d", b"5"),
-        ("d", b"2"),
-        ("e", b"9"),
-        ("e", b"8"),
+        ("a", b"3\n"),
+        ("a", b"4\n"),
+        ("b", b"6\n"),
+        ("b", b"6\n"),
+        ("c", b"1\n"),
+        ("d", b"5\n"),
+        ("d", b"2\n"),
+        ("e", b"9\n"),
+        ("e", b"8\n"),
     ],
     # Repeats what has lost.
-    [("a", b"5"), ("a", b"4"), ("b", b"6"), ("a", b"2"), ("e", b"9")],
+    [("a", b"5\n"), ("a", b"4\n"), ("b", b"6\n"), ("a", b"2\n"), ("e", b"9\n")],
 ]
 
 
@@ -179,7 +184,7 @@ def test_a_batch_that_is_killed_at_any_change_is_counted_as_an_undisturbed_one(t
         "repeated": 5,
         "quarantined": 6,
     }
-    lost = [("a", b"3"), ("a", b"4"), ("a", b"5"), ("b", b"6"), ("d", b"5"), ("e", b"9")]
+    lost = [("a", b"3\n"), ("a", b"4\n"), ("a", b"5\n"), ("b", b"6\n"), ("d", b"5\n"), ("e", b"9\n")]
     assert calm.records("s") == lost
     kills = 0
     for number, events in enumerate(BATCHES):
@@ -209,3 +214,66 @@ def test_marks_of_earlier_batches_go_with_the_next_run(tmp_path: Path) -> None:
         lake.write("s", f"batch-{number}", [("a", content)])
     lake.write("s", "batch-3", [("b", b"1")], may_repeat=True)
     assert list(lake.files.list(f"{tmp_path}/quarantine/s/_displaced")) == []
+
+
+GOOD = b'{"compra_id":"c1"}\n'
+DAMAGED = {
+    "empty": b"",
+    "cut off": GOOD[:9],
+    "without its line break": GOOD[:-1],
+    "zeros": bytes(len(GOOD)),
+    "no UTF-8": b"\xff\xfe{}",
+    "cut off within a letter": b"\xc3",
+}
+
+
+def damaged(root: Path, content: bytes) -> Lake:
+    """A lake with a document, which a power cut has damaged since."""
+    lake = Lake(LocalFiles(), str(root))
+    lake.write("s", "batch-0", [("a.json", GOOD), ("b.json", GOOD)])
+    (root / "lake/a.json").write_bytes(content)
+    return lake
+
+
+REPLAY: Batch = [("a.json", GOOD), ("a.json", GOOD), ("b.json", GOOD)]
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_replay_gives_a_damaged_document_its_bytes_again(tmp_path: Path, content: bytes) -> None:
+    lake = damaged(tmp_path, content)
+    # What is damaged is quarantined, and no more written.
+    done = counts(lake.write("s", "batch-1", REPLAY))
+    assert done == {"read": 3, "written": 2, "repeated": 0, "quarantined": 1}
+    done = counts(lake.write("s", "batch-2", REPLAY))
+    assert done == {"read": 3, "written": 3, "repeated": 0, "quarantined": 0}
+    assert lake.documents() == [("a.json", GOOD), ("b.json", GOOD)]
+    assert lake.records("s") == [("a.json", content.decode("utf-8", "backslashreplace").encode())]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff"], ids=["empty", "no UTF-8"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_replay_that_is_killed_at_any_change_mends_a_document_too(
+    tmp_path: Path, content: bytes, after: bool
+) -> None:
+    calm = damaged(tmp_path / "calm", content)
+    expected = counts(calm.write("s", "batch-1", REPLAY))
+    assert calm.documents() == [("a.json", GOOD), ("b.json", GOOD)]
+    for change in range(100):
+        lake = damaged(tmp_path / str(change), content)
+        try:
+            lake.write("s", "batch-1", REPLAY, KilledAt(change, after))
+            break
+        except Killed:
+            assert counts(lake.write("s", "batch-1", REPLAY, may_repeat=True)) == expected
+            assert (lake.documents(), lake.records("s")) == (calm.documents(), calm.records("s"))
+    assert change > 3
+
+
+def test_a_record_of_the_quarantine_that_is_damaged_is_written_anew(tmp_path: Path) -> None:
+    lake = Lake(LocalFiles(), str(tmp_path))
+    lake.write("s", "batch-0", [("a.json", b"1\n"), ("a.json", b"2\n")])
+    records = lake.records("s")
+    for file in (tmp_path / "quarantine/s/conflicts").iterdir():
+        file.write_bytes(b"")
+    lake.write("s", "batch-1", [("a.json", b"2\n")])
+    assert lake.records("s") == records

@@ -189,7 +189,7 @@ def test_each_page_fits_a_phone(views: Mapping[str, View]) -> None:
 
 
 def test_without_what_is_optional_the_page_of_costs_says_so(spark: SparkSession, lake: Lake) -> None:
-    shown_page = costs_page(spark.read.parquet(str(path_of(lake[0], "token_usage"))), None, None, None)
+    shown_page = costs_page(spark.read.parquet(str(path_of(lake[0], "token_usage"))), None, None, None, RUN_DATE)
     assert list(shown_page.remarks) == ["reconciliation", "application", "bots"]
     names = {section.name: [figure.name for figure in section.figures] for section in shown_page.sections}
     assert [*names] == ["costs_daily", "costs_monthly", "bots", "models", "users"]

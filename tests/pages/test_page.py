@@ -23,7 +23,7 @@ from catlake.lake.lake import ChangedError, Lake
 from catlake.lake.lease import lease
 from catlake.lake.publish import publish as lake_publish
 from catlake.pages.datasets import Datasets, Origin
-from catlake.pages.facts import OTHERS, WHOLE, Facts
+from catlake.pages.facts import OTHERS, WHOLE, Facts, last_recent_day
 from catlake.pages.page import Page, digest, reader, render, render_index
 from catlake.purchases.page import CARDS, SECTIONS
 from catlake.report_pages import publish_page, remove_pages
@@ -188,6 +188,38 @@ def test_the_last_days_end_with_the_last_day_of_the_data(view: View) -> None:
     assert figures(view)[1] == "6"
 
 
+FAR_DAYS = [(day, "centro", 1, Decimal(1), Decimal(1), 1) for day in ("0001-01-01", "0001-01-03", "9999-12-31")]
+
+
+@pytest.mark.parametrize("number", range(1, 4))
+def test_the_last_days_of_the_first_days_of_the_calendar_begin_with_it(number: int) -> None:
+    content = render(page(replace(DAYS, rows=FAR_DAYS[:number])), SPANISH, [ORIGIN], RUN_DATE, "/lake").decode()
+    last = FAR_DAYS[min(number, 2) - 1][0]
+    assert f'"first":"0001-01-01","last":"{last}"' in content
+
+
+def test_a_day_far_away_is_a_mistake_that_hides_no_other(browser: Browser, tmp_path: Path) -> None:
+    shown = page(replace(DAYS, rows=[*DAYS.rows, *FAR_DAYS]))
+    with opened(browser, written(tmp_path, shown)) as view:
+        assert figures(view)[1] == "10"
+        bars = view.eval_on_selector_all("#purchases_daily .ct-bar title", "all => all.map(node => node.textContent)")
+        assert [bar.partition(":")[0] for bar in bars] == [
+            "enero de 1",
+            "junio de 2025",
+            "julio de 2025",
+            "diciembre de 9999",
+        ]
+        choose(view, "period", "Últimos 7 días")
+        assert figures(view)[1] == "7"
+
+
+def test_where_all_days_are_far_away_the_last_one_ends_the_last_days() -> None:
+    assert last_recent_day([], RUN_DATE) is None
+    assert last_recent_day(["9999-12-30", "9999-12-31"], RUN_DATE) == "9999-12-31"
+    # It may be tomorrow already elsewhere.
+    assert last_recent_day(["2025-07-05", "2025-07-04", "2025-07-01"], RUN_DATE) == "2025-07-04"
+
+
 def test_a_heading_sorts_by_its_column_and_once_more_the_other_way(view: View) -> None:
     assert [row[0] for row in table(view, "products")] == ["Café", "Árbol", "(sin nombre)"]
     view.click("#products th button >> text=Producto")
@@ -281,7 +313,12 @@ def test_a_page_leads_to_the_index_which_alone_knows_the_others(view: View) -> N
     assert links == ["index.html"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"page": "costs"}', "\udcff"])
+WITHOUT_NUMBER = json.dumps(
+    {**digest(page(), [], RUN_DATE), "page": "costs", "figures": [{"name": "revenue", "kind": "money", "value": "x"}]}
+)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"page": "costs"}', "\udcff", WITHOUT_NUMBER])
 def test_a_digest_that_cannot_be_read_is_left_out_of_the_index(tmp_path: Path, content: str) -> None:
     (tmp_path / "costs.json").write_text(content, encoding="utf-8", errors="surrogateescape")
     publish(tmp_path, "run-1", page())

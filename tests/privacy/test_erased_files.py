@@ -80,6 +80,11 @@ def test_a_line_that_is_no_row_goes_where_it_names_the_person() -> None:
     assert copied(HEADER + broken + b"bob,too,many,fields\n") == (HEADER + b"bob,too,many,fields\n", 1, 1)
 
 
+def test_a_line_that_is_no_row_names_a_person_as_a_csv_writes_it() -> None:
+    broken = b'"a""b",too,many,fields\n'
+    assert copied(HEADER + broken + BOB, Person('a"b')) == (HEADER + BOB, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"day,count\n1,2\n", "none of its columns is user_id or sk"), (HEADER + b'ana,"cut off', "ends within a row")],

@@ -1,5 +1,8 @@
 """Whose a value, a record and a text are."""
 
+import json
+import time
+
 import pyarrow as pa
 import pytest
 
@@ -47,6 +50,51 @@ def test_a_record_is_of_the_person_whom_its_keys_name(record: str | None, is_of_
     assert ANA.is_in_record(record) is is_of_ana
     if is_of_ana:
         assert ANA.may_be_in(str(record).encode())
+
+
+ODD = person('peña "a/b" 😀@x.co')
+IN_JSON = json.dumps({"user_id": {"S": ODD.id}})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        IN_JSON,
+        json.dumps({"user_id": {"S": ODD.id}}, ensure_ascii=False),
+        IN_JSON.replace("/", "\\/"),
+        json.dumps({"text": f"hola\n{ODD.id}\t."}),
+        json.dumps({"UserData": {"S": IN_JSON}}),
+        json.dumps({"UserData": json.dumps({"S": IN_JSON})}),
+        '"peña ""a/b"" 😀@x.co",12,',
+    ],
+)
+def test_an_id_in_a_text_that_is_cut_off_is_found_as_json_and_csv_write_it(record: str) -> None:
+    assert ODD.is_in_record(record[:-1])
+    assert ODD.may_be_in(json.dumps({"raw": record[:-1]}, ensure_ascii=False).encode())
+    assert not person("x.co").is_in_record(record[:-1])
+
+
+@pytest.mark.parametrize("before", ["\\n", "\\t", "\\u000a", "\\\\n"])
+def test_the_letter_of_an_escape_is_no_letter_of_an_id(before: str) -> None:
+    assert ANA.is_in_record(f'{{"text":"hola{before}ana')
+    assert not ANA.is_in_record(f'{{"text":"hola{before}mariana')
+
+
+def test_a_byte_that_is_no_utf_8_may_be_of_latin_1() -> None:
+    raw = '{"user_id":"josé"'.encode("latin-1").decode("utf-8", "backslashreplace")
+    assert person("josé").is_in_record(raw) and person("josé").may_be_in(json.dumps({"raw": raw}).encode())
+
+
+def test_a_text_of_escapes_takes_no_longer_than_any_other() -> None:
+    start = time.monotonic()
+    for text in ("\\" * 2_000_000, "\\u005c" + "u005c" * 400_000, '"' * 2_000_000, "\\ud83d" * 300_000):
+        assert not ANA.is_in_record(text)
+    assert time.monotonic() - start < 20
+
+
+def test_no_value_is_nobodys_id() -> None:
+    assert ANA.is_in_record('{"PK":{"NULL":true},"user_id":null,"comprador":{"S":"ana"}}')
+    assert not person("True").is_in_record('{"PK":{"NULL":true}}')
 
 
 def test_a_number_is_an_id_too() -> None:

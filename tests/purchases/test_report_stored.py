@@ -227,3 +227,19 @@ def test_a_number_beyond_dynamodbs_is_refused_without_being_written_out(number: 
 
 def test_a_sum_beyond_all_numbers_is_refused_without_being_written_out() -> None:
     assert row_of(sold(("1", "1"), total="1e999999999"))["reason"].startswith("resumen.total_precio 1e999999999 is no")
+
+
+BEYOND_ALL_NUMBERS = ["1e9999999999999999999", "0e9999999999999999999", "1e-9999999999999999999"]
+
+
+@pytest.mark.parametrize("number", BEYOND_ALL_NUMBERS)
+def test_an_exponent_that_no_number_has_is_a_reason(number: str) -> None:
+    assert row_of(sold(("1", "1"), total=number))["reason"].startswith(f"resumen.total_precio {number} has")
+    assert row_of(sold((number, "1"), total="0"))["reason"].startswith(f"productos[0].precio_unitario {number} has")
+
+
+@pytest.mark.parametrize("zero", ["0e40", "0E-99999", "-0.0"])
+def test_a_zero_has_no_exponent(zero: str) -> None:
+    """Spark reads one with a large exponent as null."""
+    (product,) = row_of(sold((zero, zero), total="0.00", quantity="0"))["productos"]
+    assert (product["precio_unitario"], product["cantidad"], product["importe"]) == ("0", "0", "0")

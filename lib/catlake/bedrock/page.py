@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -9,7 +10,7 @@ from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
 from catlake.contracts.contract import contract
-from catlake.pages.facts import OTHERS, WHOLE, Facts, Value, collected, in_periods, most_important
+from catlake.pages.facts import OTHERS, WHOLE, Facts, Value, collected, in_periods, last_recent_day, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 from catlake.runtime.small_data import gathered
@@ -27,7 +28,8 @@ def costs_page(
     usage: DataFrame,
     reconciliation: DataFrame | None,
     bots: DataFrame | None,
-    application: DataFrame | None = None,
+    application: DataFrame | None,
+    run_date: date,
     pseudonym: Pseudonym | None = None,
     *,
     is_small: bool = False,
@@ -39,6 +41,7 @@ def costs_page(
         reconciliation: The dataset `token_reconciliation`; None: the page compares nothing.
         bots: The dataset `bots`, for their titles; None: a bot is shown by its id.
         application: The dataset `application_costs`; None: the application's costs have no days and users.
+        run_date: The day of the page.
         pseudonym: Hides the users; None shows their ids.
         is_small: Whether all rows are few; see `small_data`.
     """
@@ -52,7 +55,7 @@ def costs_page(
     both = with_application(known, None if application is None else _with_named_bots(application, named))
     both = gathered(both, is_small)
     compared = agreement(both)
-    last_day = max(filter(None, (by_day.last("day"), compared.last("day"))), default=None)
+    last_day = last_recent_day(by_day.days | compared.days, run_date)
     facts = {
         "daily": by_day,
         "agreement": compared,

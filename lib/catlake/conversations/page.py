@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catlake.pages.facts import ALL, Facts, Value, collected, in_periods, most_important
+from catlake.pages.facts import ALL, Facts, Value, collected, in_periods, last_recent_day, most_important
 from catlake.pages.page import Figure, Page, Section
 from catlake.pages.pseudonyms import Pseudonym
 from catlake.runtime.small_data import gathered
@@ -57,7 +57,7 @@ def conversations_page(
     messages = messages_of(named, run_date).persist(StorageLevel.MEMORY_AND_DISK)
     conversations = gathered(conversations_of(named, messages), is_small).persist(StorageLevel.MEMORY_AND_DISK)
     by_day = daily(conversations)
-    last_day = by_day.last("day")
+    last_day = last_recent_day(by_day.days, run_date)
     asked = messages.where("question IS NOT NULL")
     least = HIDDEN_BELOW if pseudonym else 1
     facts = {

@@ -1,5 +1,7 @@
 """Events of one name and different contents: the smaller content gets the name, and the others go to quarantine.
 
+A content that is not whole, as a power cut may leave it, never gets the name from one that is.
+
 The counts of a batch are the same whether its run was killed or not, and those of several streams on one lake add up
 to what is stored. So each thing is counted by the stream, and by the batch, that stored it:
 
@@ -16,8 +18,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from catlake.runtime.files import Files, joined
+from catlake.text.json_text import parse
 
-CONFLICT = "another event of this name says otherwise; the one whose text is smaller is kept"
+CONFLICT = "another event of this name says otherwise; the smallest text that is whole is kept"
 
 FOLDER, MARKS = "conflicts", "_displaced"
 """Below the quarantine of a stream: the records, and the marks of the batch that is being written."""
@@ -46,7 +49,7 @@ class Conflicts:
         self._files, self._root, self._quarantine, self._batch = files, root, quarantine, batch
 
     def settle(self, path: str, contents: Mapping[bytes, int], agreed: Mapping[bytes, int]) -> Settled:
-        """Gives a name to the smallest content, and records the others.
+        """Gives a name to the smallest content that is whole, and records the others.
 
         Another stream may settle the same name at the same time: each swap compares with what was read.
 
@@ -57,7 +60,7 @@ class Conflicts:
         """
         uri = joined(self._root, path)
         taken = None
-        while (winner := min(current := self._files.read(uri), *contents)) != current:
+        while (winner := min(current := self._files.read(uri), *contents, key=_rank)) != current:
             is_own = current in contents or key_of(current) in agreed
             mark = self._mark(path, current, is_own)
             # The loser first: a run that is killed at any moment loses nothing.
@@ -92,19 +95,29 @@ class Conflicts:
                 names.add(name.partition(".")[0])
                 if may_repeat:
                     # The run may have been killed before it did this.
-                    self._files.create(self._uri(name.partition(".")[0]), self._files.read(info.uri))
+                    self._create_record(name.partition(".")[0], self._files.read(info.uri))
         return len(names)
 
     def _record(self, path: str, content: bytes) -> bool:
         """Records a content that has lost, once; whether the record is this batch's."""
-        uri = self._uri(_name(path, content))
-        if self._files.create(uri, self._rejected(path, content)):
+        return self._create_record(_name(path, content), self._rejected(path, content))
+
+    def _create_record(self, name: str, record: bytes) -> bool:
+        """Creates a record; whether it is this batch's. One that is there stays, unless a power cut has damaged it."""
+        uri = self._uri(name)
+        if self._files.create(uri, record):
             return True
-        is_ours: bool = json.loads(self._files.read(uri)).get("batch") == self._batch
+        before = self._files.read(uri)
+        if not _is_whole(before):
+            self._files.write(uri, record)
+            return True
+        is_ours: bool = json.loads(before).get("batch") == self._batch
         return is_ours
 
     def _rejected(self, path: str, content: bytes) -> bytes:
-        return rejected_record(joined(self._root, path), None, CONFLICT, content.decode(), batch=self._batch)
+        # What lies under the name may be anything.
+        raw = content.decode("utf-8", "backslashreplace")
+        return rejected_record(joined(self._root, path), None, CONFLICT, raw, batch=self._batch)
 
     def _uri(self, name: str) -> str:
         return joined(self._quarantine, FOLDER, f"{name}.json")
@@ -118,6 +131,20 @@ class Conflicts:
 def key_of(content: bytes) -> bytes:
     """What takes the place of a content where only equality matters."""
     return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _rank(content: bytes) -> tuple[bool, bytes]:
+    """The order of contents in which the first one gets the name: whole ones, the smaller before the larger."""
+    return not _is_whole(content), content
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether a content is JSON up to its final line break: what is cut off, or has lost bytes, is not."""
+    try:
+        parse(content)
+    except (ValueError, RecursionError):
+        return False
+    return content.endswith(b"\n")
 
 
 def rejected_record(file: str, line: int | None, reason: str, raw: str, **more: str) -> bytes:

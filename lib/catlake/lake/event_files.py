@@ -2,7 +2,8 @@
 
 A file appears under its name whole or not at all. The name identifies the event, so writing an event again changes
 nothing, even in another order or after a killed run. If two events have the same name and different contents, the
-smaller content gets the name, whichever came first, and the other one goes to quarantine.
+smaller content gets the name, whichever came first, and the other one goes to quarantine. A content ends with a line
+break, which shows that it is whole.
 
 The counts follow what is stored, also after a killed run and beside another stream: `event_conflicts` has the rules.
 """

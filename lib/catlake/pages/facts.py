@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal, localcontext
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ OTHERS = "\0others"
 """Takes the place of all values of a dimension but the most important ones."""
 
 RECENT_DAYS = (7, 30)
-"""Periods that end with the last day of a dataset; the other periods are its months."""
+"""Periods that end with the last day of the data (`last_recent_day`); the other periods are its months."""
 
 Value = str | int | Decimal | None
 
@@ -49,10 +49,13 @@ class Facts:
         known = [Decimal(value) for value in values if value is not None]
         return exact_sum(known) if known or not values else None
 
-    def last(self, dimension: str) -> str | None:
-        """The last value of a dimension, in order; None when there is none."""
-        place = self.dimensions.index(dimension)
-        return max((str(row[place]) for row in self.rows if row[place] is not None), default=None)
+    @property
+    def days(self) -> set[str]:
+        """The days of the rows."""
+        if "day" not in self.dimensions:
+            return set()
+        place = self.dimensions.index("day")
+        return {str(row[place]) for row in self.rows if row[place] is not None}
 
     def renamed(self, dimension: str, name: Callable[[str], str]) -> "Facts":
         """The facts with other names in a dimension, if they have it, in the order of these; None and OTHERS stay.
@@ -88,12 +91,27 @@ def collected(rows: DataFrame, dimensions: Sequence[str], measures: Sequence[str
     return Facts(tuple(dimensions), tuple(measures), values, is_cube)
 
 
+def last_recent_day(days: Iterable[str], run_date: date) -> str | None:
+    """The day that the recent days end with: the last one; None without any.
+
+    Days later than the day after the run are mistakes, which must not hide the days before. They count where there are
+    no others.
+    """
+    known = sorted(days)
+    limit = (run_date + timedelta(days=1)).isoformat()
+    return max((day for day in known if day <= limit), default=known[-1] if known else None)
+
+
 def in_periods(rows: DataFrame, day: str, last_day: str | None) -> DataFrame:
-    """Each row once for each period that it belongs to: ALL, its month, the recent days; without a day in ALL alone."""
+    """Each row once for each period that it belongs to: ALL, its month, the recent days; without a day in ALL alone.
+
+    Args:
+        last_day: The day that the recent days end with.
+    """
     keys: list[Column] = [F.lit(ALL), F.date_format(day, "yyyy-MM")]
     for days in RECENT_DAYS if last_day else ():
-        first = F.date_sub(F.lit(last_day).cast("date"), days - 1)
-        keys.append(F.when(F.col(day) >= first, F.lit(f"last{days}")))
+        last = F.lit(last_day).cast("date")
+        keys.append(F.when(F.col(day).between(F.date_sub(last, days - 1), last), F.lit(f"last{days}")))
     return rows.withColumn("period", F.explode(F.array_compact(F.array(*keys))))
 
 

@@ -6,7 +6,9 @@ const { page, facts, names, labels, periods, filters, cards, sections, format, t
 const PLACES = 18; // decimals of all sums, which are whole numbers of the smallest unit: exact
 const ONE = 10n ** BigInt(PLACES);
 const ALL = "all", WHOLE = "\0whole";
+const DAY = 86_400_000; // milliseconds
 const MOST_BARS = 92; // more days than that become months
+const MOST_DAYS = 36_600; // a hundred years; beyond that a day is a mistake, and days without figures are left out
 
 const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
@@ -159,12 +161,10 @@ const draw = (place, section, rows) => {
   const keys = [...days.keys()].filter(Boolean).sort();
   let bars = [];
   if (keys.length) {
-    const last = Date.parse(keys.at(-1));
-    for (let time = Date.parse(keys[0]); time <= last; time += 86_400_000) {
-      const key = new Date(time).toISOString().slice(0, 10);
-      bars.push([key, days.get(key) ?? 0n]);
-    }
-    if (bars.length > MOST_BARS) {
+    const first = Date.parse(keys[0]), size = (Date.parse(keys.at(-1)) - first) / DAY + 1;
+    const all = size > MOST_DAYS ? keys : Array.from({ length: size }, (_, at) => new Date(first + at * DAY).toISOString().slice(0, 10));
+    bars = all.map((key) => [key, days.get(key) ?? 0n]);
+    if (size > MOST_BARS) {
       const months = new Map();
       for (const [key, value] of bars) months.set(key.slice(0, 7), (months.get(key.slice(0, 7)) ?? 0n) + value);
       bars = [...months];

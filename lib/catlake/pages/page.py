@@ -12,8 +12,8 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import date
+from decimal import Decimal, InvalidOperation
 from functools import cache, partial
 from importlib import resources
 from typing import Any
@@ -24,7 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from catlake.pages.datasets import Origin, one_per_run
-from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts, exact_sum
+from catlake.pages.facts import ALL, OTHERS, RECENT_DAYS, Facts, exact_sum, last_recent_day
 from catlake.runtime.errors import ArgumentError
 from catlake.text import display
 
@@ -110,13 +110,7 @@ class Page:
     @property
     def days(self) -> list[str]:
         """All days of the page's facts, in order."""
-        days = {
-            str(row[facts.dimensions.index("day")])
-            for facts in self.facts.values()
-            if "day" in facts.dimensions
-            for row in facts.rows
-        }
-        return sorted(days - {"None"})
+        return sorted({day for facts in self.facts.values() for day in facts.days})
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,9 @@ def render(
             has_figures=has_figures,
             # A text with `</script>` would end the element.
             data=Markup(
-                json.dumps(_data(page, read_by), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+                json.dumps(_data(page, read_by, run_date), ensure_ascii=False, separators=(",", ":")).replace(
+                    "<", "\\u003c"
+                )
             )
             if has_figures
             else "",
@@ -210,10 +206,18 @@ def digest(page: Page, origins: Sequence[Origin], run_date: date) -> dict[str, A
 def digest_in(content: bytes) -> dict[str, Any]:
     """The digest that a file has. Raises ValueError where it has none, or that of another version of this program."""
     value = json.loads(content)
-    is_known = isinstance(value, dict) and value.keys() == _DIGEST_KEYS
-    if not is_known or any(f"figure.{figure['name']}" not in _texts() for figure in value["figures"]):
+    try:
+        is_known = value.keys() == _DIGEST_KEYS and all(map(_is_figure, value["figures"]))
+    except (AttributeError, KeyError, TypeError, InvalidOperation):
+        is_known = False
+    if not is_known:
         raise ValueError("it is no digest of a page of this version")
     return dict(value)
+
+
+def _is_figure(figure: Mapping[str, Any]) -> bool:
+    """Whether the index knows a figure of a digest, whose value is a number or empty."""
+    return f"figure.{figure['name']}" in _texts() and Decimal(figure["value"] or 0).is_finite()
 
 
 def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:
@@ -222,11 +226,11 @@ def _sum_of(facts: Facts, measures: Sequence[str]) -> Decimal | None:
     return exact_sum(known) if known else None
 
 
-def _data(page: Page, read_by: Reader) -> dict[str, Any]:
+def _data(page: Page, read_by: Reader, run_date: date) -> dict[str, Any]:
     """What page.js works with."""
     names: dict[str, dict[Any, int]] = {}
     facts = {name: _packed(facts, names) for name, facts in page.facts.items()}
-    periods = _periods(page, read_by)
+    periods = _periods(page, read_by, run_date)
     return {
         "page": page.name,
         "facts": facts,
@@ -298,18 +302,16 @@ def _label(page: Page, name: str, value: Any, read_by: Reader) -> str | None:
     return None if shown == value else shown
 
 
-def _periods(page: Page, read_by: Reader) -> list[dict[str, str]]:
+def _periods(page: Page, read_by: Reader, run_date: date) -> list[dict[str, str]]:
     """The periods from which a reader chooses, with their first and last days."""
-    days, whole = page.days, {"key": ALL, "label": read_by.text("period.all")}
-    if not days:
-        return [whole]
-    last = date.fromisoformat(days[-1])
-    periods = [whole]
-    for number in RECENT_DAYS:
-        first = (last - timedelta(days=number - 1)).isoformat()
+    periods = [{"key": ALL, "label": read_by.text("period.all")}]
+    last = last_recent_day(page.days, run_date)
+    for number in RECENT_DAYS if last else ():
+        # The calendar begins with the day 1.
+        first = date.fromordinal(max(1, date.fromisoformat(str(last)).toordinal() - number + 1)).isoformat()
         label = read_by.text("period.recent", days=number)
-        periods.append({"key": f"last{number}", "label": label, "first": first, "last": days[-1]})
-    for month in sorted({day[:7] for day in days}, reverse=True):
+        periods.append({"key": f"last{number}", "label": label, "first": first, "last": str(last)})
+    for month in sorted({day[:7] for day in page.days}, reverse=True):
         label = display.month(f"{month}-01", read_by.locale)
         periods.append({"key": month, "label": label, "first": f"{month}-01", "last": f"{month}-31"})
     return periods

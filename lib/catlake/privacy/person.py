@@ -24,6 +24,13 @@ KEY_PREFIX = "USER#"
 # A character that is part of an id: with one before or behind it, a text has another id.
 _WITHIN = r"[\w@.+-]"
 
+MOST_LEVELS = 3
+"""How often escapes are resolved: a JSON text may be in a text of JSON, and that in one again."""
+
+# `\xe9` is no JSON: so the quarantine writes a byte that is not UTF-8, most likely one of Latin-1.
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
 
 @dataclass(frozen=True)
 class Person:
@@ -50,7 +57,7 @@ class Person:
     def may_be_in(self, content: bytes) -> bool:
         """Whether a JSON text may have the id: a quick test, whose no is certain."""
         is_plain = self.id.isprintable() and not set(self.id) & set('"\\/')
-        return not is_plain or self.id.encode() in content or b"\\u" in content
+        return not is_plain or self.id.encode() in content or b"\\u" in content or b"\\x" in content
 
     def is_in_record(self, text: str | None) -> bool:
         """Whether a record is of the person, as it was read: a line of an export, an event, a document, a row.
@@ -67,8 +74,11 @@ class Person:
         return not {self.id, f"{KEY_PREFIX}{self.id}"}.isdisjoint(values) if values else self.is_named_in(text)
 
     def is_named_in(self, text: str | None) -> bool:
-        """Whether a text has the id as a whole word."""
-        return text is not None and self._word.search(text) is not None
+        """Whether a text, which may be cut off or broken otherwise, has the id as a whole word.
+
+        It may have it as it is, or as JSON or a CSV write it. In doubt it has it.
+        """
+        return text is not None and any(map(self._word.search, _readings(text)))
 
     def hidden_in(self, value: Any) -> Any:
         """A value of JSON with `***` in the place of the id in its texts, where it is a whole word."""
@@ -104,8 +114,29 @@ def _person_ids(value: Any, is_of_person: bool) -> Iterator[str]:
         case list():
             for member in value:
                 yield from _person_ids(member, is_of_person)
+        case bool():
+            # A NULL, `{"NULL": true}`, is nobody's id.
+            pass
         case str() | int() if is_of_person:
             yield str(value)
+
+
+def _readings(text: str) -> Iterator[str]:
+    """A text as it is, without the second quotes of a CSV, and with the escapes of JSON resolved."""
+    yield text
+    if '""' in text:
+        yield text.replace('""', '"')
+    for _ in range(MOST_LEVELS):
+        if "\\" not in text:
+            return
+        # Two halves of a character, each with an escape of its own, become one.
+        text = _ESCAPE.sub(_resolved, text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        yield text
+
+
+def _resolved(escape: re.Match[str]) -> str:
+    code = escape[1] or escape[2]
+    return chr(int(code, 16)) if code else _ESCAPED.get(escape[3], escape[3])
 
 
 @functools.cache

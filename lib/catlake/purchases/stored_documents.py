@@ -7,7 +7,7 @@ column, and read what does not fit as null, without a word.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pyspark.sql import types as T
@@ -179,8 +179,9 @@ def _product(product: Any, where: str) -> dict[str, Any]:
         # A blank code or name is absent.
         "codigo": codigo if codigo and not codigo.isspace() else None,
         "nombre": nombre if nombre and not nombre.isspace() else None,
-        "precio_unitario": str(product["precio_unitario"]),
-        "cantidad": str(product["cantidad"]),
+        # A zero without an exponent: Spark reads 0E40 as null.
+        "precio_unitario": str(product["precio_unitario"]) if price else "0",
+        "cantidad": str(product["cantidad"]) if quantity else "0",
         # Without an exponent, which not every engine reads.
         "importe": f"{EXACT.multiply(price, quantity):f}",
     }
@@ -229,7 +230,10 @@ def _number(values: Mapping[str, Any], name: str, where: str) -> Decimal:
     text = _value(values, name, "number", where)
     if len(text) > LONGEST_NUMBER:
         raise _NoDocument(f"{where}{name} is no number")
-    return Decimal(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise _NoDocument(f"{where}{name} {text:.60} has an exponent that no number has") from None
 
 
 def _optional_text(values: Mapping[str, Any], name: str, where: str = "") -> str | None:
