@@ -7,7 +7,7 @@ from catlake.privacy.places import domain_names, domains
 from catlake.runtime.arguments import Argument, FromEnvironment, flag, name
 
 ARGUMENTS = (
-    Argument("user_id", person),
+    Argument("user_id", person, is_personal=True),
     Argument("dry_run", flag, False),
     Argument("domains", domains, domain_names),
     Argument("database", name, FromEnvironment("database")),

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from catlake.runtime.balance import Balance
+from catlake.runtime.console import write
 from local.workflow_run import NOT_STARTED, RUNNING, SUCCEEDED, WAITING, Event, Listener, Member
 
 _STYLES = {SUCCEEDED: "green", RUNNING: "cyan", WAITING: "dim", NOT_STARTED: "yellow"}
@@ -105,7 +106,8 @@ class Display:
             self._live.console.print(Text(text), soft_wrap=True)
             return
         with self._lock:
-            print(text, flush=True)
+            # Not print: without a reader (`make run | head`) the workflows go on.
+            write(sys.stdout, f"{text}\n")
 
 
 @contextmanager

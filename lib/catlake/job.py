@@ -18,8 +18,9 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from catlake.lake import Lake
-from catlake.runtime.arguments import Argument, parse_arguments, run_id
+from catlake.runtime.arguments import Argument, Concealed, parse_arguments, run_id
 from catlake.runtime.aws import region
+from catlake.runtime.console import write
 from catlake.runtime.environment import environment
 from catlake.runtime.errors import explain
 from catlake.runtime.jvm_names import keep_names
@@ -94,8 +95,9 @@ def run_job(
         has_failed = True
         message = explain(error, lake.uri if lake else None)
         if message is None:
-            sys.stderr.write(redacted(traceback.format_exc()))
+            write(sys.stderr, _concealed(redacted(traceback.format_exc()), run))
             message = redacted(f"{type(error).__name__}: {_first_line(error)} (unexpected; the stack trace is above)")
+        message = _concealed(message, run)
         _fail(run, lake, message)
         if run and isinstance(error, KeyboardInterrupt):
             _silence_jvm(run.spark)
@@ -188,7 +190,7 @@ def _finish(run: Run, lake: Lake) -> None:
     if report.quarantine:
         lines.append(f"quarantine → {report.quarantine}")
     # For the person at the console; programs read standard output.
-    sys.stderr.write(redacted("\n  ".join([*lines, *report.highlights, f"summary → {uri}"])) + "\n")
+    write(sys.stderr, redacted("\n  ".join([*lines, *report.highlights, f"summary → {uri}"])) + "\n")
     seconds = summary["seconds"]
     run.log(
         "run_finished", summary=uri, outputs=report.outputs, seconds=seconds, **run.report.run_metrics(failed=False)
@@ -203,8 +205,16 @@ def _fail(run: Run | None, lake: Lake | None, message: str) -> None:
         if lake:
             lake.write_json(f"runs/{run.job}/{run.id}.json", run.report.summary(run.arguments, message))
     except Exception as error:  # the first error is the important one
-        run.log("summary_not_written", error=_first_line(error))
+        run.log("summary_not_written", error=_concealed(_first_line(error), run))
     run.log("run_failed", error=message, **run.report.run_metrics(failed=True))
+
+
+def _concealed(text: str, run: Run | None) -> str:
+    """A text without the person whom an argument of the run names: Spark and Iceberg quote what they look for."""
+    for value in run.arguments.values() if run else ():
+        if isinstance(value, Concealed):
+            text = value.hidden_in(text)
+    return text
 
 
 def _first_line(error: BaseException) -> str:

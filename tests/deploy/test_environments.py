@@ -227,6 +227,10 @@ def test_values_of_a_file_go_before_the_defaults_and_names_follow(tmp_path):
         ('[labels]\ncurrency = "usd"', r"currency = 'usd': must be a currency's three letters"),
         ('[labels]\nunnamed_user = " "', r"unnamed_user = ' ': must be a text"),
         ("[arguments.tokens_archive]\nfirst_date = 2025-08-04", r"\[arguments.tokens_archive\] first_date .*a text"),
+        (
+            '[arguments.tokens_archive]\nexport_uri = "s3://{bucket}//x/"',
+            r"export_uri = 's3://.*': must have no empty name",
+        ),
         ('[tags]\ncommon = "x"', r"no section \[tags\]"),
     ],
 )

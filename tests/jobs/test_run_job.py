@@ -1,6 +1,8 @@
 """The frame of a job: log, balance, summary, publishing, and the end of the process."""
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -309,6 +311,29 @@ def test_an_error_that_was_not_foreseen_keeps_its_stack_trace(job: Runner) -> No
     assert finished.last["error"] == "KeyError: 'x' (unexpected; the stack trace is above)"
 
 
+class Somebody:
+    """The value of an argument that names a person."""
+
+    def __str__(self) -> str:
+        return "***"
+
+    def hidden_in(self, value: Any) -> Any:
+        return value.replace("ana@x.co", "***")
+
+
+@pytest.mark.parametrize("kind", [ExportError, ValueError])
+def test_no_error_of_a_run_shows_the_person_whom_an_argument_names(
+    kind: type[Exception], job: Runner, tmp_path: Path
+) -> None:
+    def main(run: Run, lake: Lake) -> None:
+        raise kind("where pk = 'ana@x.co'")
+
+    person = Argument("person", lambda _: Somebody(), is_personal=True)
+    failed = job(main, "--person", "ana@x.co", declared=(person,))
+    assert "where pk = '***'" in failed.last["error"]
+    assert "ana@x.co" not in f"{failed.events}{failed.stderr}{summary_of(tmp_path)}"
+
+
 def test_an_interrupted_run_says_so(job: Runner) -> None:
     def main(run: Run, lake: Lake) -> None:
         raise KeyboardInterrupt
@@ -328,6 +353,37 @@ def test_a_wrong_argument_ends_the_run_before_it_starts_and_writes_nothing(job: 
     assert files_below(tmp_path) == []
 
 
+class Closed(io.StringIO):
+    """A stream whose reader is gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_nobody_reads_any_more_does_not_change_the_outcome(
+    stream: str, job: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main(run: Run, lake: Lake) -> None:
+        monkeypatch.setattr(sys, stream, Closed())
+        write_one(run, lake)
+
+    assert job(main).code == 0
+    assert (tmp_path / LIVE).exists()
+    assert summary_of(tmp_path)["state"] == "SUCCEEDED"
+
+
+def test_a_message_is_the_last_line_though_nobody_reads_the_log(
+    job: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def main(run: Run, lake: Lake) -> None:
+        monkeypatch.setattr(sys, "stdout", Closed())
+        raise ExportError("the thing: the rule; the remedy")
+
+    assert job(main).stderr == "the thing: the rule; the remedy\n"
+    assert summary_of(tmp_path)["error"] == "the thing: the rule; the remedy"
+
+
 def test_glues_own_run_id_names_the_run(job: Runner, tmp_path: Path) -> None:
     assert job(write_one, "--JOB_RUN_ID=jr_1", "--JOB_RUN_ID=jr_2").last["run"] == "jr_2"
     assert (tmp_path / "runs/a-job/jr_2.json").exists()
@@ -342,7 +398,7 @@ def test_a_run_whose_id_is_no_safe_name_removes_nothing_and_does_not_start(job: 
         assert finished.code != 0
         assert finished.stderr == f"--JOB_RUN_ID {given!r}: must be 1 to 128 letters, digits, '.', '_' or '-'\n"
     assert job(write_one, "--JOB_RUN_ID", "--enable-metrics").stderr == (
-        "--JOB_RUN_ID has no value; write --JOB_RUN_ID <value>\n"
+        "--JOB_RUN_ID has no value; write --JOB_RUN_ID=<value>\n"
     )
     assert files_below(tmp_path) == [str(draft.relative_to(tmp_path))]
 

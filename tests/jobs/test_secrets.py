@@ -65,9 +65,19 @@ def test_an_argument_with_a_secret_is_refused_without_showing_it(script: str) ->
     for name in (argument.name for argument in (*COMMON, *own)):
         for form in FORMS:
             argv = [f"--{key}={value}" for key, value in {**usual, name: form}.items()]
-            with pytest.raises(ArgumentError, match=rf"^--{name} '.*\*\*\*") as refused:
+            # The value of an argument that names a person is not shown at all.
+            shown = r" '.*\*\*\*" if name != "user_id" else ": must hold no password"
+            with pytest.raises(ArgumentError, match=f"^--{name}{shown}") as refused:
                 parse_arguments(own, ["job.py", *argv])
             assert MARK not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["USER#ana@x.co", "ana@x.co" * 200, "http://u:p@ana@x.co"])
+def test_a_mistyped_call_to_erase_a_person_names_nobody(given: str, run: RunScript, tmp_path: Path) -> None:
+    refused = run("privacy_erase", tmp_path / "lake", user_id=given)
+    assert (refused.code, refused.last["event"]) == (1, "run_failed")
+    assert refused.last["error"].startswith("--user_id: must ")
+    assert "ana@" not in f"{refused.events}{refused.stderr}{written_below(tmp_path)}"
 
 
 @pytest.mark.slow

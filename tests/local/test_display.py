@@ -1,10 +1,12 @@
 """What a person sees of a run."""
 
+import io
 import json
+import sys
 
 from rich.console import Console
 
-from local.display import Lines, event_text, live_table, seconds_text, summary
+from local.display import Display, Lines, event_text, live_table, seconds_text, summary
 from local.workflow_run import Member
 
 BALANCE = {
@@ -32,6 +34,15 @@ def test_durations_are_easy_to_read():
         "1 min 00 s",
         "2 min 05 s",
     ]
+
+
+def test_workflows_go_on_when_nobody_reads_their_lines_any_more(monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    Display().print("a line")
 
 
 def test_the_summary_has_rows_balance_paths_and_errors(tmp_path):

@@ -109,8 +109,8 @@ def test_a_missing_argument_names_itself_and_what_to_add(missing: str) -> None:
         (["--export=x"], "--export is no argument of this job; did you mean --export_uri?"),
         (["--lake_uri", "y"], "--lake_uri is given 2 times; give it once"),
         (["--lake_uri=y", "--lake_uri=z"], "--lake_uri is given 3 times; give it once"),
-        (["--run_date"], "--run_date has no value; write --run_date <value>"),
-        (["--run_date", "--first_date", "2025-01-01"], "--run_date has no value; write --run_date <value>"),
+        (["--run_date"], "--run_date has no value; write --run_date=<value>"),
+        (["--run_date", "--first_date", "2025-01-01"], "--run_date has no value; write --run_date=<value>"),
         (["--run_date", "20251120"], "--run_date '20251120': must be a date, YYYY-MM-DD"),
         (["--run_date", "2025-11-31"], "--run_date '2025-11-31': must be a date of the calendar, YYYY-MM-DD"),
         (["--run_date="], "--run_date '': must be a date, YYYY-MM-DD"),
@@ -142,6 +142,80 @@ def test_a_wrong_argument_names_itself_its_rule_and_what_was_given(given: list[s
 )
 def test_names_and_places_have_their_rules(flag: str, value: str, rule: str) -> None:
     assert error_of(argv(flag, value, without=flag)) == f"{flag} {value!r}: {rule}"
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("s3://bucket/data//lake", "must have no empty name"),
+        ("s3a://bucket//lake", "must have no empty name"),
+        ("s3://bucket/./lake", "must have no empty name"),
+        ("s3://bucket/data/../lake", "must have no empty name"),
+        ("s3://bucket/..", "must have no empty name"),
+        ("s3://bucket/lake/.//", "must have no empty name"),
+        ("s3://../lake", "must have the name of a bucket"),
+        ("s3:/bucket/lake", "must be s3://bucket/…, with two slashes"),
+        ("s3a:bucket/lake", "must be s3a://bucket/…, with two slashes"),
+        ("hdfs:/lake", "must be a folder, s3://"),
+        ("S3:/bucket/lake", "must be a folder, s3://"),
+        ("file://tmp/lake", "must be file:///<folder>"),
+        ("file:///", "must be file:///<folder>"),
+        ("file:///tmp/a%00b", "must be file:///<folder>"),
+        ("file:///tmp/a%ff", "must be file:///<folder>"),
+    ],
+)
+def test_a_place_that_not_all_clients_find_alike_is_refused(given: str, rule: str) -> None:
+    for place in ("--lake_uri", "--export_uri"):
+        assert error_of(argv(place, given, without=place)).startswith(f"{place} {given!r}: {rule}")
+
+
+@pytest.mark.parametrize(
+    "given", ["s3://bucket/lake/", "s3://bucket//", "s3a://b/a.b/..c/d", "file:/tmp/x?y", "//tmp/x"]
+)
+def test_what_all_clients_find_alike_is_a_place(given: str) -> None:
+    assert uri(given) == given
+
+
+def test_a_value_may_begin_with_a_hyphen() -> None:
+    assert parse_arguments(DECLARED, argv("--excluded_cities", "-abc"))["excluded_cities"] == "-abc"
+    assert parse_arguments(DECLARED, argv("--excluded_cities=--abc"))["excluded_cities"] == "--abc"
+
+
+def test_a_value_with_blanks_that_is_not_in_quotes_is_refused() -> None:
+    message = "--excluded_cities has 'luis' behind its value; put a value with blanks in quotes"
+    assert error_of(argv("--excluded_cities", "san", "luis")) == message
+    assert error_of(argv("--excluded_cities=san", "luis")) == message
+    # What Glue gives itself may have any form.
+    assert parse_arguments(DECLARED, argv("--TempDir", "a", "b", "c"))["lake_uri"] == "lake"
+
+
+ID = "ana_x9"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--person", f"NO#{ID}"], "--person: must be another"),
+        (["--person", f"https://{ID}:{ID}@host"], "--person: must hold no password"),
+        (["--person", f"{ID}\udcff"], "an argument must be UTF-8"),
+        (["--persona", f"{ID}\udcff"], "an argument must be UTF-8"),
+        (["--person", f"--{ID}"], "--person has no value; write --person=<value>"),
+        ([f"--person_{ID}"], "--person… is no argument of this job; did you mean --person?"),
+        (["--person", "x", ID], "--person has a second text behind its value; "),
+        (["--person", ID, "--person", "x"], "--person is given 2 times; give it once"),
+        (["--Person", ID], "--Person is no argument of this job; did you mean --person?"),
+    ],
+)
+def test_no_message_shows_a_person(given: list[str], message: str) -> None:
+    def person(text: str) -> str:
+        if text.startswith("NO#"):
+            raise ValueError("must be another")
+        return text
+
+    with pytest.raises(ArgumentError) as error:
+        parse_arguments((Argument("person", person, None, is_personal=True), *DECLARED), argv(*given))
+    assert str(error.value).startswith(message)
+    assert ID not in str(error.value)
 
 
 def test_what_glue_adds_by_itself_is_let_through() -> None:
@@ -179,7 +253,7 @@ def test_several_settings_of_spark_are_let_through_as_glue_wants_them_written() 
 def test_of_a_name_that_glue_gives_again_the_last_counts() -> None:
     assert parse_arguments(DECLARED, argv("--JOB_NAME", "y"))["JOB_NAME"] == "y"
     assert parse_arguments(DECLARED, argv("--JOB_NAME"))["JOB_NAME"] == "x"
-    assert error_of(argv("--JOB_NAME", without="--JOB_NAME")) == "--JOB_NAME has no value; write --JOB_NAME <value>"
+    assert error_of(argv("--JOB_NAME", without="--JOB_NAME")) == "--JOB_NAME has no value; write --JOB_NAME=<value>"
 
 
 def test_a_misspelt_argument_after_one_of_glue_is_still_seen() -> None:

@@ -359,6 +359,10 @@ def test_missing_credentials_are_told_in_one_line(s3: S3Server, monkeypatch: pyt
         ("music", "/work/music"),
         ("file:///data/my%20music", "/data/my music"),
         ("file:/data/music", "/data/music"),
+        ("file:///data/a?b#c", "/data/a?b#c"),
+        ("file:////data/music", "/data/music"),
+        # Hadoop would take `data` for a machine.
+        ("//data/music", "/data/music"),
         ("s3://bucket/music/", "s3://bucket/music"),
         ("s3a://bucket", "s3a://bucket"),
         ("s3://bucket/año #1+?/x", "s3://bucket/año #1+?/x"),

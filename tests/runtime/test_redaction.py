@@ -1,6 +1,7 @@
 """Secrets are hidden, and nothing else is."""
 
 import pickle
+import time
 
 import pytest
 
@@ -31,6 +32,25 @@ MARK = "Zq7MARKxw9"
             "--x CUSTOMER_A=1,CUSTOMER_PSEUDONYM_KEY=***,CUSTOMER_B=2",
         ),
         ("the key AKIAIOSFODNN7EXAMPLE is unknown", "the key *** is unknown"),
+        (f"Authorization: Bearer {MARK}.def", "Authorization: Bearer ***"),
+        ("curl -H 'Authorization: Basic dXNlcjpw' x", "curl -H 'Authorization: Basic ***' x"),
+        (f"it sent bearer {MARK}, twice", "it sent bearer ***, twice"),
+        (f"x-amz-security-token: {MARK}", "x-amz-security-token: ***"),
+        ("password: hunter22", "password: ***"),
+        ("password: correcthorse", "password: ***"),
+        ("aws_secret_access_key: AbCdEf/12+4=, x: 1", "aws_secret_access_key: ***, x: 1"),
+        (f"--conf spark.hadoop.fs.s3a.secret.key {MARK} --x", "--conf spark.hadoop.fs.s3a.secret.key *** --x"),
+        (f"--db-password {MARK}", "--db-password ***"),
+        (f"fs.s3a.secret.key -> {MARK}", "fs.s3a.secret.key -> ***"),
+        (f"https://user:pa/{MARK}@host/x", "https://***@host/x"),
+        (f"https://user:pa?{MARK}/@host/x", "https://***@host/x"),
+        (f'password="a {MARK} c" b', 'password="***" b'),
+        (f'password="a\\"{MARK} c" b', 'password="***" b'),
+        (f'{{\\"password\\": \\"a {MARK}\\"}}', '{\\"password\\": \\"***\\"}'),
+        (f"password=ab;{MARK} x", "password=*** x"),
+        (f"password='{MARK} x", "password='*** x"),
+        ("password=token x", "password=*** x"),
+        (f"jdbc:x;password={MARK};user=ana", "jdbc:x;password=***;user=ana"),
     ],
 )
 def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
@@ -49,6 +69,14 @@ def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
         "/in/secret: it cannot be listed",
         "its key is exports/data/x.json.gz; the secret of 2025-08-04T10:00:00Z",
         "arn:aws:kms:us-east-1:111122223333:key/5b7e9c1a",
+        "arn:aws:secretsmanager:us-east-1:111122223333:secret:orders-AbCdEf",
+        "DB_SECRET_NAME=orders, AWS_SHARED_CREDENTIALS_FILE=/home/ana/x, fs.s3a.aws.credentials.provider=org.x.Y",
+        "paid_tokens=5, http://host:9000/bucket/a@b",
+        "InvalidAccessKeyId: The AWS Access Key Id you provided does not exist",
+        "SignatureDoesNotMatch: The request signature we calculated does not match",
+        "give the keys as fs.s3a.access.key and fs.s3a.secret.key, or as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "CUSTOMER_PSEUDONYM_KEY has 3 characters; CUSTOMER_PSEUDONYM_KEY: must have more",
+        "Unable to load credentials (AWS_ACCESS_KEY_ID (or AWS_ACCESS_KEY) and AWS_SECRET_KEY (or AWS_SECRET_KEY2))",
     ],
 )
 def test_what_only_looks_like_one_stays(text: str) -> None:
@@ -61,6 +89,39 @@ def test_the_value_of_a_variable_with_a_telling_name_is_hidden_wherever_it_is(
 ) -> None:
     monkeypatch.setenv(name, MARK)
     assert redacted(f"signature of {MARK}/x does not match") == "signature of ***/x does not match"
+
+
+@pytest.mark.parametrize("name", ["DB_SECRET_NAME", "DB_SECRET_ARN", "DB_SECRET_ID", "TOKEN_URI", "MAX_TOKENS"])
+def test_a_fact_about_a_secret_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "orders")
+    assert redacted("s3://orders-lake") == "s3://orders-lake"
+
+
+UNITS = (
+    *(
+        "secret",
+        "secret ",
+        "secret: ",
+        "secret.",
+        "secret\\",
+        "a_secret:",
+        "x_secret_key ",
+        'password="',
+        "password='\"",
+    ),
+    *("password=a,", "password=a;", "password" + " " * 9, "://a:", "://a:b", "a@", "bearer ", "authorization: bearer "),
+    *("a", " ", "-", ".", '\\"'),
+)
+
+
+def test_the_time_grows_no_faster_than_the_text() -> None:
+    def seconds(unit: str, characters: int) -> float:
+        start = time.thread_time()
+        redacted(unit * (characters // len(unit)))
+        return time.thread_time() - start
+
+    # Eight times the text takes about eight times as long, and would take 64 times as long.
+    assert not [unit for unit in UNITS if seconds(unit, 24_000) > 0.1 + 24 * seconds(unit, 3_000)]
 
 
 def test_a_file_that_holds_a_secret_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from catlake.contracts.contract import Contract
 from catlake.lake import athena
 from catlake.runtime.aws import aws_errors, client
 from catlake.runtime.errors import CatalogError, one_line
-from catlake.runtime.files import S3_SCHEMES, joined
+from catlake.runtime.files import joined
+from catlake.runtime.uris import S3_SCHEMES, scheme
 
 Partition = tuple[str, ...]
 """The values of a table's partition columns."""
@@ -73,7 +73,7 @@ class Partitions:
 
 def partitions_of(catalog: str, table: Contract, database: str, lake_uri: str) -> Partitions:
     """The partitions of a table whose files are in a lake; in a folder, which Glue cannot read, none are registered."""
-    if catalog != AWS or urlsplit(lake_uri).scheme not in S3_SCHEMES:
+    if catalog != AWS or scheme(lake_uri) not in S3_SCHEMES:
         return Partitions()
     return GluePartitions(client("glue"), database, table, lake_uri)
 

@@ -7,20 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol, runtime_checkable
 
 from catlake.runtime.environment import AWS_REGION, Environment, environment
 from catlake.runtime.errors import ArgumentError, did_you_mean
 from catlake.runtime.files import SAFE_NAME, is_safe_name
 from catlake.runtime.redaction import redacted
+from catlake.runtime.uris import broken_rule
 
 REQUIRED = object()
 """The default of an argument that must be given."""
 
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-
-MOST_URI_BYTES, MOST_NAME_BYTES = 800, 255
-"""File systems allow names of 255 bytes. A key of S3 has at most 1,024 bytes, with the paths below the URI."""
 
 NONE = "none"
 """Given for an optional argument, it removes the limit that the environment sets."""
@@ -42,11 +41,25 @@ class Argument:
         parse: Turns the text into the value; raises ValueError with the rule that the text breaks.
         default: The value when none is given, a function that makes it, or `FromEnvironment`. `REQUIRED`: there is no
             default.
+        is_personal: Whether the value names a person. Then no message shows it.
     """
 
     name: str
     parse: Callable[[str], Any] = str
     default: Any = REQUIRED
+    is_personal: bool = False
+
+    def shown(self, text: str) -> str:
+        """The argument with the value that was given for it, as a message shows them."""
+        return f"--{self.name}" if self.is_personal else f"--{self.name} {text!r:.200}"
+
+
+@runtime_checkable
+class Concealed(Protocol):
+    """The value of an argument that names a person: it hides the person in what a run writes."""
+
+    def hidden_in(self, value: Any) -> Any:
+        """A value of JSON with `***` in the place of the person."""
 
 
 def today() -> date:
@@ -104,16 +117,9 @@ def identifier(text: str) -> str:
 
 
 def uri(text: str) -> str:
-    """A folder, `file:`, `s3://bucket/…` or `s3a://bucket/…`."""
-    if len(text.encode()) > MOST_URI_BYTES or any(len(name.encode()) > MOST_NAME_BYTES for name in text.split("/")):
-        raise ValueError(f"must have at most {MOST_URI_BYTES} bytes, and names of at most {MOST_NAME_BYTES}")
-    scheme, separator, rest = text.partition("://")
-    if separator and (scheme not in ("s3", "s3a", "file") or not rest.strip("/")):
-        raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…")
-    if not text.strip():
-        raise ValueError("must be a folder, s3://bucket/… or s3a://bucket/…, not empty")
-    if scheme in ("s3", "s3a") and separator and not re.fullmatch(r"[A-Za-z0-9._-]+", rest.partition("/")[0]):
-        raise ValueError("must have the name of a bucket: letters, digits, '.', '_' or '-'")
+    """A folder, `file:`, `s3://bucket/…` or `s3a://bucket/…`, by which all clients find the same place."""
+    if rule := broken_rule(text):
+        raise ValueError(rule)
     return text
 
 
@@ -178,12 +184,13 @@ def parse_arguments(declared: Sequence[Argument], argv: Sequence[str]) -> Mappin
     Raises:
         ArgumentError: An argument is missing, unknown, repeated or malformed; with its rule and what was given.
     """
-    _refuse_undecoded(argv)
     known = {argument.name: argument for argument in (*COMMON, *declared)}
-    given, others = _given(known, argv)
-    for before, text in zip(["", *others], others, strict=False):
-        if before != PIP_OPTIONS:
-            _refuse_misspelt(text, known)
+    _refuse_undecoded(known, argv)
+    argv = _with_their_values(known, argv)
+    for before, text in pairwise(argv):
+        _refuse_misspelt(before, text, known)
+    _refuse_second_value(known, argv)
+    given = _given(known, argv)
     texts = {name: _only_text(argument, given[name]) for name, argument in known.items()}
     defaults = environment(texts["environment"] or "local")
     return {name: _value(argument, texts[name], defaults) for name, argument in known.items()}
@@ -195,29 +202,59 @@ def run_id(argv: Sequence[str]) -> str:
     Raises:
         ArgumentError: It is given, but may not be one name in a path.
     """
-    given, _ = _given(GLUE_GIVES, argv)
+    given = _given(GLUE_GIVES, argv)
     text = _only_text(RUN_ID, given["JOB_RUN_ID"])
     if text is None:
         return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(3)
     return str(_parsed(RUN_ID, text))
 
 
-def _given(names: Iterable[str], argv: Sequence[str]) -> tuple[Mapping[str, list[str | None]], list[str]]:
-    """By name, the texts that are given for it, None for an argument without a value; and all other texts."""
+def _with_their_values(known: Collection[str], argv: Sequence[str]) -> list[str]:
+    """The same with `--name=-value` in the place of `--name -value`, which argparse takes for two options."""
+    joined = [*argv[:1]]
+    for text in argv[1:]:
+        before = joined[-1]
+        if re.match("-[^-]", text) and before.startswith("--") and before[2:] in known:
+            joined[-1] = f"{before}={text}"
+        else:
+            joined.append(text)
+    return joined
+
+
+def _refuse_second_value(known: Mapping[str, Argument], argv: Sequence[str]) -> None:
+    """Refuses a text behind a value: it is the rest of a value with blanks, which are not in quotes."""
+    argument, has_value = None, False
+    for text in argv[1:]:
+        if text.startswith("--"):
+            name, equals, _ = text[2:].partition("=")
+            argument, has_value = known.get(name), bool(equals)
+        elif argument and has_value and text:
+            shown = "a second text" if _naming_persons(known) else f"{text!r:.200}"
+            raise ArgumentError(f"--{argument.name} has {shown} behind its value; put a value with blanks in quotes")
+        else:
+            has_value = True
+
+
+def _given(names: Iterable[str], argv: Sequence[str]) -> Mapping[str, list[str | None]]:
+    """By name, the texts that are given for it, None for an argument without a value."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in names:
         # Lists, so that the messages about a repeated or an empty argument are ours.
         parser.add_argument(f"--{name}", action="append", nargs="?", default=[])
-    given, others = parser.parse_known_args(argv[1:])
-    return vars(given), others
+    return vars(parser.parse_known_args(argv[1:])[0])
 
 
-def _refuse_undecoded(argv: Sequence[str]) -> None:
+def _refuse_undecoded(known: Mapping[str, Argument], argv: Sequence[str]) -> None:
     for text in argv:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ArgumentError(f"{text!a}: an argument must be UTF-8; write it anew") from None
+            shown = "an argument" if _naming_persons(known) else f"{text!a}: an argument"
+            raise ArgumentError(f"{shown} must be UTF-8; write it anew") from None
+
+
+def _naming_persons(known: Mapping[str, Argument]) -> list[Argument]:
+    return [argument for argument in known.values() if argument.is_personal]
 
 
 def is_refused(name: str, known: Collection[str]) -> bool:
@@ -237,14 +274,24 @@ def _spelt_like_ours(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _refuse_misspelt(text: str, known: Mapping[str, Argument]) -> None:
+def _refuse_misspelt(before: str, text: str, known: Mapping[str, Argument]) -> None:
     name = text[2:].partition("=")[0]
-    if not text.startswith("--"):
+    if not text.startswith("--") or before == PIP_OPTIONS or name in known or not is_refused(name, known):
         return
-    if is_refused(name, known):
-        names = [f"--{known_name}" for known_name in known]
-        hint = did_you_mean(f"--{_spelt_like_ours(name)}", names, f"it takes {', '.join(names)}")
-        raise ArgumentError(f"--{name} is no argument of this job; {hint}")
+    spelt = _spelt_like_ours(name)
+    for argument in _naming_persons(known):
+        if before == f"--{argument.name}":
+            raise _without_value(argument)
+        if spelt.startswith(argument.name) and spelt != argument.name:
+            name = f"{argument.name}…"  # the rest may be the person's id
+    names = [f"--{known_name}" for known_name in known]
+    hint = did_you_mean(f"--{spelt}", names, f"it takes {', '.join(names)}")
+    raise ArgumentError(f"--{name} is no argument of this job; {hint}")
+
+
+def _without_value(argument: Argument) -> ArgumentError:
+    # A value that begins with "--" is one only after an equals sign.
+    return ArgumentError(f"--{argument.name} has no value; write --{argument.name}=<value>")
 
 
 def _only_text(argument: Argument, texts: Sequence[str | None]) -> str | None:
@@ -254,7 +301,7 @@ def _only_text(argument: Argument, texts: Sequence[str | None]) -> str | None:
     if len(texts) > 1:
         raise ArgumentError(f"--{name} is given {len(texts)} times; give it once")
     if None in texts:
-        raise ArgumentError(f"--{name} has no value; write --{name} <value>")
+        raise _without_value(argument)
     if not texts and argument.default is REQUIRED:
         raise ArgumentError(f"--{name} is missing: it is required; add --{name} <value>")
     return texts[0] if texts else None
@@ -267,7 +314,7 @@ def _value(argument: Argument, text: str | None, defaults: Environment) -> Any:
         return argument.default() if callable(argument.default) else argument.default
     if redacted(text) != text:
         raise ArgumentError(
-            f"--{argument.name} {text!r}: must hold no password, no key and no signature; give credentials by the "
+            f"{argument.shown(text)}: must hold no password, no key and no signature; give credentials by the "
             "environment, a profile or a role"
         )
     return _parsed(argument, text)
@@ -277,4 +324,4 @@ def _parsed(argument: Argument, text: str) -> Any:
     try:
         return argument.parse(text)
     except ValueError as error:
-        raise ArgumentError(f"--{argument.name} {text!r:.200}: {error}") from None
+        raise ArgumentError(f"{argument.shown(text)}: {error}") from None

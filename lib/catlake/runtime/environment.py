@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from catlake.runtime.errors import ArgumentError, ConfigurationError, did_you_mean
 from catlake.runtime.package import data_folder
+from catlake.runtime.uris import broken_rule
 
 FOLDER = "deploy/environments"
 SUFFIX = ".toml"
@@ -257,7 +258,10 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
             file = name if key in own.get(heading, {}) else DEFAULTS
             where = f"{_path(file)}: [{heading}] {key} = "
             if member:
-                groups[group].setdefault(member, {})[key] = _filled(where, _text(where, value), words)
+                text = _filled(where, _text(where, value), words)
+                if group == "arguments":
+                    _refuse_uri(where, key, text)
+                groups[group].setdefault(member, {})[key] = text
                 continue
             value = changes.get(key, value)
             if heading in ("environment", "names") and isinstance(value, str):
@@ -321,6 +325,12 @@ def _text(where: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(f"{where}{value!r}: must be a text, in quotes")
     return value
+
+
+def _refuse_uri(where: str, argument: str, text: str) -> None:
+    # The ARN of a stream is no URI: its job knows its rule.
+    if argument.endswith("_uri") and not text.startswith("arn:") and (rule := broken_rule(text)):
+        raise ConfigurationError(f"{where}{text!r}: {rule}")
 
 
 def _value(where: str, key: str, value: Any) -> Any:

@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, cast
-from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
@@ -30,8 +29,7 @@ from catlake.runtime.aws import RETRIES, aws_errors
 from catlake.runtime.errors import StoreError, TooLargeError, one_line
 from catlake.runtime.faults import AGAIN_LATER, disk_fault_at
 from catlake.runtime.repeat import repeated
-
-S3_SCHEMES = ("s3", "s3a")
+from catlake.runtime.uris import S3_SCHEMES, local_path, scheme
 
 MAX_CONNECTIONS = 32
 """More than the requests that a task has under way at once; boto3's own limit of 10 would make them wait."""
@@ -158,22 +156,17 @@ def files_for(spark: SparkSession, uri: str) -> Files:
     Raises:
         StoreError: Another scheme.
     """
-    scheme = urlsplit(uri).scheme
-    if scheme in S3_SCHEMES:
-        return S3Files(S3Settings.of_spark(spark, urlsplit(uri).netloc))
-    if scheme in ("", "file"):
+    found = scheme(uri)
+    if found in S3_SCHEMES:
+        return S3Files(S3Settings.of_spark(spark, _bucket_and_key(uri)[0]))
+    if found in ("", "file"):
         return LocalFiles()
-    raise StoreError(f"{uri}: scheme {scheme}:// is not supported; use a folder, s3:// or s3a://")
+    raise StoreError(f"{uri}: scheme {found}:// is not supported; use a folder, s3:// or s3a://")
 
 
 def normalized(uri: str) -> str:
     """A URI without a final slash; a local one as an absolute path without scheme."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return os.path.abspath(unquote(parts.path))
-    if parts.scheme == "":
-        return os.path.abspath(uri)
-    return uri.rstrip("/")
+    return local_path(uri) if scheme(uri) in ("", "file") else uri.rstrip("/")
 
 
 SAFE_NAME = "1 to 128 letters, digits, '.', '_' or '-'"

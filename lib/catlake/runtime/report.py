@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from catlake.runtime.balance import Balance
+from catlake.runtime.console import write
 from catlake.runtime.errors import QuarantineLimitError
 from catlake.runtime.metrics import RUN_FAILED, RUN_SECONDS, RUN_SUCCEEDED, balance_metrics, embedded
 from catlake.runtime.redaction import all_redacted
@@ -128,12 +129,13 @@ class Report:
 
 
 def log(event: str, **fields: Any) -> None:
-    """Writes one JSON line to standard output."""
+    """Writes one JSON line to standard output, if it can be written."""
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "level": "ERROR" if event == "run_failed" else "INFO",
         "event": event,
         **fields,
     }
-    sys.stdout.write(json.dumps(all_redacted(entry), ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+    shown = all_redacted(entry)
+    line, plain = (json.dumps(shown, ensure_ascii=is_ascii, default=str) + "\n" for is_ascii in (False, True))
+    write(sys.stdout, line, plain)
