@@ -116,3 +116,11 @@ def test_no_region_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(CatalogError, match="You must specify a region; set AWS_REGION"):
         aws.client("athena")
+
+
+def test_the_region_is_that_of_either_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_REGION", "sa-east-1")
+    assert aws.client("athena").meta.region_name == "sa-east-1"
+    monkeypatch.delenv("AWS_REGION")
+    assert aws.client("athena").meta.region_name == "eu-west-1"
