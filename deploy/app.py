@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from catlake.runtime.errors import ConfigurationError
-from deploy.deployment import DeploymentError, deployment
+from deploy.deployment import deployment
 from tools.node import NodeError, use_node
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ def app(context: Mapping[str, Any] | None = None, outdir: str | None = None) -> 
     Without `context` and `outdir`, the CDK's command line gives both.
 
     Raises:
-        ConfigurationError: The environment's file is wrong.
-        DeploymentError: An option is wrong, or something is not built.
+        ConfigurationError: An option or the environment's file is wrong, or something is not built.
         NodeError: There is no Node to run the CDK with.
     """
     use_node()
@@ -55,7 +54,7 @@ def main() -> int:
     """Synthesize as the CDK's command line asks."""
     try:
         app().synth()
-    except (ConfigurationError, DeploymentError, NodeError) as error:
+    except (ConfigurationError, NodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -17,7 +17,8 @@ from catlake.runtime.environment import (
     environment_names,
     environment_with,
 )
-from catlake.runtime.errors import did_you_mean
+from catlake.runtime.errors import ConfigurationError, did_you_mean
+from deploy.environment_rules import check_environment, check_jobs
 from deploy.model import Arrival, Job, Workflow
 from deploy.workflows import SOURCES, WORKFLOWS, export_folder
 
@@ -49,7 +50,7 @@ KEYS: Mapping[str, str] = {"existing_stream": "purchases_stream"}
 """The keys that options with other names go before."""
 
 
-class DeploymentError(ValueError):
+class DeploymentError(ConfigurationError):
     """One line: which option, its rule, and what was given."""
 
 
@@ -188,10 +189,10 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
 
     Raises:
         DeploymentError: An option is missing, unknown or malformed.
-        ConfigurationError: The environment's file is wrong.
+        ConfigurationError: The environment's file is wrong, or AWS or a job would refuse a value.
     """
     given = {name: _text(name, value) for name, value in context.items() if _is_ours(name)}
-    env = _environment(given.pop("environment", None))
+    env = deployed_environment(given.pop("environment", None))
     existing = [part.strip() for part in given.pop("existing", "").split(",") if part.strip()]
     changes: dict[str, Any] = {}
     for option, value in given.items():
@@ -202,7 +203,7 @@ def deployment(context: Mapping[str, Any]) -> Deployment:
         changes[key] = typed
         if option != key:
             existing.append(value)
-    asked = Deployment(environment_with(env.name, {**changes, "existing": [*env.existing, *existing]}))
+    asked = checked(environment_with(env.name, {**changes, "existing": [*env.existing, *existing]}))
     _check_stage(asked.env)
     _check_existing(asked)
     _check_sources(asked.env)
@@ -230,16 +231,41 @@ def _typed(text: str) -> str | bool | int:
 
 
 def deployed_names() -> tuple[str, ...]:
-    """The names of the environments of AWS."""
-    return tuple(name for name in environment_names() if environment(name).deployed)
+    """The names of the environments of AWS; one whose file is wrong cannot be deployed."""
+    return tuple(filter(_is_deployed, environment_names()))
 
 
-def _environment(name: str | None) -> Environment:
+def _is_deployed(name: str) -> bool:
+    try:
+        return environment(name).deployed
+    except ConfigurationError:
+        return False
+
+
+def checked(env: Environment) -> Deployment:
+    """The deployment of an environment that AWS and the jobs would take.
+
+    Raises:
+        ConfigurationError: They would refuse something.
+    """
+    check_environment(env)
+    deployed = Deployment(env)
+    check_jobs(env, deployed.jobs)
+    return deployed
+
+
+def deployed_environment(name: str | None) -> Environment:
+    """The environment of AWS that has a name.
+
+    Raises:
+        DeploymentError: There is none.
+        ConfigurationError: Its file is wrong.
+    """
     if name is None:
         choices = " or ".join(f"-c environment={known}" for known in deployed_names())
         raise DeploymentError(f"-c environment is missing; write {choices}")
     if name not in environment_names() or not environment(name).deployed:
-        raise DeploymentError(f"-c environment={name}: must be one of {', '.join(deployed_names())}")
+        raise DeploymentError(f"environment={name}: must be one of {', '.join(deployed_names())}")
     return environment(name)
 
 

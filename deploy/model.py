@@ -12,12 +12,13 @@ from graphlib import CycleError, TopologicalSorter
 
 from catlake.contracts.contract import contract
 from catlake.dynamodb.export_manifest import SUMMARY
+from catlake.runtime.errors import ConfigurationError
 from deploy.cron import check_cron
 
 CONDITIONAL = "CONDITIONAL"
 
 
-class WorkflowError(ValueError):
+class WorkflowError(ConfigurationError):
     """A workflow that Glue would refuse, or that could never run as it is written."""
 
 

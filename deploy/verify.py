@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from catlake.runtime.environment import environment
 from catlake.runtime.errors import ConfigurationError
 from deploy.checks import exports, resources, rows, runs
 from deploy.checks.account import Account, AccountError, account
 from deploy.checks.check import NOTE, OK, PROBLEM, Check, Finding
 from deploy.checks.summaries import Summaries
-from deploy.deployment import Deployment, DeploymentError, deployed_names, deployment
+from deploy.deployment import Deployment, checked, deployed_environment, deployment
 
 ALL_OK, PROBLEMS, NOT_CHECKED = 0, 1, 2
 SIGNS = {OK: ("✓", "green"), PROBLEM: ("✗", "bold red"), NOTE: ("·", "yellow")}
@@ -36,14 +35,14 @@ def report(options: argparse.Namespace, checks: Callable[[Account, Deployment], 
     """Run checks of the environment that the options name, show one table of all findings, return the exit code."""
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
     try:
-        deployed, checked = _deployment(options), account()
-    except (AccountError, ConfigurationError, DeploymentError) as error:
+        deployed, reached = _deployment(options), account()
+    except (AccountError, ConfigurationError) as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_CHECKED
-    print(f"{options.environment}: account {checked.id}, region {checked.region}, as {checked.caller}", flush=True)
+    print(f"{options.environment}: account {reached.id}, region {reached.region}, as {reached.caller}", flush=True)
     results: list[tuple[Check, Finding]] = []
     with console.status("") as status:
-        for check in checks(checked, deployed):
+        for check in checks(reached, deployed):
             status.update(check.name)
             results += [(check, finding) for finding in check.run()]
     console.print(_table(results))
@@ -66,7 +65,7 @@ def all_checks(account: Account, deployment: Deployment, now: datetime, queries:
 def parser(command: str, description: str) -> argparse.ArgumentParser:
     """The options of a command that checks an environment; its help has the first line of the description."""
     made = argparse.ArgumentParser(prog=command, description=description.partition("\n")[0])
-    made.add_argument("environment", choices=deployed_names())
+    made.add_argument("environment", help="an environment of deploy/environments that is deployed")
     made.add_argument(
         "--no-queries", dest="queries", action="store_false", help="ask Athena nothing: its queries cost what they scan"
     )
@@ -78,7 +77,7 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
 
 def _deployment(options: argparse.Namespace) -> Deployment:
     if not options.context:
-        return Deployment(environment(options.environment))
+        return checked(deployed_environment(options.environment))
     given = dict(option.partition("=")[::2] for option in options.context)
     return deployment({**given, "environment": options.environment})
 

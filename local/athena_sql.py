@@ -4,6 +4,7 @@ import re
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from catlake.runtime.errors import CatalogError
 
@@ -16,17 +17,26 @@ def parse_athena(text: str) -> exp.Expr:
     """
     try:
         statements = sqlglot.parse(text, read="athena")
-    except sqlglot.ParseError as error:
+    except SqlglotError as error:
         raise refused(str(error)) from error
-    if len(statements) != 1 or statements[0] is None:
-        raise refused(f"it must be one statement, and holds {len(statements)}")  # as Athena does
-    return statements[0]
+    # What is empty, and a comment after the last semicolon, are statements to sqlglot.
+    real = [statement for statement in statements if statement and not isinstance(statement, exp.Semicolon)]
+    if len(real) != 1:
+        raise refused(f"it must be one statement, and holds {len(real)}")  # as Athena does
+    return real[0]
 
 
 def query_from_athena(text: str) -> str:
-    """A query of Athena's SQL, or that of a `CREATE VIEW`, as DuckDB's. Raises CatalogError as `parse_athena` does."""
+    """A query of Athena's SQL, or that of a `CREATE VIEW`, as DuckDB's.
+
+    Raises:
+        CatalogError: As `parse_athena` does, or the statement is neither.
+    """
     statement = parse_athena(text)
-    return to_duckdb(statement.expression if isinstance(statement, exp.Create) else statement)
+    query = statement.expression if isinstance(statement, exp.Create) else statement
+    if not isinstance(query, exp.Query):
+        raise refused("it must be a query, or create a view")
+    return to_duckdb(query)
 
 
 def to_duckdb(statement: exp.Expr) -> str:
@@ -38,7 +48,7 @@ def refused(reason: str) -> CatalogError:
     """The error for a statement that is not accepted."""
     # sqlglot underlines the place for a terminal.
     plain = re.sub(r"\x1b\[\d*m", "", " ".join(reason.split()))
-    return CatalogError(f"the local catalog refuses a statement: {plain}; correct the SQL of deploy/sql")
+    return CatalogError(f"the local catalog refuses a statement: {plain}; correct its SQL")
 
 
 def _with_fields_unnested(statement: exp.Expr) -> exp.Expr:

@@ -14,17 +14,18 @@ import webbrowser
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from shlex import quote
 
 from catlake.pages import FOLDER as PAGES
 from catlake.runtime.environment import environment, environment_names
 from catlake.runtime.errors import CatlakeError
 from catlake.runtime.package import check_package
 from deploy.athena import SQL
+from deploy.environment_rules import check_environment
 from deploy.model import Job, Workflow
 from deploy.workflows import WORKFLOWS
 from local import sql_prompt as prompt
 from local.arrivals import arrivals
-from local.duckdb_catalog import CATALOG, placed, quoted, tables
 from local.forked_jobs import JobForks
 from local.job_processes import GRACE, LIBRARY, ProcessRunner, script, spark_environment
 from local.leftovers import leftovers
@@ -53,6 +54,8 @@ JAVAS = 2
 """The most Javas of a run. Workflows that run one after the other share one, because starting another takes longer."""
 
 USAGE = 2
+LAKE, LOCAL = "lake", "local"
+"""The usual lake and environment."""
 
 
 class UsageError(Exception):
@@ -91,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     left = commands.add_parser("leftovers", help="list what killed runs have left; later runs remove it")
     left.set_defaults(command=_leftovers)
     for command in (run, samples, open_):
-        command.add_argument("--environment", choices=environment_names(), default="local", help="(default: local)")
+        command.add_argument("--environment", choices=environment_names(), default=LOCAL, help=f"(default: {LOCAL})")
     for command in (run, samples, sql, open_, left):
-        command.add_argument("--lake", default="lake", help="the folder that holds the buckets (default: lake)")
+        command.add_argument("--lake", default=LAKE, help=f"the folder that holds the buckets (default: {LAKE})")
     return parser
 
 
@@ -145,6 +148,7 @@ def _run_all(lanes: Sequence[Sequence[tuple[str, argparse.Namespace]]]) -> int:
 def _planned(name: str, options: argparse.Namespace) -> PlannedRun:
     """A run of a workflow, after a check that all that it needs is there."""
     env, lake = environment(options.environment), _lake(options.lake)
+    check_environment(env)
     workflow = WORKFLOWS[name](env)
     _check_built(workflow)
     for option in ("export", "source"):
@@ -185,7 +189,7 @@ INPUTS = ("--export_uri", "--source_uri", "--large_messages_uri", "--bots_export
 
 def _arguments(job: Job, lake: Path, options: argparse.Namespace) -> dict[str, str]:
     """A job's arguments on this machine: folders for buckets, the samples or what the person asked for."""
-    samples = environment("local").arguments(job.module)
+    samples = environment(LOCAL).arguments(job.module)
     given = {**job.arguments, **{name: samples[name] for name in INPUTS if name in samples}}
     given = {name: _local_place(value, lake) if name.endswith("_uri") else value for name, value in given.items()}
     asked = {"--export_uri": options.export, "--source_uri": options.source}
@@ -244,7 +248,9 @@ def _check_built(workflow: Workflow) -> None:
 def _open(options: argparse.Namespace) -> int:
     index = _lake(options.lake) / environment(options.environment).bucket / PAGES / "index.html"
     if not index.is_file():
-        raise UsageError(f"{index}: no page is there yet; run `make run`")
+        given = {"LAKE": (options.lake, LAKE), "ENV": (options.environment, LOCAL)}
+        asked = "".join(f" {name}={quote(value)}" for name, (value, usual) in given.items() if value != usual)
+        raise UsageError(f"{index}: no page is there yet; run `make run{asked}`")
     print(f"pages: {index}")
     if not options.path:
         # A machine without a browser still has the path.
@@ -253,7 +259,10 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _leftovers(options: argparse.Namespace) -> int:
-    left = list(leftovers(_lake(options.lake)))
+    lake = _lake(options.lake)
+    if not lake.is_dir():
+        raise UsageError(f"--lake {lake}: no such folder; give the one that holds the buckets")
+    left = list(leftovers(lake))
     print("\n".join(map(str, left)) or "killed runs have left nothing")
     return DONE
 
@@ -267,15 +276,12 @@ def _sql(options: argparse.Namespace) -> int:
         raise UsageError(f"{duckdb} does not exist; run `make setup`")
     asked = Path(options.file) if options.file else None
     if asked and not asked.is_file():
-        raise UsageError(f"--file {asked}: no such file; give one of {SQL.relative_to(ROOT)}")
+        what = "is no file" if asked.exists() else "no such file"
+        raise UsageError(f"--file {asked}: {what}; give one of {SQL.relative_to(ROOT)}")
     question = ["-c", prompt.athena_query(asked)] if asked else []
     with lake_catalog(lake) as catalog:
         with catalog.opened() as db:
-            databases = dict.fromkeys(database for database, _ in tables(db))
-            # Names without a database are found in any of them.
-            begin = [placed(lake / CATALOG), f"SET search_path = '{','.join(map(quoted, databases))}'"]
-            db.execute(begin[-1])
-            begin += prompt.additions(lake, db)
+            begin = list(prompt.additions(lake, db))
             if options.query is not None:
                 prompt.answer(db, options.query, catalog.unreadable, sys.stdout.buffer)
                 return DONE

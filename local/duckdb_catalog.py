@@ -206,7 +206,7 @@ def create_views(db: duckdb.DuckDBPyConnection, environment: str) -> list[str]:
                     db.execute(f"SET schema = {text_literal(quoted(database))}")
                     db.execute(to_duckdb(statement))
                 except duckdb.Error as error:
-                    raise refused(str(error)) from error
+                    raise refused(f"{file.name}: {error}") from error
                 created.append(f"{database}.{statement.this.name}")
     return created
 

@@ -15,7 +15,7 @@ from catlake.contracts.contract import contract, contract_names
 from catlake.runtime.errors import CatalogError, one_line
 from deploy.athena import SQL, VIEW_SUFFIX
 from local.athena_sql import parse_athena, query_from_athena
-from local.duckdb_catalog import text_literal
+from local.duckdb_catalog import CATALOG, placed, quoted, tables, text_literal
 
 EXAMPLES: Mapping[str, str] = {
     "SELECT tenant_id, sum(revenue) FROM purchases_current GROUP BY ALL": "what each shop sold",
@@ -59,6 +59,10 @@ ADDED = {
         "regexp_extract(filename, '.*/quarantine/[^/]+/(.+)/[^/]+$', 1) AS run, file, line, reason, raw",
     ),
 }
+TABLE_NAMES = """
+SELECT view_name FROM duckdb_views() WHERE NOT internal UNION ALL
+SELECT table_name FROM duckdb_tables() WHERE NOT internal
+"""
 COLUMNS = """
 SELECT column_name AS "column", data_type AS type, comment FROM duckdb_columns()
 WHERE NOT internal AND table_name = name ORDER BY column_index
@@ -68,12 +72,20 @@ WHERE NOT internal AND table_name = name ORDER BY column_index
 def additions(lake: Path, db: duckdb.DuckDBPyConnection) -> Iterator[str]:
     """The statements that add to the catalog for as long as the prompt is open, which `db` has then too.
 
-    A query of deploy/sql is a view of its file's name once its tables are there.
+    A query of deploy/sql is a view of its file's name once its tables are there, unless a table has that name: a view
+    would hide it, from the query too.
     """
+    yield _added(db, placed(lake / CATALOG))
+    # Names without a database are found in any of them.
+    databases = dict.fromkeys(database for database, _ in tables(db))
+    yield _added(db, f"SET search_path = '{','.join(map(quoted, databases))}'")
+    named = {name.lower() for (name,) in db.execute(TABLE_NAMES).fetchall()}
     for name, table in ADDED.items():
         yield _added(db, f"CREATE TEMP VIEW {name} AS SELECT {table.shown} FROM {_rows(lake, table)}")
     yield _added(db, f"CREATE TEMP MACRO columns_of(name) AS TABLE {COLUMNS}")
     for name, statement in _queries().items():
+        if name in named:
+            continue
         try:
             yield _added(db, f"CREATE TEMP VIEW {name} AS {statement}")
         except duckdb.Error:
@@ -84,24 +96,27 @@ def athena_query(file: Path) -> str:
     """A file of Athena's SQL as the prompt takes it: what it asks, or what its view selects.
 
     Raises:
-        CatalogError: It is not one statement of Athena's.
+        CatalogError: It cannot be read, or is not one query of Athena's.
     """
-    return query_from_athena(_text_of(file))
+    try:
+        return query_from_athena(_text_of(file))
+    except CatalogError as error:
+        raise CatalogError(f"{file}: {error}") from error
 
 
 def overview(db: duckdb.DuckDBPyConnection) -> str:
     """What there is, in a screen of text; of the purchases first what they are now, and last their events."""
-    names = [name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
-    queries = [name for name in _queries() if name in names]
-    tables = sorted(set(names).difference(queries), key=_first)
+    views = db.execute("SELECT view_name, temporary FROM duckdb_views() WHERE NOT internal").fetchall()
+    queries = [name for name in _queries() if (name, True) in views]
+    others = sorted({name for name, _ in views}.difference(queries), key=_first)
     about = _descriptions() | {name: table.about for name, table in ADDED.items()}
-    width = max(map(len, tables))
+    width = max(map(len, others))
     return "\n".join(
         [
             "Tables and views:",
-            *(f"  {name.ljust(width)}  {about.get(name, '')}".rstrip() for name in tables),
+            *(f"  {name.ljust(width)}  {about.get(name, '')}".rstrip() for name in others),
             f"Queries of deploy/sql, each a view: {', '.join(queries)}",
-            f"The columns of a table, and what they mean: FROM columns_of('{tables[0]}');",
+            f"The columns of a table, and what they mean: FROM columns_of('{others[0]}');",
             "For example:",
             *(f"  {query};  -- {why}" for query, why in EXAMPLES.items() if _is_answered(db, query)),
         ]
@@ -118,9 +133,10 @@ def answer(db: duckdb.DuckDBPyConnection, query: str, unreadable: Mapping[str, s
         statements = db.extract_statements(query)
         if len(statements) != 1:
             raise CatalogError(f"QUERY must be one statement, and holds {len(statements)}; ask them one by one")
-        rows = db.sql(query)
-        if rows is None:
+        # Looked at before it runs: COPY and EXPORT would write files.
+        if statements[0].expected_result_type != [duckdb.ExpectedResultType.QUERY_RESULT]:
             raise CatalogError("QUERY asks for no rows; write SELECT …")
+        rows = db.sql(query)
         with tempfile.TemporaryDirectory(prefix="catlake-answer-") as folder:
             file = Path(folder) / "answer.csv"
             rows.write_csv(str(file), header=True)
@@ -128,7 +144,7 @@ def answer(db: duckdb.DuckDBPyConnection, query: str, unreadable: Mapping[str, s
                 shutil.copyfileobj(answered, output)
             output.flush()
     except duckdb.Error as error:
-        missing = [reason for name, reason in unreadable.items() if name in query]
+        missing = [reason for name, reason in unreadable.items() if name in _tables_of(db, query)]
         reason = missing[0] if missing else one_line(str(error))
         raise CatalogError(f"the query cannot be answered: {reason}") from error
 
@@ -155,7 +171,21 @@ def _descriptions() -> dict[str, str]:
 
 
 def _text_of(file: Path) -> str:
-    return file.read_text(encoding="utf-8").replace("{env}", "local")
+    try:
+        return file.read_text(encoding="utf-8").replace("{env}", "local")
+    except UnicodeDecodeError:
+        raise CatalogError("it is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise CatalogError(f"it cannot be read: {error.strerror}") from None
+
+
+def _tables_of(db: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    """The tables that a query reads, by itself or by queries of deploy/sql, in lower case; none if it is no SQL."""
+    try:
+        names = {name.lower() for name in db.get_table_names(query)}
+    except duckdb.Error:
+        return set()
+    return names.union(*(db.get_table_names(statement) for name, statement in _queries().items() if name in names))
 
 
 def _first(name: str) -> tuple[bool, bool, str]:

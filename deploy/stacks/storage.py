@@ -19,6 +19,7 @@ from deploy.athena import named_queries
 from deploy.catalog_tables import table_input
 from deploy.catalog_views import current_purchases_view
 from deploy.deployment import Deployment
+from deploy.environment_rules import access_logs_bucket
 from deploy.stacks.resources import KEPT, publish_names, tag_stack
 
 ACCOUNT_REGIONAL = re.compile(r"-[0-9]{12}-[a-z]{2}(-[a-z]+)+-[0-9]-an")
@@ -60,7 +61,7 @@ class StorageStack(Stack):
         if not deployment.made_buckets:
             return
         rules = [s3.LifecycleRule(expiration=Duration.days(env.access_log_days))]
-        access_logs = self._private_bucket("AccessLogs", f"{env.resource('access-logs')}{env.bucket_suffix}", rules)
+        access_logs = self._private_bucket("AccessLogs", access_logs_bucket(env), rules)
         for name in deployment.made_buckets:
             drafts = dict.fromkeys([f"{STAGING}/", f"{PAGES}/{STAGING}/"], env.abandoned_upload_days)
             temporary = {**drafts, f"{QUARANTINE}/": env.quarantine_days}

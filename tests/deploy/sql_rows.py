@@ -1,7 +1,9 @@
 """The rows over which the statements of deploy/sql are worked out by hand: on DuckDB, and on Trino."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from tests.purchases.tree import event
 
@@ -178,7 +180,7 @@ USERS = [
     {**USER, "usuario_id": "2", "fecha_primera_conversacion": date(2025, 9, 30), "numero_conversaciones": 4},
     {**USER, "usuario_id": "3", "fecha_primera_conversacion": None, "numero_conversaciones": 2},
 ]
-DATASETS = {
+DATASETS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "tokens_table_consolidated": USAGES,
     "tokens_analysis": DAILIES,
     "token_usage": COSTS,

@@ -16,8 +16,8 @@ PROD = {"environment": "prod", "bedrock_table": "Chat-Conversations"}
     ("context", "message"),
     [
         ({}, r"-c environment is missing; write -c environment="),
-        ({"environment": "Prod"}, rf"-c environment=Prod: must be one of {KNOWN}"),
-        ({"environment": "local"}, rf"-c environment=local: must be one of {KNOWN}"),
+        ({"environment": "Prod"}, rf"^environment=Prod: must be one of {KNOWN}"),
+        ({"environment": "local"}, rf"^environment=local: must be one of {KNOWN}"),
         ({"environment": ""}, r"-c environment: has no value"),
         ({"environment": "test", "existing_buckt": "x"}, r"-c existing_buckt: .*; did you mean existing_bucket\?"),
         ({"environment": "test", "zzz": "x"}, r"-c zzz: there is no such option; the options are environment, "),

@@ -31,9 +31,11 @@ def test_in_an_environment_without_a_catalog_the_job_succeeds_and_creates_nothin
     assert done.event("view_not_created")["view"] == "cat_local_token_usage_analysis"
     summary = json.loads(Path(done.last["summary"]).read_text(encoding="utf-8"))
     assert summary["state"] == "SUCCEEDED"
+    assert "cat_local_token_usage_analysis is not created" in done.stderr
+    assert "0 written to" not in done.stderr
     assert summary["balance"] == {
         "read": 0,
-        "written": {"cat_local_token_usage_analysis": 0},
+        "written": {},
         "filtered": {},
         "quarantined": 0,
     }

@@ -99,7 +99,7 @@ def test_a_statement_that_never_ends_is_stopped(client: Any, service: Stubber) -
 
 def test_a_refused_statement_is_told_in_one_line(client: Any, service: Stubber) -> None:
     service.add_client_error("start_query_execution", "InvalidRequestException", "WorkGroup wg\nis not found.")
-    with pytest.raises(CatalogError, match=r"WorkGroup wg is not found\.; check region, work group, credentials"):
+    with pytest.raises(CatalogError, match=r"WorkGroup wg is not found; check region, work group, credentials"):
         execute(client, Sleeps())
 
 
@@ -114,5 +114,13 @@ def test_no_region_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    with pytest.raises(CatalogError, match=r"You must specify a region\.; check region"):
+    with pytest.raises(CatalogError, match="You must specify a region; set AWS_REGION"):
         aws.client("athena")
+
+
+def test_the_region_is_that_of_either_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_REGION", "sa-east-1")
+    assert aws.client("athena").meta.region_name == "sa-east-1"
+    monkeypatch.delenv("AWS_REGION")
+    assert aws.client("athena").meta.region_name == "eu-west-1"

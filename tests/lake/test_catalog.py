@@ -192,7 +192,7 @@ def test_a_refused_partition_is_told_and_tried_again(service: tuple[Any, Stubber
         registry.register([DAY, other])
     assert str(caught.value) == (
         f"table {DATABASE}.{TABLE}: 1 of 2 partitions are refused, the first, t2/2025/07/13, because "
-        "ResourceNumberLimitExceededException: It is so.; check that the table is deployed and that the job may read "
+        "ResourceNumberLimitExceededException: It is so; check that the table is deployed and that the job may read "
         "it, create its partitions and update them"
     )
     assert registry.register([DAY, other]) == 2
@@ -201,7 +201,7 @@ def test_a_refused_partition_is_told_and_tried_again(service: tuple[Any, Stubber
 def test_missing_rights_are_told_in_one_line(service: tuple[Any, Stubber]) -> None:
     glue, stubber = service
     stubber.add_client_error("batch_create_partition", "AccessDeniedException", "User is not\nauthorized.")
-    with pytest.raises(CatalogError, match=r"User is not authorized\.; check that .* the job may read it") as caught:
+    with pytest.raises(CatalogError, match=r"User is not authorized; check that .* the job may read it") as caught:
         partitions(glue).register([DAY])
     assert str(caught.value).isprintable()
 
@@ -231,5 +231,5 @@ def test_no_region_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    with pytest.raises(CatalogError, match=r"You must specify a region\.; check region"):
+    with pytest.raises(CatalogError, match="You must specify a region; set AWS_REGION"):
         partitions_of("aws", DOCUMENTS, DATABASE, LAKE)

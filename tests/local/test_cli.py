@@ -478,13 +478,30 @@ def test_a_file_of_athenas_sql_is_answered_as_it_is_a_views_too(lake_after_a_run
 
 
 def test_a_file_that_cannot_be_answered_is_an_error_of_one_line(lake_after_a_run, tmp_path, capsys):
-    (tmp_path / "two.sql").write_text("SELECT 1; SELECT 2", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    for file, content in (
+        ("two.sql", b"SELECT 1; SELECT 2"),
+        ("empty.sql", b""),
+        ("comment.sql", b"-- Nothing yet.\n"),
+        ("table.sql", b"CREATE TABLE x (a INT)"),
+        ("quote.sql", b"SELECT 'a"),
+        ("latin.sql", "SELECT 'ñ'".encode("latin-1")),
+    ):
+        (tmp_path / file).write_bytes(content)
+    refused = "error: {file}: the local catalog refuses a statement: "
     for file, refusal in (
         ("none.sql", f"error: --file {tmp_path}/none.sql: no such file; give one of deploy/sql\n"),
-        ("two.sql", "error: the local catalog refuses a statement: it must be one statement"),
+        ("folder", f"error: --file {tmp_path}/folder: is no file; give one of deploy/sql\n"),
+        ("two.sql", f"{refused}it must be one statement, and holds 2; correct its SQL\n"),
+        ("empty.sql", f"{refused}it must be one statement, and holds 0; correct its SQL\n"),
+        ("comment.sql", f"{refused}it must be one statement, and holds 0; correct its SQL\n"),
+        ("table.sql", f"{refused}it must be a query, or create a view; correct its SQL\n"),
+        ("quote.sql", refused),
+        ("latin.sql", "error: {file}: it is not UTF-8; save it as UTF-8\n"),
     ):
         assert main(["sql", "--lake", str(lake_after_a_run), "--file", str(tmp_path / file)]) == 2
-        assert capsys.readouterr().err.startswith(refusal)
+        told = capsys.readouterr().err
+        assert told.startswith(refusal.replace("{file}", str(tmp_path / file))) and told.count("\n") == 1
     # What DuckDB refuses ends its own process.
     assert sql(lake_after_a_run, "", "--file", str(ROOT / "deploy/sql/tokens_by_day.sql")).returncode == 1
 
@@ -500,7 +517,9 @@ def test_without_a_lake_the_prompt_says_how_to_make_one(tmp_path, capsys):
 
 def test_the_pages_are_found_and_where_there_are_none_it_says_how_to_make_them(tmp_path, capsys):
     assert local.main(["open", "--path", "--lake", str(tmp_path)]) == 2
-    assert "no page is there yet; run `make run`" in capsys.readouterr().err
+    assert f"no page is there yet; run `make run LAKE={tmp_path}`" in capsys.readouterr().err
+    assert local.main(["open", "--path", "--lake", f"{tmp_path}/a b", "--environment", "prod"]) == 2
+    assert f"run `make run LAKE='{tmp_path}/a b' ENV=prod`" in capsys.readouterr().err
     index = tmp_path / LOCAL.bucket / "reports" / "pages" / "index.html"
     index.parent.mkdir(parents=True)
     index.touch()

@@ -88,7 +88,13 @@ def test_what_workflows_registered_is_there_too_with_a_persons_own_views(
         ("SELECT nope FROM compras_json", "error: the query cannot be answered: "),
         ("SELECT * FROM tokens_analysis", "does not match contract tokens_analysis: "),
         ("SELECT 1; SELECT 2", "error: QUERY must be one statement, and holds 2"),
-        ("CREATE TABLE x (a INT)", "error: "),
+        # A word of the query is not a table of it.
+        ("SELECT tokens_analysis_of FROM compras_json", "error: the query cannot be answered: Binder Error"),
+        ("SELECT nope AS tokens_analysis FROM compras_json", "error: the query cannot be answered: Binder Error"),
+        ('SELECT * FROM "Tokens_Analysis"', "does not match contract tokens_analysis: "),
+        ("FROM tokens_daily_validation", "does not match contract tokens_analysis: "),
+        ("SELECT '", "error: the query cannot be answered: Parser Error"),
+        ("CREATE TABLE x (a INT)", "error: QUERY asks for no rows"),
         ("", "error: QUERY must be one statement, and holds 0"),
     ],
 )
@@ -101,6 +107,16 @@ def test_what_cannot_be_answered_is_an_error_of_one_line(
     out, err = capfd.readouterr()
     assert out == ""
     assert told in err and err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("query", ["COPY (SELECT 1) TO '{}'", "EXPORT DATABASE '{}'", "ATTACH '{}'"])
+def test_a_query_that_would_write_is_refused_before_it_does(
+    bucket: Path, tmp_path: Path, query: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    written = tmp_path / "written"
+    assert main(["sql", "--lake", str(bucket), "--query", query.format(written)]) == 2
+    assert capfd.readouterr().err == "error: QUERY asks for no rows; write SELECT …\n"
+    assert not written.exists()
 
 
 def test_a_dataset_that_is_twice_in_a_lake_is_no_riddle(bucket: Path, capfd: pytest.CaptureFixture[str]) -> None:

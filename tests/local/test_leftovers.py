@@ -43,6 +43,15 @@ def test_drafts_quarantine_and_temporary_files_of_killed_runs_are_listed(tmp_pat
     assert JOB in str(found[0]) and "5 bytes" in str(found[0])
 
 
+def test_a_lake_that_does_not_exist_is_no_lake_without_leftovers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["leftovers", "--lake", f"{tmp_path}/lak"]) == 2
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert f"{tmp_path}/lak: no such folder" in output.err
+
+
 def test_temporary_files_are_those_of_the_process_that_had_the_id_when_they_were_made(tmp_path: Path) -> None:
     all_of_user = tmp_path / f"catlake-{os.getuid()}"
     with start(tmp_path, 'touch "$TMPDIR/text"; echo; exec sleep 60') as living:

@@ -429,9 +429,10 @@ def test_english_by_option(browser: Browser, tmp_path: Path) -> None:
         assert view.locator("#filters [name=period] option").all_inner_texts()[-1] == "June 2025"
 
 
-def test_a_language_without_texts_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="--language 'fr_FR': the pages are written in en and es"):
-        reader("fr_FR", "USD")
+@pytest.mark.parametrize("language", ["fr_FR", "en_CO", "es_XX"])
+def test_a_language_without_texts_or_formats_is_refused(language: str) -> None:
+    with pytest.raises(ArgumentError, match=f"--language {language!r}: the pages are written in en and es"):
+        reader(language, "USD")
 
 
 # Hostile names

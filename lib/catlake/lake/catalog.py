@@ -46,15 +46,12 @@ _INHERITED = (
 """What a partition takes from its table; its location is its own."""
 
 
-def create_view(catalog: str, view: str, statement: str, database: str, work_group: str, log: Log) -> None:
-    """Runs the statement that creates a view in AWS's catalog, and logs it; without a catalog, logs that there is none.
+def create_view(view: str, statement: str, database: str, work_group: str, log: Log) -> None:
+    """Runs the statement that creates a view in AWS's catalog, and logs it.
 
     Raises:
         CatalogError: Athena refuses.
     """
-    if catalog != AWS:
-        log("view_not_created", view=view, reason=f"--catalog is {catalog}")
-        return
     query = athena.execute(client("athena"), statement, database, work_group, log)
     log("view_created", view=view, database=database, workgroup=work_group, query=query)
 
@@ -190,7 +187,7 @@ class GluePartitions(Partitions):
             raise self._error(
                 f"{len(errors)} of {asked} partitions are refused, the first, "
                 f"{'/'.join(errors[0].get(values, ()))}, because {detail['ErrorCode']}: "
-                f"{one_line(detail.get('ErrorMessage', ''))}"
+                f"{one_line(detail.get('ErrorMessage', '')).rstrip('.')}"
             )
 
     def _table_descriptor(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from babel import Locale
+from babel import Locale, localedata
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -131,10 +131,13 @@ class Reader:
 
 
 def reader(language: str, currency: str) -> Reader:
-    """The reader of a language. Raises ArgumentError where the pages have no texts in it."""
+    """The reader of a language. Raises ArgumentError where the pages have no texts in it, or Babel no formats."""
     known = sorted(_texts()["none"])
-    if language.partition("_")[0] not in known:
-        raise ArgumentError(f"--language {language!r}: the pages are written in {' and '.join(known)}, such as es_CO")
+    if language.partition("_")[0] not in known or not localedata.exists(language):
+        raise ArgumentError(
+            f"--language {language!r}: the pages are written in {' and '.join(known)}, alone or for a country that "
+            "speaks it, such as es_CO"
+        )
     return Reader(language, currency)
 
 

@@ -29,17 +29,18 @@ def aws_errors(subject: str, remedy: str, kind: type[CatlakeError] = CatalogErro
         yield
     except (BotoCoreError, ClientError, HTTPError, ResponseParserError) as error:
         # Without its cause: that holds the address of the endpoint, and a task's stack is shown as it is.
-        raise kind(f"{subject}: {one_line(str(error))}; {_advice(error) or remedy}") from None
+        raise kind(f"{subject}: {one_line(str(error)).rstrip('.')}; {_advice(error) or remedy}") from None
 
 
 def _advice(error: Exception) -> str | None:
-    """The remedy for a fault of the network or of the service; None for other errors."""
+    """The remedy for a missing region, and for a fault of the network or of the service; None for other errors."""
     from botocore.exceptions import (
         ClientError,
         ConnectTimeoutError,
         EndpointConnectionError,
         HTTPClientError,
         IncompleteReadError,
+        NoRegionError,
     )
     from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
@@ -49,6 +50,8 @@ def _advice(error: Exception) -> str | None:
         return AGAIN_LATER if status >= 500 or "Throttl" in code or code in _THROTTLED else None
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return "check the region, the endpoint and the network, and run the job again"
+    if isinstance(error, NoRegionError):
+        return "set AWS_REGION, for example to us-east-1, or a region in your AWS profile"
     passing = (HTTPClientError, IncompleteReadError, ResponseParserError, HTTPError)
     return AGAIN_LATER if isinstance(error, passing) else None
 
@@ -59,7 +62,7 @@ def region() -> str | None:
 
 
 def client(service: str) -> Any:
-    """A boto3 client, with boto3's own search for credentials, region and endpoint.
+    """A boto3 client in the region that the environment names, with boto3's own search for all else.
 
     Raises:
         CatalogError: No region is configured.
@@ -68,4 +71,4 @@ def client(service: str) -> Any:
     from botocore.config import Config
 
     with aws_errors(service.capitalize(), "check region and credentials"):
-        return boto3.client(service, config=Config(retries=dict(RETRIES)))
+        return boto3.client(service, region_name=region(), config=Config(retries=dict(RETRIES)))

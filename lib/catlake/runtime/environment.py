@@ -65,7 +65,14 @@ def _is_pattern(value: Any) -> bool:
 
 Text = Annotated[str, _like("a text", r"(?s).*\S.*")]
 Name = Annotated[str, _like("1 to 128 letters, digits, '.', '_' or '-'", r"[A-Za-z0-9._-]{1,128}")]
-Bucket = Annotated[str, _like("a bucket's name", r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")]
+# Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+Bucket = Annotated[
+    str,
+    _like(
+        "a bucket's name: 3 to 63 lower-case letters, digits, '.' or '-'; no IP address, and no xn--… or sthree-…",
+        r"(?!.*\.\.)(?!xn--|sthree-|amzn-s3-demo-)(?![0-9]+(\.[0-9]+){3}$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+    ),
+]
 Table = _like("the name of a DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
 Key = Annotated[
     str | None,
@@ -140,7 +147,12 @@ class Environment:
     crawler: Flag
     stream_hours: Annotated[int, _whole(24, 8760)]
     # What CloudWatch takes.
-    log_days: Annotated[int, _one_of(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)]
+    log_days: Annotated[
+        int,
+        _one_of(
+            1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+        ),
+    ]
     old_version_days: Days
     export_days: Days
     access_log_days: Days
@@ -246,7 +258,7 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
     if name not in environment_names():
         raise ArgumentError(f"--environment {name!r}: must be one of {', '.join(environment_names())}")
     if not re.fullmatch(r"[a-z][a-z0-9]{0,19}", name):
-        raise ConfigurationError(f"{_path(name)}: an environment's name has up to 20 lower-case letters and digits")
+        raise ConfigurationError(f"{file_of(name)}: an environment's name has up to 20 lower-case letters and digits")
     usual, own = _sections(DEFAULTS), _sections(name)
     _refuse_unknown(name, own, usual)
     words = {"name": name, "NAME": name.upper()}
@@ -256,7 +268,7 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
         group, _, member = heading.partition(".")
         for key, value in {**keys, **own.get(heading, {})}.items():
             file = name if key in own.get(heading, {}) else DEFAULTS
-            where = f"{_path(file)}: [{heading}] {key} = "
+            where = f"{file_of(file)}: [{heading}] {key} = "
             if member:
                 text = _filled(where, _text(where, value), words)
                 if group == "arguments":
@@ -268,15 +280,22 @@ def environment_with(name: str, changes: Mapping[str, Any]) -> Environment:
                 value = _filled(where, value, words)
                 words |= {key: value, key.upper(): value.upper()}
             values[key] = _value(where, key, value)
+    first, last = values["archive_first_date"], values["archive_last_date"]
+    if first and last and first > last:
+        raise ConfigurationError(
+            f"{file_of(name)}: archive_first_date = {first} is after archive_last_date = {last}; no conversation would "
+            "be kept: change one of them"
+        )
     return Environment(**values, tag_values=groups["tags"], job_arguments=groups["arguments"])
 
 
 def _files() -> dict[str, Traversable]:
     files = sorted(data_folder(FOLDER, "_environments").iterdir(), key=lambda file: file.name)
-    return {file.name.removesuffix(SUFFIX): file for file in files if file.name.endswith(SUFFIX)}
+    return {file.name.removesuffix(SUFFIX): file for file in files if file.name.endswith(SUFFIX) and file.is_file()}
 
 
-def _path(name: str) -> str:
+def file_of(name: str) -> str:
+    """The file of an environment, as messages name it."""
     return f"{FOLDER}/{name}{SUFFIX}"
 
 
@@ -285,11 +304,13 @@ def _sections(name: str) -> dict[str, dict[str, Any]]:
     try:
         document = tomllib.loads(_files()[name].read_text(encoding="utf-8"), parse_float=Decimal)
     except ValueError as error:  # not TOML, or not UTF-8
-        raise ConfigurationError(f"{_path(name)}: is not TOML: {error}") from None
+        raise ConfigurationError(f"{file_of(name)}: is not TOML: {error}") from None
     sections: dict[str, dict[str, Any]] = {}
     for heading, keys in document.items():
         if not isinstance(keys, dict):
-            raise ConfigurationError(f"{_path(name)}: {heading} = {keys!r} is under no heading; write it in a section")
+            raise ConfigurationError(
+                f"{file_of(name)}: {heading} = {keys!r} is under no heading; write it in a section"
+            )
         for key, value in keys.items():
             if isinstance(value, dict):
                 sections[f"{heading}.{key}"] = value
@@ -303,13 +324,13 @@ def _refuse_unknown(name: str, own: Mapping[str, Any], usual: Mapping[str, Any])
     for heading, keys in own.items():
         if heading not in usual:
             hint = did_you_mean(heading, usual, f"the sections are {', '.join(usual)}")
-            raise ConfigurationError(f"{_path(name)}: there is no section [{heading}]; {hint}")
+            raise ConfigurationError(f"{file_of(name)}: there is no section [{heading}]; {hint}")
         # The names of tags and arguments are free.
         for key in keys if "." not in heading else ():
             if known.get(key) != heading:
                 hint = did_you_mean(key, known, f"[{heading}] has {', '.join(usual[heading])}")
                 hint = f"it belongs in [{known[key]}]" if key in known else hint
-                raise ConfigurationError(f"{_path(name)}: [{heading}] {key}: there is no such key; {hint}")
+                raise ConfigurationError(f"{file_of(name)}: [{heading}] {key}: there is no such key; {hint}")
 
 
 def _filled(where: str, value: str, words: Mapping[str, str]) -> str:
