@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from catlake.contracts.contract import contract, contract_names
@@ -16,6 +17,7 @@ from tests.deploy.sql_rows import DATASETS, EVENTS
 from tests.purchases import tree
 
 LOCAL = environment("local")
+README = Path(__file__).parents[2] / "README.md"
 QUERIES = {file.stem for file in SQL.glob("*.sql") if not file.name.endswith(VIEW_SUFFIX)}
 
 
@@ -31,6 +33,26 @@ def published(lake: Path) -> None:
 def made(lake: Path) -> None:
     """What `make run` makes."""
     assert main(["samples", "--lake", str(lake)]) == 0
+
+
+def assert_the_readme_shows(db: duckdb.DuckDBPyConnection) -> None:
+    """Holds the figures of README.md to those of the samples."""
+    page = README.read_text(encoding="utf-8")
+    users = "nombre, ciudad, numero_conversaciones, feedback, token_pregunta, token_respuesta"
+    months = "strftime(day, '%Y-%m'), sum(calls), sum(total_cost)::DECIMAL(12, 6)"
+    rows = [
+        *db.execute(f"SELECT {users} FROM data").fetchall(),
+        *db.execute(f"SELECT {months} FROM token_usage GROUP BY 1").fetchall(),
+    ]
+    known = {f"| {' | '.join(map(str, row))} |" for row in rows}
+    shown = [line for line in page.splitlines() if line.startswith("| ") and line in known]
+    assert len(shown) == 6
+    estimated, application, agreeing, number = db.execute(
+        "SELECT sum(estimated_cost)::DECIMAL(12, 6), sum(application_total_price)::DECIMAL(12, 6), "
+        "count_if(state = 'agrees'), count(*) FROM token_reconciliation"
+    ).fetchall()[0]
+    share = f"{100 * estimated / application:.1f} % of the application's {application}"
+    assert f"Estimated {estimated} USD, {share}; {agreeing} of {number} conversations agree" in page
 
 
 @pytest.mark.parametrize(
@@ -51,6 +73,7 @@ def test_every_table_and_every_query_is_answered_by_name_and_by_file(
         shown = prompt.overview(db)
         tables = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")} - {"SELECT", "FROM"}
         if make is made:
+            assert_the_readme_shows(db)
             assert tables >= {contract(name).table or name for name in contract_names()}
         assert {"token_reconciliation", "token_usage", "runs", "quarantine"} <= tables
         for name in (*tables, *QUERIES - lacking):
