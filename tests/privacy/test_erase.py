@@ -56,6 +56,16 @@ def erased(folder: Path, shelf: Shelf, is_lake: bool = True, **more: Any) -> Run
     return run
 
 
+def killed_while_publishing(folder: Path, name: str) -> None:
+    """What a run leaves that was killed when it had begun to publish a file."""
+    with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
+        killed = Lake(None, str(folder), "pages", "killed")  # type: ignore[arg-type]
+    draft = killed.side_file(name, b"ana")
+    with patch.object(Lake, "_carry_out", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        killed.publish(beside=[draft], name="pages")
+    killed._staging._held.close()  # type: ignore[union-attr]
+
+
 def record_of(folder: Path) -> tuple[Any, Any]:
     """What the run's record shows: where the person was, and where the person is left; None: the run has not ended."""
     record = json.loads((folder / ERASURES / "run-1.json").read_text("utf-8"))
@@ -104,23 +114,13 @@ def test_the_pages_of_the_domains_go_and_the_index_forgets_them(tmp_path: Path, 
 
 def test_what_a_killed_run_had_begun_to_publish_goes_too(tmp_path: Path) -> None:
     folder = tmp_path / "reports/pages"
-    with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
-        killed = Lake(None, str(folder), "pages", "killed")  # type: ignore[arg-type]
-    draft = killed.side_file("costs.html", b"Ana")
-    with patch.object(Lake, "_carry_out", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        killed.publish(beside=[draft], name="pages")
-    killed._staging._held.close()  # type: ignore[union-attr]
+    killed_while_publishing(folder, "costs.html")
     erased(tmp_path, Shelf())
     assert [file.name for file in folder.rglob("*") if file.is_file()] == []
 
 
 def test_what_a_killed_run_had_begun_to_publish_is_published_before_the_person_is_looked_for(tmp_path: Path) -> None:
-    with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
-        killed = Lake(None, str(tmp_path), "normalize", "killed")  # type: ignore[arg-type]
-    draft = killed.side_file("data/data.csv", b"ana")
-    with patch.object(Lake, "_carry_out", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        killed.publish(beside=[draft], name="data")
-    killed._staging._held.close()  # type: ignore[union-attr]
+    killed_while_publishing(tmp_path, "data/data.csv")
     shelf = Shelf()
     with patch.object(shelf, "look", lambda: [Trace("csv", 1, 1)] if (tmp_path / "data/data.csv").exists() else []):
         erased(tmp_path, shelf, dry_run=True)
