@@ -70,10 +70,6 @@ MOST_SHOWN = 240
 """Characters of a text from outside: a browser takes minutes to lay out a word of some hundred thousand letters."""
 
 
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turn the direction of all that follows them, so that a text can look like another one."""
-
-
 def visible(text: str) -> str:
     """A text on one line: `�` for each control character, one space for white space, `…` for what is too much."""
     if len(text) > MOST_SHOWN:
@@ -82,8 +78,6 @@ def visible(text: str) -> str:
 
 
 def _is_control(character: str) -> bool:
-    if character in _DIRECTIONS:
-        return True
     kind = unicodedata.category(character)
     # What this Python does not know may be a letter or an emoji of a newer Unicode, but for those that never are.
     is_no_character = kind == "Cn" and (ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF)
