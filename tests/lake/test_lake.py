@@ -377,9 +377,11 @@ def test_rows_of_parquet_are_counted_and_those_of_what_is_none_are_unknown(spark
 
 def test_a_place_with_nothing_but_summaries_is_no_lake(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
-    for name in ("runs/job", "_staging/job"):
-        (tmp_path / name).mkdir(parents=True)
+    for name in ("runs/job/run.json", "_staging/job/run/alive"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
     with pytest.raises(StoreError, match="there is no lake here; correct --lake_uri"):
-        lake.refuse_empty()
+        lake.refuse_empty(["quarantine"])
     (tmp_path / "quarantine").mkdir()
-    lake.refuse_empty()
+    (tmp_path / "quarantine/record.json").touch()
+    lake.refuse_empty(["quarantine"])

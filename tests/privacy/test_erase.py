@@ -46,7 +46,8 @@ def page_files(folder: Path, *names: str) -> None:
 
 def erased(folder: Path, shelf: Shelf, is_lake: bool = True, **more: Any) -> Run:
     if is_lake:
-        (folder / "shelf").mkdir(exist_ok=True)
+        (folder / "quarantine").mkdir(exist_ok=True)
+        (folder / "quarantine/record.json").touch()
     given = {"user_id": Person("ana"), "domains": ("conversations", "tokens"), "dry_run": False}
     run = Run(None, {**given, "run_date": date(2025, 11, 21), **more}, environment("local"), "erase", "run-1")  # type: ignore[arg-type]
     with patch.object(lakes, "files_for", lambda *_: LocalFiles()):
@@ -151,7 +152,7 @@ def test_nothing_is_changed_for_a_person_who_is_nowhere(tmp_path: Path) -> None:
     shelf.rows = 0
     run = erased(tmp_path, shelf)
     assert names(tmp_path / "reports/pages") == {"costs.html", "costs.json", "index.html"}
-    assert names(tmp_path) == {"reports", "shelf"}
+    assert names(tmp_path) == {"reports", "quarantine"}
     assert str(run.report.balance) == "0 read = 0 written + 0 quarantined"
 
 

@@ -24,12 +24,12 @@ from catlake.contracts.contract import Contract
 from catlake.contracts.contract import contract as contract_of
 from catlake.lake import csv
 from catlake.lake.dataset_writer import DatasetFile, WrittenDataset, write_dataset
-from catlake.lake.file_records import EachBlock, OldFile, Record, Records, checksums_of, crc32_of
+from catlake.lake.file_records import RECORDS, EachBlock, OldFile, Record, Records, checksums_of, crc32_of
 from catlake.lake.lease import EXPIRES_AFTER, LEASES, BusyError, Content, Lease, holder_of, lease
 from catlake.lake.made_csv import RowMaker, write_made_csv
 from catlake.lake.moves import Moves
 from catlake.lake.revised_dataset import RowKeys, revise_dataset
-from catlake.lake.staging import MOVES, STAGING, Staging
+from catlake.lake.staging import MOVES, Staging
 from catlake.lake.tables import KeptTable
 from catlake.runtime.errors import StoreError
 from catlake.runtime.faults import fault
@@ -113,9 +113,9 @@ class Lake:
         """The URI of a path below the lake."""
         return joined(self.uri, relative)
 
-    def refuse_empty(self) -> None:
-        """Raises StoreError where no job has made anything: the lake is elsewhere."""
-        if not set(self.files.folders(self.uri)) - {RUNS, STAGING}:
+    def refuse_empty(self, folders: Iterable[str]) -> None:
+        """Raises StoreError where none of some folders, nor that of the records, has a file: the lake is elsewhere."""
+        if not any(next(iter(self.files.list(self.path(folder))), None) for folder in (RECORDS, *folders)):
             raise StoreError(f"{self.uri}: there is no lake here; correct --lake_uri")
 
     def table(self, contract: Contract, database: str) -> KeptTable:

@@ -10,6 +10,7 @@ from itertools import groupby
 
 from catlake.contracts.contract import Contract
 from catlake.lake import Lake
+from catlake.lake.lake import QUARANTINE
 from catlake.pages import FOLDER as PAGES
 from catlake.privacy.documents import Documents
 from catlake.privacy.person import Person
@@ -45,8 +46,9 @@ def erase(run: Run, lake: Lake) -> None:
     Raises:
         StoreError: There is no lake; or at the end the person is in it again, because another run wrote meanwhile.
     """
-    lake.refuse_empty()
     person, domains, is_dry = (run.arguments[name] for name in ("user_id", "domains", "dry_run"))
+    folders = (each.table_folder if each.is_kept_up else each.root for each in datasets_of_persons(domains))
+    lake.refuse_empty([QUARANTINE, *folders])
     places = places_of(run, lake, person, domains)
     if not is_dry:
         # The next run would publish it after this one.
