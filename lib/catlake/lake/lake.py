@@ -380,7 +380,7 @@ class Lake:
             self.files.delete(self.path(name))
             held.done(name)
 
-    def _finish_begun(self) -> None:
+    def _finish_begun_of_job(self) -> None:
         """Publishes the rest of what killed runs of the job had begun to publish."""
         for uri in list(self._staging.begun()):
             with suppress(FileNotFoundError, BusyError):
@@ -389,7 +389,7 @@ class Lake:
                 with lease(self.files, self.uri, name, holder_of(self._job, self._run_id), patience=patience) as held:
                     self._carry_out(held)
 
-    def finish_begun(self) -> None:
+    def finish_begun_of_all(self) -> None:
         """Publishes the rest of what killed runs of any job had begun to publish.
 
         Raises:
@@ -529,7 +529,7 @@ class Lake:
     def staging(self) -> Iterator[None]:
         """Removes the drafts of the run at its end; at its start, finishes and removes what killed runs have left."""
         self.files.refuse_unwritable(self.uri)
-        self._finish_begun()
+        self._finish_begun_of_job()
         for run in list(self._staging.abandoned()):
             self._remove_quarantine(run)
             self._staging.remove(run)

@@ -52,7 +52,7 @@ def erase(run: Run, lake: Lake) -> None:
     places = places_of(run, lake, person, domains)
     if not is_dry:
         # The next run would publish it after this one.
-        lake.finish_begun()
+        lake.finish_begun_of_all()
     with run.step("look"):
         traces = _look(places)
         # A page shows names, not ids: it is removed if its datasets have the person.
